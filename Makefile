@@ -1,0 +1,33 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+PYTHON := $(or $(shell command -v $(PYTHON)),python3)
+BIN := .venv/bin
+DEMO_HOME ?= demo
+
+.PHONY: help install demo test check serve bench
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed ## create .venv with everything in it
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"seqnorm needs Python 3.11 or newer: got {sys.version.split()[0]}. Name one: make install PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[all,dev]'
+	@touch $@
+
+demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (about 2 minutes)
+	$(BIN)/seqnorm --home $(DEMO_HOME) tune mnist-simplenet --gm 1,2,4,8,16,32,64,128 --gc 1,2,4 --seeds 3
+
+test: install ## run the whole test suite
+	$(BIN)/python -m pytest
+
+check: install ## lint, format and type checks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+serve: install ## open the dashboard over the demo's database
+	$(BIN)/seqnorm --home $(DEMO_HOME) serve
+
+bench: install ## measure; prints ratios with versions and date
+	$(BIN)/python -m tests.benchmarks

@@ -1,0 +1,38 @@
+"""The command line. Data goes to stdout, progress and errors to stderr.
+
+Commands import what they need when they run, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from search.cli.exits import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK
+
+
+def main() -> None:
+    """Run the program ``seqnorm``."""
+    try:
+        import typer  # noqa: F401
+    except ModuleNotFoundError:
+        sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
+    from search.cli.app import app
+    from search.errors import SearchError
+
+    try:
+        app()
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.exit(EXIT_OK)
+    except Exception as error:
+        if "sqlalchemy" in sys.modules:
+            from search.cli.faults import said_of_database
+
+            if said := said_of_database(error):
+                print(f"error: {said}", file=sys.stderr)
+                sys.exit(EXIT_INPUT)
+        raise

@@ -1,0 +1,235 @@
+"""The commands, their flags and their help."""
+
+from __future__ import annotations
+
+import json as json_module
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.errors import InvalidSpec
+
+app = typer.Typer(
+    name="seqnorm",
+    help="Tune GhostNorm and SeqNorm: group counts gm, then gc.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass
+class _Where:
+    """What the options before a command say."""
+
+    home: Path | None = None
+    db: str | None = None
+
+
+_where = _Where()
+
+Recipe = Annotated[str, typer.Argument(help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE")]
+Gm = Annotated[str, typer.Option("--gm", help="Group counts along the mini-batch to try, e.g. 1,2,4.")]
+Gc = Annotated[str, typer.Option("--gc", help="Group counts along the channels to try, e.g. 1,2,4.")]
+Seeds = Annotated[int, typer.Option(help="Replicates of each point: 3 means seeds 0, 1, 2.")]
+TestSeeds = Annotated[int, typer.Option(help="Fresh seeds, from 1000, that measure what was chosen.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a recipe's number: NAME=VALUE; may be repeated.")
+]
+Data = Annotated[str | None, typer.Option(help="Data set, where the recipe takes a choice: an .npz with x and y.")]
+Tolerance = Annotated[str, typer.Option(help="How far from the best mean performs well: a number, or auto.")]
+Rule = Annotated[str | None, typer.Option(help="How the stage chooses: largest-stable or best-mean.")]
+Name = Annotated[str, typer.Option(help="Name for lists.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
+
+
+@app.callback()
+def options(
+    home: Annotated[Path | None, typer.Option(help="Folder of the default database, checkpoints, logs, data.")] = None,
+    db: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the database.", metavar="URL")] = None,
+) -> None:
+    """Tune GhostNorm and SeqNorm: group counts gm, then gc."""
+    _where.home, _where.db = home, db
+
+
+@app.command()
+def tune(
+    recipe: Recipe,
+    gm: Gm,
+    gc: Gc,
+    seeds: Seeds = 3,
+    test_seeds: TestSeeds = 3,
+    set_: Set = None,
+    data: Data = None,
+    tolerance: Tolerance = "auto",
+    gm_rule: Rule = None,
+    gc_rule: Rule = None,
+    name: Name = "",
+    json: Json = False,
+) -> None:
+    """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
+    given = {"gm_rule": gm_rule, "gc_rule": gc_rule}
+    _submit_and_run("sequential", recipe, gm, gc, seeds, test_seeds, set_, data, tolerance, given, name, json)
+
+
+@app.command()
+def grid(
+    recipe: Recipe,
+    gm: Gm,
+    gc: Gc,
+    seeds: Seeds = 3,
+    test_seeds: TestSeeds = 3,
+    set_: Set = None,
+    data: Data = None,
+    tolerance: Tolerance = "auto",
+    rule: Rule = None,
+    name: Name = "",
+    json: Json = False,
+) -> None:
+    """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
+    _submit_and_run("grid", recipe, gm, gc, seeds, test_seeds, set_, data, tolerance, {"gc_rule": rule}, name, json)
+
+
+def _submit_and_run(
+    strategy: str,
+    recipe: str,
+    gm: str,
+    gc: str,
+    seeds: int,
+    test_seeds: int,
+    set_: list[str] | None,
+    data: str | None,
+    tolerance: str,
+    rules: dict[str, str | None],
+    name: str,
+    json: bool,
+) -> None:
+    from search.cli.foreground import run_in_foreground, submit_here
+
+    fields: dict[str, Any] = {
+        "recipe": recipe,
+        "strategy": strategy,
+        "gm": whole_numbers("--gm", gm),
+        "gc": whole_numbers("--gc", gc),
+        "seeds": seeds,
+        "test_seeds": test_seeds,
+        "tolerance": tolerance if tolerance == "auto" else _tolerance(tolerance),
+        "numbers": assignments(set_ or []),
+        "data": str(Path(data).absolute()) if data else None,
+        "name": name,
+        **{key: value for key, value in rules.items() if value is not None},
+    }
+    settings = _settings()
+    search_id = submit_here(settings, fields)
+    raise typer.Exit(run_in_foreground(settings, search_id, json, program()))
+
+
+@app.command()
+def resume(id: Id, json: Json = False) -> None:
+    """Finish an interrupted search here and now; nothing that finished is trained again."""
+    from search.cli.foreground import resume_here
+
+    raise typer.Exit(resume_here(_settings(), id, json, program()))
+
+
+@app.command("list")
+def list_(
+    status: Annotated[str | None, typer.Option(help="Only searches of this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
+    json: Json = False,
+) -> None:
+    """List searches, newest first."""
+    from search.cli.reading import list_searches
+
+    list_searches(_settings(), status, limit, json)
+
+
+@app.command()
+def show(id: Id, json: Json = False) -> None:
+    """Show a search: each stage's candidates, what was chosen and why, and the test table."""
+    from search.cli.reading import show_search
+
+    show_search(_settings(), id, json, program())
+
+
+@app.command()
+def recipes(json: Json = False) -> None:
+    """List the recipes that are installed, with their numbers."""
+    from search.cli.reading import list_recipes
+
+    list_recipes(json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
+) -> None:
+    """Serve the dashboard and the REST API until Ctrl-C."""
+    import os
+
+    from search.settings import environment_of
+
+    settings = _settings(host=host, port=port)
+    os.environ.update(environment_of(settings))
+    os.execv(sys.executable, [sys.executable, "-m", "service"])  # `search` never imports `service`
+
+
+def _settings(**given: Any) -> Any:
+    from search.settings import read_settings
+
+    return read_settings(home=_where.home, db=_where.db, **given)
+
+
+def program() -> str:
+    """Return how a later command reaches the same database: the program as it was called, with its options."""
+    called = Path(sys.argv[0])
+    found = shutil.which("seqnorm")
+    words = ["seqnorm" if found and Path(found).resolve() == called.resolve() else str(called)]
+    for flag, value in (("--home", _where.home), ("--db", _where.db)):
+        words += [flag, str(value)] if value else []
+    return shlex.join(words)
+
+
+def whole_numbers(flag: str, text: str) -> list[int]:
+    """Read ``1,2,4``.
+
+    Raises:
+        InvalidSpec: for anything else.
+    """
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
+
+
+def assignments(pairs: list[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` pairs.
+
+    Raises:
+        InvalidSpec: for one without ``=``.
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise InvalidSpec(f"--set must be NAME=VALUE: got {pair!r}. Give e.g. --set epochs=10.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _tolerance(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidSpec(f"--tolerance must be a number or auto: got {text!r}. Give e.g. --tolerance 0.002.") from None
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value to stdout."""
+    print(json_module.dumps(value, allow_nan=False))

@@ -1,0 +1,7 @@
+"""Exit codes."""
+
+EXIT_OK = 0  # done, or left as asked
+EXIT_FAILED = 1  # the search failed
+EXIT_INPUT = 2  # bad input; nothing was stored
+EXIT_STOPPED = 3  # the search was paused or cancelled by somebody else
+EXIT_INTERRUPTED = 130  # Ctrl-C; the search is paused and can be resumed

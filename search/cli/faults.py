@@ -1,0 +1,15 @@
+"""A database's errors, in a sentence."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+
+def said_of_database(error: Exception) -> str | None:
+    """Say what a database refused; None for any other error."""
+    if not isinstance(error, DBAPIError):
+        return None
+    return (
+        f"the database must be readable and writable: got {str(error.orig).strip()}. "
+        "Check that it exists and who owns it, or name another with --db URL."
+    )

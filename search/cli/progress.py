@@ -1,0 +1,111 @@
+"""The live display of a running search: one line that changes on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine
+
+from search.store import queries
+
+READ_SECONDS = 0.5  # how often the store is read
+LINE_SECONDS = 5.0  # how often a plain line is written, at most
+
+
+class Progress:
+    """Shows stage, trials done, running and left, the best candidate so far and the time left, on stderr."""
+
+    def __init__(self, engine: Engine, search_id: str) -> None:
+        self._engine = engine
+        self._search_id = search_id
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._read_at = self._written_at = 0.0
+        self._last_line = ""
+        self._stages_said: set[str] = set()
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self) -> None:
+        """Read the store and show it, if that is due."""
+        moment = time.monotonic()
+        if moment - self._read_at < READ_SECONDS:
+            return
+        self._read_at = moment
+        with self._engine.connect() as connection:
+            shown = queries.show_search(connection, self._search_id)
+        self._say_decisions(shown)
+        if self._console.is_terminal:
+            self._live.update(self._picture(shown))
+        elif moment - self._written_at >= LINE_SECONDS and (line := describe(shown)) != self._last_line:
+            self._written_at, self._last_line = moment, line
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _say_decisions(self, shown: dict[str, Any]) -> None:
+        """Say each stage's choice once, above the line that changes."""
+        for stage in shown["stages"]:
+            if stage["sentence"] and stage["name"] not in self._stages_said:
+                self._stages_said.add(stage["name"])
+                sentence = f"stage {stage['name']}: {stage['sentence']}"
+                self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+
+    def _picture(self, shown: dict[str, Any]) -> Table:
+        progress = shown["progress"]
+        picture = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=max(1, progress["planned"]), completed=progress["finished"], width=30)
+        picture.add_row(bar, Text(describe(shown)))
+        if not progress["slots"]:
+            waited = time.monotonic() - self._started
+            picture.add_row(Text(""), Text(f"starting Ray and loading the data … {waited:.0f} s", style="dim"))
+        return picture
+
+
+def describe(shown: dict[str, Any]) -> str:
+    """Say in one line how far a search is."""
+    progress, running = shown["progress"], shown["trials"]["running"]
+    left = progress["planned"] - progress["finished"] - running
+    parts = [
+        f"stage {progress['stage'] or 'done'}",
+        f"{progress['finished']}/{progress['planned']} trials done, {running} running, {max(0, left)} left",
+    ]
+    if shown["trials"]["failed"]:
+        parts.append(f"{shown['trials']['failed']} failed")
+    if best := best_so_far(shown):
+        parts.append(best)
+    if progress["seconds_left"] is not None:
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    return " · ".join(parts)
+
+
+def best_so_far(shown: dict[str, Any]) -> str | None:
+    """Name the best candidate over the tuning stages; None before the first."""
+    measured = [c for stage in shown["stages"] for c in stage["candidates"] if c["mean"] is not None]
+    if not measured:
+        return None
+    pick = max if shown["mode"] == "max" else min
+    best = pick(measured, key=lambda candidate: candidate["mean"])
+    return f"best {best['mean']:.4f} at gm={best['gm']}, gc={best['gc']}"
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as people do: ``45 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

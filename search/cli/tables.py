@@ -1,0 +1,83 @@
+"""Searches as a person reads them, and as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.cli.app import print_json
+from search.settings import Settings
+
+RESULT_FIELDS = ("search", "status", "strategy", "chosen", "stages", "test", "trials")
+
+
+def print_result(shown: dict[str, Any], json: bool, settings: Settings, program: str) -> None:
+    """Print each stage's candidates, what was chosen and why, the test table, and where to go on."""
+    if json:
+        print_json({field: shown[field] for field in RESULT_FIELDS})
+        return
+    console = Console(highlight=False)
+    console.print(
+        f"Search {shown['search']} · {shown['recipe']} · {shown['strategy']} · {shown['status']}", style="bold"
+    )
+    for stage in shown["stages"]:
+        if stage["candidates"]:
+            console.print(_stage_table(stage))
+            console.print(stage["sentence"] or "Not decided yet.", soft_wrap=True)
+            console.print()
+    if shown["test"]:
+        console.print(_test_table(shown["test"]))
+    run, failed = shown["trials"]["run"], shown["trials"]["failed"]
+    console.print(f"{run} trials, {failed} failed. Database: {settings.database_url}", soft_wrap=True)
+    console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
+
+
+def _stage_table(stage: dict[str, Any]) -> Table:
+    tolerance = f" · tolerance {stage['tolerance']:.4f}" if stage["tolerance"] is not None else ""
+    table = _table(f"Stage {stage['name']} · {stage['rule']}{tolerance}")
+    for column in ("", "gm", "gc", "mean ± std", "n", "failed", "why"):
+        table.add_column(column, justify="left" if column in ("", "why") else "right")
+    with_variant = len({candidate["variant"] for candidate in stage["candidates"]}) > 1
+    rows = [*stage["candidates"]]
+    if stage["reference"]:
+        rows.insert(0, {**stage["reference"], "why": "for comparison: the winner of stage gm"})
+    for row in rows:
+        chosen = row.get("chosen", False)
+        why = f"{row['variant']}: {row.get('why') or ''}" if with_variant else row.get("why") or ""
+        cells = (
+            "→" if chosen else "",
+            str(row["gm"]),
+            str(row["gc"]),
+            mean_std(row),
+            str(row["n"]),
+            str(row["failed"]),
+            why,
+        )
+        table.add_row(*cells, style="bold green" if chosen else None)
+    return table
+
+
+def _test_table(rows: list[dict[str, Any]]) -> Table:
+    table = _table("Test set · fresh seeds")
+    for column in ("what", "gm", "gc", "mean ± std", "n", "failed"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for row in rows:
+        groups = ("–", "–") if row["gm"] == 0 else (str(row["gm"]), str(row["gc"]))
+        table.add_row(", ".join(row["labels"]), *groups, mean_std(row), str(row["n"]), str(row["failed"]))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0)
+    )
+
+
+def mean_std(candidate: dict[str, Any]) -> str:
+    """Write ``0.9571 ± 0.0020``."""
+    if candidate["mean"] is None:
+        return "–"
+    spread = f" ± {candidate['std']:.4f}" if candidate["std"] is not None else ""
+    return f"{candidate['mean']:.4f}{spread}"

@@ -1,0 +1,38 @@
+"""What a result depends on beside the spec: the code of the recipe, its numbers, its data and the layers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from search.spec import SearchSpec
+from trainers.recipe import Recipe
+
+
+def digest_of(spec: SearchSpec, recipe: Recipe) -> dict[str, str]:
+    """Return a short hash of each, without importing the recipe's code."""
+    numbers = {variant: asdict(spec.numbers_of(recipe, variant)) for variant in spec.variants}
+    return {
+        "recipe": _short(_package_source(recipe.run.partition(":")[0])),
+        "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
+        "data": _short(Path(spec.data).read_bytes()) if spec.data else "bundled",
+        "seqnorm": importlib.metadata.version("seqnorm"),
+    }
+
+
+def _package_source(module: str) -> bytes:
+    """Return the source of a module's whole top-level package: a recipe shares loops and data with others."""
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None or spec.origin is None:
+        return b""
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return b"".join(file.read_bytes() for file in files)
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,187 @@
+"""The driver: a child process that holds one lease and runs one search on Ray. ``python -m search.driver ID``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from search.errors import Conflict, Fenced, SearchError
+from search.plan import NONE, Replicate, plan_of
+from search.recorder import Recorder
+from search.sequence import NothingStable, run_sequence
+from search.settings import Settings, read_settings
+from search.store import leases, searches
+from search.store.database import open_engine
+from search.trial_process import TrialJob
+from trainers.recipe import Recipe, RecipeError, find, resolve
+
+EXIT_BUSY = 75  # another driver holds the search
+GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
+
+
+def main() -> int:
+    """Run the search named on the command line until it ends, is stopped, or is taken over."""
+    settings = read_settings()
+    engine = open_engine(settings.database_url)
+    try:
+        lease = leases.take(engine, sys.argv[1], settings.lease_seconds)
+    except Conflict as conflict:
+        print(conflict, file=sys.stderr)
+        return EXIT_BUSY
+    try:
+        return Driver(settings, lease).run()
+    except Fenced as fenced:
+        print(fenced, file=sys.stderr)
+        return EXIT_BUSY
+
+
+class Driver:
+    """One life of a search: from taking its lease to letting it go."""
+
+    def __init__(self, settings: Settings, lease: leases.Lease) -> None:
+        self._settings = settings
+        self._lease = lease
+        engine = open_engine(settings.database_url)
+        with engine.connect() as connection:
+            self._search = searches.get(connection, lease.search_id)
+        engine.dispose()
+        self._spec = self._search.spec
+        self._recipe: Recipe = find(self._spec.recipe)
+        self._plan = plan_of(self._spec, self._recipe)
+        self._folder = settings.folder_of(lease.search_id)
+        self._record = Recorder(settings.database_url, lease, self._recipe, self._plan)
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._left_as = ("queued", "the driver was stopped")  # status and reason if stopped
+
+    def run(self) -> int:
+        """Run the search; return the exit code of the process."""
+        threading.Thread(target=self._hold, daemon=True).start()
+        status, reason = self._train()
+        if self._stopping.is_set():
+            status, reason = self._left_as
+        self._leave(status, reason)
+        return 0
+
+    def _train(self) -> tuple[str, str]:
+        """Train everything; return the status that the search ends with, and why."""
+        from search.executor import Executor  # imports Ray
+
+        executor = Executor()
+        for number, status in ((signal.SIGTERM, "queued"), (signal.SIGINT, "paused")):
+            signal.signal(number, self._on_signal(status))  # after Ray has set its own
+        try:
+            data = executor.place(
+                resolve(self._recipe.load),
+                self._spec.numbers_of(self._recipe, "main"),
+                self._spec.data,
+                self._settings.home,
+            )
+            executor.wait_for(data)
+            with self._record.engine.begin() as connection:
+                searches.set_slots(connection, self._lease.search_id, executor.slots(1))
+            executor.run(
+                run_sequence(self._plan, self._record),
+                self._job_of,
+                data,
+                self._record,
+                cpus=1,
+                stopping=self._stopping,
+                folder=self._folder / f"ray-{self._lease.epoch}",
+            )
+        except (NothingStable, RecipeError) as error:
+            return "failed", str(error)
+        finally:
+            executor.close()
+        return "done", ""
+
+    def _job_of(self, replicate: Replicate) -> TrialJob:
+        """Describe a replicate to the process that will train it."""
+        point, spec = replicate.point, self._spec
+        variant = point.variant if point != NONE else next(iter(spec.variants))
+        return TrialJob(
+            recipe=spec.recipe,
+            overrides={**spec.numbers, **spec.variants[variant]},
+            gm=point.gm,
+            gc=point.gc,
+            seed=replicate.seed,
+            normalize=point != NONE,
+            measure="test" if replicate.stage == "test" else "validation",
+            folder=str(self._folder / "checkpoints" / replicate.key),
+            log=str(self._folder / "logs" / f"{replicate.key}.log"),
+        )
+
+    def _hold(self) -> None:
+        """Renew the lease, and watch for what somebody wants of the search, until the driver ends."""
+        parent, renewed = os.getppid(), time.monotonic()
+        while not self._ended.wait(min(0.5, self._settings.renew_seconds)):
+            try:
+                with self._record.engine.begin() as connection:
+                    if time.monotonic() - renewed >= self._settings.renew_seconds:
+                        renewed = time.monotonic()
+                        leases.renew(connection, self._lease, self._settings.lease_seconds)
+                    wanted = searches.get(connection, self._lease.search_id).wanted
+            except Fenced:
+                os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
+            except SQLAlchemyError as error:
+                print(f"the lease could not be renewed: {error}", file=sys.stderr)
+                continue
+            if wanted:
+                self._stop(wanted, f"{wanted} by a person")
+            elif os.getppid() != parent:
+                self._stop("queued", "the worker that started the driver is gone")
+
+    def _on_signal(self, status: str) -> signal.Handlers | object:
+        def handle(number: int, _: FrameType | None) -> None:
+            self._stop(status, f"stopped by {signal.Signals(number).name}")
+
+        return handle
+
+    def _stop(self, status: str, reason: str) -> None:
+        """Have the search left with a status. What does not stop by itself soon is ended."""
+        if self._stopping.is_set():
+            return
+        self._left_as = status, reason
+        self._stopping.set()
+        timer = threading.Timer(GRACE_SECONDS, self._end_at_once)
+        timer.daemon = True
+        timer.start()
+
+    def _end_at_once(self) -> None:
+        """Leave while trials still run; Ray ends their processes when this one is gone."""
+        if self._ended.is_set():
+            return
+        with suppress(Exception):
+            status, reason = self._left_as
+            self._leave(status, reason)
+        os._exit(0)
+
+    def _leave(self, status: str, reason: str) -> None:
+        """End what still runs; then write the status and let the lease go, in one transaction."""
+        self._ended.set()
+        self._record.interrupt("cancelled", reason or "the search ended")
+        with self._record.engine.begin() as connection:
+            searches.set_status(connection, self._lease.search_id, status, reason)
+            leases.release(connection, self._lease)
+        self._record.close()
+
+
+def log_file(settings: Settings, search_id: str) -> Path:
+    """Return the file that takes what the drivers of a search print."""
+    return settings.folder_of(search_id) / "driver.log"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,221 @@
+"""What one driver knows of its search, written through to the store: every trial's start, figures and end."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from search.outcome import RUNS_AGAIN, Outcome
+from search.plan import Plan, Replicate, Stage, groups_of
+from search.selection import Candidate, Choice, Point, summarise
+from search.store import candidates as projection
+from search.store import leases, searches
+from search.store.database import on_begin, open_engine
+from search.store.metrics import add_metrics
+from search.store.trials import TrialStore
+from trainers.recipe import Recipe
+
+MAX_PROCESS_LOSSES = 3  # the third death of a trial's process is its last
+
+
+class Recorder:
+    """Keeps the state of every replicate in memory and every change in SQL. All writes are fenced by the lease.
+
+    Methods may be called from any thread; one lock makes each of them atomic in memory.
+    """
+
+    def __init__(self, url: str, lease: leases.Lease, recipe: Recipe, plan: Plan) -> None:
+        self._search_id = lease.search_id
+        self._epoch = lease.epoch
+        self._recipe = recipe
+        self._plan = plan
+        self._lock = threading.RLock()
+        self.engine = open_engine(url)
+        on_begin(self.engine, leases.fence(lease))
+        self._trials = TrialStore(url, lease, recipe.mode)
+        self._stages: dict[str, _StageState] = {}
+        self._running: dict[int, Replicate] = {}
+        self._space = _space(plan)
+        with self.engine.begin() as connection:
+            self._choices = searches.choices(connection, self._search_id)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._trials.close()
+        self.engine.dispose()
+
+    # What run_sequence asks
+
+    def open(self, stage: Stage) -> None:
+        """Make the replicates of a stage available, as far as they have not ended for good."""
+        with self._lock:
+            if stage.name not in self._stages:
+                self._stages[stage.name] = self._take_over(stage)
+            self._stages[stage.name].add(stage.replicates())
+
+    def finished(self, stage: Stage) -> bool:
+        """Say whether every replicate of a stage has ended for good."""
+        with self._lock:
+            return not self._stages[stage.name].unfinished
+
+    def next_missing(self, stage: Stage) -> Replicate | None:
+        """Hand out a replicate that neither runs nor has ended; None if there is none."""
+        with self._lock:
+            return self._stages[stage.name].pop_waiting()
+
+    def candidates(self, stage: Stage) -> list[Candidate]:
+        """Summarise the points of a stage."""
+        with self._lock:
+            return [self._stages[stage.name].candidate(point) for point in stage.points]
+
+    def candidate(self, point: Point | None) -> Candidate | None:
+        """Summarise the point that the tuning stage before kept."""
+        with self._lock:
+            if point is None:
+                return None
+            found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
+            return next((candidate for candidate in found if candidate.n), None)
+
+    def winners(self, stage: Stage) -> list[Point] | None:
+        """Return what a stage kept; None if it is not decided."""
+        decided = self._choices.get(stage.name)
+        return None if decided is None else [Point(**point) for point in decided["finalists"]]
+
+    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+        """Store a choice and the stage that follows from it, together and once."""
+        with self._lock, self.engine.begin() as connection:
+            searches.decide(connection, self._search_id, stage, choice, winners)
+            searches.open_stage(connection, self._search_id, self._plan, following)
+
+    # What the executor tells
+
+    def start(self, replicate: Replicate, where: Mapping[str, Any]) -> int:
+        """Store that a trial runs; return its trial_id."""
+        with self._lock:
+            numbers = self._plan.spec.numbers_of(self._recipe, replicate.point.variant)
+            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers), **where}
+            trial_id = self._trials.create(replicate, self._space, attributes)
+            self._running[trial_id] = replicate
+            return trial_id
+
+    def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
+        """Store a trial's figures, by epoch counted from 1."""
+        name = f"validation_{self._recipe.metric}"
+        with self._lock:
+            for epoch, figures in epochs.items():
+                value = figures.get(name, figures.get(self._recipe.metric))
+                if isinstance(value, int | float):
+                    self._trials.report(trial_id, epoch, value)
+            if epochs:
+                with self.engine.begin() as connection:
+                    add_metrics(connection, trial_id, epochs)
+
+    def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
+        """Store how a trial ended, and its candidate's new summary; return the outcome as stored."""
+        with self._lock:
+            replicate = self._running.pop(trial_id)
+            state = self._stages[replicate.stage]
+            if outcome.cause == "lost" and state.count_loss(replicate) >= MAX_PROCESS_LOSSES:
+                outcome = Outcome(cause="crash_loop", detail=outcome.detail)
+            if outcome.cause is None and (outcome.value is None or not math.isfinite(outcome.value)):
+                outcome = Outcome(cause="diverged", detail=f"the metric is not finite: {outcome.value}")
+            if outcome.cause is None:
+                assert outcome.value is not None
+                self._trials.complete(trial_id, outcome.value)
+            else:
+                self._trials.fail(trial_id, outcome.cause, outcome.detail)
+            state.end(replicate, outcome)
+            if outcome.cause not in RUNS_AGAIN:
+                with self.engine.begin() as connection:
+                    projection.keep(connection, self._search_id, replicate.stage, state.candidate(replicate.point))
+            return outcome
+
+    def hand_back(self, replicate: Replicate) -> None:
+        """Make a replicate that was handed out and never started available again."""
+        with self._lock:
+            self._stages[replicate.stage].put_back(replicate)
+
+    def interrupt(self, cause: str, detail: str) -> int:
+        """End every running trial for a cause after which it runs again; return how many."""
+        with self._lock:
+            running = list(self._running)
+            for trial_id in running:
+                self.finish(trial_id, Outcome(cause=cause, detail=detail))
+            return len(running)
+
+    # Taking over
+
+    def _take_over(self, stage: Stage) -> _StageState:
+        """Read a stage from its trials; end those that a driver before this one left running."""
+        self._trials.open_study(self._search_id, stage)
+        state = _StageState()
+        for attempt in self._trials.attempts(self._search_id, stage.name):
+            cause = attempt.cause
+            if attempt.state == "RUNNING":
+                cause = "lost"
+                self._trials.fail(attempt.trial_id, cause, "its driver was lost")
+            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause))
+        with self.engine.begin() as connection:
+            summaries = [state.candidate(point) for point in state.points]
+            projection.rebuild(connection, self._search_id, stage.name, summaries)
+        return state
+
+
+class _StageState:
+    """Every replicate of one stage: waiting, handed out, or ended."""
+
+    def __init__(self) -> None:
+        self.unfinished: set[Replicate] = set()
+        self._waiting: dict[Replicate, None] = {}  # in order
+        self._ended: dict[Replicate, Outcome] = {}
+        self._losses: dict[Replicate, int] = {}
+        self._by_point: dict[Point, dict[int, Outcome]] = {}
+
+    @property
+    def points(self) -> Iterable[Point]:
+        return self._by_point
+
+    def add(self, replicates: Iterable[Replicate]) -> None:
+        for replicate in replicates:
+            if replicate not in self._ended and replicate not in self.unfinished:
+                self.unfinished.add(replicate)
+                self._waiting[replicate] = None
+
+    def pop_waiting(self) -> Replicate | None:
+        for replicate in self._waiting:
+            del self._waiting[replicate]
+            return replicate
+        return None
+
+    def put_back(self, replicate: Replicate) -> None:
+        self._waiting = {replicate: None, **self._waiting}
+
+    def count_loss(self, replicate: Replicate) -> int:
+        self._losses[replicate] = self._losses.get(replicate, 0) + 1
+        return self._losses[replicate]
+
+    def end(self, replicate: Replicate, outcome: Outcome) -> None:
+        if outcome.cause in RUNS_AGAIN:
+            if replicate in self.unfinished:
+                self.put_back(replicate)  # first in line: its checkpoint is warm
+            return
+        self._ended[replicate] = outcome
+        self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome
+        self.unfinished.discard(replicate)
+
+    def candidate(self, point: Point) -> Candidate:
+        outcomes = self._by_point.get(point, {}).values()
+        values = [outcome.value for outcome in outcomes if outcome.cause is None and outcome.value is not None]
+        return summarise(point, values, failed=len(outcomes) - len(values))
+
+
+def _space(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest value of each Optuna parameter over all stages."""
+    spec = plan.spec
+    return {
+        "gm": (0, max(1, *spec.gm)),
+        "gc": (0, max(spec.gc)),
+        "seed": (0, max(*spec.seeds, *spec.fresh_seeds)),
+    }

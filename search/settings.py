@@ -1,0 +1,84 @@
+"""Settings: one frozen record, read once from the environment. Flag, then environment, then default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+
+from search.errors import InvalidSpec
+
+PREFIX = "SEQNORM_"
+
+
+def _setting(help: str, default: Any = None) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that is not part of a search. The variable of a field is ``SEQNORM_`` and its name in capitals."""
+
+    home: Path = field(
+        default_factory=lambda: user_data_path("seqnorm"),
+        metadata={"help": "folder of the default database, checkpoints, logs and data sets"},
+    )
+    db: str = _setting("SQLAlchemy URL of the database; default: SQLite in the home folder", "")
+    ray_address: str = _setting(
+        "address of a Ray cluster; default: Ray's own RAY_ADDRESS, else a private local Ray", ""
+    )
+    lease_seconds: float = _setting("how long a driver holds a search without renewing", 15.0)
+    renew_seconds: float = _setting("how often a driver renews its lease; at most a third of lease_seconds", 5.0)
+    host: str = _setting("address that the web service binds", "127.0.0.1")
+    port: int = _setting("port that the web service binds", 8000)
+
+    @property
+    def database_url(self) -> str:
+        """The database to use, the default one spelled out."""
+        return self.db or f"sqlite:///{self.home / 'seqnorm.db'}"
+
+    def folder_of(self, search_id: str) -> Path:
+        """Return where a search keeps its checkpoints and logs."""
+        return self.home / "searches" / search_id
+
+
+def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
+    """Read the settings: ``flags`` that are not None win over the environment.
+
+    Raises:
+        InvalidSpec: for a variable that is not of its kind, or a renewal longer than a third of the lease.
+    """
+    settings = Settings()
+    values: dict[str, Any] = {}
+    for setting in fields(Settings):
+        given = flags.get(setting.name)
+        if given is None:
+            given = environ.get(PREFIX + setting.name.upper())
+        if given in (None, ""):
+            continue
+        kind = type(getattr(settings, setting.name))
+        try:
+            values[setting.name] = kind(Path(given).expanduser().absolute() if kind is type(settings.home) else given)
+        except ValueError:
+            raise InvalidSpec(
+                f"{PREFIX}{setting.name.upper()} must be a {kind.__name__}: got {given!r}. "
+                f"The default is {getattr(settings, setting.name)}."
+            ) from None
+    if not values.get("ray_address") and environ.get("RAY_ADDRESS"):
+        values["ray_address"] = environ["RAY_ADDRESS"]
+    settings = replace(settings, **values)
+    if not 0 < settings.renew_seconds <= settings.lease_seconds / 3:
+        raise InvalidSpec(
+            f"renew_seconds must be at most a third of lease_seconds: got {settings.renew_seconds} and "
+            f"{settings.lease_seconds}. Renew more often or hold longer."
+        )
+    return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the variables that make a child process read the same settings."""
+    return {PREFIX + setting.name.upper(): str(getattr(settings, setting.name)) for setting in fields(Settings)}

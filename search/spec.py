@@ -1,0 +1,224 @@
+"""What a person submits: the body of ``POST /api/searches``, the YAML of ``seqnorm submit``, the flags of the command line."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from search.errors import InvalidSpec
+from search.selection import Rule
+from trainers.recipe import Recipe, RecipeError, find, resolve
+
+FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+NumberValue = Annotated[int | float | bool | str, Field(union_mode="left_to_right")]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+
+
+def _no_controls(text: str) -> str:
+    if any((character < " " and character != "\n") or "\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must hold no control characters or lone surrogates")
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), BeforeValidator(lambda v: _no_controls(v) if isinstance(v, str) else v)]
+Note = Annotated[str, Field(max_length=10_000), BeforeValidator(lambda v: _no_controls(v) if isinstance(v, str) else v)]
+
+
+class SearchSpec(BaseModel):
+    """A search: recipe, strategy, spaces, seeds and rules. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    recipe: str = Field(max_length=100, description="name of an installed recipe")
+    strategy: Literal["sequential", "grid"] = Field(
+        "sequential", description="gm, then gc with gm fixed; or every pair"
+    )
+    gm: list[GroupCount] = Field(max_length=256, description="group counts along the mini-batch to try")
+    gc: list[GroupCount] = Field(max_length=256, description="group counts along the channels to try")
+    seeds: list[Seed] = Field([0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1")
+    test_seeds: int = Field(3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement")
+    gm_rule: Rule = Field("largest-stable", description="how stage gm chooses")
+    gc_rule: Rule = Field("best-mean", description="how stage gc, or the grid, chooses")
+    tolerance: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
+        "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
+    )
+    numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
+    variants: dict[Name, dict[str, NumberValue]] = Field(
+        {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
+    )
+    data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
+    name: Text = Field("", description="for lists")
+    tags: list[Name] = Field([], max_length=32, description="for filters")
+    note: Note = Field("", description="free text")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_from_count(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 1 <= value <= 64:
+                raise ValueError("must be from 1 to 64, or a list of seeds")
+            return list(range(value))
+        return value
+
+    @field_validator("gm", "gc", "seeds")
+    @classmethod
+    def _filled_and_distinct(cls, values: list[int]) -> list[int]:
+        if not values:
+            raise ValueError("must hold at least one value")
+        if len(set(values)) < len(values):
+            raise ValueError("must not repeat a value")
+        return values
+
+    @field_validator("variants")
+    @classmethod
+    def _variant_names(cls, variants: dict[str, Any]) -> dict[str, Any]:
+        if not variants or "none" in variants:
+            raise ValueError(
+                "must name at least one variant, and none of them `none`, which trains without normalization"
+            )
+        return variants
+
+    @property
+    def fresh_seeds(self) -> list[int]:
+        """Seeds of stage ``test``: none of them was tuned with."""
+        first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
+        return list(range(first, first + self.test_seeds))
+
+    def numbers_of(self, recipe: Recipe, variant: str) -> Any:
+        """Return the recipe's numbers as a variant trains with them; ``none`` takes those of the first variant."""
+        overrides = self.variants.get(variant, next(iter(self.variants.values())))
+        return recipe.with_overrides({**self.numbers, **overrides})
+
+
+def parse_spec(fields: dict[str, Any]) -> SearchSpec:
+    """Read a spec and check it against its recipe, without torch.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
+    """
+    try:
+        spec = SearchSpec(**fields)
+    except ValidationError as error:
+        raise InvalidSpec(_first_problem(error)) from None
+    except TypeError:
+        raise InvalidSpec(
+            f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
+        ) from None
+    check_spec(spec)
+    return spec
+
+
+def check_spec(spec: SearchSpec) -> None:
+    """Refuse what the recipe, its data or the rules of grouping do not allow.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong.
+    """
+    try:
+        recipe = find(spec.recipe)
+        for variant in spec.variants:
+            spec.numbers_of(recipe, variant)
+        _check_data(spec, recipe)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+    for _, reason in refused_values(spec, recipe):
+        raise InvalidSpec(reason)
+
+
+def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every refused group count as (``gm=3``, why)."""
+    refused: list[tuple[str, str]] = []
+    for variant in spec.variants:
+        numbers = spec.numbers_of(recipe, variant)
+        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := refused_gm(gm, numbers))]
+        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := refused_gc(gc, numbers, recipe, spec.strategy))]
+    return list(dict.fromkeys(refused))
+
+
+def refused_gm(gm: int, numbers: Any) -> str | None:
+    """Say why a recipe's batch cannot form gm groups; None if it can."""
+    per_device, rest = divmod(numbers.batch, numbers.devices)
+    if rest:
+        return (
+            f"the batch must divide over the devices: got batch={numbers.batch}, devices={numbers.devices}. "
+            "Choose a multiple (--set batch=…)."
+        )
+    where = f"{per_device} samples" + (
+        f" per device (batch {numbers.batch} / {numbers.devices})" if numbers.devices > 1 else ""
+    )
+    if gm < 1 or per_device % gm:
+        return (
+            f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
+        )
+    size = per_device // gm
+    if size < numbers.min_group:
+        allow = f", or allow it with --set min_group={size}" if size > 1 else ""
+        return (
+            f"groups must hold at least min_group={numbers.min_group} samples: got gm={gm}, groups of {size} of {where}. "
+            f"Use gm up to {per_device // numbers.min_group}{allow}."
+        )
+    return None
+
+
+def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
+    """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
+    if gc == 0 and strategy == "sequential":
+        return (
+            "gc of a sequential search starts at 1: got gc=0. Leave it out: stage gm trains gc=0, and stage gc shows "
+            "its winner as the reference."
+        )
+    widths = recipe.widths(numbers)
+    if gc == 0 or widths is None:
+        return None
+    smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
+    if all(width % gc == 0 and width // gc >= smallest_group for width in widths):
+        return None
+    common = math.gcd(*widths)
+    allowed = [divisor for divisor in range(1, common + 1) if common % divisor == 0]
+    allowed = [divisor for divisor in allowed if min(widths) // divisor >= smallest_group]
+    return (
+        f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
+        f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
+    )
+
+
+def _near_divisors(value: int, of: int) -> str:
+    divisors = [divisor for divisor in range(1, of + 1) if of % divisor == 0]
+    near = sorted(sorted(divisors, key=lambda divisor: abs(divisor - value))[:3])
+    return ", ".join(map(str, near))
+
+
+def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
+    if spec.data is None:
+        return
+    if recipe.check_data is None:
+        raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
+    resolve(recipe.check_data)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data)
+
+
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of a search",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+}
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Turn the first of pydantic's complaints into rule, received value, remedy."""
+    problem = error.errors()[0]
+    field = str(problem["loc"][0]) if problem["loc"] else "the search"
+    rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
+    if problem["type"] == "extra_forbidden":
+        return f"{field} {rule}: got {received}. Known: {', '.join(SearchSpec.model_fields)}."
+    known = SearchSpec.model_fields.get(field)
+    rule = rule[0].lower() + rule[1:]
+    return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."

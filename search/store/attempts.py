@@ -1,0 +1,76 @@
+"""Every trial of a stage, read from Optuna's tables without Optuna: its own reader takes a millisecond a trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, case, func, select
+
+from search.plan import Replicate
+from search.selection import Point
+from search.store.tables import studies, trial_params, trial_user_attributes, trial_values, trials
+
+
+def study_name(search_id: str, stage: str) -> str:
+    """Name the study of a stage."""
+    return f"{search_id}/{stage}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One trial as the store has it."""
+
+    trial_id: int
+    number: int
+    replicate: Replicate
+    state: str  #: Optuna's
+    value: float | None
+    cause: str | None  #: why it failed; None for a finished or running one
+
+
+def attempts(connection: Connection, search_id: str, stage: str) -> Iterator[Attempt]:
+    """Read every trial of a stage, oldest first, in one query."""
+    param = {
+        name: func.max(case((trial_params.c.param_name == name, trial_params.c.param_value)))
+        for name in ("gm", "gc", "seed")
+    }
+    attribute = {
+        key: func.max(case((trial_user_attributes.c.key == key, trial_user_attributes.c.value_json)))
+        for key in ("variant", "cause")
+    }
+    of_study = (
+        select(trials.c.trial_id, trials.c.number, trials.c.state)
+        .join(studies, studies.c.study_id == trials.c.study_id)
+        .where(studies.c.study_name == study_name(search_id, stage))
+        .cte("of_study")
+    )
+    params = (
+        select(trial_params.c.trial_id, *(expression.label(name) for name, expression in param.items()))
+        .where(trial_params.c.trial_id.in_(select(of_study.c.trial_id)))
+        .group_by(trial_params.c.trial_id)
+        .cte("params")
+    )
+    attributes = (
+        select(trial_user_attributes.c.trial_id, *(expression.label(key) for key, expression in attribute.items()))
+        .where(trial_user_attributes.c.trial_id.in_(select(of_study.c.trial_id)))
+        .group_by(trial_user_attributes.c.trial_id)
+        .cte("attributes")
+    )
+    rows = connection.execute(
+        select(of_study, params, attributes.c.variant, attributes.c.cause, trial_values.c.value)
+        .join(params, params.c.trial_id == of_study.c.trial_id)
+        .join(attributes, attributes.c.trial_id == of_study.c.trial_id)
+        .outerjoin(trial_values, trial_values.c.trial_id == of_study.c.trial_id)
+        .order_by(of_study.c.number)
+    )
+    for row in rows:
+        yield Attempt(
+            trial_id=row.trial_id,
+            number=row.number,
+            replicate=Replicate(stage, Point(json.loads(row.variant), int(row.gm), int(row.gc)), int(row.seed)),
+            state=str(row.state),
+            value=row.value,
+            cause=json.loads(row.cause) if row.cause else None,
+        )

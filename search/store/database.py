@@ -1,0 +1,116 @@
+"""Engines: SQLite and PostgreSQL through one code path."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import Double
+
+from search.errors import StoreUnavailable
+
+BUSY_SECONDS = 30  # how long a writer waits for SQLite's single write lock
+
+
+class now(FunctionElement[float]):  # reads as SQL
+    """The database's clock: seconds since 1970. Leases are compared on it, so hosts' clocks do not matter."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(*_: Any, **__: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Open a database.
+
+    Transactions of a writing engine take SQLite's write lock at once (``BEGIN IMMEDIATE``), so that what they read is
+    still true when they write; those of a reading engine never wait for a writer (WAL).
+
+    Raises:
+        StoreUnavailable: if the URL is malformed or its driver is missing.
+    """
+    try:
+        sqlite = make_url(url).get_backend_name() == "sqlite"
+        engine = create_engine(url, **engine_options(url))
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreUnavailable(
+            f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {_without_password(url)} ({error}). "
+            "Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name."
+        ) from None
+    if sqlite:
+        prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE")
+    return engine
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Return what ``create_engine`` needs beside the URL."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    return {"pool_pre_ping": True}  # a restarted server costs one reconnection instead of an error
+
+
+def prepare_sqlite(engine: Engine, begin: str) -> None:
+    """Set WAL mode, and have every transaction start with ``begin``, which Python's driver would leave to the last."""
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
+    """Run ``check`` as the first statement of every transaction; what it raises ends the transaction."""
+    event.listen(engine, "begin", check)
+
+
+def make_folder(url: str) -> None:
+    """Create the folder of an SQLite file.
+
+    Raises:
+        StoreUnavailable: if that is not allowed.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        try:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the database's folder must be writable: got {Path(parsed.database).parent} ({error.strerror}). "
+                "Name another with --home DIR or --db URL."
+            ) from None
+
+
+def unavailable(url: str, error: DBAPIError) -> StoreUnavailable:
+    """Translate a driver's error into one a person can act on."""
+    return StoreUnavailable(
+        f"the database must be readable and writable: got {_without_password(url)} "
+        f"({str(error.orig).strip()}). Check that it exists and who owns it, or name another with --db URL."
+    )
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "text that is no URL"

@@ -1,0 +1,150 @@
+"""Who may run a search: a lease with an epoch, on the database's clock.
+
+A driver takes a search by raising its ``epoch``, and renews until it ends. Every transaction of a driver starts by
+reading the epoch (:func:`fence`), so one that lost the search can write nothing, however late it wakes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, Engine, func, or_, select, update
+
+from search.errors import Conflict, Fenced, NotFound
+from search.store.database import now
+from search.store.tables import searches
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process, named so that another on the same host can tell whether it still lives."""
+
+    host: str
+    pid: int
+    started: float  #: seconds since 1970; tells a reused pid
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        """Name the calling process."""
+        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process certainly is gone: it was on this host, and no such process runs here."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write for a search, until somebody raises its epoch."""
+
+    search_id: str
+    epoch: int
+
+
+def take(engine: Engine, search_id: str, seconds: float) -> Lease:
+    """Take a search for this process by raising its epoch; it is running from then on.
+
+    Raises:
+        NotFound: if there is no such search.
+        Conflict: if another process holds it, or it neither waits nor runs.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(
+            select(
+                searches.c.epoch,
+                searches.c.status,
+                searches.c.holder,
+                (searches.c.lease_until > now()).label("held"),
+            )
+            .where(searches.c.id == search_id)
+            .with_for_update()
+        ).one_or_none()
+        if row is None:
+            raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
+        if row.status not in ("queued", "running"):
+            raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
+        if row.held and not Holder(**row.holder).gone:
+            raise Conflict(f"search {search_id} is held by process {row.holder['pid']} on {row.holder['host']}.")
+        connection.execute(
+            update(searches)
+            .where(searches.c.id == search_id)
+            .values(
+                epoch=row.epoch + 1,
+                holder=asdict(Holder.this_process()),
+                lease_until=now() + seconds,
+                status="running",
+                reason="",
+                started_at=func.coalesce(searches.c.started_at, now()),
+            )
+        )
+    return Lease(search_id, row.epoch + 1)
+
+
+def renew(connection: Connection, lease: Lease, seconds: float) -> None:
+    """Hold a search for ``seconds`` more. The engine's fence refuses it to whoever lost the lease."""
+    connection.execute(update(searches).where(searches.c.id == lease.search_id).values(lease_until=now() + seconds))
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Let a search go, so that another may take it at once. The epoch stays, so late writes are still refused."""
+    connection.execute(
+        update(searches)
+        .where(searches.c.id == lease.search_id, searches.c.epoch == lease.epoch)
+        .values(holder=None, lease_until=None)
+    )
+
+
+def fence(lease: Lease) -> Callable[[Connection], None]:
+    """Return the check that every transaction of the lease's driver starts with.
+
+    On PostgreSQL the row stays share-locked until the transaction ends, so nobody takes the search over in the middle
+    of it; on SQLite ``BEGIN IMMEDIATE`` has the same effect.
+    """
+    statement = select(searches.c.epoch).where(searches.c.id == lease.search_id).with_for_update(read=True)
+
+    def check(connection: Connection) -> None:
+        epoch = connection.execute(statement).scalar_one_or_none()
+        if epoch != lease.epoch:
+            raise Fenced(
+                f"search {lease.search_id} was taken over: this driver has epoch {lease.epoch}, it is now {epoch}."
+            )
+
+    return check
+
+
+def next_claimable(connection: Connection) -> str | None:
+    """Return the first search that waits for a driver: queued, or running under a lease that ended."""
+    return connection.execute(
+        select(searches.c.id)
+        .where(
+            or_(
+                searches.c.status == "queued",
+                (searches.c.status == "running")
+                & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
+            )
+        )
+        .order_by(searches.c.priority.desc(), searches.c.created_at)
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def holder_of(connection: Connection, search_id: str) -> dict[str, Any] | None:
+    """Return the process that holds a search, with the seconds its lease has left; None if nobody does."""
+    row = connection.execute(
+        select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
+    ).one_or_none()
+    if row is None or row.holder is None or row.left <= 0 or Holder(**row.holder).gone:
+        return None
+    return {**row.holder, "seconds_left": row.left}

@@ -1,0 +1,35 @@
+"""Per-epoch figures, beside Optuna's intermediate values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from search.store.tables import metrics
+
+
+def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
+    """Store a trial's figures by epoch; an epoch that is stored stays as it is."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    rows = [
+        {"trial_id": trial_id, "epoch": epoch, "figures": {name: _json(value) for name, value in figures.items()}}
+        for epoch, figures in epochs.items()
+    ]
+    connection.execute(dialect.insert(metrics).on_conflict_do_nothing(), rows)
+
+
+def read_metrics(connection: Connection, trial_id: int) -> list[dict[str, Any]]:
+    """Return a trial's figures, an epoch each, in order."""
+    rows = connection.execute(
+        select(metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == trial_id).order_by(metrics.c.epoch)
+    )
+    return [{"epoch": row.epoch, **row.figures} for row in rows]
+
+
+def _json(value: Any) -> Any:
+    """Spell out what JSON has no number for."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,319 @@
+"""What pages and commands read: paged, filtered and aggregated in SQL, never through Optuna's reader."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, String, cast, func, select
+
+from search.plan import Plan, plan_of, test_labels
+from search.selection import Candidate, Point
+from search.store import candidates as projection
+from search.store.attempts import attempts, study_name
+from search.store.metrics import read_metrics
+from search.store.searches import Search, choices, get
+from search.store.tables import candidates as candidate_rows
+from search.store.tables import (
+    events,
+    searches,
+    stages,
+    studies,
+    trial_params,
+    trial_user_attributes,
+    trial_values,
+    trials,
+)
+from trainers.recipe import RecipeError, find
+
+RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
+
+
+def list_searches(
+    connection: Connection, status: str | None = None, before: tuple[float, str] | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Return searches, newest first; ``before`` is the (created_at, id) of the last one of the page before."""
+    done = (
+        select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
+        .where(candidate_rows.c.search_id == searches.c.id)
+        .scalar_subquery()
+    )
+    statement = select(searches, done.label("finished")).where(searches.c.archived_at.is_(None))
+    if status:
+        statement = statement.where(searches.c.status == status)
+    if before:
+        created_at, search_id = before
+        statement = statement.where(
+            (searches.c.created_at < created_at) | ((searches.c.created_at == created_at) & (searches.c.id < search_id))
+        )
+    rows = connection.execute(statement.order_by(searches.c.created_at.desc(), searches.c.id.desc()).limit(limit)).all()
+    ids = [row.id for row in rows]
+    decided = connection.execute(
+        select(stages.c.search_id, stages.c.choice)
+        .where(stages.c.search_id.in_(ids), stages.c.decided_at.is_not(None))
+        .order_by(stages.c.position)
+    )
+    chosen = {row.search_id: row.choice["point"] for row in decided}  # the last decided stage wins
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "recipe": row.recipe,
+            "strategy": row.strategy,
+            "status": row.status,
+            "reason": row.reason,
+            "owner": row.owner,
+            "tags": row.tags,
+            "created_at": row.created_at,
+            "finished_at": row.finished_at,
+            "finished": row.finished,
+            "planned": row.planned,
+            "chosen": chosen.get(row.id),
+        }
+        for row in rows
+    ]
+
+
+def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
+    """Return a search with its stages, candidates, choices, test table and progress.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    search = get(connection, search_id)
+    plan = _plan(search)
+    found, decided = projection.read(connection, search_id), choices(connection, search_id)
+    winners = [Point(**point) for choice in decided.values() for point in choice["finalists"]]
+    tuning = [
+        _stage(name, found.get(name, []), decided.get(name), search) for name in plan.stage_names if name != "test"
+    ]
+    chosen = next((stage["chosen"] for stage in reversed(tuning) if stage["chosen"]), None)
+    return {
+        "search": search.id,
+        "name": search.spec.name,
+        "status": search.status,
+        "reason": search.reason,
+        "recipe": search.spec.recipe,
+        "mode": plan.mode,
+        "strategy": search.spec.strategy,
+        "chosen": chosen,
+        "stages": tuning,
+        "test": _test_table(found.get("test", []), winners, plan),
+        "trials": _trial_counts(connection, search_id),
+        "progress": _progress(connection, search, plan, found, set(decided)),
+        "spec": search.spec.model_dump(mode="json"),
+        "owner": search.owner,
+        "created_at": search.created_at,
+        "started_at": search.started_at,
+        "finished_at": search.finished_at,
+    }
+
+
+def _plan(search: Search) -> Plan:
+    try:
+        return plan_of(search.spec, find(search.spec.recipe))
+    except RecipeError:  # its package is not installed here; what was stored can still be read
+        return Plan(spec=search.spec, mode="max")
+
+
+def _stage(name: str, found: list[Candidate], choice: dict[str, Any] | None, search: Search) -> dict[str, Any]:
+    evidence = choice["evidence"] if choice else {}
+    return {
+        "name": name,
+        "chosen": choice["point"] if choice else None,
+        "rule": search.spec.gm_rule if name == "gm" else search.spec.gc_rule,
+        "tolerance": evidence.get("tolerance"),
+        "best_mean": evidence.get("best_mean"),
+        "sentence": choice["sentence"] if choice else None,
+        "candidates": evidence.get("candidates") or [candidate.as_json() for candidate in _sorted(found)],
+        "reference": evidence.get("reference"),
+    }
+
+
+def _sorted(found: list[Candidate]) -> list[Candidate]:
+    return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
+
+
+def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> list[dict[str, Any]]:
+    """Return the measured points: without normalization, BatchNorm, GhostNorm, SeqNorm."""
+    batch_norm = plan.baselines().points[0]
+    rows = [{**candidate.as_json(), "labels": test_labels(candidate.point, winners, batch_norm)} for candidate in found]
+    return sorted(rows, key=lambda row: (row["gc"], row["gm"]))
+
+
+def _of_search(search_id: str) -> Any:
+    return select(studies.c.study_id).where(studies.c.study_name.startswith(f"{search_id}/", autoescape=True))
+
+
+def _trial_counts(connection: Connection, search_id: str) -> dict[str, int]:
+    """Count trials: those run, those copied from another search, those that failed."""
+    state = cast(trials.c.state, String)
+    rows = connection.execute(
+        select(state, func.count()).where(trials.c.study_id.in_(_of_search(search_id))).group_by(state)
+    )
+    counts = {state: count for state, count in rows}
+    reused = connection.execute(
+        select(func.count())
+        .select_from(trial_user_attributes)
+        .join(trials, trials.c.trial_id == trial_user_attributes.c.trial_id)
+        .where(trials.c.study_id.in_(_of_search(search_id)), trial_user_attributes.c.key == "reused_from")
+    ).scalar_one()
+    return {
+        "run": sum(counts.values()) - reused,
+        "reused": reused,
+        "failed": counts.get("FAIL", 0),
+        "running": counts.get("RUNNING", 0),
+    }
+
+
+def _progress(
+    connection: Connection, search: Search, plan: Plan, found: dict[str, list[Candidate]], decided: set[str]
+) -> dict[str, Any]:
+    """Say how far each stage is, and how long the rest will take."""
+    planned = plan.size()
+    if len(decided) == len(planned) - 1:  # the winners are known, and with them whether points coincide
+        planned["test"] = _replicates(connection, search.id, "test")
+    by_stage = [
+        {
+            "stage": name,
+            "planned": planned[name],
+            "finished": sum(candidate.n + candidate.failed for candidate in found.get(name, [])),
+            "decided": name in decided,
+        }
+        for name in planned
+    ]
+    total, finished = sum(planned.values()), sum(stage["finished"] for stage in by_stage)
+    seconds = _mean_seconds(connection, search.id)
+    left = None
+    if search.status in ("queued", "running") and seconds is not None:
+        left = seconds * (total - finished) / (search.slots or 1)
+    current = next((stage["stage"] for stage in by_stage if stage["finished"] < stage["planned"]), None)
+    return {
+        "stage": current,
+        "stages": by_stage,
+        "planned": total,
+        "finished": finished,
+        "slots": search.slots,
+        "seconds_left": left,
+        "seconds_per_trial": seconds,
+    }
+
+
+def _replicates(connection: Connection, search_id: str, stage: str) -> int:
+    """Return how many replicates an opened stage trains."""
+    statement = select(stages.c.plan).where(stages.c.search_id == search_id, stages.c.name == stage)
+    return int(connection.execute(statement).scalar_one()["replicates"])
+
+
+def _mean_seconds(connection: Connection, search_id: str) -> float | None:
+    """Return the mean duration of the newest finished trials; None if there is none."""
+    rows = connection.execute(
+        select(trials.c.datetime_start, trials.c.datetime_complete)
+        .where(trials.c.study_id.in_(_of_search(search_id)), cast(trials.c.state, String) == "COMPLETE")
+        .order_by(trials.c.trial_id.desc())
+        .limit(RECENT_TRIALS)
+    ).all()
+    durations = [(_time(row.datetime_complete) - _time(row.datetime_start)).total_seconds() for row in rows]
+    return sum(durations) / len(durations) if durations else None
+
+
+def _time(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)  # SQLite keeps text
+
+
+def list_trials(
+    connection: Connection,
+    search_id: str,
+    stage: str | None = None,
+    state: str | None = None,
+    after: int = 0,
+    limit: int = 50,
+) -> list[dict[str, Any]]:
+    """Return trials in the order they started; ``after`` is the trial_id of the last one of the page before.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    get(connection, search_id)
+    name = studies.c.study_name
+    statement: Select[Any] = (
+        select(
+            trials.c.trial_id,
+            trials.c.number,
+            cast(trials.c.state, String).label("state"),
+            trials.c.datetime_start,
+            trials.c.datetime_complete,
+            name,
+            trial_values.c.value,
+        )
+        .join(studies, studies.c.study_id == trials.c.study_id)
+        .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
+        .where(trials.c.trial_id > after)
+    )
+    statement = statement.where(
+        name == study_name(search_id, stage) if stage else name.startswith(f"{search_id}/", autoescape=True)
+    )
+    if state:
+        statement = statement.where(cast(trials.c.state, String) == state)
+    rows = connection.execute(statement.order_by(trials.c.trial_id).limit(limit)).all()
+    ids = [row.trial_id for row in rows]
+    details: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in ids}
+    for trial_id, key, value in connection.execute(
+        select(trial_params.c.trial_id, trial_params.c.param_name, trial_params.c.param_value).where(
+            trial_params.c.trial_id.in_(ids)
+        )
+    ):
+        details[trial_id][key] = int(value)
+    for trial_id, key, value in connection.execute(
+        select(trial_user_attributes.c.trial_id, trial_user_attributes.c.key, trial_user_attributes.c.value_json).where(
+            trial_user_attributes.c.trial_id.in_(ids)
+        )
+    ):
+        details[trial_id][key] = json.loads(value)
+    return [_trial(row, details[row.trial_id]) for row in rows]
+
+
+def _trial(row: Any, detail: dict[str, Any]) -> dict[str, Any]:
+    started = _time(row.datetime_start)
+    ended = _time(row.datetime_complete) if row.datetime_complete else None
+    return {
+        "trial_id": row.trial_id,
+        "stage": row.study_name.split("/", 1)[1],
+        "number": row.number,
+        "variant": detail.pop("variant"),
+        "gm": detail.pop("gm"),
+        "gc": detail.pop("gc"),
+        "seed": detail.pop("seed"),
+        "state": row.state,
+        "value": row.value,
+        "cause": detail.pop("cause", "finished" if row.state == "COMPLETE" else None),
+        "detail": detail.pop("detail", ""),
+        "started_at": started.timestamp(),
+        "seconds": (ended - started).total_seconds() if ended else None,
+        "attributes": detail,
+    }
+
+
+def show_trial(connection: Connection, search_id: str, trial_id: int) -> list[dict[str, Any]]:
+    """Return a trial's figures by epoch."""
+    get(connection, search_id)
+    return read_metrics(connection, trial_id)
+
+
+def seeds_of(connection: Connection, search_id: str, stage: str) -> list[dict[str, Any]]:
+    """Return each finished replicate of a stage with its value, for the dots of a chart."""
+    return [
+        {**asdict(attempt.replicate.point), "seed": attempt.replicate.seed, "value": attempt.value}
+        for attempt in attempts(connection, search_id, stage)
+        if attempt.value is not None
+    ]
+
+
+def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[dict[str, Any]]:
+    """Return what happened to a search, oldest first."""
+    rows = connection.execute(
+        select(events).where(events.c.search_id == search_id, events.c.id > after).order_by(events.c.id).limit(limit)
+    )
+    return [{"id": row.id, "at": row.at, "kind": row.kind, **row.detail} for row in rows]

@@ -1,0 +1,175 @@
+"""Searches and their stages: submitting, steering, deciding."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+
+from search.errors import Conflict, NotFound
+from search.plan import Plan, Stage
+from search.selection import Choice
+from search.spec import SearchSpec
+from search.store.database import now
+from search.store.tables import candidates, events, searches, stages
+
+ENDED = ("done", "failed", "cancelled")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A submitted search."""
+
+    id: str
+    status: str  #: queued, running, paused, done, failed or cancelled
+    reason: str  #: why it has that status, for a person
+    wanted: str | None  #: the status somebody asked for and the driver has yet to reach
+    spec: SearchSpec
+    planned: int  #: trials, the most they can be
+    slots: int | None  #: how many trials run at once
+    owner: str
+    epoch: int  #: how often a driver took it
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    digest: dict[str, Any]
+
+
+def submit(engine: Engine, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
+    """Store a search with its first stages, queued; return its id."""
+    search_id = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    with engine.begin() as connection:
+        connection.execute(
+            insert(searches).values(
+                id=search_id,
+                created_at=now(),
+                owner=owner,
+                name=spec.name,
+                note=spec.note,
+                tags=spec.tags,
+                recipe=spec.recipe,
+                strategy=spec.strategy,
+                spec=spec.model_dump(mode="json"),
+                digest=digest,
+                planned=sum(plan.size().values()),
+                status="queued",
+                reason="",
+                priority=0,
+                epoch=0,
+            )
+        )
+        first = plan.stage(plan.stage_names[0], [])
+        open_stage(connection, search_id, plan, first)
+        open_stage(connection, search_id, plan, plan.baselines())
+        add_event(connection, search_id, "submitted", {})
+    return search_id
+
+
+def get(connection: Connection, search_id: str) -> Search:
+    """Return a search.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    row = connection.execute(select(searches).where(searches.c.id == search_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
+    return Search(
+        id=row.id,
+        status=row.status,
+        reason=row.reason,
+        wanted=row.wanted,
+        spec=SearchSpec(**row.spec),
+        planned=row.planned,
+        slots=row.slots,
+        owner=row.owner,
+        epoch=row.epoch,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        digest=row.digest,
+    )
+
+
+def queue(engine: Engine, search_id: str) -> None:
+    """Queue a paused search again; one that is queued or running stays as it is.
+
+    Raises:
+        NotFound: if no search has that id.
+        Conflict: if it has ended.
+    """
+    with engine.begin() as connection:
+        search = get(connection, search_id)
+        if search.status in ENDED:
+            raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
+        if search.status == "paused":
+            set_status(connection, search_id, "queued", "")
+
+
+def set_status(connection: Connection, search_id: str, status: str, reason: str) -> None:
+    """Write a search's status, and the event that says so."""
+    ended = {"finished_at": now()} if status in ENDED else {}
+    connection.execute(
+        update(searches).where(searches.c.id == search_id).values(status=status, reason=reason, wanted=None, **ended)
+    )
+    add_event(connection, search_id, "status", {"status": status, "reason": reason})
+
+
+def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:
+    """Store what a stage will train; ``test`` is stored with its baselines first, and again once winners are known."""
+    described = {**asdict(stage), "replicates": len(stage.points) * len(stage.seeds)}
+    here = (stages.c.search_id == search_id) & (stages.c.name == stage.name)
+    if connection.execute(select(stages.c.name).where(here)).one_or_none():
+        connection.execute(update(stages).where(here).values(plan=described))
+    else:
+        position = plan.stage_names.index(stage.name)
+        connection.execute(
+            insert(stages).values(search_id=search_id, name=stage.name, position=position, plan=described)
+        )
+
+
+def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice, finalists: Sequence[Any]) -> None:
+    """Write a stage's choice, once.
+
+    Raises:
+        Conflict: if it was decided before.
+    """
+    decided = {**choice.as_json(), "finalists": [asdict(point) for point in finalists]}
+    written = connection.execute(
+        update(stages)
+        .where(stages.c.search_id == search_id, stages.c.name == stage.name, stages.c.decided_at.is_(None))
+        .values(choice=decided, decided_at=now())
+    )
+    if written.rowcount != 1:
+        raise Conflict(f"a stage is decided once: got a second choice for {stage.name} of {search_id}.")
+    add_event(connection, search_id, "decided", {"stage": stage.name, "sentence": choice.sentence})
+
+
+def choices(connection: Connection, search_id: str) -> dict[str, dict[str, Any]]:
+    """Return the choices made so far, by stage."""
+    rows = connection.execute(
+        select(stages.c.name, stages.c.choice)
+        .where(stages.c.search_id == search_id, stages.c.decided_at.is_not(None))
+        .order_by(stages.c.position)
+    )
+    return {row.name: row.choice for row in rows}
+
+
+def add_event(connection: Connection, search_id: str, kind: str, detail: dict[str, Any]) -> None:
+    """Record that something happened."""
+    connection.execute(insert(events).values(search_id=search_id, at=now(), kind=kind, detail=detail))
+
+
+def set_slots(connection: Connection, search_id: str, slots: int) -> None:
+    """Write how many trials run at once."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots))
+
+
+def count_finished(connection: Connection, search_id: str) -> int:
+    """Count the replicates that have ended for good."""
+    finished = func.coalesce(func.sum(candidates.c.n + candidates.c.failed), 0)
+    return int(connection.execute(select(finished).where(candidates.c.search_id == search_id)).scalar_one())

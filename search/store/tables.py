@@ -1,0 +1,114 @@
+"""Our tables, and the columns we read of Optuna's (its schema version 12). Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    column,
+    table,
+)
+
+metadata = MetaData()
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("archived_at", Double),
+    Column("owner", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("recipe", String(100), nullable=False),
+    Column("strategy", String(20), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("digest", JSON, nullable=False),  # of recipe module, numbers, data and seqnorm version
+    Column("planned", Integer, nullable=False),  # trials, the most they can be
+    Column("slots", Integer),  # how many trials run at once, as the driver found
+    Column("status", String(20), nullable=False),
+    Column("reason", Text, nullable=False),  # why the status is what it is, for a person
+    Column("wanted", String(20)),  # the status somebody asked for: paused or cancelled
+    Column("priority", Integer, nullable=False),
+    # The lease: whoever raised `epoch` last is the driver; see leases.py
+    Column("epoch", Integer, nullable=False),
+    Column("holder", JSON(none_as_null=True)),
+    Column("lease_until", Double),
+    Index("ix_searches_status", "status", "priority", "created_at"),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("search_id", ForeignKey("searches.id"), primary_key=True),
+    Column("name", String(20), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("choice", JSON(none_as_null=True)),
+    Column("decided_at", Double),
+)
+
+# Per-epoch figures, by Optuna's trial_id.
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("trial_id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("figures", JSON, nullable=False),
+)
+
+# A projection of Optuna's trials for the pages, kept on write; `rebuild` in candidates.py makes it anew.
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("search_id", ForeignKey("searches.id"), primary_key=True),
+    Column("stage", String(20), primary_key=True),
+    Column("variant", String(64), primary_key=True),
+    Column("gm", Integer, primary_key=True),
+    Column("gc", Integer, primary_key=True),
+    Column("mean", Double),
+    Column("std", Double),
+    Column("n", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("search_id", ForeignKey("searches.id"), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("ix_events_search", "search_id", "id"),
+)
+
+# Optuna's tables, written by search/store/trials.py through Optuna alone.
+studies = table("studies", column("study_id", Integer), column("study_name", String))
+trials = table(
+    "trials",
+    column("trial_id", Integer),
+    column("number", Integer),
+    column("study_id", Integer),
+    column("state", String),
+    column("datetime_start"),
+    column("datetime_complete"),
+)
+trial_params = table(
+    "trial_params", column("trial_id", Integer), column("param_name", String), column("param_value", Double)
+)
+trial_values = table("trial_values", column("trial_id", Integer), column("value", Double))
+trial_user_attributes = table(
+    "trial_user_attributes", column("trial_id", Integer), column("key", String), column("value_json", Text)
+)

@@ -1,0 +1,97 @@
+"""Trials in Optuna's tables: the one file that knows Optuna. A study a stage, named ``<search id>/<stage name>``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine
+
+from search.plan import Replicate, Stage
+from search.selection import Mode
+from search.store.attempts import Attempt, attempts, study_name
+from search.store.database import engine_options, on_begin, prepare_sqlite
+from search.store.leases import Lease, fence
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def create_tables(url: str) -> None:
+    """Create Optuna's tables where there are none."""
+    optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url)).engine.dispose()
+
+
+class TrialStore:
+    """Writes the trials of one search. Only the driver that holds the lease has one; its engine is fenced."""
+
+    def __init__(self, url: str, lease: Lease | None, mode: Mode) -> None:
+        self._storage = optuna.storages.RDBStorage(
+            url, engine_kwargs=engine_options(url), skip_table_creation=True, skip_compatibility_check=True
+        )
+        if self._storage.engine.name == "sqlite":
+            prepare_sqlite(self._storage.engine, "BEGIN IMMEDIATE")
+        if lease is not None:
+            on_begin(self._storage.engine, fence(lease))
+        self._mode = mode
+        self._study_ids: dict[str, int] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """Optuna's engine."""
+        return self._storage.engine
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._storage.engine.dispose()
+
+    def open_study(self, search_id: str, stage: Stage) -> None:
+        """Create the study of a stage, or find it."""
+        name = study_name(search_id, stage.name)
+        try:
+            self._study_ids[stage.name] = self._storage.get_study_id_from_name(name)
+        except KeyError:
+            direction = {"max": optuna.study.StudyDirection.MAXIMIZE, "min": optuna.study.StudyDirection.MINIMIZE}
+            self._study_ids[stage.name] = self._storage.create_new_study([direction[self._mode]], name)
+
+    def create(self, replicate: Replicate, space: dict[str, tuple[int, int]], attributes: dict[str, Any]) -> int:
+        """Create a RUNNING trial whole, in one transaction, and return its trial_id."""
+        point = replicate.point
+        params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
+        distributions: dict[str, BaseDistribution] = {name: IntDistribution(*space[name]) for name in params}
+        template = FrozenTrial(
+            number=-1,  # the storage gives it one
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params=params,
+            distributions=distributions,
+            user_attrs={"variant": point.variant, **attributes},
+            system_attrs={},
+            intermediate_values={},
+        )
+        return self._storage.create_new_trial(self._study_ids[replicate.stage], template)
+
+    def report(self, trial_id: int, epoch: int, value: float) -> None:
+        """Store the metric of an epoch as Optuna's intermediate value."""
+        self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+
+    def complete(self, trial_id: int, value: float) -> None:
+        """Finish a trial with its result."""
+        self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+
+    def fail(self, trial_id: int, cause: str, detail: str) -> None:
+        """Finish a trial without a result, for a cause that a person can read."""
+        self._storage.set_trial_user_attr(trial_id, "cause", cause)
+        if detail:
+            self._storage.set_trial_user_attr(trial_id, "detail", detail)
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def attempts(self, search_id: str, stage: str) -> list[Attempt]:
+        """Return every trial of a stage, oldest first."""
+        with self._storage.engine.begin() as connection:
+            return list(attempts(connection, search_id, stage))

@@ -1,0 +1,111 @@
+"""The driver's parent: starts a driver for a search, follows it, starts another when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from sqlalchemy import Engine
+
+from search.driver import EXIT_BUSY, log_file
+from search.errors import Conflict
+from search.settings import Settings, environment_of
+from search.store import leases, searches
+
+MAX_FRUITLESS = 3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
+STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
+POLL_SECONDS = 0.25
+
+
+class Worker:
+    """Runs searches, one driver process each."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+
+    def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
+        """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
+
+        A driver that dies is followed by another. An interrupt (Ctrl-C) is passed on: the search is left paused, and
+        KeyboardInterrupt is raised when nothing of it runs any more.
+
+        Raises:
+            Conflict: if another process holds the search, or its drivers keep dying.
+        """
+        fruitless, finished = 0, self._finished(search_id)
+        while True:
+            code = self._follow(self._start(search_id), tick)
+            with self._engine.connect() as connection:
+                search = searches.get(connection, search_id)
+                holder = leases.holder_of(connection, search_id)
+            if search.status not in ("queued", "running"):
+                return search
+            if code == EXIT_BUSY and holder:
+                raise Conflict(f"search {search_id} is held by process {holder['pid']} on {holder['host']}.")
+            if code == 0:
+                return search
+            fruitless = fruitless + 1 if self._finished(search_id) == finished else 0
+            finished = self._finished(search_id)
+            if fruitless >= MAX_FRUITLESS:
+                reason = f"{MAX_FRUITLESS} drivers in a row died before a trial ended: {self._last_words(search_id)}"
+                with self._engine.begin() as connection:
+                    searches.set_status(connection, search_id, "failed", reason)
+                    return searches.get(connection, search_id)
+
+    def _start(self, search_id: str) -> subprocess.Popen[bytes]:
+        """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone."""
+        log = log_file(self._settings, search_id)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "search.driver", search_id],
+                env={**os.environ, **environment_of(self._settings)},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def _follow(self, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
+        """Wait for a driver to end; on an interrupt stop it first."""
+        try:
+            while driver.poll() is None:
+                tick()
+                time.sleep(POLL_SECONDS)
+            tick()
+        except BaseException as interruption:
+            stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
+            raise
+        finally:
+            _kill_session(driver)
+        return driver.returncode
+
+    def _finished(self, search_id: str) -> int:
+        with self._engine.connect() as connection:
+            return searches.count_finished(connection, search_id)
+
+    def _last_words(self, search_id: str) -> str:
+        lines = log_file(self._settings, search_id).read_text(errors="replace").strip().splitlines()
+        return (lines or ["it printed nothing"])[-1][:500]
+
+
+def stop(driver: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Ask a driver to leave, and kill it if it does not within seconds; a second Ctrl-C kills it at once."""
+    driver.send_signal(number)
+    try:
+        driver.wait(STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        driver.kill()
+        driver.wait()
+
+
+def _kill_session(driver: subprocess.Popen[bytes]) -> None:
+    """End whatever a driver has left in its process group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(driver.pid, signal.SIGKILL)

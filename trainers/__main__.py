@@ -1,0 +1,55 @@
+"""Run one trial by hand: ``python -m trainers RECIPE --gm 8 --gc 4 --seed 0``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from trainers.recipe import RecipeError, find, resolve
+from trainers.trial import Params
+
+
+def main() -> int:
+    """Train one point, printing an epoch a line to stderr and the result to stdout."""
+    parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__)
+    parser.add_argument("recipe")
+    parser.add_argument("--gm", type=int, default=1, help="groups along the mini-batch")
+    parser.add_argument("--gc", type=int, default=0, help="groups along the channels; 0 for GhostNorm")
+    parser.add_argument("--none", action="store_true", help="train without normalization")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measure", choices=("validation", "test"), default="validation")
+    parser.add_argument("--data", help="what to train on, where the recipe takes a choice")
+    parser.add_argument("--home", type=Path, default=Path(), help="folder that holds data/ (default: this one)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a number")
+    parser.add_argument("--threads", type=int, default=1, help="threads for torch; more may change the last bits")
+    flags = parser.parse_args()
+    try:
+        recipe = find(flags.recipe)
+        numbers = recipe.with_overrides(dict(pair.split("=", 1) for pair in flags.set if "=" in pair))
+        data = resolve(recipe.load)(numbers, flags.data, flags.home)
+    except RecipeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    import torch
+
+    torch.set_num_threads(flags.threads)
+    params = Params(
+        gm=flags.gm,
+        gc=flags.gc,
+        seed=flags.seed,
+        numbers=numbers,
+        data=data,
+        normalize=not flags.none,
+        measure=flags.measure,
+    )
+    print(resolve(recipe.run)(params, _print_epoch).value)
+    return 0
+
+
+def _print_epoch(*, epoch: int, **metrics: float) -> None:
+    print(f"epoch {epoch}", *(f"{name} {value:.4f}" for name, value in metrics.items()), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

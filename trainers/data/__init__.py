@@ -1,0 +1,1 @@
+"""Image data sets as arrays, split into train, validation and test."""

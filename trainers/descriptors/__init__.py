@@ -1,0 +1,1 @@
+"""The light side of the recipes: names and numbers, standard library only."""

@@ -1,0 +1,1 @@
+"""Networks that take their normalization layers as a factory, ``norm(num_channels) -> Module``."""

@@ -1,0 +1,1 @@
+"""The heavy side of the recipes: what a trial runs."""
