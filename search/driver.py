@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -139,7 +140,7 @@ class Driver:
             elif os.getppid() != parent:
                 self._stop("queued", "the worker that started the driver is gone")
 
-    def _on_signal(self, status: str) -> signal.Handlers | object:
+    def _on_signal(self, status: str) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
             self._stop(status, f"stopped by {signal.Signals(number).name}")
 

@@ -17,8 +17,8 @@ from search.settings import read_settings
 
 ADDRESS = read_settings().ray_address  #: of the cluster to use; empty for a private one on this host
 
-# All of this is read by Ray when it is imported. Its workers are nice 15 by default and starve on a busy machine; its console output
-# and result files are not ours; an experiment snapshot would only cost time, as nothing is ever restored from it.
+# All of this is read by Ray when it is imported. Its workers are nice 15 by default and starve on a busy machine; its
+# console output and result files are not ours; an experiment snapshot would only cost time, as nothing is ever restored.
 os.environ |= {
     "RAY_worker_niceness": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -61,12 +61,13 @@ class Executor:
     """A connection to the Ray cluster that the settings name, or to a private one on this host."""
 
     def __init__(self) -> None:
-        quiet = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
+        quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
         self._folder: str | None = None
         if ADDRESS:
             ray.init(address=ADDRESS, **quiet)
         else:
-            # Without an address Ray would join whatever cluster somebody left on this machine. Sockets need a short path.
+            # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
+            # short path.
             self._folder = tempfile.mkdtemp(prefix="ray-")
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
 
@@ -141,7 +142,7 @@ class _Handed:
     outcome: Outcome | None = None
 
 
-class _Hand(Searcher):  # type: ignore[misc]  # Ray is untyped
+class _Hand(Searcher):
     """Hands Tune one replicate after another, and tells the record what becomes of them."""
 
     def __init__(
@@ -167,7 +168,7 @@ class _Hand(Searcher):  # type: ignore[misc]  # Ray is untyped
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if self.ending:
             return str(Searcher.FINISHED)
         try:
@@ -232,7 +233,7 @@ class _Hand(Searcher):  # type: ignore[misc]  # Ray is untyped
         """Keep nothing, for the same reason."""
 
 
-class _Starts(tune.Callback):  # type: ignore[misc]
+class _Starts(tune.Callback):
     """Tells when a trial gets its process; Tune asks for it earlier than that."""
 
     def __init__(self, hand: _Hand) -> None:
@@ -242,7 +243,7 @@ class _Starts(tune.Callback):  # type: ignore[misc]
         self._hand.start(trial.trial_id, {})
 
 
-class _Stop(tune.Stopper):  # type: ignore[misc]
+class _Stop(tune.Stopper):
     """Ends the run when it is to stop; Tune asks about ten times a second."""
 
     def __init__(self, hand: _Hand) -> None:

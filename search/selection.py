@@ -117,9 +117,10 @@ def choose(
     def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
         return (-(candidate.std or 0.0), candidate.gm, candidate.gc)
 
-    winner: Candidate | None
+    def size(candidate: Candidate) -> tuple[int, ...]:
+        return {"gm": (candidate.gm,), "gc": (candidate.gc,), "point": (candidate.gm, candidate.gc)}[axis]
+
     if rule == "largest-stable":
-        size = {"gm": lambda c: c.gm, "gc": lambda c: c.gc, "point": lambda c: (c.gm, c.gc)}[axis]
         winner = max(close, key=lambda c: (size(c), *spread_then_size(c)), default=None)
     else:
         winner = max(stable, key=lambda c: (sign * _mean(c), *spread_then_size(c)), default=None)
@@ -203,7 +204,10 @@ def _sentence(
     """Say what was chosen and why, for a person."""
     unstable = sum(_instability(candidate) is not None for candidate in candidates)
     if winner is None or best is None:
-        return f"Nothing was chosen: none of {len(candidates)} candidates is stable (every replicate finished and above chance)."
+        return (
+            f"Nothing was chosen: none of {len(candidates)} candidates is stable "
+            "(every replicate finished, and above chance)."
+        )
     name = {"gm": f"gm={winner.gm}", "gc": f"gc={winner.gc}", "point": f"gm={winner.gm}, gc={winner.gc}"}[axis]
     if winner.variant != "main":
         name = f"{winner.variant}: {name}"
@@ -216,8 +220,10 @@ def _sentence(
         )
     else:
         ties = " (ties to the lower std)" if sum(_mean(c) == _mean(winner) for c in close) > 1 else ""
-        highest = "highest" if mode == "max" else "lowest"
-        said = f"{name} has the {highest} mean, {_mean(winner):.4f}, of {len(candidates) - unstable} stable candidates{ties}."
+        said = (
+            f"{name} has the {'highest' if mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
+            f"of {len(candidates) - unstable} stable candidates{ties}."
+        )
     if unstable:
         said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if reference is not None and reference.mean is not None:

@@ -69,7 +69,8 @@ def train(stage: Stage, record: Record, meanwhile: Stage | None = None) -> Itera
 
 def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], following: str) -> list[Point]:
     """Choose, and store the choice together with the stage that follows from it."""
-    assert stage.rule is not None and stage.axis is not None  # only `test` has neither
+    assert stage.rule is not None  # only `test` has no rule
+    assert stage.axis is not None
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
     choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
     if choice.point is None:

@@ -1,4 +1,4 @@
-"""What a person submits: the body of ``POST /api/searches``, the YAML of ``seqnorm submit``, the flags of the command line."""
+"""What a person submits: by REST the body of ``POST /api/searches``, on the command line its flags."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
     if size < numbers.min_group:
         allow = f", or allow it with --set min_group={size}" if size > 1 else ""
         return (
-            f"groups must hold at least min_group={numbers.min_group} samples: got gm={gm}, groups of {size} of {where}. "
-            f"Use gm up to {per_device // numbers.min_group}{allow}."
+            f"groups must hold at least min_group={numbers.min_group} samples: got gm={gm}, groups of {size} of {where}. Use "
+            f"gm up to {per_device // numbers.min_group}{allow}."
         )
     return None
 

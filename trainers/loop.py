@@ -74,7 +74,7 @@ def train_epoch(
     for rows in batches(len(y), batch, order):
         loss = F.cross_entropy(model(x[rows]), y[rows])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         total += loss.detach()
         steps += 1

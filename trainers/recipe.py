@@ -57,7 +57,7 @@ class Recipe:
             RecipeError: for an unknown name, a value of the wrong type or one under its bound.
         """
         fields = {field.name: field for field in dataclasses.fields(self.numbers)}
-        values = {}
+        values: dict[str, Any] = {}
         for name, value in overrides.items():
             if name not in fields:
                 raise RecipeError(f"{self.name} has no number {name}: got {name}={value}. Known: {', '.join(fields)}.")
@@ -65,7 +65,7 @@ class Recipe:
         return self.numbers(**values)
 
 
-def _checked(field: dataclasses.Field[Any], value: object) -> int | float | bool | str:
+def _checked(field: dataclasses.Field[Any], value: object) -> Any:
     """Convert an override to the type of the number it replaces."""
     kind = type(field.default)
     unit, at_least = field.metadata.get("unit", ""), field.metadata.get("at_least")

@@ -180,7 +180,7 @@ def serve(
 
     settings = _settings(host=host, port=port)
     os.environ.update(environment_of(settings))
-    os.execv(sys.executable, [sys.executable, "-m", "service"])  # `search` never imports `service`
+    os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606  # `search` never imports `service`
 
 
 def _settings(**given: Any) -> Any:

@@ -64,7 +64,7 @@ def show_search(settings: Settings, search_id: str, json: bool, program: str) ->
 def list_recipes(json: bool) -> None:
     """Print the installed recipes and their numbers."""
     recipes = [find(name) for name in names()]
-    described = [
+    described: list[dict[str, Any]] = [
         {
             "name": recipe.name,
             "title": recipe.title,

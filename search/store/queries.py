@@ -153,7 +153,7 @@ def _trial_counts(connection: Connection, search_id: str) -> dict[str, int]:
     rows = connection.execute(
         select(state, func.count()).where(trials.c.study_id.in_(_of_search(search_id))).group_by(state)
     )
-    counts = {state: count for state, count in rows}
+    counts: dict[str, int] = dict(rows.tuples().all())
     reused = connection.execute(
         select(func.count())
         .select_from(trial_user_attributes)
@@ -175,7 +175,7 @@ def _progress(
     planned = plan.size()
     if len(decided) == len(planned) - 1:  # the winners are known, and with them whether points coincide
         planned["test"] = _replicates(connection, search.id, "test")
-    by_stage = [
+    by_stage: list[dict[str, Any]] = [
         {
             "stage": name,
             "planned": planned[name],

@@ -34,7 +34,8 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
         )
     if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1]:
         raise RecipeError(
-            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {len(x)} images in {path}. Give {FORM}."
+            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {len(x)} images in {path}. "
+            f"Give {FORM}."
         )
     if not len(y) or y.min() < 0 or len(np.unique(y)) < 2:
         raise RecipeError(
