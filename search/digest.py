@@ -27,11 +27,11 @@ def digest_of(spec: SearchSpec, recipe: Recipe) -> dict[str, str]:
 def _package_source(module: str) -> bytes:
     """Return the source of a module's whole top-level package: a recipe shares loops and data with others."""
     spec = importlib.util.find_spec(module.partition(".")[0])
-    if spec is None or spec.origin is None:
+    if spec is None:
         return b""
-    origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
-    return b"".join(file.read_bytes() for file in files)
+    folders = spec.submodule_search_locations  # also of a package without __init__.py, which has no origin
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py")) if folders else [spec.origin]
+    return b"".join(Path(file).read_bytes() for file in files if file)
 
 
 def _short(content: bytes) -> str:

@@ -52,6 +52,7 @@ class Plan:
     """The stages of a search; a stage whose space depends on a winner is built when there is one."""
 
     spec: SearchSpec
+    metric: str  #: what candidates are compared by
     mode: Mode
 
     @property
@@ -114,14 +115,15 @@ def finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mod
         return []
     if stage.axis != "point":
         return [choice.point]
-    kinds = [[c for c in candidates if not c.gc], [c for c in candidates if c.gc]]
-    best = [choose(kind, stage.rule or "best-mean", "point", mode, stage.tolerance).point for kind in kinds]
-    return [point for point in best if point]
+    other = [c for c in candidates if bool(c.gc) != bool(choice.point.gc)]
+    best = choose(other, stage.rule or "best-mean", "point", mode, stage.tolerance).point
+    found = [point for point in (choice.point, best) if point]
+    return sorted(found, key=lambda point: bool(point.gc))
 
 
 def plan_of(spec: SearchSpec, recipe: Recipe) -> Plan:
     """Plan a spec."""
-    return Plan(spec=spec, mode=recipe.mode)
+    return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode)
 
 
 def test_labels(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:

@@ -13,6 +13,8 @@ Axis = Literal["gm", "gc", "point"]
 Mode = Literal["max", "min"]
 
 SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; one replicate has no spread to derive a tolerance from
+ROUNDING_DIGITS = 12  # equal figures in another order or split may differ in the last bits of their mean and std
+ROUNDING = 10.0**-ROUNDING_DIGITS
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,12 @@ class Candidate:
         return None if self.std is None else self.std / math.sqrt(self.n)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields and the standard error."""
-        return {**asdict(self), "sem": self.sem}
+        """Return the fields and the standard error; a figure that is not finite is null, as JSON has none."""
+        figures = {**asdict(self), "sem": self.sem}
+        return {
+            name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
+            for name, figure in figures.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,7 @@ def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
     """Summarise a point's finished replicates."""
     n = len(values)
     mean = math.fsum(values) / n if n else None
-    std = (
-        math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if mean is not None and n > 1 else None
-    )
+    std = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if mean is not None and n > 1 else None
     return Candidate(gm=point.gm, gc=point.gc, mean=mean, std=std, n=n, failed=failed, variant=point.variant)
 
 
@@ -112,10 +116,10 @@ def choose(
     stable = [candidate for candidate in candidates if _instability(candidate) is None]
     width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
-    close = [c for c in stable if best is not None and best - sign * _mean(c) <= width + 1e-12]
+    close = [c for c in stable if best is not None and best - sign * _mean(c) <= width + ROUNDING]
 
     def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
-        return (-(candidate.std or 0.0), candidate.gm, candidate.gc)
+        return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
 
     def size(candidate: Candidate) -> tuple[int, ...]:
         return {"gm": (candidate.gm,), "gc": (candidate.gc,), "point": (candidate.gm, candidate.gc)}[axis]
@@ -123,7 +127,8 @@ def choose(
     if rule == "largest-stable":
         winner = max(close, key=lambda c: (size(c), *spread_then_size(c)), default=None)
     else:
-        winner = max(stable, key=lambda c: (sign * _mean(c), *spread_then_size(c)), default=None)
+        tied = [c for c in stable if best is not None and best - sign * _mean(c) <= ROUNDING]
+        winner = max(tied, key=spread_then_size, default=None)
 
     evidence = {
         "rule": rule,
@@ -153,8 +158,8 @@ def auto_tolerance(stable: Sequence[Candidate]) -> float:
     if n < 2:
         return SINGLE_REPLICATE_TOLERANCE
     freedom = sum(candidate.n - 1 for candidate in stable)
-    pooled = sum((candidate.n - 1) * (candidate.std or 0.0) ** 2 for candidate in stable) / freedom
-    return math.sqrt(pooled) * math.sqrt(2 / n)
+    deviations = (math.sqrt(candidate.n - 1) * (candidate.std or 0.0) for candidate in stable)
+    return math.hypot(*deviations) / math.sqrt(freedom) * math.sqrt(2 / n)
 
 
 def _mean(candidate: Candidate) -> float:
@@ -179,7 +184,7 @@ def _verdict(
     if instability or best is None:
         return {"stable": False, "eligible": False, "chosen": False, "why": instability}
     gap = best - sign * _mean(candidate)
-    inside = gap <= width + 1e-12
+    inside = gap <= width + ROUNDING
     eligible = inside if rule == "largest-stable" else True
     if candidate is winner:
         why = "chosen"
@@ -219,7 +224,8 @@ def _sentence(
             f"mean {best_mean:.4f} ({len(close)} of {len(candidates)} candidates are)."
         )
     else:
-        ties = " (ties to the lower std)" if sum(_mean(c) == _mean(winner) for c in close) > 1 else ""
+        tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in close) > 1
+        ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
         said = (
             f"{name} has the {'highest' if mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
             f"of {len(candidates) - unstable} stable candidates{ties}."
@@ -227,10 +233,13 @@ def _sentence(
     if unstable:
         said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if reference is not None and reference.mean is not None:
-        gain = (1 if mode == "max" else -1) * (_mean(winner) - reference.mean)
+        sign = 1 if mode == "max" else -1
+        beaten = f"gm={reference.gm}, gc=0 ({reference.mean:.4f})"
+        gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
         if gain > 0:
-            said += f" It beats gm={reference.gm}, gc=0 ({reference.mean:.4f}) by {gain:.4f}."
+            said += f" It beats {beaten} by {gain:.4f}."
+        elif lead > 0:  # largest-stable may keep another than the best
+            said += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
         else:
-            by = f"is {-gain:.4f} behind" if gain else "equals it"
-            said += f" No SeqNorm beat gm={reference.gm}, gc=0 ({reference.mean:.4f}): the best {by}."
+            said += f" No SeqNorm beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
     return said

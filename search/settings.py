@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +14,7 @@ from platformdirs import user_data_path
 from search.errors import InvalidSpec
 
 PREFIX = "SEQNORM_"
+_KINDS = {int: "whole number", float: "number", str: "text"}
 
 
 def _setting(help: str, default: Any = None) -> Any:
@@ -63,18 +65,18 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
         kind = type(getattr(settings, setting.name))
         try:
             values[setting.name] = kind(Path(given).expanduser().absolute() if kind is type(settings.home) else given)
-        except ValueError:
+        except (ValueError, RuntimeError):  # the latter for the home folder of somebody unknown
             raise InvalidSpec(
-                f"{PREFIX}{setting.name.upper()} must be a {kind.__name__}: got {given!r}. "
+                f"{PREFIX}{setting.name.upper()} must be a {_KINDS.get(kind, 'folder')}: got {given!r}. "
                 f"The default is {getattr(settings, setting.name)}."
             ) from None
     if not values.get("ray_address") and environ.get("RAY_ADDRESS"):
         values["ray_address"] = environ["RAY_ADDRESS"]
     settings = replace(settings, **values)
-    if not 0 < settings.renew_seconds <= settings.lease_seconds / 3:
+    if not 0 < settings.renew_seconds <= settings.lease_seconds / 3 < math.inf:
         raise InvalidSpec(
-            f"renew_seconds must be at most a third of lease_seconds: got {settings.renew_seconds} and "
-            f"{settings.lease_seconds}. Renew more often or hold longer."
+            "renew_seconds must be above 0 and at most a third of a finite lease_seconds: got "
+            f"{settings.renew_seconds} and {settings.lease_seconds}. Renew more often or hold longer."
         )
     return settings
 

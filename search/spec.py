@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Annotated, Any, Literal
+from unicodedata import category
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
@@ -16,18 +17,23 @@ FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
-NumberValue = Annotated[int | float | bool | str, Field(union_mode="left_to_right")]
+NumberValue = int | float | bool | str  # kept as given; the recipe knows what it is to be
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
-def _no_controls(text: str) -> str:
-    if any((character < " " and character != "\n") or "\ud800" <= character <= "\udfff" for character in text):
+def _one_line(text: object) -> object:
+    if isinstance(text, str) and any(category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("must hold no control characters or lone surrogates")
     return text
 
 
-Text = Annotated[str, Field(max_length=200), BeforeValidator(lambda v: _no_controls(v) if isinstance(v, str) else v)]
-Note = Annotated[str, Field(max_length=10_000), BeforeValidator(lambda v: _no_controls(v) if isinstance(v, str) else v)]
+def _lines(text: object) -> object:
+    _one_line(text.replace("\n", "") if isinstance(text, str) else text)
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), BeforeValidator(_one_line)]
+Note = Annotated[str, Field(max_length=10_000), BeforeValidator(_lines)]
 
 
 class SearchSpec(BaseModel):
@@ -45,7 +51,7 @@ class SearchSpec(BaseModel):
     test_seeds: int = Field(3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement")
     gm_rule: Rule = Field("largest-stable", description="how stage gm chooses")
     gc_rule: Rule = Field("best-mean", description="how stage gc, or the grid, chooses")
-    tolerance: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
+    tolerance: Literal["auto"] | Annotated[float, Field(strict=True, ge=0)] = Field(
         "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
     )
     numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
@@ -53,8 +59,8 @@ class SearchSpec(BaseModel):
         {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
     )
     data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
-    name: Text = Field("", description="for lists")
-    tags: list[Name] = Field([], max_length=32, description="for filters")
+    name: Text = Field("", description="a name for lists")
+    tags: list[Name] = Field([], max_length=32, description="words for filters")
     note: Note = Field("", description="free text")
 
     @field_validator("seeds", mode="before")
@@ -156,12 +162,13 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
         return (
             f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
         )
-    size = per_device // gm
+    size, largest = per_device // gm, per_device // numbers.min_group
     if size < numbers.min_group:
+        use = f"Use gm up to {largest}" if largest else "Use a larger batch (--set batch=…)"
         allow = f", or allow it with --set min_group={size}" if size > 1 else ""
         return (
-            f"groups must hold at least min_group={numbers.min_group} samples: got gm={gm}, groups of {size} of {where}. Use "
-            f"gm up to {per_device // numbers.min_group}{allow}."
+            f"groups must hold at least min_group={numbers.min_group} samples: "
+            f"got gm={gm}, groups of {size} of {where}. {use}{allow}."
         )
     return None
 
@@ -179,9 +186,7 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
     smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
     if all(width % gc == 0 and width // gc >= smallest_group for width in widths):
         return None
-    common = math.gcd(*widths)
-    allowed = [divisor for divisor in range(1, common + 1) if common % divisor == 0]
-    allowed = [divisor for divisor in allowed if min(widths) // divisor >= smallest_group]
+    allowed = [divisor for divisor in _divisors(math.gcd(*widths)) if min(widths) // divisor >= smallest_group]
     return (
         f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
         f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
@@ -189,9 +194,13 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
 
 
 def _near_divisors(value: int, of: int) -> str:
-    divisors = [divisor for divisor in range(1, of + 1) if of % divisor == 0]
-    near = sorted(sorted(divisors, key=lambda divisor: abs(divisor - value))[:3])
+    near = sorted(sorted(_divisors(of), key=lambda divisor: abs(divisor - value))[:3])
     return ", ".join(map(str, near))
+
+
+def _divisors(of: int) -> list[int]:
+    small = [divisor for divisor in range(1, math.isqrt(of) + 1) if of % divisor == 0]
+    return sorted({*small, *(of // divisor for divisor in small)})
 
 
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
@@ -209,6 +218,10 @@ _RULES = {
     "list_type": "must be a list",
     "string_type": "must be text",
 }
+_UNIONS = {  # of which pydantic names one member only
+    "tolerance": "must be auto, or a finite number of 0 or more",
+    "numbers": "must give each name a finite number, true, false or text",
+}
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -220,5 +233,7 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"{field} {rule}: got {received}. Known: {', '.join(SearchSpec.model_fields)}."
     known = SearchSpec.model_fields.get(field)
+    if field in _UNIONS and problem["type"] != "too_long":
+        rule = _UNIONS[field]
     rule = rule[0].lower() + rule[1:]
     return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."

@@ -40,10 +40,10 @@ def seq_norm(
     """
     C = input.shape[1]
     check_channel_groups(C, gc)
-    if input.dim() == 2 and gc == C:
+    if input.shape[1:].numel() == gc:
         raise ValueError(
             f"a group of channels needs at least 2 values: got gc={gc} for input {tuple(input.shape)}. "
-            "Choose a smaller gc, or normalize an input with spatial dimensions."
+            "Choose a smaller gc, or normalize an input with more than one position in space."
         )
     return ghost_norm(
         F.group_norm(input, gc, eps=eps),

@@ -26,7 +26,9 @@ def main() -> int:
     flags = parser.parse_args()
     try:
         recipe = find(flags.recipe)
-        numbers = recipe.with_overrides(dict(pair.split("=", 1) for pair in flags.set if "=" in pair))
+        if flags.data and recipe.check_data is None:
+            raise RecipeError(f"{recipe.name} takes no data set: got {flags.data}. Leave out --data.")
+        numbers = recipe.with_overrides(_overrides(flags.set))
         data = resolve(recipe.load)(numbers, flags.data, flags.home)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,6 +47,13 @@ def main() -> int:
     )
     print(resolve(recipe.run)(params, _print_epoch).value)
     return 0
+
+
+def _overrides(pairs: list[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise RecipeError(f"--set takes NAME=VALUE: got {pair}. Write, for instance, --set epochs=5.")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _print_epoch(*, epoch: int, **metrics: float) -> None:

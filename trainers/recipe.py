@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from typing import Any, Literal
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
+LARGEST = 2**31 - 1  # whole number of a recipe: an INTEGER of every database, and its divisors are found at once
 
 
 class RecipeError(ValueError):
@@ -71,13 +72,17 @@ def _checked(field: dataclasses.Field[Any], value: object) -> Any:
     unit, at_least = field.metadata.get("unit", ""), field.metadata.get("at_least")
     try:
         converted = _convert(kind, value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         raise RecipeError(
             f"{field.name} must be a {_KINDS[kind]} ({unit}): got {value!r}. The default is {field.default}."
         ) from None
     if at_least is not None and not converted >= at_least:
         raise RecipeError(
             f"{field.name} must be at least {at_least} ({unit}): got {value}. The default is {field.default}."
+        )
+    if kind is int and converted > LARGEST:
+        raise RecipeError(
+            f"{field.name} must be at most {LARGEST} ({unit}): got {value}. The default is {field.default}."
         )
     return converted
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from search.store import queries
+from search.wording import duration
 
 READ_SECONDS = 0.5  # how often the store is read
 LINE_SECONDS = 5.0  # how often a plain line is written, at most
@@ -101,11 +102,3 @@ def best_so_far(shown: dict[str, Any]) -> str | None:
     pick = max if shown["mode"] == "max" else min
     best = pick(measured, key=lambda candidate: candidate["mean"])
     return f"best {best['mean']:.4f} at gm={best['gm']}, gc={best['gc']}"
-
-
-def duration(seconds: float) -> str:
-    """Say a duration as people do: ``45 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

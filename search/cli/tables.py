@@ -9,14 +9,16 @@ from rich.table import Table
 
 from search.cli.app import print_json
 from search.settings import Settings
+from search.wording import mean_std
 
-RESULT_FIELDS = ("search", "status", "strategy", "chosen", "stages", "test", "trials")
+RESULT_FIELDS = ("search", "status", "strategy", "chosen", "stages", "test")
 
 
 def print_result(shown: dict[str, Any], json: bool, settings: Settings, program: str) -> None:
     """Print each stage's candidates, what was chosen and why, the test table, and where to go on."""
     if json:
-        print_json({field: shown[field] for field in RESULT_FIELDS})
+        trials = {count: shown["trials"][count] for count in ("run", "reused", "failed")}
+        print_json({**{field: shown[field] for field in RESULT_FIELDS}, "trials": trials})
         return
     console = Console(highlight=False)
     console.print(
@@ -73,11 +75,3 @@ def _table(title: str) -> Table:
     return Table(
         title=title, title_justify="left", title_style="bold", header_style="dim", box=None, padding=(0, 2, 0, 0)
     )
-
-
-def mean_std(candidate: dict[str, Any]) -> str:
-    """Write ``0.9571 ± 0.0020``."""
-    if candidate["mean"] is None:
-        return "–"
-    spread = f" ± {candidate['std']:.4f}" if candidate["std"] is not None else ""
-    return f"{candidate['mean']:.4f}{spread}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, String, cast, func, select
 
+from search.outcome import RUNS_AGAIN
 from search.plan import Plan, plan_of, test_labels
 from search.selection import Candidate, Point
 from search.store import candidates as projection
@@ -97,6 +98,7 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "reason": search.reason,
         "recipe": search.spec.recipe,
         "mode": plan.mode,
+        "metric": plan.metric,
         "strategy": search.spec.strategy,
         "chosen": chosen,
         "stages": tuning,
@@ -115,7 +117,7 @@ def _plan(search: Search) -> Plan:
     try:
         return plan_of(search.spec, find(search.spec.recipe))
     except RecipeError:  # its package is not installed here; what was stored can still be read
-        return Plan(spec=search.spec, mode="max")
+        return Plan(spec=search.spec, metric="metric", mode="max")
 
 
 def _stage(name: str, found: list[Candidate], choice: dict[str, Any] | None, search: Search) -> dict[str, Any]:
@@ -148,24 +150,36 @@ def _of_search(search_id: str) -> Any:
 
 
 def _trial_counts(connection: Connection, search_id: str) -> dict[str, int]:
-    """Count trials: those run, those copied from another search, those that failed."""
+    """Count trials: those run, of them those that failed for good, those that run now; those copied from elsewhere."""
     state = cast(trials.c.state, String)
     rows = connection.execute(
-        select(state, func.count()).where(trials.c.study_id.in_(_of_search(search_id))).group_by(state)
+        select(state.label("state"), func.count().label("trials"))
+        .where(trials.c.study_id.in_(_of_search(search_id)))
+        .group_by(state)
     )
-    counts: dict[str, int] = dict(rows.tuples().all())
-    reused = connection.execute(
-        select(func.count())
-        .select_from(trial_user_attributes)
-        .join(trials, trials.c.trial_id == trial_user_attributes.c.trial_id)
-        .where(trials.c.study_id.in_(_of_search(search_id)), trial_user_attributes.c.key == "reused_from")
-    ).scalar_one()
+    counts: dict[str, int] = {row.state: row.trials for row in rows}
+    reused = _count_attribute(connection, search_id, "reused_from", None)
+    interrupted = _count_attribute(connection, search_id, "cause", RUNS_AGAIN)
     return {
         "run": sum(counts.values()) - reused,
         "reused": reused,
-        "failed": counts.get("FAIL", 0),
+        "failed": counts.get("FAIL", 0) - interrupted,
         "running": counts.get("RUNNING", 0),
     }
+
+
+def _count_attribute(connection: Connection, search_id: str, key: str, values: tuple[str, ...] | None) -> int:
+    """Count the trials of a search that have an attribute, or one of some values of it."""
+    attribute = trial_user_attributes.c
+    statement = (
+        select(func.count())
+        .select_from(trial_user_attributes)
+        .join(trials, trials.c.trial_id == attribute.trial_id)
+        .where(trials.c.study_id.in_(_of_search(search_id)), attribute.key == key)
+    )
+    if values is not None:
+        statement = statement.where(attribute.value_json.in_([json.dumps(value) for value in values]))
+    return connection.execute(statement).scalar_one()
 
 
 def _progress(

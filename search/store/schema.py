@@ -24,8 +24,8 @@ def upgrade(url: str) -> str:
     Raises:
         StoreUnavailable: if the database cannot be written, or has a newer schema.
     """
+    engine = open_engine(url)  # connects later
     make_folder(url)
-    engine = open_engine(url)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     head = ScriptDirectory.from_config(config).get_current_head() or ""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data import npz
-from trainers.data.split import Images, split_in_three, split_in_two
-from trainers.recipe import Numbers, RecipeError
+from trainers.data.split import Images, check_sizes, split_in_three, split_in_two
+from trainers.recipe import Numbers
 
 
 def load(numbers: Numbers, data: str | None, home: Path) -> Images:
@@ -17,12 +17,7 @@ def load(numbers: Numbers, data: str | None, home: Path) -> Images:
         images = split_in_three(*npz.read(data), numbers.split_seed, data)
     else:
         images = _full(numbers, home / "data") or _bundled(numbers)
-    if len(images.train_y) < numbers.batch:
-        raise RecipeError(
-            f"the training split must fill a batch: got {len(images.train_y)} of {images.source} for "
-            f"batch={numbers.batch}. Give more images or a smaller batch (--set batch=…)."
-        )
-    return images
+    return check_sizes(images, numbers.batch)
 
 
 def check(numbers: Numbers, data: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,17 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
     if not Path(path).is_file():
         raise RecipeError(f"--data must name an existing .npz file: got {path}. Give one with {FORM}.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with Path(path).open("rb") as file:  # numpy leaves a broken file open that it opened itself
+            arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            x, y = arrays["x"], arrays["y"]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            with arrays:
+                x, y = arrays["x"], arrays["y"]
+        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy hands out other members as bytes
+            raise ValueError("its x or y is no array")
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecipeError(f"--data must be an .npz file without pickles: got {path} ({error}). Give {FORM}.") from None
-    if x.dtype != np.uint8 or x.ndim not in (3, 4):
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape[1:]:
         raise RecipeError(
             f"x must be uint8 [N,H,W] or [N,H,W,C]: got {x.dtype} {list(x.shape)} in {path}. Give {FORM}."
         )
@@ -37,8 +42,9 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
             f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {len(x)} images in {path}. "
             f"Give {FORM}."
         )
+    y = y.astype(np.int64)
     if not len(y) or y.min() < 0 or len(np.unique(y)) < 2:
         raise RecipeError(
             f"y must hold labels from 0 of 2 classes or more: got {np.unique(y)[:5]} in {path}. Give {FORM}."
         )
-    return x, y.astype(np.int64)
+    return x, y

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.recipe import RecipeError
+
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]  # (N, H, W) or (N, H, W, C)
 
@@ -45,9 +47,28 @@ def split_in_two(
         validation_y=y[validation],
         test_x=test_x,
         test_y=test_y,
-        classes=int(max(y.max(), test_y.max())) + 1,
+        classes=int(max(y.max(), test_y.max(initial=0))) + 1,
         source=source,
     )
+
+
+def check_sizes(images: Images, batch: int) -> Images:
+    """Return the images if they suffice for a step of training and for both measures.
+
+    Raises:
+        RecipeError: with the numbers in it.
+    """
+    if not len(images.validation_y) or not len(images.test_y):
+        raise RecipeError(
+            f"every split must hold an image: got {len(images.train_y)} for training, {len(images.validation_y)} for "
+            f"validation, {len(images.test_y)} for test of {images.source}. Give more images of each class."
+        )
+    if len(images.train_y) < batch:
+        raise RecipeError(
+            f"the training split must fill a batch: got {len(images.train_y)} of {images.source} for batch={batch}. "
+            "Give more images or a smaller batch (--set batch=…)."
+        )
+    return images
 
 
 def stratified(y: NDArray[Any], fraction: float, seed: int) -> tuple[Labels, Labels]:

@@ -1,0 +1,104 @@
+"""The JSON API. Routes are thin: parameters in, a query, its answer out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy import Connection, text
+
+from search.errors import InvalidSpec
+from search.store import queries
+from service import charts
+
+router = APIRouter()
+
+Status = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
+State = Literal["RUNNING", "COMPLETE", "FAIL", "PRUNED", "WAITING"]
+StageName = Literal["gm", "gc", "grid", "test"]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+
+def connection(request: Request) -> Iterator[Connection]:
+    """Give a route a connection of its own."""
+    with request.app.state.connect() as opened:
+        yield opened
+
+
+Store = Annotated[Connection, Depends(connection)]
+
+
+@router.get("/healthz")
+def healthz(store: Store) -> dict[str, str]:
+    """Say whether the service answers and its database too."""
+    store.execute(text("SELECT 1"))
+    return {"status": "ok"}
+
+
+@router.get("/api/searches")
+def list_searches(
+    store: Store, status: Status | None = None, cursor: str | None = None, limit: Limit = 50
+) -> dict[str, Any]:
+    """List searches, newest first; ``next`` is the cursor of the page that follows, null on the last one."""
+    before = _read_cursor(cursor) if cursor else None
+    rows = queries.list_searches(store, status, before, limit + 1)
+    more = len(rows) > limit
+    last = rows[limit - 1] if more else None
+    return {"searches": rows[:limit], "next": _write_cursor(last["created_at"], last["id"]) if last else None}
+
+
+@router.get("/api/searches/{id}")
+def show_search(store: Store, id: str) -> dict[str, Any]:
+    """Show a search: status, progress, stages with candidates and choices, test table."""
+    return queries.show_search(store, id)
+
+
+@router.get("/api/searches/{id}/candidates")
+def list_candidates(store: Store, id: str) -> dict[str, Any]:
+    """List the candidates of each stage."""
+    shown = queries.show_search(store, id)
+    return {"stages": {stage["name"]: stage["candidates"] for stage in shown["stages"]}, "test": shown["test"]}
+
+
+@router.get("/api/searches/{id}/trials")
+def list_trials(
+    store: Store,
+    id: str,
+    stage: StageName | None = None,
+    state: State | None = None,
+    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Limit = 50,
+) -> dict[str, Any]:
+    """List trials in the order they started; ``next`` is the ``after`` of the page that follows."""
+    rows = queries.list_trials(store, id, stage, state, after, limit + 1)
+    return {"trials": rows[:limit], "next": rows[limit - 1]["trial_id"] if len(rows) > limit else None}
+
+
+@router.get("/api/searches/{id}/figures/{name}")
+def figure(store: Store, id: str, name: StageName) -> dict[str, Any]:
+    """Return a stage's chart as Plotly JSON."""
+    shown = queries.show_search(store, id)
+    seeds = queries.seeds_of(store, id, name)
+    if name == "test":
+        return charts.test_chart(shown["test"], seeds, shown["metric"])
+    for stage in shown["stages"]:
+        if stage["name"] == name:
+            return charts.stage_chart(stage, seeds, shown["mode"], shown["metric"])
+    known = ", ".join([*(stage["name"] for stage in shown["stages"]), "test"])
+    raise InvalidSpec(f"the figure must be of a stage of this search: got {name}. Known: {known}.")
+
+
+def _write_cursor(created_at: float, id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([created_at, id]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        created_at, id = json.loads(base64.urlsafe_b64decode(cursor))
+        return float(created_at), str(id)
+    except (ValueError, TypeError, binascii.Error):
+        raise InvalidSpec(f"cursor must be one that a page before gave: got {cursor[:80]!r}. Leave it out.") from None

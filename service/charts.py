@@ -1,0 +1,145 @@
+"""Figures as Plotly JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # read well on light and on dark ground
+MAX_DOTS = 2000  # of single seeds in one figure
+DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
+
+Row = dict[str, Any]
+Label = Callable[[Row], str]
+
+
+def stage_chart(stage: Row, seeds: Sequence[Row], mode: str, metric: str) -> Row:
+    """Draw a stage's candidates: mean ± std, each seed a dot, the tolerance band, the choice with its reason."""
+    label = _labels(stage)
+    rows = stage["candidates"]
+    chart = _Chart([*(["gc=0"] if stage["reference"] else []), *(label(row) for row in rows)], label)
+    if stage["reference"]:
+        chart.add_candidates([stage["reference"]], "GhostNorm, for comparison", MUTED)
+    chart.add_dots(seeds)
+    chart.add_candidates(rows, "mean ± std", ACCENT)
+    if stage["tolerance"] is not None and stage["best_mean"] is not None:
+        best, width = stage["best_mean"], stage["tolerance"]
+        chart.add_band(*((best - width, best) if mode == "max" else (best, best + width)), width)
+    if winner := next((row for row in rows if row.get("chosen")), None):
+        chart.add_choice(winner, stage["sentence"])
+    return chart.finished(stage["name"], f"validation {metric}")
+
+
+def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
+    """Draw the test stage: each measured point with its seeds."""
+    names = {(row["variant"], row["gm"], row["gc"]): "<br>".join(row["labels"]) for row in rows}
+
+    def label(row: Row) -> str:
+        return names[row["variant"], row["gm"], row["gc"]]
+
+    chart = _Chart([label(row) for row in rows], label)
+    chart.add_dots(seeds)
+    chart.add_candidates(rows, "mean ± std", ACCENT)
+    return chart.finished("", f"test {metric}")
+
+
+def _labels(stage: Row) -> Label:
+    """Return how a candidate is named on the axis: by what the stage varies."""
+    several = len({row["variant"] for row in stage["candidates"]}) > 1
+
+    def label(row: Row) -> str:
+        groups = {"gm": f"gm={row['gm']}", "gc": f"gc={row['gc']}"}
+        name = groups.get(stage["name"], f"gm={row['gm']}, gc={row['gc']}")
+        return f"{row['variant']}<br>{name}" if several else name
+
+    return label
+
+
+class _Chart:
+    """Points over named categories, drawn on a numeric axis so that dots can stand beside their category."""
+
+    def __init__(self, categories: Sequence[str], label: Label) -> None:
+        self._figure = go.Figure()
+        self._categories = list(categories)
+        self._position = {category: index for index, category in enumerate(categories)}
+        self._label = label
+
+    def _x(self, row: Row) -> int:
+        return self._position[self._label(row)]
+
+    def add_candidates(self, rows: Sequence[Row], name: str, color: str) -> None:
+        """Add means with their standard deviation."""
+        rows = [row for row in rows if row["mean"] is not None]
+        self._figure.add_trace(
+            go.Scatter(
+                x=[self._x(row) for row in rows],
+                y=[row["mean"] for row in rows],
+                error_y={"type": "data", "array": [row["std"] or 0 for row in rows], "thickness": 1.5, "width": 5},
+                mode="markers",
+                name=name,
+                marker={"size": 11, "color": color},
+                customdata=[[self._label(row), row["n"], row["failed"], row.get("why") or ""] for row in rows],
+                hovertemplate="%{customdata[0]}: %{y:.4f}<br>n=%{customdata[1]}, failed=%{customdata[2]}"
+                "<br>%{customdata[3]}<extra></extra>",
+            )
+        )
+
+    def add_dots(self, seeds: Sequence[Row]) -> None:
+        """Add a dot for each seed."""
+        shown = [row for row in seeds if self._label(row) in self._position][:MAX_DOTS]
+        self._figure.add_trace(
+            go.Scatter(
+                x=[self._x(row) + DOT_OFFSET for row in shown],
+                y=[row["value"] for row in shown],
+                mode="markers",
+                name="each seed",
+                marker={"size": 7, "color": MUTED, "opacity": 0.8},
+                customdata=[[self._label(row), row["seed"]] for row in shown],
+                hovertemplate="%{customdata[0]}: %{y:.4f}<br>seed %{customdata[1]}<extra></extra>",
+            )
+        )
+
+    def add_band(self, low: float, high: float, width: float) -> None:
+        """Shade what performs as well as the best."""
+        self._figure.add_hrect(
+            y0=low,
+            y1=high,
+            fillcolor=CHOSEN,
+            opacity=0.14,
+            line_width=0,
+            annotation_text=f"within {width:.4f} of the best mean",
+            annotation_position="top left",
+        )
+
+    def add_choice(self, winner: Row, sentence: str) -> None:
+        """Mark what was chosen."""
+        x, y = self._x(winner), winner["mean"]
+        star = {"symbol": "star", "size": 18, "color": CHOSEN}
+        self._figure.add_trace(
+            go.Scatter(x=[x], y=[y], mode="markers", name="chosen", marker=star, hovertext=sentence, hoverinfo="text")
+        )
+        self._figure.add_annotation(x=x, y=y, text="chosen", ax=-34, ay=-30, font={"color": CHOSEN})
+
+    def finished(self, x_title: str, y_title: str) -> Row:
+        """Return the figure as JSON."""
+        ticks: Row = {"tickvals": list(self._position.values()), "ticktext": self._categories, "showgrid": False}
+        self._figure.update_layout(
+            template="none",
+            margin={"l": 70, "r": 20, "t": 30, "b": 60},
+            height=380,
+            paper_bgcolor="rgba(0,0,0,0)",
+            plot_bgcolor="rgba(0,0,0,0)",
+            legend={"orientation": "h", "y": 1.12},
+            xaxis={
+                **ticks,
+                "title": {"text": x_title},
+                "range": [-0.5, len(ticks["ticktext"]) - 0.5],
+                "zeroline": False,
+            },
+            yaxis={"title": {"text": y_title}, "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False},
+        )
+        drawn: Row = json.loads(self._figure.to_json())
+        return drawn

@@ -1,0 +1,79 @@
+"""A recipe with a known response surface that trains nothing: best at gm 8, gc 4. Installed like anybody's own recipe.
+
+Its numbers make trials slow, raise, diverge or die, and name a journal: a file to which each trial appends when it
+begins and when it ends, outside the database, so that tests can tell what really ran.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.recipe import Numbers, Recipe, number
+from trainers.trial import Params, Report, Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantedNumbers(Numbers):
+    batch: int = number(64, "samples per step", 1)
+    epochs: int = number(1, "reports", 1)
+    seconds: float = number(0.0, "duration of a trial", 0)
+    noise: float = number(0.002, "std over seeds", 0)
+    journal: str = number("", "file that each trial appends to")
+    raise_at: int = number(-1, "gm whose trials raise")
+    diverge_at: int = number(-1, "gm whose trials end in nan")
+    chance_at: int = number(-1, "gm whose trials end at chance")
+    die_at: int = number(-1, "gm whose trials kill their process")
+
+
+def surface(gm: int, gc: int, seed: int, noise: float) -> float:
+    """Accuracy: falls with the distance from gm 8 and gc 4 on a log scale; no normalization is worst."""
+    if gm == 0:
+        return 0.80 + random.Random(seed).gauss(0, noise)
+    ghost = 0.90 - 0.005 * abs(math.log2(gm) - 3)
+    seq = 0.02 - 0.002 * abs(math.log2(gc) - 2) if gc else 0.0
+    return ghost + seq + random.Random(f"{gm} {gc} {seed}").gauss(0, noise)
+
+
+def load(numbers: PlantedNumbers, data: str | None, home: Path) -> str:
+    return "no data"
+
+
+def run(params: Params, report: Report) -> Result:
+    numbers: PlantedNumbers = params.numbers
+    note(numbers, "begin", params)
+    print(f"training gm={params.gm} gc={params.gc} seed={params.seed}")
+    if params.gm == numbers.raise_at:
+        raise RuntimeError(f"planted fault at gm={params.gm}")
+    if params.gm == numbers.die_at:
+        os._exit(7)
+    value = surface(params.gm, params.gc, params.seed, numbers.noise)
+    for epoch in range(1, numbers.epochs + 1):
+        time.sleep(numbers.seconds / numbers.epochs)
+        report(epoch=epoch, train_loss=1 / epoch, validation_loss=1 / epoch, validation_accuracy=value * epoch / numbers.epochs)
+    if params.gm == numbers.diverge_at:
+        value = math.nan
+    if params.gm == numbers.chance_at:
+        value = 0.11
+    note(numbers, "end", params)
+    return Result(value=value, samples=1000, classes=10)
+
+
+def note(numbers: PlantedNumbers, what: str, params: Params) -> None:
+    if numbers.journal:
+        with Path(numbers.journal).open("a") as journal:
+            journal.write(f"{what} {params.measure} gm={params.gm} gc={params.gc} seed={params.seed}\n")
+
+
+RECIPE = Recipe(
+    name="planted",
+    title="a known response surface; trains nothing",
+    numbers=PlantedNumbers,
+    run="planted:run",
+    load="planted:load",
+    widths=lambda numbers: (64, 32),
+)

@@ -1,0 +1,78 @@
+"""Running a search without Ray, and looking at what the store has afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planted import surface
+
+from search.outcome import Outcome
+from search.plan import Replicate, plan_of
+from search.recorder import Recorder
+from search.sequence import run_sequence
+from search.spec import parse_spec
+from search.store import leases, queries, searches
+from search.store.database import open_engine
+from search.store.schema import upgrade
+from trainers.recipe import find
+
+PLANTED: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3}
+
+
+def submit(url: str, **fields: Any) -> str:
+    """Store a search over the planted surface; return its id."""
+    upgrade(url)
+    spec = parse_spec({**PLANTED, **fields})
+    engine = open_engine(url)
+    search_id = searches.submit(engine, spec, plan_of(spec, find(spec.recipe)), {})
+    engine.dispose()
+    return search_id
+
+
+def open_recorder(url: str, search_id: str, lease_seconds: float = 60) -> Recorder:
+    """Take the lease of a search, as a driver does."""
+    engine = open_engine(url)
+    lease = leases.take(engine, search_id, lease_seconds)
+    with engine.connect() as connection:
+        spec = searches.get(connection, search_id).spec
+    engine.dispose()
+    recipe = find(spec.recipe)
+    return Recorder(url, lease, recipe, plan_of(spec, recipe))
+
+
+def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> list[Replicate]:
+    """Run a search in this process, one trial at a time; return what was trained."""
+    trained: list[Replicate] = []
+    for replicate in run_sequence(recorder._plan, recorder):
+        assert replicate is not None, "one trial at a time never waits for another"
+        trial_id = recorder.start(replicate, {})
+        point = replicate.point
+        value = surface(point.gm, point.gc, replicate.seed, 0.002)
+        recorder.report(trial_id, {1: {"validation_accuracy": value, "train_loss": 0.5}})
+        recorder.finish(trial_id, Outcome(value=value))
+        trained.append(replicate)
+        if stop_after is not None and len(trained) == stop_after:
+            return trained
+    with recorder.engine.begin() as connection:
+        searches.set_status(connection, search_id, "done", "")
+    return trained
+
+
+def finished_search(url: str, **fields: Any) -> str:
+    """Store a search and run it to its end; return its id."""
+    search_id = submit(url, **fields)
+    recorder = open_recorder(url, search_id)
+    train(recorder, search_id)
+    with recorder.engine.begin() as connection:
+        leases.release(connection, leases.Lease(search_id, 1))
+    recorder.close()
+    return search_id
+
+
+def show(url: str, search_id: str) -> dict[str, Any]:
+    """Read a search as pages and commands do."""
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        shown = queries.show_search(connection, search_id)
+    engine.dispose()
+    return shown
