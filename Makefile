@@ -30,4 +30,4 @@ serve: install ## open the dashboard over the demo's database
 	$(BIN)/seqnorm --home $(DEMO_HOME) serve
 
 bench: install ## measure; prints ratios with versions and date
-	$(BIN)/python -m tests.benchmarks
+	PYTHONPATH=tests/plugin $(BIN)/python -m tests.benchmarks

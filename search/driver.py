@@ -9,10 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from search.errors import Conflict, Fenced, SearchError
 from search.plan import NONE, Replicate, plan_of
@@ -20,11 +17,11 @@ from search.recorder import Recorder
 from search.sequence import NothingStable, run_sequence
 from search.settings import Settings, read_settings
 from search.store import leases, searches
-from search.store.database import open_engine
+from search.store.database import DatabaseFault, open_engine
 from search.trial_process import TrialJob
+from search.worker import EXIT_BUSY
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
-EXIT_BUSY = 75  # another driver holds the search
 GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
 
 
@@ -132,7 +129,7 @@ class Driver:
                     wanted = searches.get(connection, self._lease.search_id).wanted
             except Fenced:
                 os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
-            except SQLAlchemyError as error:
+            except DatabaseFault as error:
                 print(f"the lease could not be renewed: {error}", file=sys.stderr)
                 continue
             if wanted:
@@ -173,11 +170,6 @@ class Driver:
             searches.set_status(connection, self._lease.search_id, status, reason)
             leases.release(connection, self._lease)
         self._record.close()
-
-
-def log_file(settings: Settings, search_id: str) -> Path:
-    """Return the file that takes what the drivers of a search print."""
-    return settings.folder_of(search_id) / "driver.log"
 
 
 if __name__ == "__main__":

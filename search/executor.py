@@ -18,7 +18,7 @@ from search.settings import read_settings
 ADDRESS = read_settings().ray_address  #: of the cluster to use; empty for a private one on this host
 
 # All of this is read by Ray when it is imported. Its workers are nice 15 by default and starve on a busy machine; its
-# console output and result files are not ours; an experiment snapshot would only cost time, as nothing is ever restored.
+# console output and result files are not ours; an experiment snapshot would only cost time: nothing is ever restored.
 os.environ |= {
     "RAY_worker_niceness": "0",
     "RAY_AIR_NEW_OUTPUT": "0",

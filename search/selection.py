@@ -170,9 +170,9 @@ def _mean(candidate: Candidate) -> float:
 def _instability(candidate: Candidate) -> str | None:
     """Say why a candidate is not stable; None if it is."""
     if candidate.failed:
-        return f"not stable: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
+        return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
     if candidate.mean is None or not math.isfinite(candidate.mean):
-        return "not stable: no replicate finished with a finite metric"
+        return "out: no replicate finished with a finite metric"
     return None
 
 
@@ -186,12 +186,8 @@ def _verdict(
     gap = best - sign * _mean(candidate)
     inside = gap <= width + ROUNDING
     eligible = inside if rule == "largest-stable" else True
-    if candidate is winner:
-        why = "chosen"
-    elif inside:
-        why = f"within {width:.4f} of the best mean (by {gap:.4f})"
-    else:
-        why = f"{gap:.4f} behind the best mean, more than {width:.4f}"
+    behind = f"{gap:.4f} behind the best mean" if gap > ROUNDING else "the best mean"
+    why = "chosen" if candidate is winner else f"{'in' if inside else 'out'}: {behind}"
     return {"stable": True, "eligible": eligible, "chosen": candidate is winner, "why": why}
 
 

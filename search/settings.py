@@ -47,6 +47,10 @@ class Settings:
         """Return where a search keeps its checkpoints and logs."""
         return self.home / "searches" / search_id
 
+    def driver_log(self, search_id: str) -> Path:
+        """Return the file that takes what the drivers of a search print."""
+        return self.folder_of(search_id) / "driver.log"
+
 
 def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
     """Read the settings: ``flags`` that are not None win over the environment.

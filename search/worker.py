@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from sqlalchemy import Engine
-
-from search.driver import EXIT_BUSY, log_file
 from search.errors import Conflict
 from search.settings import Settings, environment_of
 from search.store import leases, searches
+from search.store.database import Engine
 
+EXIT_BUSY = 75  # of a driver: another one holds the search
 MAX_FRUITLESS = 3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
 STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
 POLL_SECONDS = 0.25
@@ -60,7 +59,7 @@ class Worker:
 
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:
         """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone."""
-        log = log_file(self._settings, search_id)
+        log = self._settings.driver_log(search_id)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             return subprocess.Popen(
@@ -91,7 +90,7 @@ class Worker:
             return searches.count_finished(connection, search_id)
 
     def _last_words(self, search_id: str) -> str:
-        lines = log_file(self._settings, search_id).read_text(errors="replace").strip().splitlines()
+        lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
         return (lines or ["it printed nothing"])[-1][:500]
 
 

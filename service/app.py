@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import plotly
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy import Connection
 
 from search.store.database import open_engine
 from service import api, pages, problems
@@ -33,13 +31,8 @@ def create_app(database_url: str) -> FastAPI:
     """Build the application over a database that is up to date."""
     engine = open_engine(database_url, read_only=True)
 
-    @contextmanager
-    def connect() -> Iterator[Connection]:
-        with engine.connect() as connection:
-            yield connection
-
     app = FastAPI(title="seqnorm", description="Searches over group counts of GhostNorm and SeqNorm.", docs_url=None)
-    app.state.connect = connect
+    app.state.connect = engine.connect
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
 from search.errors import Conflict, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.store.database import DatabaseFault
 
 STATUS: dict[type[Exception], int] = {InvalidSpec: 422, NotFound: 404, Conflict: 409, StoreUnavailable: 503}
 TITLES = {
@@ -46,8 +46,8 @@ def install(app: FastAPI) -> None:
     def http_error(_: Request, error: HTTPException) -> JSONResponse:
         return problem(error.status_code, str(error.detail))
 
-    @app.exception_handler(DBAPIError)
-    def database_error(_: Request, error: DBAPIError) -> JSONResponse:
+    @app.exception_handler(DatabaseFault)
+    def database_error(_: Request, error: DatabaseFault) -> JSONResponse:
         return problem(503, "the database does not answer; try again shortly")
 
     @app.exception_handler(Exception)

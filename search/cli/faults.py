@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError
+from search.store.database import DatabaseFault
 
 
 def said_of_database(error: Exception) -> str | None:
     """Say what a database refused; None for any other error."""
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, DatabaseFault):
         return None
     return (
         f"the database must be readable and writable: got {str(error.orig).strip()}. "

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine
 
 from search.store import queries
+from search.store.database import Engine
 from search.wording import duration
 
 READ_SECONDS = 0.5  # how often the store is read

@@ -15,6 +15,10 @@ from sqlalchemy.types import Double
 
 from search.errors import StoreUnavailable
 
+__all__ = ["Connection", "DatabaseFault", "Engine", "make_folder", "now", "on_begin", "open_engine"]
+
+DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
+
 BUSY_SECONDS = 30  # how long a writer waits for SQLite's single write lock
 
 

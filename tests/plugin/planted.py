@@ -54,7 +54,12 @@ def run(params: Params, report: Report) -> Result:
     value = surface(params.gm, params.gc, params.seed, numbers.noise)
     for epoch in range(1, numbers.epochs + 1):
         time.sleep(numbers.seconds / numbers.epochs)
-        report(epoch=epoch, train_loss=1 / epoch, validation_loss=1 / epoch, validation_accuracy=value * epoch / numbers.epochs)
+        report(
+            epoch=epoch,
+            train_loss=1 / epoch,
+            validation_loss=1 / epoch,
+            validation_accuracy=value * epoch / numbers.epochs,
+        )
     if params.gm == numbers.diverge_at:
         value = math.nan
     if params.gm == numbers.chance_at:

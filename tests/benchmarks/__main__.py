@@ -1,0 +1,27 @@
+"""``make bench``: run every benchmark and print its figures, with the machine and the versions."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import sys
+
+from tests.benchmarks import engine
+
+BENCHMARKS = {"engine": engine.main}
+
+
+def main() -> None:
+    """Run the benchmarks named on the command line, or all."""
+    packages = ("torch", "ray", "optuna", "sqlalchemy")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    print(f"{datetime.date.today()} · {os.cpu_count()} cores · Python {platform.python_version()} · {versions}")
+    for name in sys.argv[1:] or BENCHMARKS:
+        print(f"\n## {name}\n", flush=True)
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The program as a person runs it: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SEQNORM = str(Path(sys.executable).with_name("seqnorm"))
+
+
+def seqnorm(home: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    done = subprocess.run([SEQNORM, "--home", str(home), *words], capture_output=True, text=True, timeout=240)
+    assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}\n{driver_log(home)}"
+    return done
+
+
+def seqnorm_json(home: Path, *words: str, expect: int = 0) -> Any:
+    """Run a command and read what it prints."""
+    return json.loads(seqnorm(home, *words, "--json", expect=expect).stdout)
+
+
+def start(home: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a command."""
+    return subprocess.Popen(
+        [SEQNORM, "--home", str(home), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C: the terminal signals the whole foreground group."""
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=30)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Return the drivers and trial processes that belong to a home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get("SEQNORM_HOME") == str(home):
+            found.append(process)
+    return found
+
+
+def wait_until_gone(home: Path, seconds: float = 10) -> None:
+    """Wait until no process of a home is left."""
+    deadline = time.monotonic() + seconds
+    while left := processes_of(home):
+        assert time.monotonic() < deadline, [process.cmdline() for process in left]
+        time.sleep(0.1)
+
+
+def wait_for_lines(journal: Path, count: int, seconds: float = 60) -> None:
+    """Wait until trials have written so many lines."""
+    deadline = time.monotonic() + seconds
+    while not journal.exists() or len(journal.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline, "the trials wrote too little"
+        time.sleep(0.05)
+
+
+def driver_log(home: Path) -> str:
+    """Return what the drivers of a home printed."""
+    return "\n".join(log.read_text(errors="replace")[-3000:] for log in home.glob("searches/*/driver.log"))

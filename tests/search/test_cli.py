@@ -1,0 +1,161 @@
+"""The command line: help, bad input, and what is left behind (nothing)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.cli import main
+from tests.search.program import SEQNORM, seqnorm
+
+TUNE = ["tune", "mnist-simplenet", "--gm", "1,2", "--gc", "1"]
+
+
+def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that is refused; return what it says, having seen that nothing was stored."""
+    monkeypatch.setattr(sys, "argv", ["seqnorm", "--home", str(home), *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    printed = capsys.readouterr()
+    assert left.value.code == 2
+    assert printed.out == ""
+    assert not home.exists()
+    return printed.err.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["tune", "nosuch", "--gm", "1", "--gc", "1"],
+            "error: no recipe is named 'nosuch'. Known: digits-mlp, mnist-simplenet, planted.",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "1,3", "--gc", "1"],
+            "error: gm must divide the batch: got gm=3 for 512 samples. Use a divisor, e.g. 1, 2, 4.",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "256", "--gc", "1"],
+            "error: groups must hold at least min_group=4 samples: got gm=256, groups of 2 of 512 samples. "
+            "Use gm up to 128, or allow it with --set min_group=2.",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "1", "--gc", "8"],
+            "error: gc must divide every normalized width into groups of 2 or more: got gc=8 for widths 512, 300. "
+            "Use 1, 2, 4.",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "", "--gc", "1"],
+            "error: gm must hold at least one value: got []. Give group counts along the mini-batch to try.",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "one", "--gc", "1"],
+            "error: --gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4.",
+        ),
+        (
+            [*TUNE, "--set", "epoch=3"],
+            "error: mnist-simplenet has no number epoch: got epoch=3. "
+            "Known: batch, devices, min_group, epochs, learning_rate, split_seed.",
+        ),
+        (
+            [*TUNE, "--set", "epochs"],
+            "error: --set must be NAME=VALUE: got 'epochs'. Give e.g. --set epochs=10.",
+        ),
+        (
+            [*TUNE, "--tolerance", "wide"],
+            "error: --tolerance must be a number or auto: got 'wide'. Give e.g. --tolerance 0.002.",
+        ),
+        (
+            ["tune", "digits-mlp", "--gm", "1", "--gc", "1", "--data", "/nowhere.npz"],
+            "error: digits-mlp takes no data set: got /nowhere.npz. Leave out --data.",
+        ),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_stores_nothing(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(tmp_path / "home", words, monkeypatch, capsys) == said
+
+
+def test_a_missing_npz_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(tmp_path / "home", [*TUNE, "--data", str(tmp_path / "no.npz")], monkeypatch, capsys)
+    assert said.startswith(f"error: --data must name an existing .npz file: got {tmp_path / 'no.npz'}. Give one with x")
+
+
+def test_a_malformed_npz_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(file := tmp_path / "bad.npz", x=np.zeros((9, 4, 4)), y=np.zeros(9, dtype=int))
+    said = refused(tmp_path / "home", [*TUNE, "--data", str(file)], monkeypatch, capsys)
+    assert f"x must be uint8 [N,H,W] or [N,H,W,C]: got float64 [9, 4, 4] in {file}." in said
+
+
+def test_too_few_images_for_a_batch_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = np.zeros((100, 4, 4), dtype=np.uint8), np.arange(100) % 10
+    np.savez(file := tmp_path / "few.npz", x=x, y=y)
+    said = refused(tmp_path / "home", [*TUNE, "--data", str(file)], monkeypatch, capsys)
+    assert f"the training split must fill a batch: got 80 of {file} for batch=512." in said
+
+
+def test_an_unwritable_database_is_named(tmp_path: Path) -> None:
+    done = seqnorm(Path("/proc/nowhere"), *TUNE, expect=2)
+    assert done.stderr.startswith("error: the database's folder must be writable: got /proc/nowhere")
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "seqnorm.db").write_text("this is no database, whatever its name says" * 50)
+    done = seqnorm(tmp_path, *TUNE, expect=2)
+    assert "error: the database must be readable and writable: got" in done.stderr
+    assert "file is not a database" in done.stderr
+
+
+def test_an_unknown_search_is_named(tmp_path: Path) -> None:
+    for command in ("show", "resume"):
+        done = seqnorm(tmp_path, command, "nowhere", expect=2)
+        assert done.stderr == "error: no search has the id 'nowhere'. List them with: seqnorm list\n"
+
+
+def test_an_empty_list_says_how_to_start(tmp_path: Path) -> None:
+    assert "No searches in sqlite:///" in seqnorm(tmp_path, "list").stdout
+
+
+def test_recipes_are_listed_with_their_numbers(tmp_path: Path) -> None:
+    said = seqnorm(tmp_path, "recipes").stdout
+    assert "mnist-simplenet" in said
+    assert "learning_rate  0.4" in said
+
+
+def test_serving_other_machines_is_refused_without_a_login(tmp_path: Path) -> None:
+    done = seqnorm(tmp_path, "serve", "--host", "0.0.0.0", expect=2)
+    assert done.stderr.startswith("error: the host must be a loopback address, as the service has no login yet")
+
+
+def test_help_loads_none_of_the_heavy_libraries() -> None:
+    """Help is to answer at once; what it imports is what decides that."""
+    heavy = "torch", "ray", "optuna", "sqlalchemy", "numpy", "pydantic", "alembic"
+    script = f"""
+import sys
+sys.argv = ["seqnorm", "--help"]
+from search.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_command_has_help() -> None:
+    for command in ("tune", "grid", "resume", "list", "show", "recipes", "serve"):
+        done = subprocess.run([SEQNORM, command, "--help"], capture_output=True, text=True, check=True)
+        assert "Usage: seqnorm " + command in done.stdout

@@ -1,0 +1,134 @@
+"""Whole searches on a real Ray, from the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.search.program import (
+    interrupt,
+    seqnorm,
+    seqnorm_json,
+    start,
+    wait_for_lines,
+    wait_until_gone,
+)
+
+SPACE = ("--gm", "1,2,4,8,16", "--gc", "1,2,4", "--seeds", "2", "--test-seeds", "2")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """One sequential search on the real digits, shared by the tests that only look at it."""
+    home = tmp_path_factory.mktemp("digits")
+    return home, seqnorm_json(home, "tune", "digits-mlp", "--gm", "1,4,16", "--gc", "1,2", "--seeds", "2")
+
+
+def test_tuning_in_sequence_chooses_gm_then_gc_and_measures_both_against_the_baselines(digits) -> None:
+    _, result = digits
+    assert result["status"] == "done"
+    assert set(result) == {"search", "status", "strategy", "chosen", "stages", "test", "trials"}
+    gm_stage, gc_stage = result["stages"]
+    assert [candidate["gm"] for candidate in gm_stage["candidates"]] == [1, 4, 16]
+    assert {candidate["gm"] for candidate in gc_stage["candidates"]} == {gm_stage["chosen"]["gm"]}
+    assert result["chosen"] == gc_stage["chosen"]
+    assert all(candidate["n"] == 2 and candidate["mean"] > 0.9 for candidate in gm_stage["candidates"])
+    labels = [label for row in result["test"] for label in row["labels"]]
+    assert sorted(labels) == ["BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization"]
+    assert all(row["n"] == 3 and row["mean"] > 0.85 for row in result["test"])
+    assert result["trials"]["failed"] == 0
+
+
+def test_the_same_search_again_gives_the_same_figures_to_the_bit(digits, tmp_path: Path) -> None:
+    _, first = digits
+    second = seqnorm_json(tmp_path, "tune", "digits-mlp", "--gm", "1,4,16", "--gc", "1,2", "--seeds", "2")
+    assert (second["stages"], second["test"]) == (first["stages"], first["test"])
+
+
+def test_a_finished_search_is_shown_listed_and_resumed_without_training(digits) -> None:
+    home, result = digits
+    search_id = result["search"]
+    assert seqnorm_json(home, "show", search_id) == result
+    assert seqnorm_json(home, "resume", search_id) == result
+    (row,) = seqnorm_json(home, "list")
+    assert (row["id"], row["status"], row["finished"], row["planned"]) == (
+        search_id,
+        "done",
+        row["planned"],
+        row["finished"],
+    )
+    shown = seqnorm(home, "show", search_id).stdout
+    assert result["stages"][0]["sentence"] in shown
+    assert "chosen SeqNorm" in shown
+
+
+def test_stock_optuna_reads_what_ray_trained(digits) -> None:
+    home, result = digits
+    url = f"sqlite:///{home / 'seqnorm.db'}"
+    study = optuna.load_study(study_name=f"{result['search']}/gm", storage=url)
+    means = {c["gm"]: c["mean"] for c in result["stages"][0]["candidates"]}
+    for gm, mean in means.items():
+        values = [trial.value for trial in study.trials if trial.params["gm"] == gm]
+        assert sum(values) / len(values) == pytest.approx(mean)
+    assert all(len(trial.intermediate_values) == 10 for trial in study.trials)
+
+
+def test_what_trials_print_is_kept_in_a_file_each(digits) -> None:
+    home, result = digits
+    logs = list(home.glob(f"searches/{result['search']}/logs/*.log"))
+    assert len(logs) == result["trials"]["run"]
+
+
+def test_an_interrupted_search_is_finished_by_the_line_it_prints(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    process = start(
+        tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.5", "--set", "epochs=5", "--set", f"journal={journal}"
+    )
+    wait_for_lines(journal, 9)
+    _, said = interrupt(process)
+    assert process.returncode == 130
+    wait_until_gone(tmp_path)
+    line = said.strip().splitlines()[-1]
+    assert line.startswith("Interrupted. Finish it with: ")
+    search_id = line.split()[-1]
+    words = line.partition(f"--home {tmp_path} ")[2].split()
+    assert words == ["resume", search_id]
+    (row,) = seqnorm_json(tmp_path, "list")
+    assert row["status"] == "paused"
+    assert row["finished"] >= 3
+
+    result = seqnorm_json(tmp_path, *words)
+    assert result["status"] == "done"
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    ended = Counter(line for line in journal.read_text().splitlines() if line.startswith("end"))
+    assert set(ended.values()) == {1}
+    assert len(ended) == 5 * 2 + 3 * 2 + 4 * 2
+
+
+def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(tmp_path: Path) -> None:
+    faults = ("--set", "raise_at=2", "--set", "diverge_at=4", "--set", "chance_at=16")
+    result = seqnorm_json(tmp_path, "tune", "planted", *SPACE, *faults)
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    failed = {candidate["gm"]: candidate["failed"] for candidate in result["stages"][0]["candidates"]}
+    assert failed == {1: 0, 2: 2, 4: 2, 8: 0, 16: 2}
+    assert result["trials"]["failed"] == 6
+    assert "3 of 5 candidates are not stable." in result["stages"][0]["sentence"]
+
+
+def test_a_search_without_a_stable_candidate_fails_with_the_reason(tmp_path: Path) -> None:
+    words = ("tune", "planted", "--gm", "8", "--gc", "1", "--seeds", "2", "--set", "raise_at=8")
+    done = seqnorm(tmp_path, *words, expect=1)
+    assert "The search is failed: stage gm: Nothing was chosen: none of 1 candidates is stable" in done.stderr
+
+
+def test_a_trial_that_kills_its_process_is_given_up_after_three_times(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    words = ("grid", "planted", "--gm", "4,8", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1")
+    result = seqnorm_json(tmp_path, *words, "--set", "die_at=4", "--set", f"journal={journal}")
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    begun = Counter(line for line in journal.read_text().splitlines() if line.startswith("begin validation gm=4"))
+    assert set(begun.values()) == {3}
+    assert {c["failed"] for c in result["stages"][0]["candidates"] if c["gm"] == 4} == {1}

@@ -1,0 +1,123 @@
+"""Settings: flag, then environment, then default."""
+
+from pathlib import Path
+
+import pytest
+
+from search.errors import InvalidSpec
+from search.settings import Settings, environment_of, read_settings
+
+
+def refused(environ: dict[str, str], **flags) -> str:
+    with pytest.raises(InvalidSpec) as error:
+        read_settings(environ, **flags)
+    return str(error.value)
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = read_settings({})
+    assert settings == Settings()
+    assert (settings.lease_seconds, settings.renew_seconds) == (15.0, 5.0)
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+
+
+def test_a_flag_beats_the_environment_and_the_environment_beats_the_default():
+    environ = {"SEQNORM_PORT": "9000", "SEQNORM_HOST": "::1"}
+    assert read_settings(environ).port == 9000
+    settings = read_settings(environ, port=7000)
+    assert (settings.port, settings.host) == (7000, "::1")
+
+
+def test_a_flag_that_was_not_given_or_an_empty_variable_changes_nothing():
+    assert read_settings({"SEQNORM_PORT": "9000"}, port=None).port == 9000
+    assert read_settings({"SEQNORM_PORT": "", "SEQNORM_HOME": ""}) == Settings()
+
+
+def test_foreign_variables_are_ignored():
+    assert read_settings({"PORT": "1", "HOME": "/elsewhere", "SEQNORM_NOTHING": "1"}) == Settings()
+
+
+def test_the_database_lies_in_the_home_folder_unless_it_is_named():
+    settings = read_settings({"SEQNORM_HOME": "/srv/seqnorm"})
+    assert settings.database_url == "sqlite:////srv/seqnorm/seqnorm.db"
+    assert settings.folder_of("ab12") == Path("/srv/seqnorm/searches/ab12")
+    assert read_settings({"SEQNORM_DB": "postgresql://db/seqnorm"}).database_url == "postgresql://db/seqnorm"
+
+
+def test_a_home_folder_is_made_absolute_and_a_tilde_spelled_out(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert read_settings({"SEQNORM_HOME": "here"}).home == tmp_path / "here"
+    assert read_settings({}, home=Path("~/there")).home == Path("/home/ada/there")
+
+
+def test_rays_own_address_is_taken_where_ours_is_not_given():
+    assert read_settings({"RAY_ADDRESS": "ray:6379"}).ray_address == "ray:6379"
+    assert read_settings({"RAY_ADDRESS": "ray:6379", "SEQNORM_RAY_ADDRESS": "own:6379"}).ray_address == "own:6379"
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        (
+            {"SEQNORM_PORT": "web"},
+            "SEQNORM_PORT must be a whole number: got 'web'. The default is 8000.",
+        ),
+        (
+            {"SEQNORM_PORT": "80.5"},
+            "SEQNORM_PORT must be a whole number: got '80.5'. The default is 8000.",
+        ),
+        (
+            {"SEQNORM_LEASE_SECONDS": "15 s"},
+            "SEQNORM_LEASE_SECONDS must be a number: got '15 s'. The default is 15.0.",
+        ),
+        (
+            {"SEQNORM_HOME": "~nobody-of-that-name/x"},
+            f"SEQNORM_HOME must be a folder: got '~nobody-of-that-name/x'. The default is {Settings().home}.",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(environ, sentence):
+    assert refused(environ) == sentence
+
+
+def test_a_flag_of_the_wrong_kind_is_refused_like_its_variable():
+    assert refused({}, port="web") == "SEQNORM_PORT must be a whole number: got 'web'. The default is 8000."
+
+
+@pytest.mark.parametrize(
+    ("lease", "renew"), [(15.0, 5.1), (15.0, 0.0), (15.0, -1.0), (3.0, 5.0), (float("nan"), 5.0), (float("inf"), 5.0)]
+)
+def test_a_renewal_longer_than_a_third_of_the_lease_is_refused(lease, renew):
+    environ = {"SEQNORM_LEASE_SECONDS": str(lease), "SEQNORM_RENEW_SECONDS": str(renew)}
+    assert refused(environ) == (
+        "renew_seconds must be above 0 and at most a third of a finite lease_seconds: "
+        f"got {renew} and {lease}. Renew more often or hold longer."
+    )
+
+
+def test_a_renewal_of_a_third_of_the_lease_is_allowed():
+    settings = read_settings({"SEQNORM_LEASE_SECONDS": "3", "SEQNORM_RENEW_SECONDS": "1"})
+    assert (settings.lease_seconds, settings.renew_seconds) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {
+            "home": "/srv/seq norm",
+            "db": "postgresql://db/seqnorm",
+            "ray_address": "ray:6379",
+            "lease_seconds": 0.7,
+            "renew_seconds": 0.1,
+            "host": "0.0.0.0",
+            "port": 1,
+        },
+    ],
+)
+def test_a_child_process_reads_the_same_settings_from_the_environment_of_its_parent(flags):
+    settings = read_settings({}, **flags)
+    environ = environment_of(settings)
+    assert read_settings(environ) == settings
+    assert set(environ) >= {"SEQNORM_HOME", "SEQNORM_DB", "SEQNORM_RAY_ADDRESS", "SEQNORM_LEASE_SECONDS"}

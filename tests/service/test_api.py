@@ -1,0 +1,103 @@
+"""The JSON API over a real server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.search.engine import show
+from tests.service.conftest import Site
+
+
+def get(url: str) -> Any:
+    """Read a JSON answer."""
+    with urlopen(url) as answer:
+        return json.load(answer)
+
+
+def refused(url: str) -> dict[str, Any]:
+    """Read a problem."""
+    with pytest.raises(HTTPError) as error:
+        urlopen(url)
+    with error.value as answer:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        return json.load(answer)
+
+
+def test_a_search_is_answered_as_the_store_shows_it(site: Site) -> None:
+    assert get(f"{site.url}/api/searches/{site.done}") == show(site.database, site.done)
+
+
+def test_searches_are_listed_newest_first_in_pages(site: Site) -> None:
+    first = get(f"{site.url}/api/searches?limit=2")
+    second = get(f"{site.url}/api/searches?limit=2&cursor={first['next']}")
+    ids = [row["id"] for row in [*first["searches"], *second["searches"]]]
+    assert ids == [site.queued, site.grid, site.done]
+    assert second["next"] is None
+
+
+def test_searches_are_filtered_by_status(site: Site) -> None:
+    assert [row["id"] for row in get(f"{site.url}/api/searches?status=queued")["searches"]] == [site.queued]
+
+
+def test_trials_are_paged(site: Site) -> None:
+    first = get(f"{site.url}/api/searches/{site.done}/trials?limit=30")
+    second = get(f"{site.url}/api/searches/{site.done}/trials?limit=30&after={first['next']}")
+    assert (len(first["trials"]), len(second["trials"]), second["next"]) == (30, 6, None)
+
+
+def test_trials_are_filtered_by_stage_and_state(site: Site) -> None:
+    trials = get(f"{site.url}/api/searches/{site.done}/trials?stage=gc&state=COMPLETE")["trials"]
+    assert {trial["stage"] for trial in trials} == {"gc"}
+    assert len(trials) == 9
+
+
+def test_candidates_name_the_chosen_one(site: Site) -> None:
+    candidates = get(f"{site.url}/api/searches/{site.done}/candidates")
+    assert [row["gm"] for row in candidates["stages"]["gm"] if row["chosen"]] == [8]
+    assert len(candidates["test"]) == 4
+
+
+def test_a_stage_chart_has_means_error_bars_seeds_band_and_choice(site: Site) -> None:
+    figure = get(f"{site.url}/api/searches/{site.done}/figures/gm")
+    shown = show(site.database, site.done)["stages"][0]
+    traces = {trace["name"]: trace for trace in figure["data"]}
+    assert traces["mean ± std"]["y"] == [row["mean"] for row in shown["candidates"]]
+    assert traces["mean ± std"]["error_y"]["array"] == [row["std"] for row in shown["candidates"]]
+    assert len(traces["each seed"]["y"]) == 15
+    assert traces["chosen"]["hovertext"] == shown["sentence"]
+    (band,) = figure["layout"]["shapes"]
+    assert (band["y0"], band["y1"]) == (shown["best_mean"] - shown["tolerance"], shown["best_mean"])
+
+
+def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> None:
+    figure = get(f"{site.url}/api/searches/{site.done}/figures/gc")
+    assert figure["layout"]["xaxis"]["ticktext"] == ["gc=0", "gc=1", "gc=2", "gc=4"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "detail"),
+    [
+        ("/api/searches/nowhere", 404, "no search has the id 'nowhere'. List them with: seqnorm list"),
+        ("/api/nothing", 404, "Not Found"),
+        ("/api/searches?status=sleeping", 422, "status: Input should be 'queued', 'running'"),
+        ("/api/searches?limit=0", 422, "limit: Input should be greater than or equal to 1"),
+        ("/api/searches?cursor=junk", 422, "cursor must be one that a page before gave: got 'junk'. Leave it out."),
+        ("/api/searches/{grid}/figures/gm", 422, "the figure must be of a stage of this search: got gm."),
+    ],
+)
+def test_errors_are_problem_details(site: Site, path: str, status: int, detail: str) -> None:
+    problem = refused(site.url + path.format(grid=site.grid))
+    assert problem["status"] == status
+    assert problem["detail"].startswith(detail)
+
+
+def test_every_answer_carries_the_security_headers(site: Site) -> None:
+    for path in ("/", "/healthz", "/static/live.js", f"/searches/{site.done}"):
+        with urlopen(site.url + path) as answer:
+            assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"

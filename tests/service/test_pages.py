@@ -1,0 +1,92 @@
+"""The pages in a real browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from search.recorder import Recorder
+from search.store import leases
+from search.store.database import open_engine
+from tests.search.engine import open_recorder, show, submit, train
+from tests.service.conftest import Site
+
+
+def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> None:
+    page.goto(site.url)
+    page.get_by_role("link", name="a finished search").click()
+    expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
+    for stage in show(site.database, site.done)["stages"]:
+        expect(page.get_by_text(stage["sentence"])).to_be_visible()
+    expect(page.locator("[data-drawn]")).to_have_count(3)
+    expect(page.get_by_role("row", name="chosen SeqNorm")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_chart_is_drawn_in_both_themes(site: Site, page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    for search_id, charts in ((site.done, 3), (site.grid, 2)):
+        page.goto(f"{site.url}/searches/{search_id}")
+        expect(page.locator("[data-drawn] .main-svg .scatterlayer").first).to_be_attached()
+        expect(page.locator("[data-drawn]")).to_have_count(charts)
+
+
+def test_the_reason_of_each_candidate_is_a_click_away(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/searches/{site.done}")
+    page.get_by_text("Candidates (largest-stable").click()
+    expect(page.locator("#candidates-gm tr.chosen")).to_contain_text("chosen")
+
+
+def test_a_search_that_waits_says_so(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/searches/{site.queued}")
+    expect(page.locator("#summary .status")).to_have_text("queued")
+    expect(page.get_by_text("No trial of this stage has finished yet.").first).to_be_visible()
+    expect(page.get_by_text("No trial has started.")).to_be_visible()
+
+
+def test_markup_in_a_name_is_shown_as_text(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/searches/{site.grid}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("<b>markup</b> & 'quotes'")
+
+
+def test_trials_are_paged_on_the_page(site: Site, page: Page) -> None:
+    recorded = submit(site.database, gm=[1, 2, 4, 8, 16], gc=[1, 2, 4], seeds=8, name="many trials")
+    recorder = open_recorder(site.database, recorded)
+    train(recorder, recorded)
+    recorder.close()
+    page.goto(f"{site.url}/searches/{recorded}")
+    expect(page.locator("#trial-rows tbody tr")).to_have_count(50)
+    page.get_by_role("link", name="next").click()
+    expect(page.locator("#trial-rows tbody tr")).to_have_count(8 * 8 + 12 - 50)
+
+
+def test_a_page_follows_a_running_search_without_being_reloaded(site: Site, page: Page) -> None:
+    running = submit(site.database, name="running")
+    recorder = open_recorder(site.database, running)
+    train(recorder, running, stop_after=3)
+    page.goto(f"{site.url}/searches/{running}")
+    expect(page.locator("#summary")).to_contain_text("3 of 36 trials done")
+    page.evaluate("() => { document.body.dataset.loaded = 'once' }")
+    recorder.close()
+    with_rest = open_recorder_again(site, running)
+    train(with_rest, running)
+    with_rest.close()
+    expect(page.locator("#summary .status")).to_have_text("done", timeout=15_000)
+    expect(page.locator("#sentence-gm")).to_contain_text("is the largest stable gm")
+    expect(page.locator("[data-drawn]")).to_have_count(3)
+    assert page.locator("body").get_attribute("data-loaded") == "once"
+
+
+def open_recorder_again(site: Site, search_id: str) -> Recorder:
+    """Let the lease go, and take it anew."""
+    engine = open_engine(site.database)
+    with engine.begin() as connection:
+        leases.release(connection, leases.Lease(search_id, 1))
+    engine.dispose()
+    return open_recorder(site.database, search_id)
+
+
+def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> None:
+    answer = page.request.get(f"{site.url}/searches/nowhere")
+    assert answer.status == 404
+    assert "no search has the id &#39;nowhere&#39;" in answer.text()

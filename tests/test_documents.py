@@ -1,0 +1,60 @@
+"""What the documents say exists: commands, targets, settings, files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from search.cli.app import app
+from search.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+
+
+def test_the_readme_starts_with_its_two_commands() -> None:
+    assert README.index("make demo") < README.index("make test") < 400
+
+
+def test_every_setting_is_listed_with_its_meaning() -> None:
+    for setting in fields(Settings):
+        assert f"| `{PREFIX}{setting.name.upper()}` | {setting.metadata['help']} |" in README
+
+
+def test_no_setting_is_listed_that_does_not_exist() -> None:
+    known = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_in_a_document_exists_with_its_options(name: str) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    shared = {option for parameter in get_command(app).params for option in parameter.opts}
+    for line in re.findall(r"^(?:\.venv/bin/)?seqnorm (.*?)(?:#.*)?$", DOCUMENTS[name], re.M):
+        words = [word for word in line.split() if word not in shared]
+        command = next(word for word in words if word in commands)
+        known = {option for parameter in commands[command].params for option in parameter.opts} | shared | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_in_a_document_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", DOCUMENTS[name], re.M)) <= targets
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_to_a_file_leads_to_one(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", DOCUMENTS[name]):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    shown = README.partition("<!-- demo: begin -->")[2].partition("<!-- demo: end -->")[0]
+    for word in ("Stage gm", "Stage gc", "Test set", "chosen SeqNorm", "BatchNorm", "no normalization", "serve"):
+        assert word in shown

@@ -1,0 +1,43 @@
+"""``python -m trainers`` as a person runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainers.recipe import names
+
+ROOT = Path(__file__).parents[2]
+
+
+def by_hand(*arguments):
+    return subprocess.run([sys.executable, "-m", "trainers", *arguments], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_a_trial_prints_its_result_to_stdout_and_its_epochs_to_stderr():
+    flags = ["--gm", "8", "--gc", "4", "--seed", "1", "--set", "epochs=2", "--set", "width=32"]
+    finished = by_hand("digits-mlp", *flags)
+    assert finished.returncode == 0
+    assert 0.5 < float(finished.stdout) <= 1
+    first, second = finished.stderr.splitlines()
+    assert first.startswith("epoch 1 train_loss ")
+    assert second.startswith("epoch 2 train_loss ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digit-mlp"], f"no recipe is named 'digit-mlp'. Known: {', '.join(names())}."),
+        (
+            ["digits-mlp", "--set", "epochs=0"],
+            "epochs must be at least 1 (passes over the training split): got 0. The default is 10.",
+        ),
+        (["digits-mlp", "--set", "epochs"], "--set takes NAME=VALUE: got epochs. Write, for instance, --set epochs=5."),
+        (["digits-mlp", "--data", "own.npz"], "digits-mlp takes no data set: got own.npz. Leave out --data."),
+    ],
+    ids=["recipe", "number", "pair", "data"],
+)
+def test_what_cannot_run_ends_with_exit_code_2_and_the_reason(arguments, message):
+    finished = by_hand(*arguments)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (2, "", f"error: {message}\n")

@@ -1,0 +1,108 @@
+"""Splits hold the same share of every class, never share an image, and depend on the split's seed alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainers.data.split import check_sizes, split_in_three, split_in_two, stratified
+from trainers.recipe import RecipeError
+
+LABELS = np.repeat([0, 1, 2], [50, 100, 7])
+PIXELS = np.arange(157, dtype=np.uint8).reshape(-1, 1, 1)  # every image is its own number
+
+
+def counts(labels):
+    return np.bincount(labels, minlength=3).tolist()
+
+
+def three(seed=0):
+    return split_in_three(PIXELS, LABELS, seed, "numbers")
+
+
+def test_a_fraction_of_every_class_is_drawn_rounded():
+    drawn, others = stratified(LABELS, 0.14, seed=0)
+    assert counts(LABELS[drawn]) == [7, 14, 1]
+    assert counts(LABELS[others]) == [43, 86, 6]
+
+
+def test_what_is_drawn_and_the_others_are_everything_once_in_order():
+    drawn, others = stratified(LABELS, 0.3, seed=0)
+    assert np.union1d(drawn, others).tolist() == list(range(157))
+    assert len(drawn) + len(others) == 157
+    assert (np.diff(drawn) > 0).all()
+    assert (np.diff(others) > 0).all()
+
+
+def test_members_are_drawn_at_random_within_their_class():
+    drawn, _ = stratified(LABELS, 0.14, seed=0)
+    assert drawn[:7].tolist() != list(range(7))
+
+
+def test_three_splits_hold_every_class_in_proportion():
+    images = three()
+    assert counts(images.test_y) == counts(images.validation_y) == [7, 14, 1]
+    assert counts(images.train_y) == [36, 72, 5]
+
+
+def test_three_splits_hold_every_image_once_with_its_label():
+    images = three()
+    pixels = np.concatenate([images.train_x, images.validation_x, images.test_x]).flatten()
+    labels = np.concatenate([images.train_y, images.validation_y, images.test_y])
+    assert sorted(pixels) == list(range(157))
+    assert (LABELS[pixels] == labels).all()
+
+
+def test_two_splits_leave_the_given_test_set_as_it_is():
+    images = split_in_two(PIXELS, LABELS, PIXELS[:3], LABELS[:3], 0, "numbers", held_out=0.1)
+    assert images.test_x is not PIXELS
+    assert images.test_x.flatten().tolist() == [0, 1, 2]
+    assert counts(images.validation_y) == [5, 10, 1]
+    assert counts(images.train_y) == [45, 90, 6]
+
+
+def test_classes_count_from_0_to_the_largest_label():
+    assert three().classes == 3
+    assert split_in_two(PIXELS, LABELS, PIXELS[:1], np.array([4]), 0, "", held_out=0.1).classes == 5
+
+
+def test_the_same_seed_splits_alike():
+    assert (three(seed=5).validation_x == three(seed=5).validation_x).all()
+    assert (three(seed=5).test_x == three(seed=5).test_x).all()
+
+
+def test_another_seed_splits_otherwise():
+    assert (three(seed=5).validation_x != three(seed=6).validation_x).any()
+    assert (three(seed=5).test_x != three(seed=6).test_x).any()
+
+
+def test_the_seeds_of_a_trial_do_not_move_the_splits():
+    before = three()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert (three().train_x == before.train_x).all()
+
+
+def refused(images, batch):
+    with pytest.raises(RecipeError) as caught:
+        check_sizes(images, batch)
+    return str(caught.value)
+
+
+def test_a_training_split_that_just_fills_a_batch_is_taken():
+    images = three()
+    assert check_sizes(images, 113) is images
+
+
+def test_a_training_split_that_fills_no_batch_is_refused():
+    assert refused(three(), 114) == (
+        "the training split must fill a batch: got 113 of numbers for batch=114. "
+        "Give more images or a smaller batch (--set batch=…)."
+    )
+
+
+def test_splits_without_an_image_are_refused():
+    few = split_in_three(PIXELS[:6], np.array([0, 0, 0, 1, 1, 1]), 0, "numbers")
+    assert refused(few, 4) == (
+        "every split must hold an image: got 6 for training, 0 for validation, 0 for test of numbers. "
+        "Give more images of each class."
+    )

@@ -1,0 +1,49 @@
+"""A trial's checkpoint: written whole or not at all, the one before kept, read without unpickling objects."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+DAMAGE = (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+CURRENT, PREVIOUS = "checkpoint.pt", "previous.pt"
+
+
+class Checkpoint:
+    """The checkpoint in a folder; without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint by ``state``: tensors, numbers, text, and lists and dicts of them."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        written = self._folder / f"writing-{os.getpid()}.pt"
+        with written.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        current = self._folder / CURRENT
+        if current.exists():
+            current.replace(self._folder / PREVIOUS)
+        written.replace(current)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest state that can be read; None if there is none. A damaged file is passed over."""
+        for name in (CURRENT, PREVIOUS) if self._folder else ():
+            path = Path(self._folder or "", name)
+            if path.exists():
+                try:
+                    state: dict[str, Any] = torch.load(path, weights_only=True)
+                except DAMAGE:
+                    print(f"the checkpoint {path} is damaged and passed over")
+                else:
+                    return state
+        return None
