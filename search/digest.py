@@ -19,7 +19,7 @@ def digest_of(spec: SearchSpec, recipe: Recipe) -> dict[str, str]:
     return {
         "recipe": _short(_package_source(recipe.run.partition(":")[0])),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
-        "data": _short(Path(spec.data).read_bytes()) if spec.data else "bundled",
+        "data": _file(Path(spec.data)) if spec.data else "bundled",
         "seqnorm": importlib.metadata.version("seqnorm"),
     }
 
@@ -34,5 +34,17 @@ def _package_source(module: str) -> bytes:
     return b"".join(Path(file).read_bytes() for file in files if file)
 
 
+def _file(path: Path) -> str:
+    if not path.is_file():
+        return "missing"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 def _short(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Name what a search began with and is another now; a search without a digest never changed."""
+    return [part for part in before if before[part] != after.get(part)]

@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import TYPE_CHECKING
 
+from search.checkpoints import Checkpoints
+from search.digest import changed_parts, digest_of
 from search.errors import Conflict, Fenced, SearchError
 from search.plan import NONE, Replicate, plan_of
-from search.recorder import Recorder
+from search.recorder import FailuresInARow, Recorder
 from search.sequence import NothingStable, run_sequence
 from search.settings import Settings, read_settings
 from search.store import leases, searches
@@ -21,6 +24,9 @@ from search.store.database import DatabaseFault, open_engine
 from search.trial_process import TrialJob
 from search.worker import EXIT_BUSY
 from trainers.recipe import Recipe, RecipeError, find, resolve
+
+if TYPE_CHECKING:
+    from search.executor import Executor
 
 GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
 
@@ -55,7 +61,9 @@ class Driver:
         self._recipe: Recipe = find(self._spec.recipe)
         self._plan = plan_of(self._spec, self._recipe)
         self._folder = settings.folder_of(lease.search_id)
-        self._record = Recorder(settings.database_url, lease, self._recipe, self._plan)
+        self._checkpoints = Checkpoints(self._folder / "checkpoints")
+        self._record = Recorder(settings.database_url, lease, self._recipe, self._plan, self._checkpoints)
+        self._executor: Executor | None = None
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._left_as = ("queued", "the driver was stopped")  # status and reason if stopped
@@ -71,12 +79,24 @@ class Driver:
 
     def _train(self) -> tuple[str, str]:
         """Train everything; return the status that the search ends with, and why."""
-        from search.executor import Executor  # imports Ray
+        from search.executor import Executor, NoRoom, Room  # imports Ray
 
+        if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe)):
+            return "paused", (
+                f"a search goes on with what it began with: got another {', '.join(changed)}. "
+                "Go back to it, or accept the change with: seqnorm resume --accept-code-change"
+            )
+        spec = self._spec
+        memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
+        room = Room(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
         executor = Executor()
         for number, status in ((signal.SIGTERM, "queued"), (signal.SIGINT, "paused")):
             signal.signal(number, self._on_signal(status))  # after Ray has set its own
         try:
+            slots, waiting = executor.slots(room), executor.busy_reason(room)
+            self._executor = executor
+            with self._record.engine.begin() as connection:
+                searches.set_slots(connection, self._lease.search_id, slots, waiting)
             data = executor.place(
                 resolve(self._recipe.load),
                 self._spec.numbers_of(self._recipe, "main"),
@@ -84,20 +104,21 @@ class Driver:
                 self._settings.home,
             )
             executor.wait_for(data)
-            with self._record.engine.begin() as connection:
-                searches.set_slots(connection, self._lease.search_id, executor.slots(1))
             executor.run(
                 run_sequence(self._plan, self._record),
                 self._job_of,
                 data,
                 self._record,
-                cpus=1,
+                room=room,
                 stopping=self._stopping,
                 folder=self._folder / f"ray-{self._lease.epoch}",
             )
-        except (NothingStable, RecipeError) as error:
+        except (NothingStable, RecipeError, NoRoom) as error:
             return "failed", str(error)
+        except FailuresInARow as error:
+            return "paused", str(error)
         finally:
+            self._executor = None
             executor.close()
         return "done", ""
 
@@ -113,8 +134,10 @@ class Driver:
             seed=replicate.seed,
             normalize=point != NONE,
             measure="test" if replicate.stage == "test" else "validation",
-            folder=str(self._folder / "checkpoints" / replicate.key),
+            folder=str(self._checkpoints.folder_of(replicate)),
             log=str(self._folder / "logs" / f"{replicate.key}.log"),
+            timeout=spec.trial_timeout,
+            memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,
         )
 
     def _hold(self) -> None:
@@ -126,6 +149,8 @@ class Driver:
                     if time.monotonic() - renewed >= self._settings.renew_seconds:
                         renewed = time.monotonic()
                         leases.renew(connection, self._lease, self._settings.lease_seconds)
+                        if self._executor is not None:
+                            searches.set_cluster(connection, self._lease.search_id, self._executor.nodes())
                     wanted = searches.get(connection, self._lease.search_id).wanted
             except Fenced:
                 os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late

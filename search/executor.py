@@ -8,7 +8,8 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +30,12 @@ os.environ |= {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
 if not ADDRESS:  # a private cluster listens on every interface, so it gets a secret of its own, kept in no file
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
@@ -44,8 +51,11 @@ from search.trial_process import TrialJob, run_trial
 class Record(Protocol):
     """Who is told of each trial; see :class:`search.recorder.Recorder`."""
 
-    def start(self, replicate: Replicate, where: dict[str, Any]) -> int:
+    def start(self, replicate: Replicate) -> int:
         """A trial runs; returns its trial_id."""
+
+    def place(self, trial_id: int, where: dict[str, Any]) -> None:
+        """It is known where a trial runs."""
 
     def report(self, trial_id: int, epochs: dict[int, dict[str, Any]]) -> None:
         """A trial has figures."""
@@ -55,6 +65,33 @@ class Record(Protocol):
 
     def hand_back(self, replicate: Replicate) -> None:
         """A replicate was handed out and never started."""
+
+
+class NoRoom(Exception):
+    """No node of the cluster can ever hold a trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a trial takes up."""
+
+    cpus: float
+    gpus: float = 0
+    memory_bytes: int | None = None
+    concurrency: int | None = None  #: trials at once at the most
+
+    def as_resources(self) -> dict[str, float]:
+        """Return what Ray reserves for a trial."""
+        return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
+
+    def fits_into(self, resources: Mapping[str, float]) -> int:
+        """Return how many trials fit into resources as Ray counts them."""
+        needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
+        return int(min(resources.get(kind, 0) // need for kind, need in needs.items() if need))
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"] if self.gpus else [f"{self.cpus:g} CPU"]
+        return ", ".join([*parts, *([f"{self.memory_bytes / 1e9:g} GB"] if self.memory_bytes else [])])
 
 
 class Executor:
@@ -69,11 +106,44 @@ class Executor:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
             self._folder = tempfile.mkdtemp(prefix="ray-")
+            os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
 
-    def slots(self, cpus: float) -> int:
-        """Return how many trials of ``cpus`` CPUs run at once."""
-        return int(ray.cluster_resources().get("CPU", 0) // cpus)
+    def slots(self, room: Room) -> int:
+        """Return how many trials the whole cluster has room for, were nothing else running on it.
+
+        Raises:
+            NoRoom: if no node can ever hold one.
+        """
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        fitting = sum(room.fits_into(resources) for resources in nodes)
+        if not fitting:
+            has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
+            raise NoRoom(
+                f"a trial must fit on one node: got {room}, and the cluster has {len(nodes)} nodes with {has}. "
+                "Ask for less, or add a node."
+            )
+        return min(fitting, room.concurrency or fitting)
+
+    def busy_reason(self, room: Room) -> str:
+        """Say why a trial cannot start now; nothing if it can."""
+        free = ray.available_resources()
+        if room.fits_into(free):
+            return ""
+        return f"waiting for {room}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Describe the nodes of the cluster."""
+        return [
+            {
+                "id": node["NodeID"],
+                "host": node["NodeManagerHostname"],
+                "alive": node["Alive"],
+                "cpus": node["Resources"].get("CPU", 0),
+                "gpus": node["Resources"].get("GPU", 0),
+            }
+            for node in ray.nodes()
+        ]
 
     def place(self, load: Callable[..., Any], *arguments: Any) -> Any:
         """Start loading a data set into the object store; trials on any node then read it without a copy each."""
@@ -92,7 +162,7 @@ class Executor:
         job_of: Callable[[Replicate], TrialJob],
         data: Any,
         record: Record,
-        cpus: float,
+        room: Room,
         stopping: threading.Event,
         folder: Path,
     ) -> None:
@@ -105,17 +175,21 @@ class Executor:
         """
 
         def trainable(config: dict[str, Any]) -> None:
+            here = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
+
             def send(message: dict[str, Any]) -> None:
                 tune.report({"message": json.dumps(message)})  # as text: Tune flattens nested figures
 
-            run_trial(TrialJob(**config["job"]), ray.get(data), send)
+            run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
         hand = _Hand(work, job_of, record, stopping)
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": cpus}),
-            tune_config=tune.TuneConfig(search_alg=hand, num_samples=-1, reuse_actors=True),
+            tune.with_resources(trainable, room.as_resources()),
+            tune_config=tune.TuneConfig(
+                search_alg=hand, num_samples=-1, reuse_actors=True, max_concurrent_trials=room.concurrency
+            ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=str(folder), verbose=0, callbacks=[_Starts(hand)], stop=_Stop(hand)
+                name="trials", storage_path=str(folder), verbose=0, callbacks=[_Watch(hand)], stop=_Stop(hand)
             ),
         )
         try:
@@ -138,6 +212,7 @@ class Executor:
 @dataclass
 class _Handed:
     replicate: Replicate
+    started_at: float | None = None  # monotonic
     stored_as: int | None = None  # the store's trial_id; None until it starts
     outcome: Outcome | None = None
 
@@ -183,10 +258,11 @@ class _Hand(Searcher):
         self._handed[trial_id] = _Handed(replicate)
         return {"job": asdict(self._job_of(replicate))}
 
-    def start(self, trial_id: str, where: dict[str, Any]) -> None:
+    def start(self, trial_id: str) -> None:
         """Take note that a trial got its process."""
         handed = self._handed[trial_id]
-        handed.stored_as = self._telling(lambda: self._record.start(handed.replicate, where))
+        handed.started_at = time.monotonic()
+        handed.stored_as = self._telling(lambda: self._record.start(handed.replicate))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         handed = self._handed.get(trial_id)
@@ -195,6 +271,8 @@ class _Hand(Searcher):
         stored_as, message = handed.stored_as, json.loads(result["message"])
         if message["outcome"] is not None:
             handed.outcome = Outcome(**message["outcome"])
+        if message["where"] is not None:
+            self._telling(lambda: self._record.place(stored_as, message["where"]))
         self._telling(
             lambda: self._record.report(
                 stored_as, {int(epoch): figures for epoch, figures in message["epochs"].items()}
@@ -203,19 +281,41 @@ class _Hand(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         handed = self._handed.get(trial_id)
-        if handed is None:
-            return
+        if handed is None or error:
+            return  # of an error, `died` is told more
         if handed.outcome is None and result is not None:
             self.on_trial_result(trial_id, result)
-        del self._handed[trial_id]
+        self._end(trial_id, handed.outcome)
+
+    def died(self, trial_id: str, error: str) -> None:
+        """Take note that a trial's process is gone."""
+        handed = self._handed.get(trial_id)
+        if handed is not None:
+            self._end(trial_id, handed.outcome or self._cause(handed, error))
+
+    def _cause(self, handed: _Handed, error: str) -> Outcome:
+        """Tell from the clock and from Ray's words why a process is gone."""
+        limit = self._job_of(handed.replicate).timeout
+        if limit is not None and handed.started_at and time.monotonic() - handed.started_at >= limit:
+            return Outcome(cause="timeout", detail=f"no end after {limit:g} s; the log shows where it was")
+        if "OutOfMemory" in error or "low on memory" in error:
+            return Outcome(cause="out_of_memory", detail=error[-2000:])
+        if "node has died" in error:
+            return Outcome(cause="lost", detail="its node was lost")
+        last_line = (error.strip().splitlines() or [""])[-1]
+        return Outcome(cause="lost", detail=f"its process died: {last_line[:500]}")
+
+    def _end(self, trial_id: str, outcome: Outcome | None) -> None:
+        handed = self._handed.pop(trial_id)
         stored_as = handed.stored_as
         if stored_as is None:
             self._record.hand_back(handed.replicate)
-        elif handed.outcome is not None:
-            outcome = handed.outcome
+        elif outcome is not None and not (self.ending and outcome.cause == "lost"):
             self._telling(lambda: self._record.finish(stored_as, outcome))
-        elif not self.ending:  # else the driver ends it, with its own cause
-            self._telling(lambda: self._record.finish(stored_as, Outcome(cause="lost", detail="its process died")))
+        elif not self.ending:  # a trial that was stopped is ended by the driver, with the driver's reason
+            self._telling(
+                lambda: self._record.finish(stored_as, Outcome(cause="lost", detail="it ended without a word"))
+            )
 
     def _telling(self, tell: Callable[[], Any]) -> Any:
         """Call the record; what it raises ends the run, as Tune would only log it."""
@@ -233,14 +333,17 @@ class _Hand(Searcher):
         """Keep nothing, for the same reason."""
 
 
-class _Starts(tune.Callback):
-    """Tells when a trial gets its process; Tune asks for it earlier than that."""
+class _Watch(tune.Callback):
+    """Tells when a trial gets its process, as Tune asks for it earlier than that, and when it loses it."""
 
     def __init__(self, hand: _Hand) -> None:
         self._hand = hand
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._hand.start(trial.trial_id, {})
+        self._hand.start(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        self._hand.died(trial.trial_id, trial.get_error() or "")
 
 
 class _Stop(tune.Stopper):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from search.checkpoints import Checkpoints
+from search.errors import SearchError
 from search.outcome import RUNS_AGAIN, Outcome
 from search.plan import Plan, Replicate, Stage, groups_of
 from search.selection import Candidate, Choice, Point, summarise
@@ -17,6 +19,11 @@ from search.store.metrics import add_metrics
 from search.store.trials import TrialStore
 from trainers.recipe import Recipe
 
+
+class FailuresInARow(SearchError):
+    """So many trials failed one after another that something is wrong with all of them."""
+
+
 MAX_PROCESS_LOSSES = 3  # the third death of a trial's process is its last
 
 
@@ -26,11 +33,16 @@ class Recorder:
     Methods may be called from any thread; one lock makes each of them atomic in memory.
     """
 
-    def __init__(self, url: str, lease: leases.Lease, recipe: Recipe, plan: Plan) -> None:
+    def __init__(
+        self, url: str, lease: leases.Lease, recipe: Recipe, plan: Plan, checkpoints: Checkpoints | None = None
+    ) -> None:
         self._search_id = lease.search_id
         self._epoch = lease.epoch
         self._recipe = recipe
         self._plan = plan
+        self._checkpoints = checkpoints
+        self._failures_in_a_row = 0
+        self._placed = False  # whether any trial has got its process yet
         self._lock = threading.RLock()
         self.engine = open_engine(url)
         on_begin(self.engine, leases.fence(lease))
@@ -40,6 +52,7 @@ class Recorder:
         self._space = _space(plan)
         with self.engine.begin() as connection:
             self._choices = searches.choices(connection, self._search_id)
+            self._retried_upto = searches.get(connection, self._search_id).retried_upto
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,14 +104,23 @@ class Recorder:
 
     # What the executor tells
 
-    def start(self, replicate: Replicate, where: Mapping[str, Any]) -> int:
+    def start(self, replicate: Replicate) -> int:
         """Store that a trial runs; return its trial_id."""
         with self._lock:
             numbers = self._plan.spec.numbers_of(self._recipe, replicate.point.variant)
-            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers), **where}
+            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers)}
             trial_id = self._trials.create(replicate, self._space, attributes)
             self._running[trial_id] = replicate
             return trial_id
+
+    def place(self, trial_id: int, where: Mapping[str, Any]) -> None:
+        """Store where a trial runs: host, pid, node, GPUs."""
+        with self._lock:
+            self._trials.set_attribute(trial_id, "where", dict(where))
+            if not self._placed:
+                self._placed = True
+                with self.engine.begin() as connection:
+                    searches.clear_reason(connection, self._search_id)
 
     def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
         """Store a trial's figures, by epoch counted from 1."""
@@ -130,7 +152,21 @@ class Recorder:
             if outcome.cause not in RUNS_AGAIN:
                 with self.engine.begin() as connection:
                     projection.keep(connection, self._search_id, replicate.stage, state.candidate(replicate.point))
+                if self._checkpoints:
+                    self._checkpoints.retire(replicate)
+            self._count_failure(outcome)
             return outcome
+
+    def _count_failure(self, outcome: Outcome) -> None:
+        if outcome.cause is None:
+            self._failures_in_a_row = 0
+        elif outcome.cause not in RUNS_AGAIN:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
+                raise FailuresInARow(
+                    f"{self._failures_in_a_row} trials in a row failed, the last one: {outcome.cause}: "
+                    f"{(outcome.detail.strip().splitlines() or ['no word'])[-1][:500]}"
+                )
 
     def hand_back(self, replicate: Replicate) -> None:
         """Make a replicate that was handed out and never started available again."""
@@ -156,6 +192,8 @@ class Recorder:
             if attempt.state == "RUNNING":
                 cause = "lost"
                 self._trials.fail(attempt.trial_id, cause, "its driver was lost")
+            elif cause is not None and attempt.trial_id <= self._retried_upto:
+                cause = "lost"  # somebody asked for another try
             state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause))
         with self.engine.begin() as connection:
             summaries = [state.candidate(point) for point in state.points]

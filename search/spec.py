@@ -58,6 +58,17 @@ class SearchSpec(BaseModel):
     variants: dict[Name, dict[str, NumberValue]] = Field(
         {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
     )
+    cpus: float = Field(1, gt=0, le=1024, description="CPUs of a trial")
+    gpus: float = Field(0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one")
+    memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
+    concurrency: int | None = Field(
+        None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
+    )
+    trial_timeout: float | None = Field(None, gt=0, description="seconds that a trial may take; null for no limit")
+    max_failures_in_a_row: int = Field(
+        10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
+    )
+    priority: int = Field(0, strict=True, ge=-1000, le=1000, description="higher ones are run first")
     data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
     name: Text = Field("", description="a name for lists")
     tags: list[Name] = Field([], max_length=32, description="words for filters")

@@ -7,8 +7,10 @@ outlive it.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import random
+import socket
 import sys
 import time
 import traceback
@@ -40,12 +42,14 @@ class TrialJob:
     measure: Measure
     folder: str  #: where checkpoints of this replicate go, the same for every attempt
     log: str  #: file that takes what the trial prints
+    timeout: float | None = None  #: seconds after which the process ends itself
+    memory_bytes: int | None = None  #: what the trial may allocate beside what its process had
 
 
-def run_trial(job: TrialJob, data: Any, send: Send) -> None:
-    """Run a trial; send its figures as they come and its outcome with the last of them."""
-    reporter = Reporter(send)
-    with _printing_to(Path(job.log)):
+def run_trial(job: TrialJob, data: Any, send: Send, here: dict[str, Any]) -> None:
+    """Run a trial; send where it runs and its figures as they come, and its outcome with the last of them."""
+    reporter = Reporter(send, {**here, "host": socket.gethostname(), "pid": os.getpid()})
+    with _printing_to(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
         outcome = _outcome_of(job, data, reporter)
         if outcome.detail:
             print(outcome.detail, file=sys.stderr)
@@ -55,8 +59,9 @@ def run_trial(job: TrialJob, data: Any, send: Send) -> None:
 class Reporter:
     """Gathers figures by epoch and sends them at most every half second."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, where: dict[str, Any]) -> None:
         self._send = send
+        self._where: dict[str, Any] | None = where  # told once
         self._gathered: dict[int, dict[str, float]] = {}
         self._sent_at = time.monotonic()
 
@@ -69,7 +74,8 @@ class Reporter:
     def send(self, outcome: dict[str, Any] | None) -> None:
         """Send what was gathered, and the outcome if there is one."""
         gathered, self._gathered = self._gathered, {}
-        self._send({"epochs": gathered, "outcome": outcome})
+        where, self._where = self._where, None
+        self._send({"where": where, "epochs": gathered, "outcome": outcome})
         self._sent_at = time.monotonic()
 
 
@@ -92,10 +98,14 @@ def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
         return Outcome(cause="diverged", detail=fault) if fault else Outcome(value=float(result.value))
     except Diverged as error:
         return Outcome(cause="diverged", detail=str(error))
-    except MemoryError:
-        return Outcome(cause="out_of_memory", detail=_traceback())
-    except Exception:
-        return Outcome(cause="raised", detail=_traceback())
+    except Exception as error:
+        return Outcome(cause="out_of_memory" if _is_out_of_memory(error) else "raised", detail=_traceback())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell Python's, CUDA's and torch's CPU allocator's ways of saying so."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
 
 
 def _traceback() -> str:
@@ -111,6 +121,37 @@ def _seed_everything(seed: int) -> None:
             for part in reseed.split("."):
                 function = getattr(function, part)
             function(seed)  # type: ignore[operator]
+
+
+@contextlib.contextmanager
+def _timeout(seconds: float | None) -> Iterator[None]:
+    """End the process after ``seconds``, with where it was in the log; works whatever the trial hangs in."""
+    if seconds is None:
+        yield
+        return
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # the descriptor that leads to the log
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def _memory_limit(allowed: int | None) -> Iterator[None]:
+    """Have allocations fail that would take the process more than ``allowed`` bytes above what it has."""
+    if allowed is None:
+        yield
+        return
+    import resource  # not on every platform
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    has = int(status["VmData"].split()[0]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (has + allowed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextlib.contextmanager

@@ -10,12 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.checkpoint import Checkpoint
 from trainers.data.split import Images, Pixels
+from trainers.run import Run
 from trainers.trial import Diverged, Params, Report, Result
 
 
 def train(model: nn.Module, images: Images, params: Params, report: Report) -> Result:
     """Train with plain SGD at a constant learning rate, report every epoch, and measure the split that was asked for.
+
+    Goes on from the checkpoint in ``params.folder`` if there is one, and ends with the same bits as if it had never
+    been cut. A trial that had ended, and whose result was lost, is answered from its checkpoint without training.
 
     Raises:
         Diverged: at the end of an epoch whose loss is not finite.
@@ -24,26 +29,37 @@ def train(model: nn.Module, images: Images, params: Params, report: Report) -> R
     to_input = standardise(images.train_x)
     train_x, train_y = to_input(images.train_x), torch.tensor(images.train_y)
     validation_x, validation_y = to_input(images.validation_x), torch.tensor(images.validation_y)
-    optimizer = torch.optim.SGD(model.parameters(), lr=numbers.learning_rate)
-    order = torch.Generator().manual_seed(params.seed)
-    for epoch in range(1, numbers.epochs + 1):
+    run = Run(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=numbers.learning_rate),
+        order=torch.Generator().manual_seed(params.seed),
+        checkpoint=Checkpoint(params.folder),
+    )
+    if (result := run.restore()) is not None:
+        return result
+    for epoch in range(run.epoch + 1, numbers.epochs + 1):
         start = time.perf_counter()
-        train_loss = train_epoch(model, optimizer, train_x, train_y, numbers.batch, order)
+        train_loss = train_epoch(model, run.optimizer, train_x, train_y, numbers.batch, run.order)
         validation_loss, validation_accuracy = evaluate(model, validation_x, validation_y)
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss is {train_loss} in epoch {epoch}")
-        report(
-            epoch=epoch,
-            train_loss=train_loss,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
-            learning_rate=numbers.learning_rate,
-            seconds=time.perf_counter() - start,
-        )
+        run.end_epoch(epoch)
+        with run.saved_if_stopped():
+            report(
+                epoch=epoch,
+                train_loss=train_loss,
+                validation_loss=validation_loss,
+                validation_accuracy=validation_accuracy,
+                learning_rate=numbers.learning_rate,
+                seconds=time.perf_counter() - start,
+            )
+    x, y = validation_x, validation_y
     if params.measure == "test":
-        _, accuracy = evaluate(model, to_input(images.test_x), torch.tensor(images.test_y))
-        return Result(value=accuracy, samples=len(images.test_y), classes=images.classes)
-    return Result(value=validation_accuracy, samples=len(validation_y), classes=images.classes)
+        x, y = to_input(images.test_x), torch.tensor(images.test_y)
+    _, accuracy = evaluate(model, x, y)
+    result = Result(value=accuracy, samples=len(y), classes=images.classes)
+    run.end(result)
+    return result
 
 
 def standardise(pixels: Pixels) -> Standardise:

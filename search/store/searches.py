@@ -37,6 +37,7 @@ class Search:
     started_at: float | None
     finished_at: float | None
     digest: dict[str, Any]
+    retried_upto: int  #: trials that failed up to this trial_id run again
 
 
 def submit(engine: Engine, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
@@ -58,7 +59,8 @@ def submit(engine: Engine, spec: SearchSpec, plan: Plan, digest: dict[str, str],
                 planned=sum(plan.size().values()),
                 status="queued",
                 reason="",
-                priority=0,
+                priority=spec.priority,
+                retried_upto=0,
                 epoch=0,
             )
         )
@@ -92,6 +94,7 @@ def get(connection: Connection, search_id: str) -> Search:
         started_at=row.started_at,
         finished_at=row.finished_at,
         digest=row.digest,
+        retried_upto=row.retried_upto,
     )
 
 
@@ -164,9 +167,22 @@ def add_event(connection: Connection, search_id: str, kind: str, detail: dict[st
     connection.execute(insert(events).values(search_id=search_id, at=now(), kind=kind, detail=detail))
 
 
-def set_slots(connection: Connection, search_id: str, slots: int) -> None:
-    """Write how many trials run at once."""
-    connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots))
+def set_slots(connection: Connection, search_id: str, slots: int, reason: str) -> None:
+    """Write how many trials run at once, and why none starts yet if that is so."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots, reason=reason))
+
+
+def clear_reason(connection: Connection, search_id: str) -> None:
+    """Say no more why nothing runs: something does."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(reason=""))
+
+
+def set_cluster(connection: Connection, search_id: str, nodes: list[dict[str, Any]]) -> None:
+    """Write which nodes the cluster has; say in an event when one came or went."""
+    before = connection.execute(select(searches.c.cluster).where(searches.c.id == search_id)).scalar_one()
+    if before != nodes:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(cluster=nodes))
+        add_event(connection, search_id, "cluster", {"alive": sum(node["alive"] for node in nodes)})
 
 
 def count_finished(connection: Connection, search_id: str) -> int:

@@ -41,6 +41,9 @@ searches = Table(
     Column("reason", Text, nullable=False),  # why the status is what it is, for a person
     Column("wanted", String(20)),  # the status somebody asked for: paused or cancelled
     Column("priority", Integer, nullable=False),
+    Column("retried_upto", Integer, nullable=False),  # trials that failed up to this trial_id run again
+    Column("parent", String(32)),  # the search whose finished trials this one may link
+    Column("cluster", JSON(none_as_null=True)),  # nodes and their resources, as the driver last saw them
     # The lease: whoever raised `epoch` last is the driver; see leases.py
     Column("epoch", Integer, nullable=False),
     Column("holder", JSON(none_as_null=True)),

@@ -80,6 +80,10 @@ class TrialStore:
         """Store the metric of an epoch as Optuna's intermediate value."""
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
 
+    def set_attribute(self, trial_id: int, key: str, value: Any) -> None:
+        """Store what belongs to a running trial alone."""
+        self._storage.set_trial_user_attr(trial_id, key, value)
+
     def complete(self, trial_id: int, value: float) -> None:
         """Finish a trial with its result."""
         self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])

@@ -45,7 +45,7 @@ def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> 
     trained: list[Replicate] = []
     for replicate in run_sequence(recorder._plan, recorder):
         assert replicate is not None, "one trial at a time never waits for another"
-        trial_id = recorder.start(replicate, {})
+        trial_id = recorder.start(replicate)
         point = replicate.point
         value = surface(point.gm, point.gc, replicate.seed, 0.002)
         recorder.report(trial_id, {1: {"validation_accuracy": value, "train_loss": 0.5}})

@@ -58,6 +58,13 @@ def test_a_spec_of_three_fields_takes_every_default():
         "gm_rule": "largest-stable",
         "gc_rule": "best-mean",
         "tolerance": "auto",
+        "cpus": 1.0,
+        "gpus": 0.0,
+        "memory_gb": None,
+        "concurrency": None,
+        "trial_timeout": None,
+        "max_failures_in_a_row": 10,
+        "priority": 0,
         "numbers": {},
         "variants": {"main": {}},
         "data": None,
@@ -162,7 +169,8 @@ def test_a_body_that_is_not_an_object_with_names_is_refused(body):
 def test_an_unknown_field_is_refused_with_the_known_ones():
     assert refused(epochs=3) == (
         "epochs is not a field of a search: got 3. Known: recipe, strategy, gm, gc, seeds, test_seeds, gm_rule, "
-        "gc_rule, tolerance, numbers, variants, data, name, tags, note."
+        "gc_rule, tolerance, numbers, variants, cpus, gpus, memory_gb, concurrency, trial_timeout, "
+        "max_failures_in_a_row, priority, data, name, tags, note."
     )
 
 

@@ -80,7 +80,7 @@ def test_taking_over_ends_what_was_left_running(database_url: str) -> None:
     first = open_recorder(database_url, search_id, lease_seconds=-1)
     first.open(first._plan.stage("gm", []))
     replicate = Replicate("gm", Point("main", 1, 0), 0)
-    first.start(replicate, {})
+    first.start(replicate)
     second = open_recorder(database_url, search_id)
     trained = train(second, search_id)
     assert trained.count(replicate) == 1
@@ -96,11 +96,11 @@ def test_a_driver_that_was_taken_over_writes_nothing(database_url: str) -> None:
     stale.open(stage)
     replicate = stale.next_missing(stage)
     assert replicate is not None
-    trial_id = stale.start(replicate, {})
+    trial_id = stale.start(replicate)
     open_recorder(database_url, search_id)
     before = _rows(database_url)
     for write in (
-        lambda: stale.start(Replicate("gm", Point("main", 2, 0), 0), {}),
+        lambda: stale.start(Replicate("gm", Point("main", 2, 0), 0)),
         lambda: stale.report(trial_id, {1: {"validation_accuracy": 0.5}}),
         lambda: stale.finish(trial_id, Outcome(value=0.5)),
     ):
@@ -178,8 +178,8 @@ def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> No
     stage = recorder._plan.stage("gm", [])
     recorder.open(stage)
     point = Point("main", 1, 0)
-    recorder.finish(recorder.start(Replicate("gm", point, 0), {}), Outcome(value=0.9))
-    recorder.finish(recorder.start(Replicate("gm", point, 1), {}), Outcome(value=float("nan")))
+    recorder.finish(recorder.start(Replicate("gm", point, 0)), Outcome(value=0.9))
+    recorder.finish(recorder.start(Replicate("gm", point, 1)), Outcome(value=float("nan")))
     (candidate,) = [c for c in recorder.candidates(stage) if c.point == point]
     assert (candidate.mean, candidate.n, candidate.failed) == (0.9, 1, 1)
 
@@ -193,7 +193,7 @@ def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> N
     causes = []
     for _ in range(3):
         assert first is not None
-        causes.append(recorder.finish(recorder.start(first, {}), Outcome(cause="lost", detail="died")).cause)
+        causes.append(recorder.finish(recorder.start(first), Outcome(cause="lost", detail="died")).cause)
         following = recorder.next_missing(stage)
         assert (following == first) == (len(causes) < 3)
     assert causes == ["lost", "lost", "crash_loop"]
@@ -227,7 +227,7 @@ def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
     recorder.open(recorder._plan.stage("gm", []))
-    trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), 0), {})
+    trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     recorder.report(trial_id, {1: {"train_loss": float("inf"), "validation_accuracy": 0.25}})
     with recorder.engine.begin() as connection:
         assert queries.show_trial(connection, search_id, trial_id) == [

@@ -1,5 +1,7 @@
 """From a trial's point to the layers of its network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -37,6 +39,7 @@ def test_the_variant_none_gives_layers_that_do_nothing():
 def test_gm_counts_per_device_of_the_recipe():
     eight = params(numbers=DigitsNumbers(devices=8))
     assert norm_of(eight)(6).gm == 32
+    assert norm_of(replace(eight, gc=0))(6).gm == 32
     assert norm_of(eight, real_devices=2)(6).gm == 16
 
 

@@ -1,5 +1,7 @@
 """Splits hold the same share of every class, never share an image, and depend on the split's seed alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,9 +102,18 @@ def test_a_training_split_that_fills_no_batch_is_refused():
     )
 
 
-def test_splits_without_an_image_are_refused():
+def test_so_few_images_that_splits_stay_empty_are_refused():
     few = split_in_three(PIXELS[:6], np.array([0, 0, 0, 1, 1, 1]), 0, "numbers")
     assert refused(few, 4) == (
         "every split must hold an image: got 6 for training, 0 for validation, 0 for test of numbers. "
+        "Give more images of each class."
+    )
+
+
+@pytest.mark.parametrize(("split", "got"), [("validation", "0 for validation, 22"), ("test", "22 for validation, 0")])
+def test_one_empty_split_is_refused(split, got):
+    images = replace(three(), **{f"{split}_x": PIXELS[:0], f"{split}_y": LABELS[:0]})
+    assert refused(images, 4) == (
+        f"every split must hold an image: got 113 for training, {got} for test of numbers. "
         "Give more images of each class."
     )

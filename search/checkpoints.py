@@ -1,0 +1,27 @@
+"""Where trials keep their checkpoints, and which of them stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from search.plan import Replicate
+
+
+class Checkpoints:
+    """The checkpoints of a search: a folder for each replicate, the same for every attempt at it.
+
+    On a cluster of several hosts the home folder must be one that all of them reach.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folder_of(self, replicate: Replicate) -> Path:
+        """Return where the attempts at a replicate keep theirs."""
+        return self._folder / replicate.key
+
+    def retire(self, replicate: Replicate) -> None:
+        """Remove what nobody needs once a replicate has ended: all but the measured ones, whose weights are kept."""
+        if replicate.stage != "test":
+            shutil.rmtree(self.folder_of(replicate), ignore_errors=True)
