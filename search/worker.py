@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ EXIT_BUSY = 75  # of a driver: another one holds the search
 MAX_FRUITLESS = 3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
 STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
 POLL_SECONDS = 0.25
+IDLE_SECONDS = 0.5  # between looks at the queue
 
 
 class Worker:
@@ -27,6 +29,26 @@ class Worker:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
+
+    def serve(self, stopping: threading.Event, say: Callable[[str], None]) -> None:
+        """Run whatever waits, one search after another by priority, until ``stopping`` is set.
+
+        A search that runs at that moment is left queued, for another worker.
+        """
+        while not stopping.is_set():
+            with self._engine.connect() as connection:
+                search_id = leases.next_claimable(connection)
+            if search_id is None:
+                stopping.wait(IDLE_SECONDS)
+                continue
+            say(f"running {search_id}")
+            try:
+                search = self.run(search_id, lambda: _raise_if(stopping))
+                say(f"{search.id} is {search.status} {search.reason}".rstrip())
+            except Conflict:  # another worker was quicker
+                stopping.wait(IDLE_SECONDS)
+            except Stopping:
+                say(f"left {search_id} queued")
 
     def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
         """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
@@ -92,6 +114,15 @@ class Worker:
     def _last_words(self, search_id: str) -> str:
         lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
         return (lines or ["it printed nothing"])[-1][:500]
+
+
+class Stopping(Exception):
+    """The worker is to end."""
+
+
+def _raise_if(stopping: threading.Event) -> None:
+    if stopping.is_set():
+        raise Stopping
 
 
 def stop(driver: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -46,6 +46,11 @@ Set = Annotated[
 Data = Annotated[str | None, typer.Option(help="Data set, where the recipe takes a choice: an .npz with x and y.")]
 Tolerance = Annotated[str, typer.Option(help="How far from the best mean performs well: a number, or auto.")]
 Rule = Annotated[str | None, typer.Option(help="How the stage chooses: largest-stable or best-mean.")]
+Cpus = Annotated[float, typer.Option(help="CPUs of a trial.")]
+Gpus = Annotated[float, typer.Option(help="GPUs of a trial; a fraction lets trials share one.")]
+MemoryGb = Annotated[float | None, typer.Option(help="Memory that a trial may take, in GB.")]
+Concurrency = Annotated[int | None, typer.Option(help="Trials at once, at the most.")]
+TrialTimeout = Annotated[float | None, typer.Option(help="Seconds that a trial may take.")]
 Name = Annotated[str, typer.Option(help="Name for lists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
@@ -72,12 +77,16 @@ def tune(
     tolerance: Tolerance = "auto",
     gm_rule: Rule = None,
     gc_rule: Rule = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
+    memory_gb: MemoryGb = None,
+    concurrency: Concurrency = None,
+    trial_timeout: TrialTimeout = None,
     name: Name = "",
     json: Json = False,
 ) -> None:
     """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
-    given = {"gm_rule": gm_rule, "gc_rule": gc_rule}
-    _submit_and_run("sequential", recipe, gm, gc, seeds, test_seeds, set_, data, tolerance, given, name, json)
+    _submit_and_run("sequential", locals())
 
 
 @app.command()
@@ -90,54 +99,115 @@ def grid(
     set_: Set = None,
     data: Data = None,
     tolerance: Tolerance = "auto",
-    rule: Rule = None,
+    gc_rule: Annotated[str | None, typer.Option("--rule", help="How to choose: best-mean or largest-stable.")] = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
+    memory_gb: MemoryGb = None,
+    concurrency: Concurrency = None,
+    trial_timeout: TrialTimeout = None,
     name: Name = "",
     json: Json = False,
 ) -> None:
     """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
-    _submit_and_run("grid", recipe, gm, gc, seeds, test_seeds, set_, data, tolerance, {"gc_rule": rule}, name, json)
+    _submit_and_run("grid", locals())
 
 
-def _submit_and_run(
-    strategy: str,
-    recipe: str,
-    gm: str,
-    gc: str,
-    seeds: int,
-    test_seeds: int,
-    set_: list[str] | None,
-    data: str | None,
-    tolerance: str,
-    rules: dict[str, str | None],
-    name: str,
-    json: bool,
-) -> None:
+def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
+    """Submit what a command was given, and run it; flags are named as the fields of a search."""
     from search.cli.foreground import run_in_foreground, submit_here
 
+    json, overrides = given.pop("json"), given.pop("set_")
     fields: dict[str, Any] = {
-        "recipe": recipe,
+        **{name: value for name, value in given.items() if value is not None},
         "strategy": strategy,
-        "gm": whole_numbers("--gm", gm),
-        "gc": whole_numbers("--gc", gc),
-        "seeds": seeds,
-        "test_seeds": test_seeds,
-        "tolerance": tolerance if tolerance == "auto" else _tolerance(tolerance),
-        "numbers": assignments(set_ or []),
-        "data": str(Path(data).absolute()) if data else None,
-        "name": name,
-        **{key: value for key, value in rules.items() if value is not None},
+        "gm": whole_numbers("--gm", given["gm"]),
+        "gc": whole_numbers("--gc", given["gc"]),
+        "tolerance": _tolerance(given["tolerance"]),
+        "numbers": assignments(overrides or []),
     }
+    if fields.get("data"):
+        fields["data"] = str(Path(fields["data"]).absolute())
     settings = _settings()
     search_id = submit_here(settings, fields)
     raise typer.Exit(run_in_foreground(settings, search_id, json, program()))
 
 
 @app.command()
-def resume(id: Id, json: Json = False) -> None:
+def resume(
+    id: Id,
+    accept_code_change: Annotated[
+        bool, typer.Option("--accept-code-change", help="Go on with another code or other data than it began with.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Finish an interrupted search here and now; nothing that finished is trained again."""
     from search.cli.foreground import resume_here
 
-    raise typer.Exit(resume_here(_settings(), id, json, program()))
+    raise typer.Exit(resume_here(_settings(), id, json, program(), accept_code_change))
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file with the fields of a search.")],
+    json: Json = False,
+) -> None:
+    """Queue a search for a worker, and print its id."""
+    from search.cli.steering import submit_file
+
+    submit_file(_settings(), file, json)
+
+
+@app.command()
+def worker() -> None:
+    """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
+    from search.cli.steering import work
+
+    work(_settings())
+
+
+@app.command()
+def watch(id: Id, json: Json = False) -> None:
+    """Follow a search that a worker runs, until it ends or is paused; then print its result."""
+    from search.cli.foreground import watch_here
+
+    raise typer.Exit(watch_here(_settings(), id, json, program()))
+
+
+@app.command()
+def pause(id: Id, json: Json = False) -> None:
+    """Stop a search so that it can be resumed; what finished is kept."""
+    from search.cli.steering import steer
+
+    steer(_settings(), id, "paused", json)
+
+
+@app.command()
+def cancel(id: Id, json: Json = False) -> None:
+    """End a search for good; what finished is kept."""
+    from search.cli.steering import steer
+
+    steer(_settings(), id, "cancelled", json)
+
+
+@app.command()
+def retry(id: Id, json: Json = False) -> None:
+    """Queue a search again to train its failed trials once more."""
+    from search.cli.steering import retry_failed
+
+    retry_failed(_settings(), id, json, program())
+
+
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+
+@db_app.command()
+def upgrade() -> None:
+    """Bring the database's schema up to date, creating the database if there is none."""
+    from search.store.schema import upgrade as upgrade_schema
+
+    settings = _settings()
+    print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
 
 
 @app.command("list")
@@ -223,7 +293,9 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _tolerance(text: str) -> float:
+def _tolerance(text: str) -> float | str:
+    if text == "auto":
+        return text
     try:
         return float(text)
     except ValueError:

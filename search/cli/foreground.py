@@ -50,18 +50,49 @@ def run_in_foreground(settings: Settings, search_id: str, json: bool, program: s
         return EXIT_INTERRUPTED
     finally:
         engine.dispose()
-    _print(settings, search_id, json, program)
+    return _conclude(settings, search, json, program)
+
+
+def _conclude(settings: Settings, search: searches.Search, json: bool, program: str) -> int:
+    """Print how a search ended; return the exit code."""
+    _print(settings, search.id, json, program)
     if search.status == "done":
         return EXIT_OK
     _say(f"The search is {search.status}: {search.reason or 'no reason was given'}")
     if search.status == "failed":
-        _say(f"Logs are under {settings.folder_of(search_id)}")
+        _say(f"Logs are under {settings.folder_of(search.id)}")
         return EXIT_FAILED
-    _say(f"Go on with: {program} resume {search_id}")
+    if search.status == "paused":
+        _say(f"Go on with: {program} resume {search.id}")
     return EXIT_STOPPED
 
 
-def resume_here(settings: Settings, search_id: str, json: bool, program: str) -> int:
+def watch_here(settings: Settings, search_id: str, json: bool, program: str) -> int:
+    """Follow a search until it ends or is paused, and print its result; return the exit code.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    upgrade(settings.database_url)
+    engine = open_engine(settings.database_url, read_only=True)
+    try:
+        with Progress(engine, search_id) as progress:
+            while True:
+                with engine.connect() as connection:
+                    search = searches.get(connection, search_id)
+                if search.status not in ("queued", "running"):
+                    break
+                progress.update()
+                time.sleep(0.25)
+    except KeyboardInterrupt:
+        _say(f"\nNo longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
+        return EXIT_INTERRUPTED
+    finally:
+        engine.dispose()
+    return _conclude(settings, search, json, program)
+
+
+def resume_here(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool = False) -> int:
     """Finish a search; print the result of one that is done. Return the exit code.
 
     Raises:
@@ -77,7 +108,8 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str) ->
             _print(settings, search_id, json, program)
             return EXIT_OK
         _wait_for_lease(engine, search_id)
-        searches.queue(engine, search_id)
+        digest = digest_of(search.spec, find(search.spec.recipe)) if accept_code_change else None
+        searches.queue(engine, search_id, digest)
     finally:
         engine.dispose()
     return run_in_foreground(settings, search_id, json, program)

@@ -13,8 +13,9 @@ from search.errors import Conflict, NotFound
 from search.plan import Plan, Stage
 from search.selection import Choice
 from search.spec import SearchSpec
+from search.store import leases
 from search.store.database import now
-from search.store.tables import candidates, events, searches, stages
+from search.store.tables import candidates, events, searches, stages, trials
 
 ENDED = ("done", "failed", "cancelled")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
@@ -98,8 +99,13 @@ def get(connection: Connection, search_id: str) -> Search:
     )
 
 
-def queue(engine: Engine, search_id: str) -> None:
+def queue(engine: Engine, search_id: str, digest: dict[str, str] | None = None) -> None:
     """Queue a paused search again; one that is queued or running stays as it is.
+
+    Args:
+        engine: of the database.
+        search_id: which.
+        digest: what the search goes on with, if another code or other data was accepted.
 
     Raises:
         NotFound: if no search has that id.
@@ -109,8 +115,73 @@ def queue(engine: Engine, search_id: str) -> None:
         search = get(connection, search_id)
         if search.status in ENDED:
             raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
+        if digest is not None and digest != search.digest:
+            connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
+            add_event(connection, search_id, "change accepted", {"before": search.digest, "after": digest})
+        connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=None))
         if search.status == "paused":
             set_status(connection, search_id, "queued", "")
+
+
+def ask(engine: Engine, search_id: str, wanted: str) -> Search:
+    """Ask for a search to be ``paused`` or ``cancelled``; return it as it then is.
+
+    One that nobody runs has the status at once, one that runs within a second, when its driver sees it. Asking again,
+    or asking for what a search already is, changes nothing.
+
+    Raises:
+        NotFound: if no search has that id.
+        Conflict: if it has ended otherwise.
+    """
+    with engine.begin() as connection:
+        search = get(connection, search_id)
+        if search.status in (wanted, "cancelled" if wanted == "paused" else wanted):
+            return search
+        if search.status in ENDED:
+            raise Conflict(f"only an unfinished search can be {wanted}: got {search_id}, which is {search.status}.")
+        if search.status == "running" and leases.holder_of(connection, search_id) is not None:
+            connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
+        else:
+            set_status(connection, search_id, wanted, f"{wanted} by a person")
+        return get(connection, search_id)
+
+
+def retry(engine: Engine, search_id: str) -> int:
+    """Have the failed trials of a search run again, and queue it; return how many there are.
+
+    Raises:
+        NotFound: if no search has that id.
+        Conflict: if it runs, is cancelled, or a stage with a failed trial is decided: a decided stage is not changed.
+    """
+    with engine.begin() as connection:
+        search = get(connection, search_id)
+        if search.status not in ("paused", "failed", "done"):
+            raise Conflict(
+                f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
+            )
+        failed = {
+            row.stage: row.failed
+            for row in connection.execute(
+                select(candidates.c.stage, func.sum(candidates.c.failed).label("failed"))
+                .where(candidates.c.search_id == search_id)
+                .group_by(candidates.c.stage)
+            )
+        }
+        for name in choices(connection, search_id):
+            if failed.get(name):
+                raise Conflict(
+                    f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
+                    "which is decided. Start a new search."
+                )
+        if not sum(failed.values()):
+            raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
+        newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
+        connection.execute(
+            update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None)
+        )
+        add_event(connection, search_id, "retry", {"trials": sum(failed.values())})
+        set_status(connection, search_id, "queued", "")
+        return sum(failed.values())
 
 
 def set_status(connection: Connection, search_id: str, status: str, reason: str) -> None:

@@ -1,0 +1,87 @@
+"""``submit``, ``worker``, ``pause``, ``cancel``, ``retry``: commands that change what runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.cli.app import print_json
+from search.cli.foreground import submit_here
+from search.errors import InvalidSpec
+from search.settings import Settings
+from search.store import searches
+from search.store.database import open_engine
+from search.store.schema import upgrade
+from search.worker import Worker
+
+
+def submit_file(settings: Settings, file: Path, json: bool) -> None:
+    """Queue the search that a YAML file describes.
+
+    Raises:
+        InvalidSpec: if it cannot be read, or the search cannot be run; nothing is stored then.
+    """
+    search_id = submit_here(settings, _read(file))
+    if json:
+        print_json({"search": search_id, "status": "queued"})
+    else:
+        print(search_id)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    remedy = "Give a file with the fields of a search, e.g. recipe, gm and gc."
+    try:
+        fields = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"-f must name a readable file: got {file} ({error}). {remedy}") from None
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise InvalidSpec(f"-f must name a YAML file: got {file} ({said}). {remedy}") from None
+    if not isinstance(fields, dict):
+        raise InvalidSpec(f"-f must name a YAML file of fields: got {type(fields).__name__} in {file}. {remedy}")
+    return fields
+
+
+def work(settings: Settings) -> None:
+    """Run queued searches until a signal."""
+    upgrade(settings.database_url)
+    engine = open_engine(settings.database_url)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    _say(f"working on {settings.database_url}; Ctrl-C ends it")
+    Worker(settings, engine).serve(stopping, _say)
+    engine.dispose()
+
+
+def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
+    """Ask for a search to be paused or cancelled."""
+    upgrade(settings.database_url)
+    engine = open_engine(settings.database_url)
+    search = searches.ask(engine, search_id, wanted)
+    engine.dispose()
+    if json:
+        print_json({"search": search_id, "status": search.status, "wanted": search.wanted})
+    else:
+        print(f"{search_id} is {search.status}" + (f", {search.wanted} is asked for" if search.wanted else ""))
+
+
+def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
+    """Queue a search again for its failed trials."""
+    upgrade(settings.database_url)
+    engine = open_engine(settings.database_url)
+    count = searches.retry(engine, search_id)
+    engine.dispose()
+    if json:
+        print_json({"search": search_id, "status": "queued", "trials": count})
+    else:
+        print(f"{count} trials of {search_id} run again. A worker takes them up, or: {program} resume {search_id}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
