@@ -62,7 +62,9 @@ class Driver:
         self._plan = plan_of(self._spec, self._recipe)
         self._folder = settings.folder_of(lease.search_id)
         self._checkpoints = Checkpoints(self._folder / "checkpoints")
-        self._record = Recorder(settings.database_url, lease, self._recipe, self._plan, self._checkpoints)
+        self._record = Recorder(
+            settings.database_url, lease, self._recipe, self._plan, self._checkpoints, settings.lease_seconds
+        )
         self._executor: Executor | None = None
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -136,6 +138,7 @@ class Driver:
             measure="test" if replicate.stage == "test" else "validation",
             folder=str(self._checkpoints.folder_of(replicate)),
             log=str(self._folder / "logs" / f"{replicate.key}.log"),
+            checkpoint_seconds=self._settings.checkpoint_seconds,
             timeout=spec.trial_timeout,
             memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,
         )

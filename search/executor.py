@@ -30,6 +30,7 @@ os.environ |= {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+PREFIX = "seqnorm-ray-"  # of a private cluster's folder; then the driver's pid
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -39,6 +40,7 @@ HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s in
 if not ADDRESS:  # a private cluster listens on every interface, so it gets a secret of its own, kept in no file
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
+import psutil
 import ray
 from ray import tune
 from ray.tune.search import Searcher
@@ -65,6 +67,14 @@ class Record(Protocol):
 
     def hand_back(self, replicate: Replicate) -> None:
         """A replicate was handed out and never started."""
+
+
+def _remove_left_folders() -> None:
+    """Remove the folders of private clusters whose driver was killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class NoRoom(Exception):
@@ -105,7 +115,8 @@ class Executor:
         else:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
-            self._folder = tempfile.mkdtemp(prefix="ray-")
+            self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
+            _remove_left_folders()
             os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
 

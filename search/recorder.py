@@ -34,7 +34,13 @@ class Recorder:
     """
 
     def __init__(
-        self, url: str, lease: leases.Lease, recipe: Recipe, plan: Plan, checkpoints: Checkpoints | None = None
+        self,
+        url: str,
+        lease: leases.Lease,
+        recipe: Recipe,
+        plan: Plan,
+        checkpoints: Checkpoints | None = None,
+        hold_seconds: float | None = None,
     ) -> None:
         self._search_id = lease.search_id
         self._epoch = lease.epoch
@@ -44,9 +50,9 @@ class Recorder:
         self._failures_in_a_row = 0
         self._placed = False  # whether any trial has got its process yet
         self._lock = threading.RLock()
-        self.engine = open_engine(url)
+        self.engine = open_engine(url, hold_seconds=hold_seconds)
         on_begin(self.engine, leases.fence(lease))
-        self._trials = TrialStore(url, lease, recipe.mode)
+        self._trials = TrialStore(url, lease, recipe.mode, hold_seconds)
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
         self._space = _space(plan)

@@ -35,6 +35,7 @@ class Settings:
     )
     lease_seconds: float = _setting("how long a driver holds a search without renewing", 15.0)
     renew_seconds: float = _setting("how often a driver renews its lease; at most a third of lease_seconds", 5.0)
+    checkpoint_seconds: float = _setting("how often a trial keeps a checkpoint, at the most", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
 

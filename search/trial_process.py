@@ -42,6 +42,7 @@ class TrialJob:
     measure: Measure
     folder: str  #: where checkpoints of this replicate go, the same for every attempt
     log: str  #: file that takes what the trial prints
+    checkpoint_seconds: float = 15.0  #: between checkpoints
     timeout: float | None = None  #: seconds after which the process ends itself
     memory_bytes: int | None = None  #: what the trial may allocate beside what its process had
 
@@ -92,6 +93,7 @@ def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
             normalize=job.normalize,
             measure=job.measure,
             folder=Path(job.folder),
+            checkpoint_seconds=job.checkpoint_seconds,
         )
         result = resolve(recipe.run)(params, reporter)
         fault = result.fault()

@@ -34,6 +34,7 @@ def train(model: nn.Module, images: Images, params: Params, report: Report) -> R
         optimizer=torch.optim.SGD(model.parameters(), lr=numbers.learning_rate),
         order=torch.Generator().manual_seed(params.seed),
         checkpoint=Checkpoint(params.folder),
+        checkpoint_seconds=params.checkpoint_seconds,
     )
     if (result := run.restore()) is not None:
         return result

@@ -13,8 +13,6 @@ from torch import nn
 from trainers.checkpoint import Checkpoint
 from trainers.trial import Result
 
-CHECKPOINT_SECONDS = 5.0  # between checkpoints: what a lost process costs at the most, beside an epoch
-
 
 @dataclass(kw_only=True)
 class Run:
@@ -24,6 +22,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     order: torch.Generator  #: of the order of the data
     checkpoint: Checkpoint
+    checkpoint_seconds: float
     epoch: int = 0  #: the last one that has ended
     _saved_at: float = field(default_factory=time.monotonic)
 
@@ -42,7 +41,7 @@ class Run:
     def end_epoch(self, epoch: int) -> None:
         """Count an epoch; save if the last checkpoint is old."""
         self.epoch = epoch
-        if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+        if time.monotonic() - self._saved_at >= self.checkpoint_seconds:
             self.save(None)
 
     def end(self, result: Result) -> None:

@@ -22,6 +22,7 @@ class Params:
     normalize: bool = True  #: False for the variant `none`
     measure: Measure = "validation"  #: the split that the result is measured on
     folder: Path | None = None  #: where the trial keeps its checkpoints; None keeps none
+    checkpoint_seconds: float = 15.0  #: between checkpoints: what a lost process costs at the most, beside an epoch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-def open_engine(url: str, *, read_only: bool = False) -> Engine:
+def open_engine(url: str, *, read_only: bool = False, hold_seconds: float | None = None) -> Engine:
     """Open a database.
 
     Transactions of a writing engine take SQLite's write lock at once (``BEGIN IMMEDIATE``), so that what they read is
@@ -50,7 +50,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """
     try:
         sqlite = make_url(url).get_backend_name() == "sqlite"
-        engine = create_engine(url, **engine_options(url))
+        engine = create_engine(url, **engine_options(url, hold_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreUnavailable(
             f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {_without_password(url)} ({error}). "
@@ -61,11 +61,18 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     return engine
 
 
-def engine_options(url: str) -> dict[str, Any]:
-    """Return what ``create_engine`` needs beside the URL."""
+def engine_options(url: str, hold_seconds: float | None = None) -> dict[str, Any]:
+    """Return what ``create_engine`` needs beside the URL.
+
+    With ``hold_seconds`` PostgreSQL ends a transaction that is left open for so long: that of a frozen driver, whose
+    share lock would keep others from taking its search over.
+    """
     if make_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    return {"pool_pre_ping": True}  # a restarted server costs one reconnection instead of an error
+    options: dict[str, Any] = {}
+    if hold_seconds is not None:
+        options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={int(hold_seconds * 1000)}"}
+    return options | {"pool_pre_ping": True}  # a restarted server costs one reconnection instead of an error
 
 
 def prepare_sqlite(engine: Engine, begin: str) -> None:

@@ -27,14 +27,16 @@ def create_tables(url: str) -> None:
 class TrialStore:
     """Writes the trials of one search. Only the driver that holds the lease has one; its engine is fenced."""
 
-    def __init__(self, url: str, lease: Lease | None, mode: Mode) -> None:
+    def __init__(self, url: str, lease: Lease, mode: Mode, hold_seconds: float | None = None) -> None:
         self._storage = optuna.storages.RDBStorage(
-            url, engine_kwargs=engine_options(url), skip_table_creation=True, skip_compatibility_check=True
+            url,
+            engine_kwargs=engine_options(url, hold_seconds),
+            skip_table_creation=True,
+            skip_compatibility_check=True,
         )
         if self._storage.engine.name == "sqlite":
             prepare_sqlite(self._storage.engine, "BEGIN IMMEDIATE")
-        if lease is not None:
-            on_begin(self._storage.engine, fence(lease))
+        on_begin(self._storage.engine, fence(lease))
         self._mode = mode
         self._study_ids: dict[str, int] = {}
 

@@ -25,8 +25,11 @@ class PlantedNumbers(Numbers):
     noise: float = number(0.002, "std over seeds", 0)
     journal: str = number("", "file that each trial appends to")
     raise_at: int = number(-1, "gm whose trials raise")
+    raise_unless: str = number("", "file without which every trial raises")
     diverge_at: int = number(-1, "gm whose trials end in nan")
     chance_at: int = number(-1, "gm whose trials end at chance")
+    hang_at: int = number(-1, "gm whose trials never end")
+    hoard_at: int = number(-1, "gm whose trials take memory without end")
     die_at: int = number(-1, "gm whose trials kill their process")
 
 
@@ -49,8 +52,15 @@ def run(params: Params, report: Report) -> Result:
     print(f"training gm={params.gm} gc={params.gc} seed={params.seed}")
     if params.gm == numbers.raise_at:
         raise RuntimeError(f"planted fault at gm={params.gm}")
+    if numbers.raise_unless and not Path(numbers.raise_unless).exists():
+        raise RuntimeError("not mended")
     if params.gm == numbers.die_at:
         os._exit(7)
+    while params.gm == numbers.hang_at:
+        time.sleep(1)
+    hoard = []
+    while params.gm == numbers.hoard_at:
+        hoard.append(bytearray(50_000_000))
     value = surface(params.gm, params.gc, params.seed, numbers.noise)
     for epoch in range(1, numbers.epochs + 1):
         time.sleep(numbers.seconds / numbers.epochs)

@@ -1,0 +1,92 @@
+"""Trials that raise, hang, hoard or die: the cause is named, the slot is free, the search goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.store import queries
+from search.store.database import open_engine
+from tests.search.program import seqnorm, seqnorm_json
+
+FAULTS = {"raise_at": 1, "hang_at": 2, "hoard_at": 4, "die_at": 16, "diverge_at": 32}
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
+    """A grid in which every gm but 8 misbehaves in its own way."""
+    home = tmp_path_factory.mktemp("faulty")
+    words = ["grid", "planted", "--gm", "1,2,4,8,16,32", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1"]
+    limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "min_group=2"]
+    faults = [word for name, gm in FAULTS.items() for word in ("--set", f"{name}={gm}")]
+    result = seqnorm_json(home, *words, *limits, *faults)
+    engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
+    with engine.connect() as connection:
+        trials = queries.list_trials(connection, result["search"], stage="grid", limit=500)
+    engine.dispose()
+    return home, result, trials
+
+
+def causes(trials: list[dict[str, Any]], gm: int) -> list[str]:
+    """Return the causes of the attempts at a point, in order."""
+    return [trial["cause"] for trial in trials if trial["gm"] == gm and trial["gc"] == 0]
+
+
+def test_the_search_goes_on_to_the_point_that_behaves(faulty) -> None:
+    _, result, _ = faulty
+    assert result["status"] == "done"
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+
+
+def test_a_trial_that_raises_is_not_run_again_and_keeps_the_end_of_its_traceback(faulty) -> None:
+    _, _, trials = faulty
+    assert causes(trials, 1) == ["raised"]
+    (trial,) = [trial for trial in trials if trial["gm"] == 1 and trial["gc"] == 0]
+    assert trial["detail"].strip().endswith("RuntimeError: planted fault at gm=1")
+
+
+def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_its_log_says_where_it_was(faulty) -> None:
+    home, result, trials = faulty
+    assert causes(trials, 2) == ["timeout"]
+    log = home / "searches" / result["search"] / "logs" / "grid-main-gm2-gc0-seed0.log"
+    assert "planted.py" in log.read_text()
+
+
+def test_a_trial_that_takes_too_much_memory_is_named_so(faulty) -> None:
+    _, _, trials = faulty
+    assert causes(trials, 4) == ["out_of_memory"]
+
+
+def test_a_trial_that_kills_its_process_each_time_is_given_up_at_the_third(faulty) -> None:
+    _, _, trials = faulty
+    assert causes(trials, 16) == ["lost", "lost", "crash_loop"]
+
+
+def test_a_trial_that_ends_in_nan_has_diverged(faulty) -> None:
+    _, _, trials = faulty
+    assert causes(trials, 32) == ["diverged"]
+
+
+def test_failures_in_a_row_pause_the_search_with_the_reason_and_retry_runs_them_again(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        "recipe: planted\ngm: [8]\ngc: [1, 4]\nseeds: 4\ntest_seeds: 1\nmax_failures_in_a_row: 3\n"
+        "numbers: {raise_unless: %s}\n" % (tmp_path / "mended")
+    )
+    search_id = seqnorm(tmp_path, "submit", "-f", str(tmp_path / "spec.yaml")).stdout.strip()
+    left = seqnorm(tmp_path, "resume", search_id, expect=3)
+    assert (
+        "The search is paused: 3 trials in a row failed, the last one: raised: RuntimeError: not mended" in left.stderr
+    )
+    (tmp_path / "mended").touch()
+    assert "trials of" in seqnorm(tmp_path, "retry", search_id).stdout
+    result = seqnorm_json(tmp_path, "resume", search_id)
+    assert result["status"] == "done"
+    assert all(candidate["failed"] == 0 for stage in result["stages"] for candidate in stage["candidates"])
+
+
+def test_a_trial_that_no_node_can_hold_is_refused_with_what_the_cluster_has(tmp_path: Path) -> None:
+    words = ("tune", "planted", "--gm", "8", "--gc", "4", "--gpus", "2")
+    left = seqnorm(tmp_path, *words, expect=1)
+    assert "a trial must fit on one node: got 1 CPU, 2 GPU, and the cluster has 1 nodes with" in left.stderr
