@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test check serve bench
+.PHONY: help install demo test faults check serve bench
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (abo
 
 test: install ## run the whole test suite
 	$(BIN)/python -m pytest
+
+faults: install ## kill drivers, trials, workers and all of them 24 times on each database
+	KILLS_PER_DATABASE=24 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800
 
 check: install ## lint, format and type checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

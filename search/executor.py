@@ -354,7 +354,8 @@ class _Watch(tune.Callback):
         self._hand.start(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._hand.died(trial.trial_id, trial.get_error() or "")
+        file = Path(trial.error_file or "")
+        self._hand.died(trial.trial_id, file.read_text() if file.is_file() else "")
 
 
 class _Stop(tune.Stopper):

@@ -1,0 +1,101 @@
+"""A cluster of two nodes, one of which is killed in the middle of a trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from search.store import queries
+from search.store.metrics import read_metrics
+from search.store.tables import searches as search_rows
+from tests.search.engine import show, submit
+from tests.search.test_faults import Service
+
+
+@dataclass
+class Cluster:
+    """Where a cluster is, and the processes to kill of it."""
+
+    address: str
+    raylets: list[int]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Two nodes of one CPU each, with a secret, and health checks that notice a lost node in seconds."""
+    from search.executor import HEALTH_CHECKS
+
+    for name, value in {**HEALTH_CHECKS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+        monkeypatch.setenv(name, value)
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("ray_cluster.py")), "1", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = next((line for line in process.stdout if line.startswith("{")), None)
+    assert line, "the cluster did not start"
+    yield Cluster(**json.loads(line))
+    process.communicate(timeout=30)
+
+
+def test_a_lost_node_costs_its_trial_the_time_since_its_checkpoint_and_nothing_else(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    service = Service(tmp_path / "home", f"sqlite:///{tmp_path / 'test.db'}")
+    service.settings = replace(service.settings, ray_address=cluster.address)
+    search_id = submit(
+        service.settings.database_url,
+        recipe="digits-mlp",
+        strategy="grid",
+        gm=[1, 8],
+        gc=[2],
+        seeds=1,
+        test_seeds=1,
+        numbers={"epochs": 600},
+    )
+    service.start()
+    try:
+        service.wait(lambda: len(_reported(service, search_id)) == 2, 90, "the trials did not report")
+        time.sleep(2)
+        os.kill(cluster.raylets[1], signal.SIGKILL)
+        service.wait(lambda: service.status(search_id) == "done", 150, "the search did not end")
+    finally:
+        service.stop()
+    shown = show(service.settings.database_url, search_id)
+    assert (shown["trials"]["failed"], shown["trials"]["running"]) == (0, 0)
+    with service.engine.connect() as connection:
+        trials = queries.list_trials(connection, search_id, stage="grid")
+        (lost,) = [trial for trial in trials if trial["cause"] == "lost"]
+        (again,) = [t for t in trials if (t["gm"], t["cause"]) == (lost["gm"], "finished")]
+        before = [row["epoch"] for row in read_metrics(connection, lost["trial_id"])]
+        after = [row["epoch"] for row in read_metrics(connection, again["trial_id"])]
+        nodes = connection.execute(select(search_rows.c.cluster)).scalar_one()
+    assert len(trials) == 3
+    assert lost["detail"] == "its node was lost"
+    assert lost["attributes"]["where"]["node"] != again["attributes"]["where"]["node"]
+    assert before[0] == 1
+    assert 1 < after[0] <= before[-1] + 200, "it went on from a checkpoint"
+    assert after[-1] == 600
+    assert sorted(node["alive"] for node in nodes) == [False, True, True]
+    service.engine.dispose()
+
+
+def _reported(service: Service, search_id: str) -> list[int]:
+    """Return the running trials that have reported."""
+    with service.engine.connect() as connection:
+        running = queries.list_trials(connection, search_id, state="RUNNING")
+        return [trial["trial_id"] for trial in running if read_metrics(connection, trial["trial_id"])]
