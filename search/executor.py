@@ -31,6 +31,8 @@ os.environ |= {
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 PREFIX = "seqnorm-ray-"  # of a private cluster's folder; then the driver's pid
+START_SECONDS = 30.0  # within which a process starts, if it does
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -186,6 +188,9 @@ class Executor:
         """
 
         def trainable(config: dict[str, Any]) -> None:
+            if config["job"] is None:
+                _wait(lambda: tune.report({"waiting": True}))
+                return
             here = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
 
             def send(message: dict[str, Any]) -> None:
@@ -193,7 +198,7 @@ class Executor:
 
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
-        hand = _Hand(work, job_of, record, stopping)
+        hand = _Hand(work, job_of, record, stopping, self.slots(room))
         tuner = tune.Tuner(
             tune.with_resources(trainable, room.as_resources()),
             tune_config=tune.TuneConfig(
@@ -220,11 +225,22 @@ class Executor:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _wait(report: Callable[[], None]) -> None:
+    """Keep a slot warm while a stage waits for its last trials: report ever more rarely, until told to stop.
+
+    Tune lets an idle process go, and in a race for new ones the slot can stay lost for the rest of the run.
+    """
+    start = time.monotonic()
+    while True:
+        report()
+        time.sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, 0.1 * (time.monotonic() - start))))
+
+
 @dataclass
 class _Handed:
-    replicate: Replicate
-    started_at: float | None = None  # monotonic
-    stored_as: int | None = None  # the store's trial_id; None until it starts
+    replicate: Replicate | None  # None for a slot that waits
+    started_at: float | None = None  # monotonic; None until it gets its process
+    stored_as: int | None = None  # the store's trial_id
     outcome: Outcome | None = None
 
 
@@ -237,19 +253,52 @@ class _Hand(Searcher):
         job_of: Callable[[Replicate], TrialJob],
         record: Record,
         stopping: threading.Event,
+        slots: int,
     ) -> None:
         super().__init__()
+        self._slots = slots
+        self._cold_since: float | None = time.monotonic()  # since when a slot has had no process; None if all have one
+        self._released = 0  # slots that were told to stop waiting, for work that has not started yet
         self._work = work
         self._job_of = job_of
         self._record = record
         self._stopping = stopping
         self._handed: dict[str, _Handed] = {}  # by Tune's trial id
+        self._finished = False
         self.fault: BaseException | None = None
 
     @property
     def ending(self) -> bool:
         """Whether nothing more is to run."""
         return self._stopping.is_set() or self.fault is not None
+
+    def may_stop_waiting(self) -> bool:
+        """Whether one more slot that waits is to stop: something can be trained there, or nothing ever will be."""
+        if self._finished or self.ending:
+            return True
+        unstarted = sum(handed.replicate is not None and handed.started_at is None for handed in self._handed.values())
+        if self._is_cold() or unstarted <= self._released:
+            return False
+        self._released += 1
+        return True
+
+    def _is_cold(self) -> bool:
+        """Whether a slot's process is still to start.
+
+        Until it has, slots that end a trial wait: Tune would give what the new process is for to whichever process is
+        free first, and cancel the new one, again and again where trials are shorter than a start.
+        """
+        if self._cold_since is None:
+            return False
+        running = sum(handed.started_at is not None for handed in self._handed.values())
+        if running >= self._slots:
+            self._cold_since = None
+        elif time.monotonic() - self._cold_since > START_SECONDS and running:
+            self._slots, self._cold_since = (
+                running,
+                None,
+            )  # a slot is gone: its node was lost, or others took it
+        return self._cold_since is not None
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         return True
@@ -258,22 +307,23 @@ class _Hand(Searcher):
         if self.ending:
             return str(Searcher.FINISHED)
         try:
-            replicate = next(self._work)
+            replicate = None if self._is_cold() else next(self._work)
         except StopIteration:
+            self._finished = True
             return str(Searcher.FINISHED)
         except Exception as error:
             self.fault = error
             return str(Searcher.FINISHED)
-        if replicate is None:
-            return None
         self._handed[trial_id] = _Handed(replicate)
-        return {"job": asdict(self._job_of(replicate))}
+        return {"job": asdict(self._job_of(replicate)) if replicate else None}
 
     def start(self, trial_id: str) -> None:
         """Take note that a trial got its process."""
         handed = self._handed[trial_id]
         handed.started_at = time.monotonic()
-        handed.stored_as = self._telling(lambda: self._record.start(handed.replicate))
+        if (replicate := handed.replicate) is not None:
+            self._released = max(0, self._released - 1)
+            handed.stored_as = self._telling(lambda: self._record.start(replicate))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         handed = self._handed.get(trial_id)
@@ -301,12 +351,13 @@ class _Hand(Searcher):
     def died(self, trial_id: str, error: str) -> None:
         """Take note that a trial's process is gone."""
         handed = self._handed.get(trial_id)
+        self._cold_since = self._cold_since or time.monotonic()
         if handed is not None:
             self._end(trial_id, handed.outcome or self._cause(handed, error))
 
     def _cause(self, handed: _Handed, error: str) -> Outcome:
         """Tell from the clock and from Ray's words why a process is gone."""
-        limit = self._job_of(handed.replicate).timeout
+        limit = self._job_of(handed.replicate).timeout if handed.replicate else None
         if limit is not None and handed.started_at and time.monotonic() - handed.started_at >= limit:
             return Outcome(cause="timeout", detail=f"no end after {limit:g} s; the log shows where it was")
         if "OutOfMemory" in error or "low on memory" in error:
@@ -319,6 +370,8 @@ class _Hand(Searcher):
     def _end(self, trial_id: str, outcome: Outcome | None) -> None:
         handed = self._handed.pop(trial_id)
         stored_as = handed.stored_as
+        if handed.replicate is None:
+            return
         if stored_as is None:
             self._record.hand_back(handed.replicate)
         elif outcome is not None and not (self.ending and outcome.cause == "lost"):
@@ -365,7 +418,7 @@ class _Stop(tune.Stopper):
         self._hand = hand
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
+        return "waiting" in result and self._hand.may_stop_waiting()
 
     def stop_all(self) -> bool:
         return self._hand.ending
