@@ -41,11 +41,16 @@ def healthz(store: Store) -> dict[str, str]:
 
 @router.get("/api/searches")
 def list_searches(
-    store: Store, status: Status | None = None, cursor: str | None = None, limit: Limit = 50
+    store: Store,
+    status: Status | None = None,
+    recipe: str | None = None,
+    name: str | None = None,
+    cursor: str | None = None,
+    limit: Limit = 50,
 ) -> dict[str, Any]:
     """List searches, newest first; ``next`` is the cursor of the page that follows, null on the last one."""
     before = _read_cursor(cursor) if cursor else None
-    rows = queries.list_searches(store, status, before, limit + 1)
+    rows = queries.list_searches(store, status, before, limit + 1, recipe=recipe, name=name)
     more = len(rows) > limit
     last = rows[limit - 1] if more else None
     return {"searches": rows[:limit], "next": _write_cursor(last["created_at"], last["id"]) if last else None}
@@ -70,11 +75,14 @@ def list_trials(
     id: str,
     stage: StageName | None = None,
     state: State | None = None,
+    gm: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    gc: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    sort: queries.Sort = "started",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Limit = 50,
 ) -> dict[str, Any]:
-    """List trials in the order they started; ``next`` is the ``after`` of the page that follows."""
-    rows = queries.list_trials(store, id, stage, state, after, limit + 1)
+    """List trials; ``next`` is the ``after`` of the page that follows."""
+    rows = queries.list_trials(store, id, stage, state, after, limit + 1, sort, gm, gc)
     return {"trials": rows[:limit], "next": rows[limit - 1]["trial_id"] if len(rows) > limit else None}
 
 

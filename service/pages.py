@@ -23,7 +23,7 @@ def searches(
     request: Request, store: api.Store, status: api.Status | None = None, cursor: str | None = None
 ) -> HTMLResponse:
     """List searches."""
-    page = api.list_searches(store, status, cursor, 25)
+    page = api.list_searches(store, status, cursor=cursor, limit=25)
     return templates.TemplateResponse(request, "searches.html", {**page, "status": status, "first": cursor is None})
 
 

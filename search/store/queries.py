@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, String, cast, func, select
 
@@ -33,17 +33,29 @@ RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
 
 
 def list_searches(
-    connection: Connection, status: str | None = None, before: tuple[float, str] | None = None, limit: int = 50
+    connection: Connection,
+    status: str | None = None,
+    before: tuple[float, str] | None = None,
+    limit: int = 50,
+    recipe: str | None = None,
+    owner: str | None = None,
+    name: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return searches, newest first; ``before`` is the (created_at, id) of the last one of the page before."""
+    """Return searches, newest first; ``before`` is the (created_at, id) of the last one of the page before.
+
+    ``status``, ``recipe`` and ``owner`` must be met exactly; ``name`` is to occur in the name.
+    """
     done = (
         select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
         .where(candidate_rows.c.search_id == searches.c.id)
         .scalar_subquery()
     )
     statement = select(searches, done.label("finished")).where(searches.c.archived_at.is_(None))
-    if status:
-        statement = statement.where(searches.c.status == status)
+    for column, wanted in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
+        if wanted:
+            statement = statement.where(column == wanted)
+    if name:
+        statement = statement.where(searches.c.name.icontains(name, autoescape=True))
     if before:
         created_at, search_id = before
         statement = statement.where(
@@ -237,6 +249,9 @@ def _time(value: Any) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)  # SQLite keeps text
 
 
+Sort = Literal["started", "value", "-value"]
+
+
 def list_trials(
     connection: Connection,
     search_id: str,
@@ -244,14 +259,19 @@ def list_trials(
     state: str | None = None,
     after: int = 0,
     limit: int = 50,
+    sort: Sort = "started",
+    gm: int | None = None,
+    gc: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Return trials in the order they started; ``after`` is the trial_id of the last one of the page before.
+    """Return trials, by default in the order they started; ``-value`` puts the highest first, unfinished ones last.
+
+    ``after`` is the trial_id of the last one of the page before, in the same order.
 
     Raises:
         NotFound: if no search has that id.
     """
     get(connection, search_id)
-    name = studies.c.study_name
+    name, value = studies.c.study_name, trial_values.c.value
     statement: Select[Any] = (
         select(
             trials.c.trial_id,
@@ -260,18 +280,23 @@ def list_trials(
             trials.c.datetime_start,
             trials.c.datetime_complete,
             name,
-            trial_values.c.value,
+            value,
         )
         .join(studies, studies.c.study_id == trials.c.study_id)
         .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
-        .where(trials.c.trial_id > after)
     )
     statement = statement.where(
         name == study_name(search_id, stage) if stage else name.startswith(f"{search_id}/", autoescape=True)
     )
     if state:
         statement = statement.where(cast(trials.c.state, String) == state)
-    rows = connection.execute(statement.order_by(trials.c.trial_id).limit(limit)).all()
+    for parameter, wanted in (("gm", gm), ("gc", gc)):
+        if wanted is not None:
+            of_value = select(trial_params.c.trial_id).where(
+                trial_params.c.param_name == parameter, trial_params.c.param_value == wanted
+            )
+            statement = statement.where(trials.c.trial_id.in_(of_value))
+    rows = connection.execute(_page(connection, statement, sort, after).limit(limit)).all()
     ids = [row.trial_id for row in rows]
     details: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in ids}
     for trial_id, key, value in connection.execute(
@@ -287,6 +312,22 @@ def list_trials(
     ):
         details[trial_id][key] = json.loads(value)
     return [_trial(row, details[row.trial_id]) for row in rows]
+
+
+def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
+    """Order trials, and begin behind the trial ``after``."""
+    value, trial_id = trial_values.c.value, trials.c.trial_id
+    if sort == "started":
+        return statement.where(trial_id > after).order_by(trial_id)
+    order = (value.is_(None), value.desc() if sort == "-value" else value, trial_id)
+    if after:
+        last = connection.execute(select(value).where(trial_values.c.trial_id == after)).scalar_one_or_none()
+        behind = value.is_(None) & (trial_id > after)
+        if last is not None:
+            beyond = value < last if sort == "-value" else value > last
+            behind = value.is_(None) | beyond | ((value == last) & (trial_id > after))
+        statement = statement.where(behind)
+    return statement.order_by(*order)
 
 
 def _trial(row: Any, detail: dict[str, Any]) -> dict[str, Any]:

@@ -92,3 +92,20 @@ RECIPE = Recipe(
     load="planted:load",
     widths=lambda numbers: (64, 32),
 )
+
+RECIPE_OF_LOSS = Recipe(
+    name="planted-loss",
+    title="the same with a loss, which is better the lower it is",
+    numbers=PlantedNumbers,
+    run="planted:run_loss",
+    load="planted:load",
+    widths=lambda numbers: (64, 32),
+    metric="loss",
+    mode="min",
+)
+
+
+def run_loss(params: Params, report: Report) -> Result:
+    value = 1 - surface(params.gm, params.gc, params.seed, params.numbers.noise)
+    report(epoch=1, train_loss=value, validation_loss=value)
+    return Result(value=value)

@@ -48,7 +48,9 @@ def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> 
         trial_id = recorder.start(replicate)
         point = replicate.point
         value = surface(point.gm, point.gc, replicate.seed, 0.002)
-        recorder.report(trial_id, {1: {"validation_accuracy": value, "train_loss": 0.5}})
+        if recorder._recipe.mode == "min":
+            value = 1 - value
+        recorder.report(trial_id, {1: {f"validation_{recorder._recipe.metric}": value, "train_loss": 0.5}})
         recorder.finish(trial_id, Outcome(value=value))
         trained.append(replicate)
         if stop_after is not None and len(trained) == stop_after:

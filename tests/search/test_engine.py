@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -132,3 +133,53 @@ def test_a_trial_that_kills_its_process_is_given_up_after_three_times(tmp_path: 
     begun = Counter(line for line in journal.read_text().splitlines() if line.startswith("begin validation gm=4"))
     assert set(begun.values()) == {3}
     assert {c["failed"] for c in result["stages"][0]["candidates"] if c["gm"] == 4} == {1}
+
+
+def test_a_search_goes_on_with_other_code_only_if_that_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("recipe: planted\ngm: [4, 8]\ngc: [4]\nseeds: 1\ntest_seeds: 1\n")
+    search_id = seqnorm(tmp_path, "submit", "-f", str(tmp_path / "spec.yaml")).stdout.strip()
+    with sqlite3.connect(tmp_path / "seqnorm.db") as connection:
+        connection.execute("UPDATE searches SET digest = json_set(digest, '$.recipe', 'another')")
+    connection.close()
+    left = seqnorm(tmp_path, "resume", search_id, expect=3)
+    assert "a search goes on with what it began with: got another recipe." in left.stderr
+    assert seqnorm_json(tmp_path, "show", search_id)["trials"]["run"] == 0
+    result = seqnorm_json(tmp_path, "resume", search_id, "--accept-code-change")
+    assert result["status"] == "done"
+
+
+def test_a_paused_search_holds_no_process_and_is_resumed(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
+    wait_for_lines(journal, 4)
+    (row,) = seqnorm_json(tmp_path, "list", "--status", "running")
+    assert seqnorm_json(tmp_path, "pause", row["id"]) == {"search": row["id"], "status": "running", "wanted": "paused"}
+    _, said = process.communicate(timeout=15)
+    assert process.returncode == 3
+    assert "The search is paused: paused by a person" in said
+    wait_until_gone(tmp_path, 2)
+    assert seqnorm_json(tmp_path, "cancel", row["id"])["status"] == "cancelled"
+    refused = seqnorm(tmp_path, "resume", row["id"], expect=2)
+    assert f"only an unfinished search can be resumed: got {row['id']}, which is cancelled." in refused.stderr
+
+
+def test_two_processes_never_run_one_search(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
+    wait_for_lines(journal, 2)
+    (row,) = seqnorm_json(tmp_path, "list")
+    refused = seqnorm(tmp_path, "resume", row["id"], expect=2)
+    assert f"search {row['id']} must have no driver: process" in refused.stderr
+    interrupt(process)
+
+
+def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    for content, words in {
+        "gm: [1": "-f must name a YAML file: got",
+        "- 1": "-f must name a YAML file of fields: got list in",
+        "recipe: planted\ngm: [3]\ngc: [1]\n": "gm must divide the batch: got gm=3 for 64 samples.",
+    }.items():
+        (tmp_path / "bad.yaml").write_text(content)
+        assert words in seqnorm(tmp_path / "home", "submit", "-f", str(tmp_path / "bad.yaml"), expect=2).stderr
+    assert "-f must name a readable file" in seqnorm(tmp_path / "home", "submit", "-f", "/no.yaml", expect=2).stderr
+    assert not (tmp_path / "home").exists()

@@ -7,7 +7,7 @@ import statistics
 import optuna
 import pytest
 from planted import surface
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from search.errors import Conflict, Fenced, NotFound, StoreUnavailable
 from search.outcome import Outcome
@@ -211,6 +211,129 @@ def test_trials_are_paged_in_the_order_they_started(database_url: str) -> None:
         "trial_id": 0, "stage": "gm", "number": 0, "variant": "main", "gm": 1, "gc": 0, "seed": 0, "state": "COMPLETE",
         "value": 0, "cause": "finished", "detail": "", "started_at": 0, "seconds": 0, "attributes": {},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("sort", ["value", "-value"])
+def test_trials_are_sorted_by_value_across_pages(database_url: str, sort: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    train(recorder, search_id, stop_after=30)
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
+    engine = open_engine(database_url, read_only=True)
+    rows: list[dict] = []
+    with engine.connect() as connection:
+        while page := queries.list_trials(
+            connection, search_id, sort=sort, after=rows[-1]["trial_id"] if rows else 0, limit=7
+        ):
+            rows += page
+    values = [row["value"] for row in rows]
+    assert values[-1] is None
+    assert values[:-1] == sorted(values[:-1], reverse=sort == "-value")
+    assert len({row["trial_id"] for row in rows}) == 31
+
+
+def test_trials_are_filtered_by_point(database_url: str) -> None:
+    search_id = finished_search(database_url)
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        rows = queries.list_trials(connection, search_id, gm=8, gc=4)
+    assert {(row["gm"], row["gc"]) for row in rows} == {(8, 4)}
+    assert len(rows) == 6
+
+
+def test_searches_are_filtered(database_url: str) -> None:
+    wanted = submit(database_url, name="100% of it")
+    submit(database_url, name="1000 of it")
+    submit(database_url, recipe="planted-loss")
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        assert [row["id"] for row in queries.list_searches(connection, name="100%")] == [wanted]
+        assert len(queries.list_searches(connection, recipe="planted-loss")) == 1
+        assert queries.list_searches(connection, status="done") == []
+
+
+def test_the_number_of_queries_does_not_grow_with_the_trials(database_url: str) -> None:
+    few, many = submit(database_url), submit(database_url)
+    train(open_recorder(database_url, few), few, stop_after=3)
+    train(open_recorder(database_url, many), many)
+    engine = open_engine(database_url, read_only=True)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    counts = []
+    for search_id in (few, many):
+        statements.clear()
+        with engine.connect() as connection:
+            queries.show_search(connection, search_id)
+            queries.list_trials(connection, search_id, limit=500)
+            queries.list_searches(connection)
+        counts.append(len(statements))
+    assert counts[0] >= counts[1] - 1  # a decided search is asked once more what its last stage trains
+    assert counts[1] < 25
+
+
+def test_a_loss_is_minimised(database_url: str) -> None:
+    search_id = finished_search(database_url, recipe="planted-loss")
+    shown = show(database_url, search_id)
+    assert shown["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    assert "gc=4 has the lowest mean" in shown["stages"][1]["sentence"]
+    assert optuna.load_study(study_name=f"{search_id}/gc", storage=database_url).direction.name == "MINIMIZE"
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "then"),
+    [("queued", "paused", "paused"), ("queued", "cancelled", "cancelled"), ("paused", "cancelled", "cancelled")],
+)
+def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status: str, wanted: str, then: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        searches.set_status(connection, search_id, status, "")
+    assert searches.ask(engine, search_id, wanted).status == then
+    assert searches.ask(engine, search_id, wanted).status == then
+
+
+def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    leases.take(engine, search_id, 60)
+    search = searches.ask(engine, search_id, "paused")
+    assert (search.status, search.wanted) == ("running", "paused")
+
+
+def test_an_ended_search_is_not_steered(database_url: str) -> None:
+    search_id = finished_search(database_url)
+    engine = open_engine(database_url)
+    with pytest.raises(Conflict, match=f"only an unfinished search can be cancelled: got {search_id}, which is done"):
+        searches.ask(engine, search_id, "cancelled")
+    with pytest.raises(Conflict, match=f"only an unfinished search can be resumed: got {search_id}, which is done"):
+        searches.queue(engine, search_id)
+
+
+def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(database_url: str) -> None:
+    search_id = submit(database_url)
+    first = open_recorder(database_url, search_id, lease_seconds=-1)
+    first.open(first._plan.stage("gm", []))
+    failed = Replicate("gm", Point("main", 1, 0), 0)
+    first.finish(first.start(failed), Outcome(cause="raised", detail="a fault"))
+    first.finish(first.start(Replicate("gm", Point("main", 2, 0), 0)), Outcome(value=0.9))
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        searches.set_status(connection, search_id, "paused", "")
+        leases.release(connection, leases.Lease(search_id, 1))
+    assert searches.retry(engine, search_id) == 1
+    trained = train(open_recorder(database_url, search_id), search_id)
+    assert trained.count(failed) == 1
+    assert len(trained) == 36 - 1
+    assert show(database_url, search_id)["trials"]["run"] == 37
+
+
+def test_a_decided_stage_is_not_retried(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    train(recorder, search_id)
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
+    with pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm"):
+        searches.retry(open_engine(database_url), search_id)
 
 
 def test_searches_are_paged_newest_first(database_url: str) -> None:
