@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 from search.spec import SearchSpec
-from trainers.recipe import Recipe
+from trainers.recipe import Recipe, resolve
 
 
-def digest_of(spec: SearchSpec, recipe: Recipe) -> dict[str, str]:
+def digest_of(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
     """Return a short hash of each, without importing the recipe's code."""
     numbers = {variant: asdict(spec.numbers_of(recipe, variant)) for variant in spec.variants}
     return {
         "recipe": _short(_package_source(recipe.run.partition(":")[0])),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
-        "data": _file(Path(spec.data)) if spec.data else "bundled",
-        "seqnorm": importlib.metadata.version("seqnorm"),
+        "data": _data(spec, recipe, home),
+        "seqnorm": _short(_package_source("seqnorm")),
     }
 
 
@@ -32,6 +31,15 @@ def _package_source(module: str) -> bytes:
     folders = spec.submodule_search_locations  # also of a package without __init__.py, which has no origin
     files = sorted(file for folder in folders for file in Path(folder).rglob("*.py")) if folders else [spec.origin]
     return b"".join(Path(file).read_bytes() for file in files if file)
+
+
+def _data(spec: SearchSpec, recipe: Recipe, home: Path) -> str:
+    if spec.data:
+        return _file(Path(spec.data))
+    if recipe.identify_data is None:
+        return "bundled"
+    identity: str = resolve(recipe.identify_data)(home)
+    return identity
 
 
 def _file(path: Path) -> str:

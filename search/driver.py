@@ -7,8 +7,8 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ class Driver:
 
     def run(self) -> int:
         """Run the search; return the exit code of the process."""
+        self._listen()
         threading.Thread(target=self._hold, daemon=True).start()
         status, reason = self._train()
         if self._stopping.is_set():
@@ -83,17 +84,16 @@ class Driver:
         """Train everything; return the status that the search ends with, and why."""
         from search.executor import Executor, NoRoom, Room  # imports Ray
 
-        if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe)):
+        if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe, self._settings.home)):
             return "paused", (
                 f"a search goes on with what it began with: got another {', '.join(changed)}. "
-                "Go back to it, or accept the change with: seqnorm resume --accept-code-change"
+                f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         room = Room(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
         executor = Executor()
-        for number, status in ((signal.SIGTERM, "queued"), (signal.SIGINT, "paused")):
-            signal.signal(number, self._on_signal(status))  # after Ray has set its own
+        self._listen()  # again: Ray has set handlers of its own
         try:
             slots, waiting = executor.slots(room), executor.busy_reason(room)
             self._executor = executor
@@ -165,6 +165,11 @@ class Driver:
             elif os.getppid() != parent:
                 self._stop("queued", "the worker that started the driver is gone")
 
+    def _listen(self) -> None:
+        """Have SIGTERM leave the search queued, and SIGINT leave it paused."""
+        for number, status in ((signal.SIGTERM, "queued"), (signal.SIGINT, "paused")):
+            signal.signal(number, self._on_signal(status))
+
     def _on_signal(self, status: str) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
             self._stop(status, f"stopped by {signal.Signals(number).name}")
@@ -185,9 +190,11 @@ class Driver:
         """Leave while trials still run; Ray ends their processes when this one is gone."""
         if self._ended.is_set():
             return
-        with suppress(Exception):
-            status, reason = self._left_as
-            self._leave(status, reason)
+        try:
+            self._leave(*self._left_as)
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
 
     def _leave(self, status: str, reason: str) -> None:

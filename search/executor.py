@@ -30,7 +30,6 @@ os.environ |= {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-PREFIX = "seqnorm-ray-"  # of a private cluster's folder; then the driver's pid
 START_SECONDS = 30.0  # within which a process starts, if it does
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
@@ -42,11 +41,11 @@ HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s in
 if not ADDRESS:  # a private cluster listens on every interface, so it gets a secret of its own, kept in no file
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
-import psutil
 import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from search.leftovers import ray_prefix
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.trial_process import TrialJob, run_trial
@@ -69,14 +68,6 @@ class Record(Protocol):
 
     def hand_back(self, replicate: Replicate) -> None:
         """A replicate was handed out and never started."""
-
-
-def _remove_left_folders() -> None:
-    """Remove the folders of private clusters whose driver was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class NoRoom(Exception):
@@ -117,8 +108,7 @@ class Executor:
         else:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
-            self._folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
-            _remove_left_folders()
+            self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
             os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
 
@@ -198,7 +188,22 @@ class Executor:
 
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
-        hand = _Hand(work, job_of, record, stopping, self.slots(room))
+        while True:
+            hand = _Hand(work, job_of, record, stopping, self.slots(room))
+            try:
+                self._fit(hand, trainable, room, folder)
+            except tune.TuneError as error:
+                # Tune does not know Ray's word for a process that was ended for lack of memory, and gives up.
+                if hand.fault is not None or "OutOfMemoryError" not in str(error):
+                    raise hand.fault or error from None
+                hand.lose_memory()
+            else:
+                if hand.fault is not None:
+                    raise hand.fault
+                return
+
+    def _fit(self, hand: _Hand, trainable: Callable[[dict[str, Any]], None], room: Room, folder: Path) -> None:
+        """Run Tune once."""
         tuner = tune.Tuner(
             tune.with_resources(trainable, room.as_resources()),
             tune_config=tune.TuneConfig(
@@ -210,13 +215,8 @@ class Executor:
         )
         try:
             tuner.fit()
-        except Exception:
-            if hand.fault is None:
-                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        if hand.fault is not None:
-            raise hand.fault
 
     def close(self) -> None:
         """Leave the cluster; end it if it is the private one."""
@@ -354,6 +354,14 @@ class _Hand(Searcher):
         self._cold_since = self._cold_since or time.monotonic()
         if handed is not None:
             self._end(trial_id, handed.outcome or self._cause(handed, error))
+
+    def lose_memory(self) -> None:
+        """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
+        running = [trial_id for trial_id, handed in self._handed.items() if handed.stored_as is not None]
+        alone = Outcome(cause="out_of_memory", detail="Ray ended its process, as its node ran out of memory")
+        among = Outcome(cause="lost", detail="Ray ended a process for lack of memory while it ran")
+        for trial_id in list(self._handed):
+            self._end(trial_id, alone if running == [trial_id] else among)
 
     def _cause(self, handed: _Handed, error: str) -> Outcome:
         """Tell from the clock and from Ray's words why a process is gone."""

@@ -24,3 +24,8 @@ class Outcome:
     value: float | None = None  #: the metric, if it finished
     cause: str | None = None  #: one of CAUSES, if it did not
     detail: str = ""  #: for a person: the reason, or the end of a traceback
+
+
+def last_line(detail: str) -> str:
+    """Return the end of a traceback, or of what else is known."""
+    return (detail.strip().splitlines() or [""])[-1][:500]

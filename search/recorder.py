@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
-from search.outcome import RUNS_AGAIN, Outcome
+from search.outcome import RUNS_AGAIN, Outcome, last_line
 from search.plan import Plan, Replicate, Stage, groups_of
 from search.selection import Candidate, Choice, Point, summarise
 from search.store import candidates as projection
@@ -97,6 +98,15 @@ class Recorder:
             found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
             return next((candidate for candidate in found if candidate.n), None)
 
+    def commonest_failure(self, stage: Stage) -> str:
+        """Say what most of a stage's failed trials died of; nothing if none failed."""
+        with self._lock:
+            failures = Counter(self._stages[stage.name].failures())
+        if not failures:
+            return ""
+        (said, count), *_ = failures.most_common(1)
+        return f"{count} of {failures.total()} failed trials: {said}."
+
     def winners(self, stage: Stage) -> list[Point] | None:
         """Return what a stage kept; None if it is not decided."""
         decided = self._choices.get(stage.name)
@@ -107,6 +117,9 @@ class Recorder:
         with self._lock, self.engine.begin() as connection:
             searches.decide(connection, self._search_id, stage, choice, winners)
             searches.open_stage(connection, self._search_id, self._plan, following)
+            if following.name == "test":
+                planned = {**self._plan.size(), "test": len(following.replicates())}
+                searches.set_planned(connection, self._search_id, sum(planned.values()))
 
     # What the executor tells
 
@@ -171,7 +184,7 @@ class Recorder:
             if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
                 raise FailuresInARow(
                     f"{self._failures_in_a_row} trials in a row failed, the last one: {outcome.cause}: "
-                    f"{(outcome.detail.strip().splitlines() or ['no word'])[-1][:500]}"
+                    f"{last_line(outcome.detail)}"
                 )
 
     def hand_back(self, replicate: Replicate) -> None:
@@ -248,6 +261,10 @@ class _StageState:
         self._ended[replicate] = outcome
         self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome
         self.unfinished.discard(replicate)
+
+    def failures(self) -> list[str]:
+        failed = [outcome for outcome in self._ended.values() if outcome.cause is not None]
+        return [f"{f.cause}: {last_line(f.detail)}".removesuffix(": ") for f in failed]
 
     def candidate(self, point: Point) -> Candidate:
         outcomes = self._by_point.get(point, {}).values()

@@ -32,6 +32,9 @@ class Record(Protocol):
     def candidate(self, point: Point | None) -> Candidate | None:
         """Summarise the point that a tuning stage before this one kept."""
 
+    def commonest_failure(self, stage: Stage) -> str:
+        """Say what most of a stage's failed trials died of; nothing if none failed."""
+
     def winners(self, stage: Stage) -> list[Point] | None:
         """Return what a stage kept; None if it is not decided."""
 
@@ -74,7 +77,7 @@ def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], follo
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
     choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
     if choice.point is None:
-        raise NothingStable(f"stage {stage.name}: {choice.sentence}")
+        raise NothingStable(f"stage {stage.name}: {choice.sentence} {record.commonest_failure(stage)}".strip())
     chosen = finalists(stage, candidates, choice, plan.mode)
     record.decide(stage, choice, chosen, plan.stage(following, [*winners, *chosen]))
     return chosen

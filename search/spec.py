@@ -216,6 +216,13 @@ def _divisors(of: int) -> list[int]:
 
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
     if spec.data is None:
+        for variant in spec.variants:
+            batch = spec.numbers_of(recipe, variant).batch
+            if recipe.bundled is not None and batch > recipe.bundled:
+                raise RecipeError(
+                    f"the training split must fill a batch: got {recipe.bundled} samples for batch={batch}. "
+                    "Choose a smaller batch (--set batch=…)."
+                )
         return
     if recipe.check_data is None:
         raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
+from search import leftovers
 from search.errors import Conflict
 from search.settings import Settings, environment_of
 from search.store import leases, searches
@@ -29,6 +30,7 @@ class Worker:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
+        self._mark = ""  # of the driver that runs now
 
     def serve(self, stopping: threading.Event, say: Callable[[str], None]) -> None:
         """Run whatever waits, one search after another by priority, until ``stopping`` is set.
@@ -61,14 +63,17 @@ class Worker:
         """
         fruitless, finished = 0, self._finished(search_id)
         while True:
-            code = self._follow(self._start(search_id), tick)
+            code = self._follow(search_id, self._start(search_id), tick)
             with self._engine.connect() as connection:
                 search = searches.get(connection, search_id)
                 holder = leases.holder_of(connection, search_id)
             if search.status not in ("queued", "running"):
                 return search
             if code == EXIT_BUSY and holder:
-                raise Conflict(f"search {search_id} is held by process {holder['pid']} on {holder['host']}.")
+                raise Conflict(
+                    f"a search has one driver: got {search_id}, which process {holder['pid']} on {holder['host']} "
+                    f"runs. Follow it with: seqnorm watch {search_id}"
+                )
             if code == 0:
                 return search
             fruitless = fruitless + 1 if self._finished(search_id) == finished else 0
@@ -82,18 +87,19 @@ class Worker:
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:
         """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone."""
         log = self._settings.driver_log(search_id)
+        self._mark = secrets.token_hex(8)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "search.driver", search_id],
-                env={**os.environ, **environment_of(self._settings)},
+                env={**os.environ, **environment_of(self._settings), leftovers.MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
 
-    def _follow(self, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
+    def _follow(self, search_id: str, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
         """Wait for a driver to end; on an interrupt stop it first."""
         try:
             while driver.poll() is None:
@@ -104,7 +110,8 @@ class Worker:
             stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            _kill_session(driver)
+            leftovers.end_processes(self._mark)
+            leftovers.remove_folders(self._settings.folder_of(search_id))
         return driver.returncode
 
     def _finished(self, search_id: str) -> int:
@@ -133,9 +140,3 @@ def stop(driver: subprocess.Popen[bytes], number: signal.Signals) -> None:
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         driver.kill()
         driver.wait()
-
-
-def _kill_session(driver: subprocess.Popen[bytes]) -> None:
-    """End whatever a driver has left in its process group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(driver.pid, signal.SIGKILL)

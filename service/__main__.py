@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import sys
 
 import uvicorn
 
 from search.errors import InvalidSpec, SearchError
 from search.settings import Settings, read_settings
-from search.store.schema import upgrade
+from search.store.opening import open_store
 from service.app import create_app
 
 
@@ -18,7 +19,8 @@ def main() -> int:
     try:
         settings = read_settings()
         require_loopback(settings)
-        upgrade(settings.database_url)
+        require_free_port(settings)
+        open_store(settings.database_url, create=True).dispose()
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -42,6 +44,21 @@ def require_loopback(settings: Settings) -> None:
             f"the host must be a loopback address, as the service has no login yet: got {settings.host}. "
             "Use 127.0.0.1, and an ssh tunnel from other machines."
         )
+
+
+def require_free_port(settings: Settings) -> None:
+    """Refuse a port that cannot be bound.
+
+    Raises:
+        InvalidSpec: if it is taken, or no port.
+    """
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            return
+    except (OSError, OverflowError) as error:
+        raise InvalidSpec(
+            f"the port must be free: got {settings.port} on {settings.host} ({error}). Choose another with --port."
+        ) from None
 
 
 if __name__ == "__main__":

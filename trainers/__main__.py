@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from trainers.recipe import RecipeError, find, resolve
-from trainers.trial import Params
+from trainers.trial import Diverged, Params
 
 
 def main() -> int:
@@ -45,7 +45,14 @@ def main() -> int:
         normalize=not flags.none,
         measure=flags.measure,
     )
-    print(resolve(recipe.run)(params, _print_epoch).value)
+    try:
+        result = resolve(recipe.run)(params, _print_epoch)
+    except (ValueError, Diverged) as error:  # what the layers refuse, and a loss that is not finite
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if fault := result.fault():
+        print(f"diverged: {fault}", file=sys.stderr)
+    print(result.value)
     return 0
 
 

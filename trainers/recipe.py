@@ -49,6 +49,8 @@ class Recipe:
     mode: Literal["max", "min"] = "max"  #: whether a higher or a lower metric is better
     reports: tuple[str, ...] = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
     data: str = ""  #: which data sets it takes, for a person
+    identify_data: str | None = None  #: ``module:function``, names what ``load`` finds under ``home`` without a choice
+    bundled: int | None = None  #: training samples, where the data set is always the bundled one
     check_data: str | None = None  #: ``module:function``, ``check(numbers, path)``; None: takes no data
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Any:

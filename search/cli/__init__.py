@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from search.cli.exits import EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK
+from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK
 
 
 def main() -> None:
@@ -16,14 +16,15 @@ def main() -> None:
         import typer  # noqa: F401
     except ModuleNotFoundError:
         sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
-    from search.cli.app import app
-    from search.errors import SearchError
+    from search.cli.app import app, program
+    from search.errors import Conflict, SearchError
 
     try:
         app()
     except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_INPUT)
+        said = str(error).replace(": seqnorm ", f": {program()} ")  # commands as this shell finds them
+        print(f"error: {said}", file=sys.stderr)
+        sys.exit(EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has seen enough
@@ -32,7 +33,7 @@ def main() -> None:
         if "sqlalchemy" in sys.modules:
             from search.cli.faults import said_of_database
 
-            if said := said_of_database(error):
-                print(f"error: {said}", file=sys.stderr)
+            if fault := said_of_database(error):
+                print(f"error: {fault}", file=sys.stderr)
                 sys.exit(EXIT_INPUT)
         raise

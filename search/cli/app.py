@@ -114,7 +114,7 @@ def grid(
 
 def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
     """Submit what a command was given, and run it; flags are named as the fields of a search."""
-    from search.cli.foreground import run_in_foreground, submit_here
+    from search.cli.foreground import tune_here
 
     json, overrides = given.pop("json"), given.pop("set_")
     fields: dict[str, Any] = {
@@ -127,9 +127,7 @@ def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
     }
     if fields.get("data"):
         fields["data"] = str(Path(fields["data"]).absolute())
-    settings = _settings()
-    search_id = submit_here(settings, fields)
-    raise typer.Exit(run_in_foreground(settings, search_id, json, program()))
+    raise typer.Exit(tune_here(_settings(), fields, json, program()))
 
 
 @app.command()
@@ -212,14 +210,16 @@ def upgrade() -> None:
 
 @app.command("list")
 def list_(
-    status: Annotated[str | None, typer.Option(help="Only searches of this status.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only queued, running, paused, done, failed or cancelled ones.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
     json: Json = False,
 ) -> None:
     """List searches, newest first."""
     from search.cli.reading import list_searches
 
-    list_searches(_settings(), status, limit, json)
+    list_searches(_settings(), status, limit, json, program())
 
 
 @app.command()
@@ -270,13 +270,13 @@ def program() -> str:
 
 
 def whole_numbers(flag: str, text: str) -> list[int]:
-    """Read ``1,2,4``.
+    """Read ``1,2,4``; nothing is an empty list.
 
     Raises:
         InvalidSpec: for anything else.
     """
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
+        return [int(part) for part in text.split(",")] if text.strip() else []
     except ValueError:
         raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
 
@@ -290,6 +290,9 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
             raise InvalidSpec(f"--set must be NAME=VALUE: got {pair!r}. Give e.g. --set epochs=10.")
+    names = [pair.partition("=")[0] for pair in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidSpec(f"--set must give a number once: got {twice} {names.count(twice)} times. Leave one.")
     return dict(pair.split("=", 1) for pair in pairs)
 
 

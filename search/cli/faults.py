@@ -10,6 +10,6 @@ def said_of_database(error: Exception) -> str | None:
     if not isinstance(error, DatabaseFault):
         return None
     return (
-        f"the database must be readable and writable: got {str(error.orig).strip()}. "
+        f"the database must be readable and writable: got {' '.join(str(error.orig).split())}. "
         "Check that it exists and who owns it, or name another with --db URL."
     )

@@ -11,25 +11,37 @@ from rich.table import Table
 
 from search.cli.app import print_json
 from search.cli.tables import print_result
+from search.errors import InvalidSpec
 from search.settings import Settings
 from search.store import queries
-from search.store.database import open_engine
-from search.store.schema import upgrade
+from search.store.opening import open_store
+from search.store.searches import STATUSES
 from trainers.recipe import find, names
 
 
-def list_searches(settings: Settings, status: str | None, limit: int, json: bool) -> None:
-    """Print searches, newest first."""
-    upgrade(settings.database_url)
-    engine = open_engine(settings.database_url, read_only=True)
+def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
+    """Print searches, newest first.
+
+    Raises:
+        InvalidSpec: for a status that no search can have.
+    """
+    if status is not None and status not in STATUSES:
+        raise InvalidSpec(f"--status must be one of {', '.join(STATUSES)}: got {status!r}. Leave it out for all.")
+    engine = open_store(settings.database_url)
     with engine.connect() as connection:
         rows = queries.list_searches(connection, status, limit=limit)
+    engine.dispose()
     if json:
         print_json(rows)
         return
+    console = Console(highlight=False)
+    if not rows:
+        none = f"No search is {status}." if status else f"No searches yet. Start one with: {program} tune RECIPE"
+        console.print(none, soft_wrap=True)
+        return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("id", "status", "recipe", "strategy", "trials", "chosen", "created", "name"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column != "name")
     for row in rows:
         table.add_row(
             row["id"],
@@ -41,11 +53,7 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
             datetime.fromtimestamp(row["created_at"]).strftime("%Y-%m-%d %H:%M"),
             row["name"],
         )
-    console = Console(highlight=False)
-    console.print(
-        table if rows else f"No searches in {settings.database_url}. Start one with: seqnorm tune RECIPE",
-        soft_wrap=not rows,
-    )
+    console.print(table, crop=False, soft_wrap=True)  # an id cut short is of no use
 
 
 def _chosen(point: dict[str, Any] | None) -> str:
@@ -54,8 +62,7 @@ def _chosen(point: dict[str, Any] | None) -> str:
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Print a search."""
-    upgrade(settings.database_url)
-    engine = open_engine(settings.database_url, read_only=True)
+    engine = open_store(settings.database_url)
     with engine.connect() as connection:
         shown = queries.show_search(connection, search_id)
     print_result(shown, json, settings, program)

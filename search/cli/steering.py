@@ -15,8 +15,7 @@ from search.cli.foreground import submit_here
 from search.errors import InvalidSpec
 from search.settings import Settings
 from search.store import searches
-from search.store.database import open_engine
-from search.store.schema import upgrade
+from search.store.opening import open_store
 from search.worker import Worker
 
 
@@ -49,8 +48,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def work(settings: Settings) -> None:
     """Run queued searches until a signal."""
-    upgrade(settings.database_url)
-    engine = open_engine(settings.database_url)
+    engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -61,8 +59,7 @@ def work(settings: Settings) -> None:
 
 def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
     """Ask for a search to be paused or cancelled."""
-    upgrade(settings.database_url)
-    engine = open_engine(settings.database_url)
+    engine = open_store(settings.database_url)
     search = searches.ask(engine, search_id, wanted)
     engine.dispose()
     if json:
@@ -73,8 +70,7 @@ def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Queue a search again for its failed trials."""
-    upgrade(settings.database_url)
-    engine = open_engine(settings.database_url)
+    engine = open_store(settings.database_url)
     count = searches.retry(engine, search_id)
     engine.dispose()
     if json:

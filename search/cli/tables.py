@@ -27,12 +27,15 @@ def print_result(shown: dict[str, Any], json: bool, settings: Settings, program:
     for stage in shown["stages"]:
         if stage["candidates"]:
             console.print(_stage_table(stage))
-            console.print(stage["sentence"] or "Not decided yet.", soft_wrap=True)
+            undecided = "Not decided." if shown["status"] in ("failed", "cancelled") else "Not decided yet."
+            console.print(stage["sentence"] or undecided, soft_wrap=True)
             console.print()
     if shown["test"]:
         console.print(_test_table(shown["test"]))
-    run, failed = shown["trials"]["run"], shown["trials"]["failed"]
-    console.print(f"{run} trials, {failed} failed. Database: {settings.database_url}", soft_wrap=True)
+    run, failed, interrupted = (shown["trials"][count] for count in ("run", "failed", "interrupted"))
+    cut = f" ({interrupted} more were cut and run again)" if interrupted else ""
+    console.print(f"{run - interrupted} trials, {failed} failed{cut}.", soft_wrap=True)
+    console.print(f"Database: {settings.database_url}", soft_wrap=True)
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 

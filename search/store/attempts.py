@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, String, case, cast, func, select
 
 from search.plan import Replicate
 from search.selection import Point
@@ -74,3 +74,14 @@ def attempts(connection: Connection, search_id: str, stage: str) -> Iterator[Att
             value=row.value,
             cause=json.loads(row.cause) if row.cause else None,
         )
+
+
+def running(connection: Connection, search_id: str) -> list[int]:
+    """Return the trial_ids of a search that are RUNNING, whatever their stage."""
+    statement = (
+        select(trials.c.trial_id)
+        .join(studies, studies.c.study_id == trials.c.study_id)
+        .where(studies.c.study_name.startswith(study_name(search_id, ""), autoescape=True))
+        .where(cast(trials.c.state, String) == "RUNNING")
+    )
+    return list(connection.execute(statement).scalars())

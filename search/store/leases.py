@@ -76,7 +76,10 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
         if row.status not in ("queued", "running"):
             raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
         if row.held and not Holder(**row.holder).gone:
-            raise Conflict(f"search {search_id} is held by process {row.holder['pid']} on {row.holder['host']}.")
+            raise Conflict(
+                f"a search has one driver: got {search_id}, which process {row.holder['pid']} on {row.holder['host']} "
+                f"runs. Follow it with: seqnorm watch {search_id}"
+            )
         connection.execute(
             update(searches)
             .where(searches.c.id == search_id)

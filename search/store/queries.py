@@ -176,6 +176,7 @@ def _trial_counts(connection: Connection, search_id: str) -> dict[str, int]:
         "run": sum(counts.values()) - reused,
         "reused": reused,
         "failed": counts.get("FAIL", 0) - interrupted,
+        "interrupted": interrupted,
         "running": counts.get("RUNNING", 0),
     }
 
@@ -199,8 +200,7 @@ def _progress(
 ) -> dict[str, Any]:
     """Say how far each stage is, and how long the rest will take."""
     planned = plan.size()
-    if len(decided) == len(planned) - 1:  # the winners are known, and with them whether points coincide
-        planned["test"] = _replicates(connection, search.id, "test")
+    planned["test"] += search.planned - sum(planned.values())  # fewer, where points coincide
     by_stage: list[dict[str, Any]] = [
         {
             "stage": name,
@@ -225,12 +225,6 @@ def _progress(
         "seconds_left": left,
         "seconds_per_trial": seconds,
     }
-
-
-def _replicates(connection: Connection, search_id: str, stage: str) -> int:
-    """Return how many replicates an opened stage trains."""
-    statement = select(stages.c.plan).where(stages.c.search_id == search_id, stages.c.name == stage)
-    return int(connection.execute(statement).scalar_one()["replicates"])
 
 
 def _mean_seconds(connection: Connection, search_id: str) -> float | None:

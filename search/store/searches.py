@@ -17,6 +17,7 @@ from search.store import leases
 from search.store.database import now
 from search.store.tables import candidates, events, searches, stages, trials
 
+STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
 ENDED = ("done", "failed", "cancelled")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
@@ -221,6 +222,11 @@ def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice,
     if written.rowcount != 1:
         raise Conflict(f"a stage is decided once: got a second choice for {stage.name} of {search_id}.")
     add_event(connection, search_id, "decided", {"stage": stage.name, "sentence": choice.sentence})
+
+
+def set_planned(connection: Connection, search_id: str, planned: int) -> None:
+    """Write how many trials a search has, once that is known better."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(planned=planned))
 
 
 def choices(connection: Connection, search_id: str) -> dict[str, dict[str, Any]]:

