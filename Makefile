@@ -23,8 +23,8 @@ demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (abo
 test: install ## run the whole test suite
 	$(BIN)/python -m pytest
 
-faults: install ## kill drivers, trials, workers and all of them 24 times on each database
-	KILLS_PER_DATABASE=24 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800
+faults: install ## kill drivers, trials, workers and all of them, 12 times on each database
+	KILLS_PER_DATABASE=12 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800
 
 check: install ## lint, format and type checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -30,7 +30,7 @@ def stage_chart(stage: Row, seeds: Sequence[Row], mode: str, metric: str) -> Row
         chart.add_band(*((best - width, best) if mode == "max" else (best, best + width)), width)
     if winner := next((row for row in rows if row.get("chosen")), None):
         chart.add_choice(winner, stage["sentence"])
-    return chart.finished(stage["name"], f"validation {metric}")
+    return chart.finished(f"validation {metric}")
 
 
 def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
@@ -43,7 +43,7 @@ def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
     chart = _Chart([label(row) for row in rows], label)
     chart.add_dots(seeds)
     chart.add_candidates(rows, "mean ± std", ACCENT)
-    return chart.finished("", f"test {metric}")
+    return chart.finished(f"test {metric}")
 
 
 def _labels(stage: Row) -> Label:
@@ -110,8 +110,8 @@ class _Chart:
             fillcolor=CHOSEN,
             opacity=0.14,
             line_width=0,
-            annotation_text=f"within {width:.4f} of the best mean",
-            annotation_position="top left",
+            name=f"within {width:.4f} of the best mean",
+            showlegend=True,
         )
 
     def add_choice(self, winner: Row, sentence: str) -> None:
@@ -123,19 +123,18 @@ class _Chart:
         )
         self._figure.add_annotation(x=x, y=y, text="chosen", ax=-34, ay=-30, font={"color": CHOSEN})
 
-    def finished(self, x_title: str, y_title: str) -> Row:
+    def finished(self, y_title: str) -> Row:
         """Return the figure as JSON."""
         ticks: Row = {"tickvals": list(self._position.values()), "ticktext": self._categories, "showgrid": False}
         self._figure.update_layout(
             template="none",
-            margin={"l": 70, "r": 20, "t": 30, "b": 60},
+            margin={"l": 70, "r": 20, "t": 20, "b": 90},
             height=380,
             paper_bgcolor="rgba(0,0,0,0)",
             plot_bgcolor="rgba(0,0,0,0)",
-            legend={"orientation": "h", "y": 1.12},
+            legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
             xaxis={
                 **ticks,
-                "title": {"text": x_title},
                 "range": [-0.5, len(ticks["ticktext"]) - 0.5],
                 "zeroline": False,
             },

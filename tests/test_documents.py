@@ -54,7 +54,7 @@ def test_every_link_to_a_file_leads_to_one(name: str) -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_the_readme_shows_what_the_demo_prints() -> None:
+def test_the_readme_shows_each_part_of_what_the_demo_prints() -> None:
     shown = README.partition("<!-- demo: begin -->")[2].partition("<!-- demo: end -->")[0]
     for word in ("Stage gm", "Stage gc", "Test set", "chosen SeqNorm", "BatchNorm", "no normalization", "serve"):
         assert word in shown

@@ -12,7 +12,7 @@ async function draw(chart) {
   const empty = figure.data.every((trace) => !trace.y || trace.y.length === 0);
   chart.classList.toggle("empty", empty);
   if (empty) {
-    chart.textContent = "No trial of this stage has finished yet.";
+    chart.textContent = "No trial of this stage has a result.";
     return;
   }
   if (!chart.classList.contains("js-plotly-plot")) chart.textContent = "";
@@ -43,12 +43,14 @@ async function refresh() {
     version = next;
     await drawAll();
   }
+  return fresh.querySelector("[data-ended]") !== null;
 }
 
 async function keepCurrent() {
   try {
-    await refresh();
+    const ended = await refresh();
     connection.textContent = "";
+    if (ended) return;
   } catch {
     connection.textContent = "reconnecting …";
   }

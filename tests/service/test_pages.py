@@ -40,7 +40,7 @@ def test_the_reason_of_each_candidate_is_a_click_away(site: Site, page: Page) ->
 def test_a_search_that_waits_says_so(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/searches/{site.queued}")
     expect(page.locator("#summary .status")).to_have_text("queued")
-    expect(page.get_by_text("No trial of this stage has finished yet.").first).to_be_visible()
+    expect(page.get_by_text("No trial of this stage has a result.").first).to_be_visible()
     expect(page.get_by_text("No trial has started.")).to_be_visible()
 
 
