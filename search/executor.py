@@ -189,7 +189,8 @@ class Executor:
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
         while True:
-            hand = _Hand(work, job_of, record, stopping, self.slots(room))
+            slots = self.slots(room)
+            hand = _Hand(work, job_of, record, stopping, slots)
             try:
                 self._fit(hand, trainable, room, folder)
             except tune.TuneError as error:
@@ -264,6 +265,7 @@ class _Hand(Searcher):
         self._record = record
         self._stopping = stopping
         self._handed: dict[str, _Handed] = {}  # by Tune's trial id
+        self._next: Replicate | None = None  # taken from the work, not handed out yet
         self._finished = False
         self.fault: BaseException | None = None
 
@@ -276,11 +278,25 @@ class _Hand(Searcher):
         """Whether one more slot that waits is to stop: something can be trained there, or nothing ever will be."""
         if self._finished or self.ending:
             return True
-        unstarted = sum(handed.replicate is not None and handed.started_at is None for handed in self._handed.values())
-        if self._is_cold() or unstarted <= self._released:
+        if self._is_cold():
             return False
-        self._released += 1
-        return True
+        unstarted = [handed for handed in self._handed.values() if handed.started_at is None]
+        if sum(handed.replicate is not None for handed in unstarted) > self._released:
+            self._released += 1
+            return True
+        # Tune asks for nothing while a slot that is to wait is first in line; it can have this one's place.
+        return bool(unstarted) and not self._released and self._look_ahead()
+
+    def _look_ahead(self) -> bool:
+        """Take the next replicate from the work, if there is one now; say whether there is."""
+        if self._next is None and not self._finished and self.fault is None:
+            try:
+                self._next = next(self._work)
+            except StopIteration:
+                self._finished = True
+            except Exception as error:
+                self.fault = error
+        return self._next is not None
 
     def _is_cold(self) -> bool:
         """Whether a slot's process is still to start.
@@ -306,13 +322,11 @@ class _Hand(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.ending:
             return str(Searcher.FINISHED)
-        try:
-            replicate = None if self._is_cold() else next(self._work)
-        except StopIteration:
-            self._finished = True
-            return str(Searcher.FINISHED)
-        except Exception as error:
-            self.fault = error
+        replicate = None
+        if not self._is_cold():
+            self._look_ahead()
+            replicate, self._next = self._next, None
+        if self._finished or self.ending:
             return str(Searcher.FINISHED)
         self._handed[trial_id] = _Handed(replicate)
         return {"job": asdict(self._job_of(replicate)) if replicate else None}

@@ -88,7 +88,7 @@ def test_what_trials_print_is_kept_in_a_file_each(digits) -> None:
 def test_an_interrupted_search_is_finished_by_the_line_it_prints(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     process = start(
-        tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.5", "--set", "epochs=5", "--set", f"journal={journal}"
+        tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.3", "--set", "epochs=5", "--set", f"journal={journal}"
     )
     wait_for_lines(journal, 9)
     _, said = interrupt(process)

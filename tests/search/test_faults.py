@@ -26,7 +26,7 @@ from search.store.database import open_engine
 from tests.search.engine import finished_search, show, submit
 from tests.search.program import SEQNORM, processes_of, wait_until_gone
 
-KILLS = int(os.environ.get("KILLS_PER_DATABASE", "4"))
+KILLS = int(os.environ.get("KILLS_PER_DATABASE", "3"))
 SEED = int(os.environ.get("KILLS_SEED", "0"))
 DIGITS: dict[str, Any] = {
     "recipe": "digits-mlp",
@@ -135,7 +135,7 @@ def test_kills_at_random_moments_change_nothing(service: Service, undisturbed: d
     chance = random.Random(SEED)
     search_id = submit(service.settings.database_url, **DIGITS)
     service.start()
-    targets = ["driver", "trial", "tree", "worker"]
+    targets = ["tree", "trial", "driver", "worker"]
     for kill_number in range(KILLS):
         service.wait(lambda: service.running(search_id) > 0 or service.status(search_id) == "done", 60, "nothing runs")
         time.sleep(chance.uniform(0.0, 2.0))
@@ -160,7 +160,9 @@ def test_kills_at_random_moments_change_nothing(service: Service, undisturbed: d
 
 
 def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(service: Service) -> None:
-    search_id = submit(service.settings.database_url, gm=[4, 8], gc=[4], seeds=3, numbers={"seconds": 1.0, "epochs": 4})
+    search_id = submit(
+        service.settings.database_url, gm=[8], gc=[4], seeds=4, test_seeds=1, numbers={"seconds": 1.0, "epochs": 4}
+    )
     service.start()
     service.wait(lambda: service.running(search_id) > 0, 60, "nothing runs")
     time.sleep(1.5)
