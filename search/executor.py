@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -30,7 +31,7 @@ os.environ |= {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-START_SECONDS = 30.0  # within which a process starts, if it does
+START_SECONDS = 15.0  # within which a process starts, if it does
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
     "RAY_health_check_initial_delay_ms": "1000",
@@ -189,8 +190,7 @@ class Executor:
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
         while True:
-            slots = self.slots(room)
-            hand = _Hand(work, job_of, record, stopping, slots)
+            hand = _Hand(work, job_of, record, stopping, lambda: self.slots(room))
             try:
                 self._fit(hand, trainable, room, folder)
             except tune.TuneError as error:
@@ -254,10 +254,11 @@ class _Hand(Searcher):
         job_of: Callable[[Replicate], TrialJob],
         record: Record,
         stopping: threading.Event,
-        slots: int,
+        count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
-        self._slots = slots
+        self._count_slots = count_slots
+        self._slots = count_slots()
         self._cold_since: float | None = time.monotonic()  # since when a slot has had no process; None if all have one
         self._released = 0  # slots that were told to stop waiting, for work that has not started yet
         self._work = work
@@ -366,6 +367,8 @@ class _Hand(Searcher):
         """Take note that a trial's process is gone."""
         handed = self._handed.get(trial_id)
         self._cold_since = self._cold_since or time.monotonic()
+        with contextlib.suppress(NoRoom):  # a node may come back; what is left is waited for
+            self._slots = min(self._slots, self._count_slots())
         if handed is not None:
             self._end(trial_id, handed.outcome or self._cause(handed, error))
 
