@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from search import leftovers
 from search.checkpoints import Checkpoints
 from search.digest import changed_parts, digest_of
 from search.errors import Conflict, Fenced, SearchError
@@ -113,7 +114,7 @@ class Driver:
                 self._record,
                 room=room,
                 stopping=self._stopping,
-                folder=self._folder / f"ray-{self._lease.epoch}",
+                folder=self._folder / f"ray-{os.environ.get(leftovers.MARK, os.getpid())}",
             )
         except (NothingStable, RecipeError, NoRoom) as error:
             return "failed", str(error)

@@ -286,7 +286,10 @@ class _Hand(Searcher):
             self._released += 1
             return True
         # Tune asks for nothing while a slot that is to wait is first in line; it can have this one's place.
-        return bool(unstarted) and not self._released and self._look_ahead()
+        if self._released or not self._look_ahead():
+            return False
+        self._released += not unstarted  # nobody is in line, as under a cap on concurrency: this place is for the work
+        return True
 
     def _look_ahead(self) -> bool:
         """Take the next replicate from the work, if there is one now; say whether there is."""

@@ -34,10 +34,12 @@ def _carries(process: psutil.Process, mark: str) -> bool:
         return False
 
 
-def remove_folders(search_folder: Path) -> None:
-    """Remove the working folders of Tune, and those of private clusters whose driver is gone."""
-    for folder in search_folder.glob("ray-*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_folders(search_folder: Path, mark: str) -> None:
+    """Remove the working folder of a driver, and those of private clusters whose driver is gone.
+
+    Another driver may hold the search by now, so its working folder stays.
+    """
+    shutil.rmtree(search_folder / f"ray-{mark}", ignore_errors=True)
     for folder in Path(tempfile.gettempdir()).glob(f"{RAY_PREFIX}*-*"):
         pid = folder.name.removeprefix(RAY_PREFIX).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):

@@ -111,7 +111,7 @@ class Worker:
             raise
         finally:
             leftovers.end_processes(self._mark)
-            leftovers.remove_folders(self._settings.folder_of(search_id))
+            leftovers.remove_folders(self._settings.folder_of(search_id), self._mark)
         return driver.returncode
 
     def _finished(self, search_id: str) -> int:

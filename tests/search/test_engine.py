@@ -245,3 +245,17 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
         assert words in seqnorm(tmp_path / "home", "submit", "-f", str(tmp_path / "bad.yaml"), expect=2).stderr
     assert "-f must name a readable file" in seqnorm(tmp_path / "home", "submit", "-f", "/no.yaml", expect=2).stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_cap_on_concurrency_is_kept_and_the_search_ends(concurrency: int, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    words = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1")
+    numbers = ("--set", "seconds=0.2", "--set", f"journal={journal}")
+    result = seqnorm_json(tmp_path, *words, *numbers, "--concurrency", str(concurrency))
+    assert result["status"] == "done"
+    running, most = 0, 0
+    for line in journal.read_text().splitlines():
+        running += 1 if line.startswith("begin") else -1
+        most = max(most, running)
+    assert most == concurrency
