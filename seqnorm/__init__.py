@@ -4,9 +4,37 @@ The paper's G_M, the number of groups along the mini-batch, is spelled ``gm`` he
 its G_C, the number of groups along the channels, is ``gc``.
 """
 
-from seqnorm.ghost_norm import GhostNorm, ghost_norm
-from seqnorm.seq_norm import SeqNorm, seq_norm
+from seqnorm.conversion import Conversion, convert
+from seqnorm.equivalents import accumulate_gradients, average_gradients, average_running_statistics
+from seqnorm.functional import ghost_norm, group_norm, seq_norm
+from seqnorm.layers import (
+    BatchNorm,
+    GhostNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    NoisyBatchNorm,
+    SeqNorm,
+)
+from seqnorm.standardization import standardize_weights
 
 __version__ = "0.1.0"
 
-__all__ = ["GhostNorm", "SeqNorm", "ghost_norm", "seq_norm"]
+__all__ = [
+    "BatchNorm",
+    "Conversion",
+    "GhostNorm",
+    "GroupNorm",
+    "InstanceNorm",
+    "LayerNorm",
+    "NoisyBatchNorm",
+    "SeqNorm",
+    "accumulate_gradients",
+    "average_gradients",
+    "average_running_statistics",
+    "convert",
+    "ghost_norm",
+    "group_norm",
+    "seq_norm",
+    "standardize_weights",
+]

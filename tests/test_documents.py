@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+import seqnorm
 from search.cli.app import app
 from search.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+CARD = (ROOT / "seqnorm" / "README.md").read_text()
 
 
 def test_the_readme_starts_with_its_two_commands() -> None:
@@ -58,3 +60,21 @@ def test_the_readme_shows_each_part_of_what_the_demo_prints() -> None:
     shown = README.partition("<!-- demo: begin -->")[2].partition("<!-- demo: end -->")[0]
     for word in ("Stage gm", "Stage gc", "Test set", "chosen SeqNorm", "BatchNorm", "no normalization", "serve"):
         assert word in shown
+
+
+@pytest.mark.parametrize("document", [README, CARD], ids=["README.md", "seqnorm/README.md"])
+def test_every_python_example_runs(document: str) -> None:
+    examples = re.findall(r"```python\n(.*?)```", document, re.S)
+    assert examples
+    for example in examples:
+        exec(example, {})
+
+
+def test_the_method_card_names_everything_the_layer_package_offers() -> None:
+    assert [name for name in seqnorm.__all__ if name not in CARD] == ["Conversion"]  # what convert returns
+
+
+def test_the_method_card_holds_the_benchmarks_table_with_machine_and_versions() -> None:
+    table = CARD.partition("<!-- bench: begin -->")[2].partition("<!-- bench: end -->")[0]
+    for words in ("torch 2.", "cores", "SeqNorm, compiled, NCHW", "SeqNorm, eager, channels_last", "ResNet-18"):
+        assert words in table

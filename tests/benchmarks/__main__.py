@@ -8,9 +8,9 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import engine
+from tests.benchmarks import engine, layers
 
-BENCHMARKS = {"engine": engine.main}
+BENCHMARKS = {"layers": layers.main, "engine": engine.main}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""GhostNorm and SeqNorm read literally off the paper: loops over groups, in float64, in the paper's letters.
+"""The norms read literally off the paper: loops over groups, in float64, in the paper's letters.
 
 X holds M samples of C channels, each channel with F positions in space (M × C × F; section 2.1). G_M groups of
 consecutive samples (Figure 4), G_C groups of consecutive channels, μ and σ² over each group, σ² biased, ε inside the
@@ -15,20 +15,28 @@ from torch import Tensor
 EPS = 1e-5
 
 
-def ghost_norm(X: Tensor, G_M: int, γ: Tensor | None = None, β: Tensor | None = None, ε: float = EPS) -> Tensor:
-    """Normalize every channel c over every group g of M / G_M consecutive samples."""
+def ghost_norm(
+    X: Tensor,
+    G_M: int,
+    γ: Tensor | None = None,
+    β: Tensor | None = None,
+    ε: float = EPS,
+    *,
+    strided: bool = False,
+    shared_var: bool = False,
+) -> Tensor:
+    """Normalize every channel c over every group S of M / G_M samples."""
     M, C = X.shape[:2]
     X = X.double()
     Y = [[torch.empty(0)] * C for _ in range(M)]
-    for S in groups(M, G_M):
-        for c in range(C):
-            μ, σ2 = moments([X[m, c] for m in S])
+    for S in groups(M, G_M, strided):
+        for c, (μ, σ2) in enumerate(of_channels(X, S, shared_var)):
             for m in S:
                 Y[m][c] = (X[m, c] - μ) / torch.sqrt(σ2 + ε)
     return affine(Y, γ, β)
 
 
-def group_norm(X: Tensor, G_C: int, ε: float = EPS) -> Tensor:
+def group_norm(X: Tensor, G_C: int, γ: Tensor | None = None, β: Tensor | None = None, ε: float = EPS) -> Tensor:
     """Normalize every sample m over every group of C / G_C consecutive channels."""
     M, C = X.shape[:2]
     X = X.double()
@@ -38,35 +46,61 @@ def group_norm(X: Tensor, G_C: int, ε: float = EPS) -> Tensor:
             μ, σ2 = moments([X[m, c] for c in S])
             for c in S:
                 Y[m][c] = (X[m, c] - μ) / torch.sqrt(σ2 + ε)
-    return affine(Y, None, None)
+    return affine(Y, γ, β)
 
 
-def seq_norm(X: Tensor, G_C: int, G_M: int, γ: Tensor | None = None, β: Tensor | None = None, ε: float = EPS) -> Tensor:
-    """GroupNorm first, then GhostNorm."""
-    return ghost_norm(group_norm(X, G_C, ε), G_M, γ, β, ε)
+def seq_norm(
+    X: Tensor,
+    G_C: int,
+    G_M: int,
+    γ: Tensor | None = None,
+    β: Tensor | None = None,
+    ε: float = EPS,
+    *,
+    strided: bool = False,
+    shared_var: bool = False,
+    ghost_first: bool = False,
+) -> Tensor:
+    """GroupNorm first, then GhostNorm; or the other way round (A.4)."""
+    if ghost_first:
+        return group_norm(ghost_norm(X, G_M, ε=ε, strided=strided, shared_var=shared_var), G_C, γ, β, ε)
+    return ghost_norm(group_norm(X, G_C, ε=ε), G_M, γ, β, ε, strided=strided, shared_var=shared_var)
 
 
 class RunningStatistics:
-    """What evaluation normalizes with: one exponential update per training step, starting from mean 0, variance 1."""
+    """What evaluation normalizes with: exponential updates from mean 0, variance 1; or, without momentum, averages."""
 
-    def __init__(self, C: int, momentum: float = 0.1) -> None:
+    def __init__(self, C: int, momentum: float | None = 0.1, convention: str = "within") -> None:
         self.mean = [0.0] * C
         self.var = [1.0] * C
+        self.updates = 0
         self.momentum = momentum
+        self.convention = convention
 
-    def step(self, X: Tensor, G_M: int) -> None:
-        """Move towards the mean over groups of each group's mean and Bessel-corrected variance."""
+    def step(self, X: Tensor, G_M: int, *, strided: bool = False, shared_var: bool = False) -> None:
+        """See a batch in training."""
         M, C = X.shape[:2]
-        X = X.double()
-        for c in range(C):
-            means, variances = [], []
-            for S in groups(M, G_M):
-                μ, σ2 = moments([X[m, c] for m in S])
-                n = len(S) * X[0, c].numel()
-                means.append(μ.item())
-                variances.append(σ2.item() * n / (n - 1))
-            self.mean[c] += self.momentum * (sum(means) / G_M - self.mean[c])
-            self.var[c] += self.momentum * (sum(variances) / G_M - self.var[c])
+        found = [self.bessel_corrected(X, S, shared_var) for S in groups(M, G_M, strided)]
+        if self.convention == "sequential":
+            for of_group in found:
+                self.update(of_group)
+        elif self.convention == "within":
+            self.update([tuple(sum(of_group[c][i] for of_group in found) / G_M for i in (0, 1)) for c in range(C)])
+        else:
+            self.update(self.bessel_corrected(X, range(M), shared_var))
+
+    def bessel_corrected(self, X: Tensor, S: Sequence[int], shared_var: bool) -> list[tuple[float, float]]:
+        """Return the mean and the unbiased variance of every channel over the samples of S."""
+        n = len(S) * X[0, 0].numel() * (X.shape[1] if shared_var else 1)
+        return [(μ.item(), σ2.item() * n / (n - 1)) for μ, σ2 in of_channels(X.double(), S, shared_var)]
+
+    def update(self, found: Sequence[tuple[float, float]]) -> None:
+        """Move towards the mean and variance of every channel."""
+        self.updates += 1
+        α = 1 / self.updates if self.momentum is None else self.momentum
+        for c, (μ, σ2) in enumerate(found):
+            self.mean[c] += α * (μ - self.mean[c])
+            self.var[c] += α * (σ2 - self.var[c])
 
     def evaluate(self, X: Tensor, γ: Tensor | None = None, β: Tensor | None = None, ε: float = EPS) -> Tensor:
         """Normalize every sample with the running statistics."""
@@ -75,10 +109,21 @@ class RunningStatistics:
         return affine(Y, γ, β)
 
 
-def groups(length: int, G: int) -> list[range]:
-    """Cut 0 … length - 1 into G runs of equal length."""
+def groups(length: int, G: int, strided: bool = False) -> list[range]:
+    """Cut 0 … length - 1 into G runs of equal length, or deal it out to G hands."""
+    if strided:
+        return [range(g, length, G) for g in range(G)]
     N = length // G
     return [range(g * N, (g + 1) * N) for g in range(G)]
+
+
+def of_channels(X: Tensor, S: Sequence[int], shared_var: bool) -> list[tuple[Tensor, Tensor]]:
+    """Return every channel's mean and variance over the samples of S, or the variance that all channels share."""
+    found = [moments([X[m, c] for m in S]) for c in range(X.shape[1])]
+    if not shared_var:
+        return found
+    shared = torch.stack([σ2 for _, σ2 in found]).mean()  # every deviation is from its own channel's mean
+    return [(μ, shared) for μ, _ in found]
 
 
 def moments(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -91,11 +136,7 @@ def moments(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 def affine(Y: Sequence[Sequence[Tensor]], γ: Tensor | None, β: Tensor | None) -> Tensor:
     """Scale every channel by γ, add β, and lay the pieces out as one tensor."""
-    return torch.stack(
-        [
-            torch.stack(
-                [y * (1.0 if γ is None else γ[c].double()) + (0.0 if β is None else β[c]) for c, y in enumerate(row)]
-            )
-            for row in Y
-        ]
-    )
+    C = len(Y[0])
+    γ = torch.ones(C) if γ is None else γ.double()
+    β = torch.zeros(C) if β is None else β.double()
+    return torch.stack([torch.stack([y * γ[c] + β[c] for c, y in enumerate(row)]) for row in Y])

@@ -1,0 +1,279 @@
+"""The norms as layers: one weight and one bias per channel and, along the batch, running statistics."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from seqnorm.checks import (
+    check_channel_groups,
+    check_convention,
+    check_input,
+    check_numbers,
+    check_sample_groups,
+    index_of,
+    whole,
+)
+from seqnorm.functional import ghost_norm, group_norm, seq_norm
+from seqnorm.rows import statistics_dtype
+from seqnorm.running import Convention
+
+
+class AffineOptions(TypedDict, total=False):
+    """What every layer takes beside its counts."""
+
+    eps: float
+    affine: bool
+    device: torch.device | str | None
+    dtype: torch.dtype | None
+
+
+class Options(AffineOptions, total=False):
+    """What the layers that look along the batch take as well."""
+
+    momentum: float | None
+    track_running_stats: bool
+    running: Convention
+    strided: bool
+    shared_var: bool
+
+
+class ChannelNorm(nn.Module):
+    """Channel count and affine parameters, which all layers share.
+
+    Args:
+        num_channels: C, the size of dimension 1 of the input.
+        eps: added to every variance.
+        affine: whether to learn ``weight`` and ``bias``, each ``(C,)``, applied once at the end.
+        device, dtype: of the parameters and running statistics.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self,
+        num_channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if num_channels < 1:
+            raise ValueError(
+                f"num_channels must be at least 1: got {num_channels}. Pass the width of the layer before."
+            )
+        check_numbers(eps, None)
+        self.num_channels = num_channels
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_channels, device=device, dtype=dtype)) if affine else None
+
+
+class GroupNorm(ChannelNorm):
+    """Normalize each sample over ``gc`` groups of channels; the same in training and evaluation.
+
+    See :func:`seqnorm.group_norm` for the arithmetic and :class:`ChannelNorm` for the options.
+    """
+
+    def __init__(self, num_channels: int, gc: int, **options: Unpack[AffineOptions]) -> None:
+        super().__init__(num_channels, **options)
+        self.gc = index_of(gc, "gc")
+        check_channel_groups(num_channels, self.gc)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalize ``(M, C)`` or ``(M, C, *spatial)``."""
+        check_input(input, self.num_channels)
+        return group_norm(input, self.gc, weight=self.weight, bias=self.bias, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        """Show the numbers in ``print(model)``."""
+        return f"{self.num_channels}, gc={self.gc}"
+
+
+class LayerNorm(GroupNorm):
+    """Normalize each sample over its channels and positions: GroupNorm with one group."""
+
+    def __init__(self, num_channels: int, **options: Unpack[AffineOptions]) -> None:
+        super().__init__(num_channels, gc=1, **options)
+
+
+class InstanceNorm(GroupNorm):
+    """Normalize each channel of each sample over its positions: GroupNorm with a group for every channel."""
+
+    def __init__(self, num_channels: int, **options: Unpack[AffineOptions]) -> None:
+        super().__init__(num_channels, gc=num_channels, **options)
+
+
+class SampleNorm(ChannelNorm):
+    """Groups of samples and running statistics, which the layers that look along the batch share.
+
+    Args:
+        num_channels: C, the size of dimension 1 of the input.
+        gm: the paper's G_M; must divide the batch in training.
+        momentum: how far the running statistics move at each training step, from 0 to 1; None for the cumulative
+            average of all steps.
+        track_running_stats: whether to keep ``running_mean`` and ``running_var``; without them evaluation uses the
+            statistics of its input, as one group.
+        running: the convention of the running statistics, see :mod:`seqnorm.running`. With ``sequential`` every group
+            counts as a batch in ``num_batches_tracked``.
+        strided: whether sample i belongs to group i mod gm, instead of groups of consecutive samples.
+        shared_var: whether a group's variance is taken over all its channels (Luo et al., 2020; paper A.4).
+        options: those of :class:`ChannelNorm`.
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_channels: int,
+        gm: int,
+        *,
+        momentum: float | None = 0.1,
+        track_running_stats: bool = True,
+        running: Convention = "within",
+        strided: bool = False,
+        shared_var: bool = False,
+        **options: Unpack[AffineOptions],
+    ) -> None:
+        super().__init__(num_channels, **options)
+        self.gm = index_of(gm, "gm")
+        if self.gm < 1:
+            raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
+        check_numbers(self.eps, momentum)
+        check_convention(running)
+        self.momentum = momentum
+        self.running: Convention = running
+        self.strided = strided
+        self.shared_var = shared_var
+        device, dtype = options.get("device"), options.get("dtype")
+        buffers = {
+            "running_mean": torch.zeros(num_channels, device=device, dtype=dtype),
+            "running_var": torch.ones(num_channels, device=device, dtype=dtype),
+            "num_batches_tracked": torch.tensor(0, device=device),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value if track_running_stats else None)
+
+    def of_samples(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
+        """Return what the functions take for this call: the layer's tensors and options, and what is being done now."""
+        gm = self.gm if gm is None else whole(gm, "gm")
+        if self.training and isinstance(gm, int):  # before it is counted
+            check_sample_groups(input.shape[0], input.shape[2:].numel(), gm)
+        return {
+            "gm": gm if self.training else 1,
+            "weight": self.weight,
+            "bias": self.bias,
+            "running_mean": self.running_mean,
+            "running_var": self.running_var,
+            "training": self.training or self.running_mean is None,
+            "momentum": self.count(gm),
+            "eps": self.eps,
+            "strided": self.strided,
+            "shared_var": self.shared_var,
+            "running": self.running,
+        }
+
+    def count(self, gm: int | Tensor) -> float | Tensor:
+        """Count a training step, and return how far it moves the running statistics."""
+        if not self.training or self.num_batches_tracked is None or self.running_mean is None:
+            return 0.0
+        before = self.num_batches_tracked.clone()
+        batches = gm if self.running == "sequential" and isinstance(gm, int) else 1
+        self.num_batches_tracked.add_(batches)
+        if self.momentum is not None:
+            return self.momentum
+        counts = before + torch.arange(1, batches + 1, device=before.device)
+        return counts.to(statistics_dtype(self.running_mean.dtype)).reciprocal()
+
+
+class GhostNorm(SampleNorm):
+    """BatchNorm over ``gm`` groups of samples; ``gm=1`` is BatchNorm.
+
+    See :func:`seqnorm.ghost_norm` for the arithmetic and :class:`SampleNorm` for the options.
+    """
+
+    def __init__(self, num_channels: int, gm: int, **options: Unpack[Options]) -> None:
+        super().__init__(num_channels, gm, **options)
+
+    def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
+        """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
+        check_input(input, self.num_channels)
+        return ghost_norm(input, **self.of_samples(input, gm))
+
+    def extra_repr(self) -> str:
+        """Show the numbers in ``print(model)``."""
+        return f"{self.num_channels}, gm={self.gm}"
+
+
+class BatchNorm(GhostNorm):
+    """Normalize each channel over the whole batch: GhostNorm with one group."""
+
+    def __init__(self, num_channels: int, **options: Unpack[Options]) -> None:
+        super().__init__(num_channels, gm=1, **options)
+
+
+class NoisyBatchNorm(GhostNorm):
+    """Gaussian noise on the input, in training, then GhostNorm (paper section 3.2); ``gm=1`` is noisy BatchNorm.
+
+    Args:
+        num_channels: C, the size of dimension 1 of the input.
+        sigma: the noise's standard deviation, in the input's own units.
+        gm: the paper's G_M; its noisy BatchNorm ran on 8 devices, which is 8 groups.
+        options: those of :class:`SampleNorm`.
+    """
+
+    def __init__(self, num_channels: int, sigma: float, gm: int = 1, **options: Unpack[Options]) -> None:
+        super().__init__(num_channels, gm, **options)
+        if not 0 <= sigma < float("inf"):
+            raise ValueError(f"sigma must be 0 or more, and finite: got {sigma}. The paper's best is 3e-4.")
+        self.sigma = sigma
+
+    def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
+        """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
+        if self.training and input.is_floating_point():
+            input = input + self.sigma * torch.randn_like(input)
+        return super().forward(input, gm=gm)
+
+    def extra_repr(self) -> str:
+        """Show the numbers in ``print(model)``."""
+        return f"{self.num_channels}, sigma={self.sigma}, gm={self.gm}"
+
+
+class SeqNorm(SampleNorm):
+    """GroupNorm over ``gc`` groups of channels, then GhostNorm over ``gm`` groups of samples.
+
+    See :func:`seqnorm.seq_norm` for the arithmetic and :class:`SampleNorm` for the other options.
+
+    Args:
+        num_channels: C, the size of dimension 1 of the input.
+        gc: the paper's G_C; must divide C.
+        gm: the paper's G_M; must divide the batch in training.
+        ghost_first: whether to take the two halves in reverse order (paper A.4).
+        options: those of :class:`SampleNorm`.
+    """
+
+    def __init__(
+        self, num_channels: int, gc: int, gm: int, *, ghost_first: bool = False, **options: Unpack[Options]
+    ) -> None:
+        super().__init__(num_channels, gm, **options)
+        self.gc = index_of(gc, "gc")
+        check_channel_groups(num_channels, self.gc)
+        self.ghost_first = ghost_first
+
+    def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
+        """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
+        check_input(input, self.num_channels)
+        gc = self.gc if gc is None else gc
+        return seq_norm(input, gc, ghost_first=self.ghost_first, **self.of_samples(input, gm))
+
+    def extra_repr(self) -> str:
+        """Show the numbers in ``print(model)``."""
+        first = ", ghost_first=True" if self.ghost_first else ""
+        return f"{self.num_channels}, gc={self.gc}, gm={self.gm}{first}"
