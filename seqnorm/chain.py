@@ -9,7 +9,7 @@ Let a row have mean m and variance v. To normalize groups of rows is
 
 so a chain of normalizations needs no more of an activation than the mean and variance of its rows, and its output is,
 row by row, ``scale · (x − m) + mean``. A norm is a list of steps. ``forward`` below is open to autograd; ``adjoint`` is
-its derivative by hand, which on such small matrices costs a third of what autograd takes.
+its derivative by hand, which takes fewer operations on such small matrices.
 """
 
 from __future__ import annotations

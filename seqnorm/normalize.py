@@ -1,4 +1,4 @@
-"""A chain of normalizations applied to an activation: one read for the moments, one read and one write for the output.
+"""A chain of normalizations applied to an activation: one pass that centres its rows, one that scales and shifts them.
 
 The backward pass reads the activation and the output's gradient twice, and saves the activation and O(M·C) numbers.
 """
