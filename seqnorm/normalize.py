@@ -94,7 +94,7 @@ class Normalize(torch.autograd.Function):
         mean, var = centre(rows, axis, work)
         mean_after, scale_before_weight, links = chain.forward(mean, var, steps, eps)
         offset, scale = per_channel(mean_after, scale_before_weight, weight, bias)
-        affine(work, axis, scale, offset)
+        affine(rows, axis, mean, scale, offset, work)
         if work is not written:
             written.copy_(work)
         ctx.save_for_backward(input, weight, bias)
