@@ -1,0 +1,1 @@
+"""Augmentation of whole batches, as tensor operations on the images' own device."""
