@@ -11,6 +11,8 @@ from pathlib import Path
 from search.spec import SearchSpec
 from trainers.recipe import Recipe, resolve
 
+ABSENT = "absent"  #: what a recipe says of a data set that is not there
+
 
 def digest_of(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
     """Return a short hash of each, without importing the recipe's code."""
@@ -35,7 +37,8 @@ def _package_source(module: str) -> bytes:
 
 def _data(spec: SearchSpec, recipe: Recipe, home: Path) -> str:
     if spec.data:
-        return _file(Path(spec.data))
+        path = Path(spec.data)
+        return _folder(path) if path.is_dir() else _file(path)
     if recipe.identify_data is None:
         return "bundled"
     identity: str = resolve(recipe.identify_data)(home)
@@ -47,6 +50,12 @@ def _file(path: Path) -> str:
         return "missing"
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _folder(path: Path) -> str:
+    """Hash names and sizes: an image folder may hold hundreds of gigabytes."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return _short("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
 
 
 def _short(content: bytes) -> str:

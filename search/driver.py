@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search import leftovers
 from search.checkpoints import Checkpoints
@@ -107,6 +107,9 @@ class Driver:
                 self._settings.home,
             )
             executor.wait_for(data)
+            if self._recipe.check:
+                numbers = [spec.numbers_of(self._recipe, variant) for variant in spec.variants]
+                executor.wait_for(executor.place(check_points, resolve(self._recipe.check), numbers, data, spec.gc))
             executor.run(
                 run_sequence(self._plan, self._record),
                 self._job_of,
@@ -128,10 +131,9 @@ class Driver:
     def _job_of(self, replicate: Replicate) -> TrialJob:
         """Describe a replicate to the process that will train it."""
         point, spec = replicate.point, self._spec
-        variant = point.variant if point != NONE else next(iter(spec.variants))
         return TrialJob(
             recipe=spec.recipe,
-            overrides={**spec.numbers, **spec.variants[variant]},
+            overrides=spec.overrides_of(self._recipe, point.variant),
             gm=point.gm,
             gc=point.gc,
             seed=replicate.seed,
@@ -206,6 +208,17 @@ class Driver:
             searches.set_status(connection, self._lease.search_id, status, reason)
             leases.release(connection, self._lease)
         self._record.close()
+
+
+def check_points(check: Callable[..., None], numbers: list[Any], data: Any, gcs: list[int]) -> None:
+    """Have a recipe refuse what only its network can tell, before the first trial.
+
+    Raises:
+        RecipeError: with the cause.
+    """
+    for of_variant in numbers:
+        for gc in gcs:
+            check(of_variant, data, gc)
 
 
 if __name__ == "__main__":

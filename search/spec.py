@@ -108,9 +108,14 @@ class SearchSpec(BaseModel):
         return list(range(first, first + self.test_seeds))
 
     def numbers_of(self, recipe: Recipe, variant: str) -> Any:
-        """Return the recipe's numbers as a variant trains with them; ``none`` takes those of the first variant."""
-        overrides = self.variants.get(variant, next(iter(self.variants.values())))
-        return recipe.with_overrides({**self.numbers, **overrides})
+        """Return the recipe's numbers as a variant trains with them."""
+        return recipe.with_overrides(self.overrides_of(recipe, variant))
+
+    def overrides_of(self, recipe: Recipe, variant: str) -> dict[str, object]:
+        """Return what a variant changes of the recipe's numbers; ``none`` takes what the first variant changes."""
+        known = variant in self.variants
+        overrides = self.variants[variant] if known else next(iter(self.variants.values()))
+        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
 
 
 def parse_spec(fields: dict[str, Any]) -> SearchSpec:
@@ -141,6 +146,7 @@ def check_spec(spec: SearchSpec) -> None:
         recipe = find(spec.recipe)
         for variant in spec.variants:
             spec.numbers_of(recipe, variant)
+            _check_devices(spec, spec.numbers_of(recipe, variant))
         _check_data(spec, recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
@@ -172,6 +178,12 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
     if gm < 1 or per_device % gm:
         return (
             f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
+        )
+    count, passes = getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1)
+    if gm * numbers.devices % (count * passes):
+        return (
+            f"gm × devices must divide over real_devices × accumulate: got {gm} × {numbers.devices} over "
+            f"{count} × {passes}. Use gm up from {count * passes}, or fewer real_devices or passes."
         )
     size, largest = per_device // gm, per_device // numbers.min_group
     if size < numbers.min_group:
@@ -212,6 +224,24 @@ def _near_divisors(value: int, of: int) -> str:
 def _divisors(of: int) -> list[int]:
     small = [divisor for divisor in range(1, math.isqrt(of) + 1) if of % divisor == 0]
     return sorted({*small, *(of // divisor for divisor in small)})
+
+
+def _check_devices(spec: SearchSpec, numbers: Any) -> None:
+    """Refuse a trial that asks for devices it does not get; recipes of others may have no such numbers."""
+    kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
+    if kind == "cuda" and not spec.gpus:
+        raise RecipeError(f"device=cuda needs GPUs: got gpus={spec.gpus:g} for a trial. Give --gpus {count}.")
+    if kind != "cpu" and count > 1 and 0 < spec.gpus < count:
+        raise RecipeError(
+            f"a trial needs a GPU for each of its devices: got real_devices={count} and gpus={spec.gpus:g}. "
+            f"Give --gpus {count}, or --set device=cpu."
+        )
+    passes = getattr(numbers, "accumulate", 1)
+    if numbers.batch % (count * passes):
+        raise RecipeError(
+            f"the batch must divide over real_devices × accumulate: got batch={numbers.batch} over {count} × {passes}. "
+            "Choose a multiple (--set batch=…)."
+        )
 
 
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:

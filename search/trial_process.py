@@ -92,6 +92,7 @@ def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
             data=data,
             normalize=job.normalize,
             measure=job.measure,
+            recipe=job.recipe,
             folder=Path(job.folder),
             checkpoint_seconds=job.checkpoint_seconds,
         )

@@ -20,6 +20,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure", choices=("validation", "test"), default="validation")
     parser.add_argument("--data", help="what to train on, where the recipe takes a choice")
+    parser.add_argument("--model", help="network of the recipe images: torchvision:NAME or timm:NAME")
+    parser.add_argument("--download", action="store_true", help="fetch the recipe's data set first")
+    parser.add_argument("--folder", type=Path, help="where to keep the checkpoint, and to go on from one")
     parser.add_argument("--home", type=Path, default=Path(), help="folder that holds data/ (default: this one)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a number")
     parser.add_argument("--threads", type=int, default=1, help="threads for torch; more may change the last bits")
@@ -28,7 +31,10 @@ def main() -> int:
         recipe = find(flags.recipe)
         if flags.data and recipe.check_data is None:
             raise RecipeError(f"{recipe.name} takes no data set: got {flags.data}. Leave out --data.")
-        numbers = recipe.with_overrides(_overrides(flags.set))
+        overrides = _overrides([*flags.set, *([f"model={flags.model}"] if flags.model else [])])
+        numbers = recipe.with_overrides({**(recipe.unnormalized if flags.none else {}), **overrides})
+        if flags.download and recipe.download:
+            resolve(recipe.download)(flags.home)
         data = resolve(recipe.load)(numbers, flags.data, flags.home)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,13 +43,15 @@ def main() -> int:
 
     torch.set_num_threads(flags.threads)
     params = Params(
-        gm=flags.gm,
-        gc=flags.gc,
+        gm=0 if flags.none else flags.gm,
+        gc=0 if flags.none else flags.gc,
         seed=flags.seed,
         numbers=numbers,
         data=data,
         normalize=not flags.none,
         measure=flags.measure,
+        recipe=flags.recipe,
+        folder=flags.folder,
     )
     try:
         result = resolve(recipe.run)(params, _print_epoch)

@@ -38,7 +38,7 @@ class Checkpoint:
             path = Path(self._folder or "", name)
             if path.exists():
                 try:
-                    state: dict[str, Any] = torch.load(path, weights_only=True)
+                    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
                 except Exception:  # what torch makes of arbitrary bytes is not documented
                     print(f"the checkpoint {path} is damaged and passed over")
                 else:

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
@@ -17,9 +18,16 @@ class RecipeError(ValueError):
     """A recipe cannot run as asked; the message says rule, received value and remedy."""
 
 
-def number(default: float, unit: str, at_least: float | None = None) -> Any:
-    """Declare a recipe's number with its unit, its default and its smallest allowed value."""
-    return dataclasses.field(default=default, metadata={"unit": unit, "at_least": at_least})
+def number(
+    default: float | str,
+    unit: str,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a recipe's number with its unit, its default and what is allowed."""
+    allowed = {"at_least": at_least, "at_most": at_most, "choices": choices}
+    return dataclasses.field(default=default, metadata={"unit": unit, **allowed})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +60,12 @@ class Recipe:
     identify_data: str | None = None  #: ``module:function``, names what ``load`` finds under ``home`` without a choice
     bundled: int | None = None  #: training samples, where the data set is always the bundled one
     check_data: str | None = None  #: ``module:function``, ``check(numbers, path)``; None: takes no data
+    download: str | None = None  #: ``module:function``, ``download(home)``; None where there is nothing to fetch
+    check: str | None = None  #: ``module:function``, ``check(numbers, data, gc)``, where `widths` says None
+    build: str = ""  #: ``module:function``, the network; what loads a trial's weights back
+    presets: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)  #: named sets of numbers
+    unnormalized: Mapping[str, object] = dataclasses.field(default_factory=dict)  #: its numbers without normalization
+    landscape: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  #: steps of a loss landscape, times the learning rate
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Any:
         """Return the recipe's numbers with some of them replaced.
@@ -63,7 +77,11 @@ class Recipe:
         values: dict[str, Any] = {}
         for name, value in overrides.items():
             if name not in fields:
-                raise RecipeError(f"{self.name} has no number {name}: got {name}={value}. Known: {', '.join(fields)}.")
+                near = get_close_matches(name, fields) or fields
+                raise RecipeError(
+                    f"{self.name} has no number {name}: got {name}={value}. Use {', '.join(near)}; "
+                    f"seqnorm recipes {self.name} lists them all."
+                )
             values[name] = _checked(fields[name], value)
         return self.numbers(**values)
 
@@ -72,6 +90,7 @@ def _checked(field: dataclasses.Field[Any], value: object) -> Any:
     """Convert an override to the type of the number it replaces."""
     kind = type(field.default)
     unit, at_least = field.metadata.get("unit", ""), field.metadata.get("at_least")
+    at_most, choices = field.metadata.get("at_most"), field.metadata.get("choices")
     try:
         converted = _convert(kind, value)
     except (ValueError, TypeError, OverflowError):
@@ -82,9 +101,14 @@ def _checked(field: dataclasses.Field[Any], value: object) -> Any:
         raise RecipeError(
             f"{field.name} must be at least {at_least} ({unit}): got {value}. The default is {field.default}."
         )
-    if kind is int and converted > LARGEST:
+    at_most = LARGEST if kind is int and at_most is None else at_most
+    if at_most is not None and not converted <= at_most:
         raise RecipeError(
-            f"{field.name} must be at most {LARGEST} ({unit}): got {value}. The default is {field.default}."
+            f"{field.name} must be at most {at_most} ({unit}): got {value}. The default is {field.default}."
+        )
+    if choices and converted not in choices:
+        raise RecipeError(
+            f"{field.name} must be one of {', '.join(choices)} ({unit}): got {value!r}. The default is {field.default}."
         )
     return converted
 

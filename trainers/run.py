@@ -6,41 +6,58 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from trainers.checkpoint import Checkpoint
-from trainers.trial import Result
+from trainers.data.source import Source
+from trainers.recipe import RecipeError
+from trainers.trial import Measure, Result
+
+FORMAT = 2  #: of what is kept
 
 
 @dataclass(kw_only=True)
 class Run:
-    """Model, optimizer, generators and position of a training run."""
+    """Network, optimizer, generators and position of a training run."""
 
-    model: nn.Module
+    network: nn.Module
     optimizer: torch.optim.Optimizer
-    order: torch.Generator  #: of the order of the data
+    scaler: torch.amp.GradScaler
+    source: Source
     checkpoint: Checkpoint
     checkpoint_seconds: float
+    made_by: dict[str, Any]  #: recipe, numbers and point
+    measure: Measure = "validation"  #: the split that a result is of
+    keeps: bool = True  #: whether this process writes the checkpoint; all of them read it
     epoch: int = 0  #: the last one that has ended
     _saved_at: float = field(default_factory=time.monotonic)
 
     def restore(self) -> Result | None:
-        """Go to where the checkpoint is; return the result if the run had ended there."""
+        """Go to where the checkpoint is; return the result if the run had ended there, measured on the same split.
+
+        Raises:
+            RecipeError: if the checkpoint is of another trial or another version.
+        """
         state = self.checkpoint.load()
         if state is None:
             return None
-        self.model.load_state_dict(state["model"])
+        check_belongs(state, self.made_by)
+        self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.order.set_state(state["order"])
-        torch.set_rng_state(state["random"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.source.restore(state["source"])
         self.epoch = state["epoch"]
-        return Result(**state["result"]) if state["result"] else None
+        return Result(**state["result"]) if state["result"] and state["measure"] == self.measure else None
 
     def end_epoch(self, epoch: int) -> None:
-        """Count an epoch; save if the last checkpoint is old."""
+        """Count an epoch."""
         self.epoch = epoch
+
+    def keep(self) -> None:
+        """Save if the last checkpoint is old."""
         if time.monotonic() - self._saved_at >= self.checkpoint_seconds:
             self.save(None)
 
@@ -59,14 +76,49 @@ class Run:
 
     def save(self, result: Result | None) -> None:
         """Write the checkpoint."""
-        self.checkpoint.save(
-            {
-                "epoch": self.epoch,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "order": self.order.get_state(),
-                "random": torch.get_rng_state(),
-                "result": asdict(result) if result else None,
-            }
-        )
+        if self.keeps:
+            self.checkpoint.save(
+                {
+                    "format": FORMAT,
+                    "made_by": self.made_by,
+                    "epoch": self.epoch,
+                    "network": self.network.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "source": self.source.state(),
+                    "measure": self.measure,
+                    "result": asdict(result) if result else None,
+                }
+            )
         self._saved_at = time.monotonic()
+
+
+def check_format(state: dict[str, Any]) -> None:
+    """Refuse what another version of this software has written.
+
+    Raises:
+        RecipeError: with both versions.
+    """
+    if state.get("format") != FORMAT:
+        raise RecipeError(
+            f"a checkpoint must have format {FORMAT}: got {state.get('format')}, of another version. "
+            "Go on with that version, or remove the trial's folder to train anew."
+        )
+
+
+def check_belongs(state: dict[str, Any], made_by: dict[str, Any]) -> None:
+    """Refuse a checkpoint that another trial, or another version of this software, has written.
+
+    Raises:
+        RecipeError: naming the first difference.
+    """
+    check_format(state)
+    for name, ours in made_by.items():
+        if (theirs := state["made_by"].get(name)) != ours:
+            if isinstance(ours, dict):
+                changed = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+                theirs, ours = ({key: of.get(key) for key in changed} for of in (theirs, ours))
+            raise RecipeError(
+                f"a checkpoint must be of the same trial: got {name} {theirs} instead of {ours}. "
+                "Give the trial a folder of its own."
+            )

@@ -10,6 +10,16 @@ from typing import Any, Literal, Protocol
 Measure = Literal["validation", "test"]
 
 
+class Walk(Protocol):
+    """Measures the loss around every update of the weights, and keeps what it finds."""
+
+    def around(self, step: Any) -> Any:
+        """Return a step of training that measures as well."""
+
+    def end_epoch(self, test_error: float) -> None:
+        """Take the share of the test set that the network gets wrong after an epoch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Params:
     """One trial: a point of the search, a seed, and what the recipe needs to train it."""
@@ -21,8 +31,10 @@ class Params:
     data: Any = None  #: what the recipe's `load` returned
     normalize: bool = True  #: False for the variant `none`
     measure: Measure = "validation"  #: the split that the result is measured on
+    recipe: str = ""  #: the recipe's name, kept with the weights
     folder: Path | None = None  #: where the trial keeps its checkpoints; None keeps none
     checkpoint_seconds: float = 15.0  #: between checkpoints: what a lost process costs at the most, beside an epoch
+    walk: Walk | None = None  #: measures the loss around every update, for a loss landscape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +69,7 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """The training loss is not finite."""
+    """The training loss is not finite, or the network guesses."""
 
 
 def chance_limit(classes: int, samples: int) -> float:

@@ -43,7 +43,14 @@ TestSeeds = Annotated[int, typer.Option(help="Fresh seeds, from 1000, that measu
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe's number: NAME=VALUE; may be repeated.")
 ]
-Data = Annotated[str | None, typer.Option(help="Data set, where the recipe takes a choice: an .npz with x and y.")]
+Data = Annotated[
+    str | None, typer.Option(help="Your images, where the recipe takes a choice: an .npz with x and y, or a folder.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
+]
+Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set goes before it.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the recipe's data set first, if it is not there.")]
 Tolerance = Annotated[str, typer.Option(help="How far from the best mean performs well: a number, or auto.")]
 Rule = Annotated[str | None, typer.Option(help="How the stage chooses: largest-stable or best-mean.")]
 Cpus = Annotated[float, typer.Option(help="CPUs of a trial.")]
@@ -72,8 +79,11 @@ def tune(
     gc: Gc,
     seeds: Seeds = 3,
     test_seeds: TestSeeds = 3,
+    preset: Preset = None,
     set_: Set = None,
+    model: Model = None,
     data: Data = None,
+    download: Download = False,
     tolerance: Tolerance = "auto",
     gm_rule: Rule = None,
     gc_rule: Rule = None,
@@ -96,8 +106,11 @@ def grid(
     gc: Gc,
     seeds: Seeds = 3,
     test_seeds: TestSeeds = 3,
+    preset: Preset = None,
     set_: Set = None,
+    model: Model = None,
     data: Data = None,
+    download: Download = False,
     tolerance: Tolerance = "auto",
     gc_rule: Annotated[str | None, typer.Option("--rule", help="How to choose: best-mean or largest-stable.")] = None,
     cpus: Cpus = 1,
@@ -116,18 +129,52 @@ def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
     """Submit what a command was given, and run it; flags are named as the fields of a search."""
     from search.cli.foreground import tune_here
 
-    json, overrides = given.pop("json"), given.pop("set_")
+    json, download = given.pop("json"), given.pop("download")
+    overrides = [*(given.pop("set_") or []), *([f"model={model}"] if (model := given.pop("model")) else [])]
     fields: dict[str, Any] = {
         **{name: value for name, value in given.items() if value is not None},
         "strategy": strategy,
         "gm": whole_numbers("--gm", given["gm"]),
         "gc": whole_numbers("--gc", given["gc"]),
         "tolerance": _tolerance(given["tolerance"]),
-        "numbers": assignments(overrides or []),
+        "numbers": {**_preset(given["recipe"], given["preset"]), **assignments(overrides)},
     }
+    fields.pop("preset", None)
+    if download:
+        _fetch(given["recipe"])
     if fields.get("data"):
         fields["data"] = str(Path(fields["data"]).absolute())
     raise typer.Exit(tune_here(_settings(), fields, json, program()))
+
+
+def _preset(name: str, preset: str | None) -> dict[str, Any]:
+    """Return the numbers of a recipe's preset."""
+    from trainers.recipe import RecipeError, find
+
+    if preset is None:
+        return {}
+    try:
+        presets = find(name).presets
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+    if preset not in presets:
+        raise InvalidSpec(
+            f"{name} has no preset {preset}: got --preset {preset}. Known: {', '.join(presets) or 'none'}."
+        )
+    return dict(presets[preset])
+
+
+def _fetch(name: str) -> None:
+    """Fetch a recipe's data set into the data folder."""
+    from trainers.recipe import RecipeError, find, resolve
+
+    try:
+        recipe = find(name)
+        if recipe.download is None:
+            raise RecipeError(f"{name} has nothing to download: got --download. Leave it out.")
+        resolve(recipe.download)(_settings().home)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
 
 
 @app.command()
@@ -231,11 +278,51 @@ def show(id: Id, json: Json = False) -> None:
 
 
 @app.command()
-def recipes(json: Json = False) -> None:
-    """List the recipes that are installed, with their numbers."""
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Only this one, with its numbers and presets.")] = None,
+    json: Json = False,
+) -> None:
+    """List the recipes that are installed; name one to see its numbers."""
     from search.cli.reading import list_recipes
 
-    list_recipes(json)
+    list_recipes(name, json)
+
+
+@app.command()
+def landscape(
+    recipe: Recipe,
+    gm: Annotated[str, typer.Option("--gm", help="Group counts of GhostNorm to measure.")] = "4,16,64,128",
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    set_: Set = None,
+    data: Data = None,
+    out: Annotated[Path, typer.Option(help="Folder for data and figures.")] = Path("landscape"),
+    gradients: Annotated[
+        bool, typer.Option(help="Measure the gradient along each step too; 2 to 3 times as long.")
+    ] = True,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at once; one for each CPU by default.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
+    from search.cli.landscape import landscape_here
+    from search.landscape import Asked
+    from trainers.recipe import RecipeError, find
+
+    try:
+        found = find(recipe)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+    asked = Asked(
+        recipe=found,
+        gm=tuple(whole_numbers("--gm", gm)),
+        overrides=assignments(set_ or []),
+        seed=seed,
+        data=str(Path(data).absolute()) if data else None,
+        home=_settings().home,
+        gradients=gradients,
+    )
+    raise typer.Exit(landscape_here(asked, out, processes, json))
 
 
 @app.command()

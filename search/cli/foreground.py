@@ -11,16 +11,16 @@ from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.progress import Progress
 from search.cli.tables import print_result
-from search.digest import digest_of
-from search.errors import Conflict
+from search.digest import ABSENT, digest_of
+from search.errors import Conflict, InvalidSpec
 from search.plan import plan_of
 from search.settings import Settings
-from search.spec import parse_spec
+from search.spec import SearchSpec, parse_spec
 from search.store import leases, queries, searches
 from search.store.database import Engine, open_engine
 from search.store.opening import leave_paused, open_store
 from search.worker import Worker
-from trainers.recipe import find
+from trainers.recipe import Recipe, RecipeError, find, resolve
 
 
 def submit_here(settings: Settings, fields: dict[str, Any]) -> str:
@@ -32,11 +32,26 @@ def submit_here(settings: Settings, fields: dict[str, Any]) -> str:
     """
     spec = parse_spec(fields)
     recipe = find(spec.recipe)
+    digest = digest_of(spec, recipe, settings.home)
+    if digest["data"] == ABSENT:
+        refuse_without_data(spec, recipe, settings)
     engine = open_store(settings.database_url, create=True)
     try:
-        return searches.submit(engine, spec, plan_of(spec, recipe), digest_of(spec, recipe, settings.home))
+        return searches.submit(engine, spec, plan_of(spec, recipe), digest)
     finally:
         engine.dispose()
+
+
+def refuse_without_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
+    """Let the recipe say what it misses, and where to put it.
+
+    Raises:
+        InvalidSpec: with what its loading says.
+    """
+    try:
+        resolve(recipe.load)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data, settings.home)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
 
 
 def tune_here(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:

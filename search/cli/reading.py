@@ -16,7 +16,7 @@ from search.settings import Settings
 from search.store import queries
 from search.store.opening import open_store
 from search.store.searches import STATUSES
-from trainers.recipe import find, names
+from trainers.recipe import Recipe, RecipeError, find, names
 
 
 def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
@@ -68,32 +68,45 @@ def show_search(settings: Settings, search_id: str, json: bool, program: str) ->
     print_result(shown, json, settings, program)
 
 
-def list_recipes(json: bool) -> None:
-    """Print the installed recipes and their numbers."""
-    recipes = [find(name) for name in names()]
-    described: list[dict[str, Any]] = [
-        {
-            "name": recipe.name,
-            "title": recipe.title,
-            "metric": recipe.metric,
-            "mode": recipe.mode,
-            "data": recipe.data,
-            "numbers": [
-                {"name": field.name, "default": field.default, "unit": field.metadata.get("unit", "")}
-                for field in dataclasses.fields(recipe.numbers)
-            ],
-        }
-        for recipe in recipes
-    ]
+def list_recipes(name: str | None, json: bool) -> None:
+    """Print the installed recipes; one of them with its numbers and presets.
+
+    Raises:
+        InvalidSpec: if none has the name.
+    """
+    try:
+        recipes = [find(known) for known in ([name] if name else names())]
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
     if json:
-        print_json(described)
+        print_json([_described(recipe) for recipe in recipes])
         return
     console = Console(highlight=False)
-    for recipe in described:
-        console.print(f"[bold]{recipe['name']}[/bold]  {recipe['title']}")
+    for recipe in map(_described, recipes):
+        console.print(f"[bold]{recipe['name']}[/bold]  {recipe['title']}", soft_wrap=True)
         if recipe["data"]:
-            console.print(f"  data: {recipe['data']}", soft_wrap=True)
+            console.print(f"  data: {recipe['data']}", soft_wrap=True, style=None if name else "dim")
+        if name is None:
+            continue
         for number in recipe["numbers"]:
-            console.print(
-                f"  {number['name']:<14} {number['default']!s:<8} {number['unit']}", style="dim", soft_wrap=True
-            )
+            line = f"  {number['name']:<19} {number['default']!s:<22} {number['unit']}"
+            console.print(line, style="dim", soft_wrap=True)
+        for preset, numbers in recipe["presets"].items():
+            console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
+    if name is None:
+        console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
+
+
+def _described(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "metric": recipe.metric,
+        "mode": recipe.mode,
+        "data": recipe.data,
+        "presets": {preset: dict(numbers) for preset, numbers in recipe.presets.items()},
+        "numbers": [
+            {"name": field.name, "default": field.default, "unit": field.metadata.get("unit", "")}
+            for field in dataclasses.fields(recipe.numbers)
+        ],
+    }

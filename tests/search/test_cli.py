@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
     [
         (
             ["tune", "nosuch", "--gm", "1", "--gc", "1"],
-            "error: no recipe is named 'nosuch'. Known: digits-mlp, mnist-simplenet, planted, planted-loss.",
+            "error: no recipe is named 'nosuch'. Known: cifar10-resnet56, cifar10-wrn28x10, cifar100-wrn28x10, "
+            "digits-mlp, imagenet-resnet18, images, mnist-simplenet, planted, planted-loss.",
         ),
         (
             ["tune", "mnist-simplenet", "--gm", "1,3", "--gc", "1"],
@@ -67,7 +69,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         (
             [*TUNE, "--set", "epoch=3"],
             "error: mnist-simplenet has no number epoch: got epoch=3. "
-            "Known: batch, devices, min_group, epochs, learning_rate, split_seed.",
+            "Use epochs; seqnorm recipes mnist-simplenet lists them all.",
         ),
         (
             [*TUNE, "--set", "epochs"],
@@ -201,10 +203,30 @@ def test_serving_on_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     assert "error: the port must be free: got 99999" in seqnorm(tmp_path, "serve", "--port", "99999", expect=2).stderr
 
 
-def test_recipes_are_listed_with_their_numbers(tmp_path: Path) -> None:
-    said = seqnorm(tmp_path, "recipes").stdout
-    assert "mnist-simplenet" in said
-    assert "learning_rate  0.4" in said
+def test_recipes_are_listed_and_one_of_them_with_its_numbers_and_presets(tmp_path: Path) -> None:
+    everything = seqnorm(tmp_path, "recipes").stdout
+    assert "mnist-simplenet" in everything
+    assert "learning_rate" not in everything
+    one = seqnorm(tmp_path, "recipes", "imagenet-resnet18").stdout
+    assert re.search(r"learning_rate +2.048 +at the end of the warmup", one)
+    assert "preset 250-epochs: epochs=250 mixup=0.2" in one
+    assert "mnist-simplenet" not in one
+
+
+def test_a_preset_is_taken_and_what_set_says_goes_before_it(tmp_path: Path) -> None:
+    refused = seqnorm(tmp_path, *TUNE, "--preset", "short", expect=2).stderr
+    assert refused == "error: mnist-simplenet has no preset short: got --preset short. Known: none.\n"
+    words = ["tune", "imagenet-resnet18", "--gm", "1", "--gc", "1", "--preset", "250-epochs", "--set", "mixup=-1"]
+    assert "mixup must be at least 0" in seqnorm(tmp_path, *words, expect=2).stderr
+
+
+def test_a_search_without_its_data_set_says_what_to_put_where_and_stores_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    said = seqnorm(home, "tune", "cifar10-resnet56", "--gm", "1", "--gc", "1", expect=2).stderr
+    assert said.startswith(f"error: CIFAR-10 must be at {home / 'data' / 'cifar-10-batches-py'}: got no such folder.")
+    assert "--download" in said
+    assert "--data" in seqnorm(home, "tune", "images", "--gm", "1", "--gc", "1", expect=2).stderr
+    assert not home.exists()
 
 
 def test_serving_other_machines_is_refused_without_a_login(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from trainers.recipe import RecipeError
 
 @pytest.mark.parametrize(
     ("gm", "devices", "real_devices", "groups"),
-    [(4, 1, 1, 4), (1, 8, 1, 8), (2, 8, 1, 16), (2, 8, 8, 2), (2, 8, 4, 4), (3, 8, 12, 2)],
+    [(4, 1, 1, 4), (1, 8, 1, 8), (2, 8, 1, 16), (2, 8, 8, 2), (2, 8, 4, 4), (3, 8, 12, 2), (0, 8, 3, 0)],
 )
 def test_real_devices_share_the_groups_of_the_papers_devices(gm, devices, real_devices, groups):
     assert real_groups(gm, devices, real_devices) == groups

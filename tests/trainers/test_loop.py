@@ -1,6 +1,8 @@
 """The training loop on the real digits."""
 
+import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,36 +11,97 @@ import torch
 from torch import nn
 
 from seqnorm import GhostNorm
+from trainers.checkpoint import Checkpoint
 from trainers.data import digits
+from trainers.data.memory import InMemory
 from trainers.data.split import Images
-from trainers.descriptors.digits_mlp import DigitsNumbers
-from trainers.loop import batches, evaluate, standardise, train, train_epoch
-from trainers.recipes.digits_mlp import run
+from trainers.devices import Place
+from trainers.loop import Task, evaluate, make_network, train
+from trainers.recipe import find, resolve
+from trainers.recipes.cifar10_resnet56 import schedule as cycle
+from trainers.recipes.digits_mlp import build, schedule
 from trainers.trial import Diverged, Params, Stopped
+
+HERE = Place(torch.device("cpu"))
+CONVOLUTIONS = {
+    "depth": 8,
+    "width": 4,
+    "batch": 128,
+    "epochs": 2,
+    "learning_rate": 0.02,
+    "pad": 1,
+}  # of cifar10-resnet56
+GUESSES = 0.1 + 3 * math.sqrt(0.1 * 0.9 / 252)  # of the validation split
 
 
 @pytest.fixture(scope="module")
 def images():
-    return digits.load(DigitsNumbers(), None, Path())
+    return digits.load(find("digits-mlp").numbers(), None, Path())
 
 
-def trial(images, seed=0, numbers=None, **changes):
+def params_of(images, recipe="digits-mlp", numbers=None, **changes):
+    small = CONVOLUTIONS if recipe != "digits-mlp" else {"epochs": 2, "width": 32}
+    numbers = find(recipe).with_overrides({"device": "cpu", **small, **(numbers or {})})
+    return Params(**{"gm": 4, "gc": 2, "seed": 0, "numbers": numbers, "data": images, "recipe": recipe, **changes})
+
+
+def trial(images, recipe="digits-mlp", numbers=None, **changes):
     """Train by hand; return the result and the figures of each epoch, but for the time it took."""
-    numbers = {"epochs": 2, "width": 32, **(numbers or {})}
     reports = []
-    params = Params(**{"gm": 4, "gc": 2, "seed": seed, "numbers": DigitsNumbers(**numbers), "data": images, **changes})
-    result = run(params, lambda **figures: reports.append(figures))
+    params = params_of(images, recipe, numbers, **changes)
+    result = resolve(find(recipe).run)(params, lambda **figures: reports.append(figures))
     return result, [{name: value for name, value in figures.items() if name != "seconds"} for figures in reports]
 
 
-def order(seed=0):
-    return torch.Generator().manual_seed(seed)
+def diverged(images, *arguments, **changes):
+    """Train until it diverges; return the message and the epochs that were reported."""
+    epochs = []
+    params = params_of(images, *arguments, **changes)
+    with pytest.raises(Diverged) as caught:
+        resolve(find(params.recipe).run)(params, lambda epoch, **figures: epochs.append(epoch))
+    return str(caught.value), epochs
 
 
-def test_the_same_seed_gives_the_same_bits(images):
-    first = trial(images, seed=3)
+def silent(**figures):
+    """Take figures that a test does not look at."""
+
+
+def patient(numbers):
+    return 99
+
+
+class Steps:
+    """Looks at every step, as a loss landscape does."""
+
+    def __init__(self):
+        self.losses, self.rates, self.labels, self.training, self.test_errors = [], [], [], [], []
+
+    def around(self, step):
+        def take(inputs, labels, rate):
+            self.training.append(step.model.training)
+            loss = step(inputs, labels, rate)
+            self.losses.append(loss.item())
+            self.rates.append(rate)
+            self.labels.append(labels)
+            return loss
+
+        return take
+
+    def end_epoch(self, test_error):
+        self.test_errors.append(test_error)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "numbers"),
+    [
+        ("digits-mlp", {"dropout": 0.1, "noise": 0.1}),
+        ("cifar10-resnet56", {"cutout": 2, "randaugment_n": 1, "randaugment_m": 5, "dropout": 0.1, "mixup": 0.2}),
+    ],
+)
+def test_the_same_seed_gives_the_same_bits(images, recipe, numbers):
+    first = trial(images, recipe, numbers, seed=3)
     torch.rand(5)  # whatever ran in between
-    assert trial(images, seed=3) == first
+    assert trial(images, recipe, numbers, seed=3) == first
 
 
 def test_another_seed_gives_other_bits(images):
@@ -53,35 +116,55 @@ def test_the_seed_moves_the_initial_weights(images):
     assert first["validation_loss"] != other["validation_loss"]
 
 
+def zeros(numbers, shape, classes, norm):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    return network
+
+
 def test_the_seed_moves_the_order_of_the_data(images):
-    params = Params(gm=0, gc=0, seed=0, numbers=DigitsNumbers(epochs=1), data=images)
     losses = []
     for seed in (0, 1):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        nn.init.zeros_(model[1].weight)
-        nn.init.zeros_(model[1].bias)
-        train(model, images, replace(params, seed=seed), lambda **figures: losses.append(figures["train_loss"]))
-    assert losses[0] != losses[1]
+        steps = Steps()
+        train(Task(build=zeros, schedule=schedule), params_of(images, seed=seed, walk=steps), silent, HERE)
+        losses.append(steps.losses)
+    assert losses[0][0] == losses[1][0]  # every class is as likely
+    assert losses[0][1] != losses[1][1]
 
 
-@pytest.mark.parametrize(("samples", "steps"), [(12, 3), (13, 3), (15, 3), (16, 4)])
-def test_the_last_incomplete_batch_is_dropped(samples, steps):
-    rows = list(batches(samples, 4, order()))
-    assert [len(batch) for batch in rows] == [4] * steps
-    assert len(torch.cat(rows).unique()) == 4 * steps
+@pytest.mark.parametrize(("dropout", "differ"), [(0.0, False), (0.5, True)])
+def test_every_epoch_draws_its_own_dropout(images, dropout, differ):
+    steps = Steps()
+    stuck = {"batch": 1295, "learning_rate": 0.0, "dropout": dropout}  # all images, so that their order is no matter
+    params = params_of(images, numbers=stuck, normalize=False, walk=steps)
+    train(Task(build=build, schedule=schedule, warmup=patient), params, silent, HERE)
+    assert (abs(steps.losses[0] - steps.losses[1]) > 1e-3) == differ
 
 
-def test_epochs_differ_in_their_order():
-    generator = order()
-    assert not torch.equal(*(torch.cat(list(batches(16, 4, generator))) for _ in range(2)))
+@pytest.mark.parametrize(("batch", "steps_of_an_epoch"), [(128, 10), (16, 80)])
+def test_the_training_loss_is_the_mean_over_the_steps(images, batch, steps_of_an_epoch):
+    steps = Steps()
+    _, reports = trial(images, numbers={"batch": batch}, walk=steps)
+    assert len(steps.losses) == 2 * steps_of_an_epoch
+    halves = steps.losses[:steps_of_an_epoch], steps.losses[steps_of_an_epoch:]
+    means = [sum(half) / steps_of_an_epoch for half in halves]
+    assert [figures["train_loss"] for figures in reports] == pytest.approx(means)
 
 
-def test_the_training_loss_is_the_mean_over_the_steps():
-    model = nn.Linear(2, 3)
-    x, y = torch.randn(10, 2, generator=order()), torch.arange(10) % 3
-    stuck = torch.optim.SGD(model.parameters(), lr=0.0)
-    losses = [nn.functional.cross_entropy(model(x[rows]), y[rows]).item() for rows in batches(10, 4, order())]
-    assert train_epoch(model, stuck, x, y, 4, order()) == pytest.approx(sum(losses) / 2)
+def test_every_step_has_the_rate_of_its_schedule(images):
+    steps = Steps()
+    _, reports = trial(images, "cifar10-resnet56", {"epochs": 4}, walk=steps)
+    expected = cycle(find("cifar10-resnet56").with_overrides({**CONVOLUTIONS, "epochs": 4}), 10)
+    assert steps.rates == [expected(step) for step in range(40)]
+    assert len(set(steps.rates)) > 20
+    assert [figures["learning_rate"] for figures in reports] == [steps.rates[last] for last in (9, 19, 29, 39)]
+
+
+def test_every_step_is_in_training_mode_though_epochs_are_evaluated(images):
+    steps = Steps()
+    trial(images, walk=steps)
+    assert steps.training == [True] * 20
 
 
 def test_the_loss_falls_and_the_digits_are_learned(images):
@@ -93,12 +176,128 @@ def test_the_loss_falls_and_the_digits_are_learned(images):
     assert result.fault() is None
 
 
+def test_convolutions_learn_the_digits(images):
+    numbers = {"epochs": 6, "batch": 64, "learning_rate": 0.02, "width": 8, "flip": False, "pad": 0}
+    result, reports = trial(images, "cifar10-resnet56", numbers)
+    assert reports[-1]["train_loss"] < 0.4
+    assert result.value > 0.85
+
+
 def test_every_epoch_is_reported_once_and_the_last_is_the_result(images):
     result, reports = trial(images, numbers={"epochs": 3, "learning_rate": 0.1})
     assert [figures["epoch"] for figures in reports] == [1, 2, 3]
     assert {figures["learning_rate"] for figures in reports} == {0.1}
     assert result.value == reports[-1]["validation_accuracy"]
     assert (result.samples, result.classes) == (252, 10)
+
+
+@pytest.mark.parametrize("recipe", ["digits-mlp", "cifar10-resnet56"])
+def test_what_a_recipe_says_that_it_reports_is_reported(images, recipe):
+    figures = []
+    params = params_of(images, recipe, {"epochs": 1})
+    resolve(find(recipe).run)(params, lambda epoch, **of: figures.append(of))
+    assert tuple(figures[0]) == find(recipe).reports
+    assert all(type(figure) is float and math.isfinite(figure) for figure in figures[0].values())
+
+
+@pytest.fixture(scope="module")
+def plain(images):
+    """The training loss of an epoch of each recipe with its own numbers."""
+    recipes = ("digits-mlp", "cifar10-resnet56")
+    return {recipe: trial(images, recipe, {"epochs": 1})[1][0]["train_loss"] for recipe in recipes}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "numbers"),
+    [
+        ("digits-mlp", {"batch": 64}),
+        ("digits-mlp", {"learning_rate": 0.1}),
+        ("digits-mlp", {"momentum": 0.5}),
+        ("digits-mlp", {"weight_decay": 0.1}),
+        ("digits-mlp", {"clip": 0.1}),
+        ("digits-mlp", {"label_smoothing": 0.1}),
+        ("digits-mlp", {"dropout": 0.1}),
+        ("digits-mlp", {"noise": 0.1}),
+        ("digits-mlp", {"ghost_first": True}),
+        ("digits-mlp", {"shared_var": True}),
+        ("digits-mlp", {"standardize_weights": True}),
+        ("digits-mlp", {"precision": "bf16"}),
+        ("digits-mlp", {"precision": "fp16"}),
+        ("digits-mlp", {"devices": 2}),
+        ("digits-mlp", {"width": 16}),
+        ("cifar10-resnet56", {"decay_norms": False}),
+        ("cifar10-resnet56", {"flip": False}),
+        ("cifar10-resnet56", {"pad": 0}),
+        ("cifar10-resnet56", {"cutout": 2}),
+        ("cifar10-resnet56", {"randaugment_n": 1, "randaugment_m": 10}),
+        ("cifar10-resnet56", {"mixup": 0.2}),
+        ("cifar10-resnet56", {"dropout": 0.1}),
+        ("cifar10-resnet56", {"noise": 0.1}),
+        ("cifar10-resnet56", {"standardize_weights": True}),
+    ],
+    ids=lambda of: of if isinstance(of, str) else ",".join(of),
+)
+def test_every_number_reaches_training(images, plain, recipe, numbers):
+    _, [figures] = trial(images, recipe, {"epochs": 1, **numbers})
+    assert figures["train_loss"] != plain[recipe]
+
+
+def test_nesterov_reaches_training(images):
+    heavy, nesterov = (trial(images, numbers={"momentum": 0.5, "nesterov": of})[1] for of in (False, True))
+    assert heavy != nesterov
+
+
+def test_augmented_images_are_mixed_into_probabilities(images):
+    steps = Steps()
+    trial(images, "cifar10-resnet56", {"epochs": 1, "mixup": 0.2}, walk=steps)
+    for labels in steps.labels:
+        assert labels.shape == (128, 10)
+        torch.testing.assert_close(labels.sum(dim=1), torch.ones(128))
+    shares = {round(float(labels.max(dim=1).values.min()), 4) for labels in steps.labels}
+    assert len(shares) > 5  # every step draws its own
+
+
+def test_without_mixup_labels_are_classes(images):
+    steps = Steps()
+    trial(images, walk=steps)
+    assert {(labels.dtype, labels.shape) for labels in steps.labels} == {(torch.int64, (128,))}
+
+
+def weights(folder):
+    return Checkpoint(folder).load()["network"]
+
+
+@pytest.mark.parametrize("gc", [0, 4])
+def test_passes_of_one_group_train_as_ghost_norm_does(images, gc, tmp_path):
+    numbers = {"momentum": 0.5, "weight_decay": 1e-3, "clip": 1.0}
+    _, ghost = trial(images, numbers=numbers, gc=gc, folder=tmp_path / "ghost")
+    _, passes = trial(images, numbers={**numbers, "accumulate": 4}, gc=gc, folder=tmp_path / "passes")
+    for one, other in zip(ghost, passes, strict=True):
+        assert other["train_loss"] == pytest.approx(one["train_loss"], abs=1e-5)
+        assert other["validation_loss"] == pytest.approx(one["validation_loss"], abs=1e-3)  # each pass moves averages
+    theirs = weights(tmp_path / "passes")
+    for name, weight in weights(tmp_path / "ghost").items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(theirs[name], weight, rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_networks_are_laid_out_as_their_images_are(channels_last):
+    numbers = find("cifar10-resnet56").with_overrides({**CONVOLUTIONS, "channels_last": channels_last})
+    params = Params(gm=4, gc=0, seed=0, numbers=numbers)
+    network = make_network(resolve(find("cifar10-resnet56").build), params, (3, 8, 8), 10)
+    weight = network.conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+    assert weight.is_contiguous() != channels_last
+
+
+@pytest.mark.parametrize(("standardize", "free"), [(False, True), (True, False)])
+def test_standardized_weights_are_those_of_convolutions(standardize, free):
+    numbers = find("cifar10-resnet56").with_overrides({**CONVOLUTIONS, "standardize_weights": standardize})
+    params = Params(gm=4, gc=0, seed=0, numbers=numbers)
+    network = make_network(resolve(find("cifar10-resnet56").build), params, (3, 8, 8), 10)
+    means = network.layer1[0].conv1.weight.mean(dim=(1, 2, 3))
+    assert bool((means.abs() > 1e-3).any()) == free
 
 
 def test_a_report_can_stop_the_trial(images):
@@ -110,18 +309,75 @@ def test_a_report_can_stop_the_trial(images):
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(Params(gm=4, gc=0, seed=0, numbers=DigitsNumbers(), data=images), report)
+        resolve(find("digits-mlp").run)(params_of(images, numbers={"epochs": 5}), report)
     assert heard == [1, 2]
 
 
-def test_a_loss_that_is_not_finite_diverges_before_its_epoch_is_reported(images):
-    reports = []
-    numbers = DigitsNumbers(learning_rate=1e8, epochs=3)
-    params = Params(gm=0, gc=0, seed=0, numbers=numbers, data=images, normalize=False)
+def test_a_trial_that_is_stopped_has_saved_the_epoch_it_reported(images, tmp_path):
+    def report(*, epoch, **figures):
+        if epoch == 2:
+            raise Stopped
 
-    with pytest.raises(Diverged, match=r"^the training loss is (nan|inf) in epoch 1$"):
-        run(params, lambda **figures: reports.append(figures))
-    assert reports == []
+    with pytest.raises(Stopped):
+        resolve(find("digits-mlp").run)(params_of(images, numbers={"epochs": 5}, folder=tmp_path), report)
+    state = Checkpoint(tmp_path).load()
+    assert (state["epoch"], state["result"]) == (2, None)
+
+
+@pytest.mark.parametrize(("batch", "taken"), [(128, 10), (16, 64)])
+def test_a_loss_that_is_not_finite_ends_the_trial_within_64_steps(images, batch, taken):
+    steps = Steps()
+    numbers = {"learning_rate": 1e8, "epochs": 3, "batch": batch}
+    message, reported = diverged(images, numbers=numbers, normalize=False, gm=0, gc=0, walk=steps)
+    assert message in ("the training loss is nan in epoch 1", "the training loss is inf in epoch 1")
+    assert reported == []
+    assert len(steps.losses) == taken
+
+
+def test_a_loss_that_is_not_finite_in_the_middle_of_an_epoch_counts(images):
+    class OneBadStep(Steps):
+        def around(self, step):
+            take = super().around(step)
+            return lambda *batch: take(*batch) * (math.nan if len(self.losses) == 3 else 1)
+
+    message, reported = diverged(images, walk=OneBadStep())
+    assert (message, reported) == ("the training loss is nan in epoch 1", [])
+
+
+def test_a_network_that_still_guesses_after_its_first_epoch_diverges(images):
+    message, reported = diverged(images, numbers={"learning_rate": 0.0, "epochs": 3}, normalize=False)
+    loss, accuracy = (float(message.split(start)[1].split()[0].rstrip(",")) for start in ("loss ", "accuracy "))
+    assert message == (
+        f"the network guesses in epoch 2: its training loss {loss:.4f} is no lower than log(10) = 2.3026, and its "
+        f"accuracy {accuracy:.4f} not above 0.1567, which is chance"
+    )
+    assert loss >= math.log(10)
+    assert accuracy <= GUESSES
+    assert reported == [1]
+
+
+def test_a_network_may_guess_while_its_rate_rises(images):
+    numbers = {"learning_rate": 0.0, "epochs": 8, "subset": 256}  # a rise of three epochs
+    small = digits.load(find("cifar10-resnet56").with_overrides({"subset": 256, "batch": 128}), None, Path())
+    message, reported = diverged(small, "cifar10-resnet56", numbers)
+    assert message.startswith("the network guesses in epoch 4: ")
+    assert reported == [1, 2, 3]
+
+
+def test_a_network_that_learns_what_validation_refutes_is_not_ended(images):
+    wrong = replace(images, validation_y=(images.validation_y + 1) % 10)
+    result, reports = trial(wrong, numbers={"epochs": 4})
+    assert [figures["epoch"] for figures in reports] == [1, 2, 3, 4]
+    assert reports[-1]["train_loss"] < 1
+    assert result.value <= GUESSES
+    assert "is at chance" in result.fault()
+
+
+def test_a_network_whose_training_loss_stays_high_is_not_ended_if_it_does_well(images):
+    result, reports = trial(images, numbers={"epochs": 3, "label_smoothing": 0.99, "learning_rate": 2.0})
+    assert [figures["epoch"] for figures in reports] == [1, 2, 3]
+    assert reports[1]["train_loss"] >= math.log(10)
+    assert result.value > 1.5 * GUESSES
 
 
 def test_the_test_measure_uses_the_test_split(images):
@@ -142,36 +398,44 @@ def test_the_test_split_does_not_influence_training(images):
     assert trial(other) == trial(images)
 
 
-def test_training_pixels_become_zero_mean_and_unit_variance(images):
-    inputs = standardise(images.train_x)(images.train_x)
-    assert inputs.mean().item() == pytest.approx(0, abs=1e-5)
-    assert inputs.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+def test_a_walk_gets_the_test_error_of_every_epoch(images):
+    steps = Steps()
+    result, _ = trial(images, measure="test", walk=steps)
+    assert len(steps.test_errors) == 2
+    assert steps.test_errors[-1] == pytest.approx(1 - result.value)
 
 
-def test_other_splits_are_standardised_with_the_training_pixels():
-    to_input = standardise(np.array([0, 4], dtype=np.uint8))  # mean 2, standard deviation 2
-    assert to_input(np.array([2, 6], dtype=np.uint8)).tolist() == [0, 2]
+def test_a_walk_changes_nothing(images):
+    assert trial(images, walk=Steps()) == trial(images)
 
 
-def test_blank_images_stay_finite():
-    blank = np.zeros((2, 1, 1), dtype=np.uint8)
-    assert standardise(blank)(blank).tolist() == [[[0]], [[0]]]
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_evaluation_is_the_mean_over_a_split(images, split):
+    source = InMemory(images, batch=128, place=HERE, seed=0)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    inputs, labels = map(torch.cat, zip(*source.evaluation(split), strict=True))
+    logits = network(inputs)
+    loss, accuracy = evaluate(network, source, split)
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
+    assert accuracy == pytest.approx((logits.argmax(dim=1) == labels).float().mean().item())
 
 
-def test_measuring_in_chunks_is_measuring_at_once(images):
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    x, y = standardise(images.train_x)(images.test_x), torch.tensor(images.test_y)
-    loss, accuracy = evaluate(model, x, y)
-    assert evaluate(model, x, y, chunk=100) == (pytest.approx(loss), accuracy)
-    assert loss == pytest.approx(nn.functional.cross_entropy(model(x), y).item())
-    assert accuracy == pytest.approx((model(x).argmax(dim=1) == y).float().mean().item())
+def test_evaluation_in_pieces_is_evaluation_at_once(images):
+    many = replace(images, test_x=np.resize(images.test_x, (20_000, 8, 8)), test_y=np.resize(images.test_y, 20_000))
+    source = partial(InMemory, batch=128, place=HERE, seed=0)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    loss, accuracy = evaluate(network, source(many), "test")  # two pieces; 80 times the 250
+    assert (pytest.approx(loss, rel=1e-5), pytest.approx(accuracy)) == evaluate(network, source(images), "test")
 
 
-def test_measuring_leaves_the_running_statistics_alone():
-    model = GhostNorm(3, gm=2)
-    evaluate(model, torch.randn(5, 3, generator=order()), torch.tensor([0, 1, 2, 0, 1]))
-    assert model.num_batches_tracked == 0
-    assert model.running_mean.tolist() == [0, 0, 0]
+def test_evaluation_leaves_the_running_statistics_alone(images):
+    network = nn.Sequential(nn.Flatten(), GhostNorm(64, gm=2), nn.Linear(64, 10))
+    evaluate(network, InMemory(images, batch=128, place=HERE, seed=0), "test")
+    assert network[1].num_batches_tracked == 0
+    assert not network[1].running_mean.any()
+    assert not network.training
 
 
 def test_read_only_images_are_taken(images):

