@@ -8,9 +8,14 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import engine, layers
+from tests.benchmarks import augmentation, engine, layers, training
 
-BENCHMARKS = {"layers": layers.main, "engine": engine.main}
+BENCHMARKS = {
+    "layers": layers.main,
+    "augmentation": augmentation.main,
+    "training": training.main,
+    "engine": engine.main,
+}
 
 
 def main() -> None:
