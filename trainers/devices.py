@@ -54,7 +54,8 @@ def train_on_devices(train: TrainHere, params: Params, report: Report) -> Result
         meeting = f"file://{Path(folder) / 'meeting'}"
         spawn = multiprocessing.get_context("spawn")
         others = [
-            spawn.Process(target=train_beside, args=(train, params, kind, rank, meeting), daemon=True)
+            # no daemons, which may not have processes that read images
+            spawn.Process(target=train_beside, args=(train, params, kind, rank, meeting))
             for rank in range(1, count)
         ]
         for other in others:

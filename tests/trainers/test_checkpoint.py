@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,7 @@ def test_a_trial_of_all_chance_depends_on_each_of_its_numbers(name: str, alone: 
 
 def test_a_trial_that_had_ended_is_answered_without_training(tmp_path: Path) -> None:
     result, epochs = trained(params(tmp_path))
+    assert Checkpoint(tmp_path).load()["result"] == asdict(result)
     again, none = trained(params(tmp_path))
     assert len(epochs) == 5
     assert (again, none) == (result, [])

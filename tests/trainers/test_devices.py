@@ -109,11 +109,24 @@ def test_two_devices_train_as_one_with_the_same_groups(recipe, numbers, tmp_path
 RANDOM = {"dropout": 0.1, "noise": 0.05, "precision": "fp16", "epochs": 3}
 
 
+class SeedsApart:
+    """Ends a trial whose devices would draw the same dropout and noise."""
+
+    def around(self, step):
+        seeds = [torch.zeros(1, dtype=torch.int64) for _ in range(2)]
+        distributed.all_gather(seeds, torch.tensor([torch.initial_seed()]))
+        assert seeds[0] != seeds[1]
+        return step
+
+    def end_epoch(self, test_error):
+        """Need no figures."""
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """A trial of two devices that nobody stops: its folder, its result and its epochs."""
     folder = tmp_path_factory.mktemp("alone")
-    return folder, *trained(params("cifar10-resnet56", folder=folder, **RANDOM))
+    return folder, *trained(params("cifar10-resnet56", folder=folder, walk=SeedsApart(), **RANDOM))
 
 
 @pytest.mark.usefixtures("nothing_left")

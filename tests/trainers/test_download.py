@@ -159,8 +159,10 @@ def test_progress_goes_to_stderr_and_nothing_to_stdout(server, tmp_path, name, c
 def test_a_data_set_that_is_there_is_not_fetched_again(server, tmp_path, name):
     DOWNLOAD[name](tmp_path)
     server.asked.clear()
+    before = (tmp_path / "data" / FOLDERS[name]).stat()
     DOWNLOAD[name](tmp_path)
     assert server.asked == []
+    assert (tmp_path / "data" / FOLDERS[name]).stat() == before
 
 
 def test_an_archive_that_lies_there_is_unpacked_without_the_network(server, tmp_path, name):

@@ -133,13 +133,15 @@ def test_the_seed_moves_the_order_of_the_data(images):
     assert losses[0][1] != losses[1][1]
 
 
-@pytest.mark.parametrize(("dropout", "differ"), [(0.0, False), (0.5, True)])
-def test_every_epoch_draws_its_own_dropout(images, dropout, differ):
+@pytest.mark.parametrize(("chance", "differ"), [({}, False), ({"dropout": 0.5}, True), ({"noise": 0.5, "gm": 1}, True)])
+def test_every_epoch_draws_its_own_dropout_and_noise(images, chance, differ):
+    same = replace(images, train_x=np.repeat(images.train_x[:1], 1295, axis=0), train_y=images.train_y * 0)
     steps = Steps()
-    stuck = {"batch": 1295, "learning_rate": 0.0, "dropout": dropout}  # all images, so that their order is no matter
-    params = params_of(images, numbers=stuck, normalize=False, walk=steps)
+    gm = chance.get("gm", 0)
+    stuck = {"batch": 1295, "learning_rate": 0.0, **{name: of for name, of in chance.items() if name != "gm"}}
+    params = params_of(same, numbers=stuck, normalize=gm > 0, gm=gm, gc=0, walk=steps)
     train(Task(build=build, schedule=schedule, warmup=patient), params, silent, HERE)
-    assert (abs(steps.losses[0] - steps.losses[1]) > 1e-3) == differ
+    assert (steps.losses[0] != steps.losses[1]) == differ
 
 
 @pytest.mark.parametrize(("batch", "steps_of_an_epoch"), [(128, 10), (16, 80)])
@@ -240,6 +242,17 @@ def plain(images):
 def test_every_number_reaches_training(images, plain, recipe, numbers):
     _, [figures] = trial(images, recipe, {"epochs": 1, **numbers})
     assert figures["train_loss"] != plain[recipe]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"flip": True}, {"pad": 1}, {"cutout": 2}, {"randaugment_n": 1, "randaugment_m": 10}],
+    ids=lambda of: next(iter(of)),
+)
+def test_every_augmentation_works_without_the_others(images, numbers):
+    off = {"epochs": 1, "flip": False, "pad": 0}
+    plain, changed = (trial(images, "cifar10-resnet56", {**off, **of})[1][0]["train_loss"] for of in ({}, numbers))
+    assert changed != plain
 
 
 def test_nesterov_reaches_training(images):

@@ -39,7 +39,8 @@ class DaliStream(Stream):
                     open_rgb(files.path(row))
                 raise
             pixels = torch.from_numpy(np.asarray(decoded.as_tensor()))
-            pixels = pixels.pin_memory() if cuda else pixels.clone()  # the next run writes over DALI's own
+            if cuda:
+                pixels = pixels.pin_memory()  # a copy, as the next run writes over DALI's own
             labels = torch.from_numpy(files.labels[task.rows])
             yield self.inputs(pixels.to(self.device, non_blocking=True)), labels.to(self.device)
 

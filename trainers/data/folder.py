@@ -68,12 +68,6 @@ def check(numbers: SplitNumbers, path: str, size: int) -> None:
     _planned(numbers, path, size)
 
 
-def identify(path: str) -> str:
-    """Name a folder's content by how many images it has and the bytes of them all, for digests."""
-    sizes = [os.stat(os.path.join(path, name)).st_size for name in _images_below(path, "")]
-    return f"{len(sizes)} images of {sum(sizes)} bytes"
-
-
 def classes_of(path: str) -> list[str]:
     """Name the class folders, in the order of their labels: as numbers if all are, else as text."""
     names = [entry.name for entry in os.scandir(path) if entry.is_dir() and entry.name[0] != "."]
