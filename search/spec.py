@@ -181,9 +181,10 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
         )
     count, passes = getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1)
     if gm * numbers.devices % (count * passes):
+        least = count * passes // math.gcd(numbers.devices, count * passes)
         return (
             f"gm × devices must divide over real_devices × accumulate: got {gm} × {numbers.devices} over "
-            f"{count} × {passes}. Use gm up from {count * passes}, or fewer real_devices or passes."
+            f"{count} × {passes}. Use gm up from {least}, or fewer real_devices or passes."
         )
     size, largest = per_device // gm, per_device // numbers.min_group
     if size < numbers.min_group:
