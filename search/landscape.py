@@ -53,11 +53,17 @@ def check(asked: Asked) -> None:
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     if not asked.recipe.build:
-        raise InvalidSpec(f"a landscape needs a recipe with the loop of this package: got {asked.recipe.name}.")
-    for gm in asked.gm:
+        raise InvalidSpec(
+            f"a landscape needs a recipe with the loop of this package: got {asked.recipe.name}. "
+            "Name one whose descriptor says build."
+        )
+    if asked.data and asked.recipe.check_data is None:
+        raise InvalidSpec(f"{asked.recipe.name} takes no data set: got {asked.data}. Leave out --data.")
+    for gm in asked.points[1:]:
         if why := refused_gm(gm, numbers):
             raise InvalidSpec(why)
     try:
+        resolve("trainers.devices:check")(numbers.device, 1, numbers.batch, numbers.accumulate)
         resolve(asked.recipe.load)(numbers, asked.data, asked.home)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
@@ -83,7 +89,12 @@ def measure_all(asked: Asked, processes: int, tell: Callable[[int, int], None]) 
     epochs: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
     pool = ProcessPoolExecutor(min(processes, len(asked.points)), context, initializer=begin, initargs=(epochs,))
     try:
-        futures = {pool.submit(measure_one, *asked.arguments(gm)): gm for gm in asked.points}
+        # processes inherit what is blocked: Ctrl-C is the business of this one, from their first moment on
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(measure_one, *asked.arguments(gm)): gm for gm in asked.points}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for gm, epoch in told(futures, epochs):
             tell(gm, epoch)
         return {gm: future.result() for future, gm in futures.items()}
@@ -115,10 +126,9 @@ _epochs: SimpleQueue[tuple[int, int]] | None = None
 
 
 def begin(epochs: SimpleQueue[tuple[int, int]]) -> None:
-    """Get ready: Ctrl-C is the business of the process that waits."""
+    """Remember where to tell of epochs."""
     global _epochs
     _epochs = epochs
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def measure_one(recipe: str, overrides: dict[str, Any], data: str | None, home: Path, gm: int, *rest: Any) -> Any:

@@ -86,8 +86,8 @@ def check(kind: str, count: int, batch: int, accumulate: int) -> None:
     found = torch.cuda.device_count() if kind == "cuda" else count
     if found < count:
         raise RecipeError(
-            f"a trial needs a GPU for each of its devices: got real_devices={count} and {found} visible GPUs. "
-            f"Give the trial more (--gpus {count}), or set real_devices={max(1, found)} or device=cpu."
+            f"a trial needs a GPU for each of its devices: got device={kind}, real_devices={count} and {found} "
+            f"visible GPUs. Give the trial more (--gpus {count}), or set real_devices={max(1, found)} or device=cpu."
         )
     if batch % (count * accumulate):
         raise RecipeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import math
 import os
 import sys
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from search.cli.exits import EXIT_OK
 from search.cli.interruption import Interruption
+from search.errors import InvalidSpec
 from search.landscape import Asked, check, measure_all, name_of
 
 DATA = "landscape.json"
@@ -26,7 +28,12 @@ def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool
         InvalidSpec: for what cannot be trained, before anything is.
     """
     check(asked)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidSpec(
+            f"--out must be a folder that can be written: got {folder} ({error.strerror}). Give another."
+        ) from None
     epochs = asked.recipe.with_overrides(asked.overrides).epochs
     with Interruption() as interruption:
         try:
@@ -40,10 +47,10 @@ def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool
         "overrides": asked.overrides,
         "seed": asked.seed,
         "steps": list(asked.recipe.landscape),
-        "points": [{"name": name_of(gm), "gm": gm, **figures} for gm, figures in measured.items()],
+        "points": [{"name": name_of(gm), "gm": gm, **_as_json(figures)} for gm, figures in measured.items()],
     }
     written = folder / f"{DATA}.writing"
-    written.write_text(json_module.dumps(data))
+    written.write_text(json_module.dumps(data, allow_nan=False))
     written.replace(folder / DATA)
     files = [folder / DATA, *_draw(measured, folder)]
     for gm, figures in measured.items():
@@ -89,6 +96,18 @@ def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
             files.append(folder / f"{name}.png")
             figure.write_image(files[-1], width=1200, scale=2)
     return files
+
+
+def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures with null for losses that are not finite, which JSON has no number for."""
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        name: [finite(value) for value in values] if isinstance(values, list) else values
+        for name, values in figures.items()
+    }
 
 
 def _error(figures: dict[str, Any]) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -308,14 +310,18 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(tmp_path: Path, sec
     out = tmp_path / "out"
     words = [*DIGITS, "--gm", "4,8", "--set", "epochs=5000", "--processes", "2", "--out", str(out)]
     process = start(tmp_path / "home", *words)
-    trainings = wait_for_trainings(process, 2)
-    time.sleep(seconds)
-    _, said = interrupt(process)
-    assert process.returncode == 128 + signal.SIGINT
-    assert said.strip() == "Interrupted; nothing was written."
-    gone, left = psutil.wait_procs(trainings, timeout=5)
-    assert (len(gone) >= 2, left) == (True, [])
-    assert list(out.glob("*")) == []
+    try:
+        trainings = wait_for_trainings(process, 2)
+        time.sleep(seconds)
+        _, said = interrupt(process)
+        assert process.returncode == 128 + signal.SIGINT
+        assert said.strip() == "Interrupted; nothing was written."
+        gone, left = psutil.wait_procs(trainings, timeout=5)
+        assert (len(gone) >= 2, left) == (True, [])
+        assert list(out.glob("*")) == []
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the group of this test's own session
 
 
 def wait_for_trainings(process: subprocess.Popen[str], count: int, seconds: float = 60) -> list[psutil.Process]:

@@ -62,16 +62,16 @@ def network(folder):
 
 
 def others():
-    """Return the processes beside this one, but for Python's tracker, which lives as long as this one."""
+    """Return the processes that this one has spawned as trials do; those of Ray and the databases come and go."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+    return [child for child in children if "multiprocessing.spawn" in " ".join(child.cmdline())]
 
 
 @pytest.fixture
 def nothing_left():
     """Check that a test leaves no process and no process group behind."""
-    before = others()
-    yield
+    before = others()  # of tests elsewhere
+    yield before
     assert others() == before
     assert not distributed.is_initialized()
 
@@ -129,13 +129,12 @@ def alone(tmp_path_factory):
     return folder, *trained(params("cifar10-resnet56", folder=folder, walk=SeedsApart(), **RANDOM))
 
 
-@pytest.mark.usefixtures("nothing_left")
-def test_two_devices_that_are_stopped_end_with_the_bits_of_two_left_alone(alone, tmp_path):
+def test_two_devices_that_are_stopped_end_with_the_bits_of_two_left_alone(alone, tmp_path, nothing_left):
     folder, result, epochs = alone
     of = params("cifar10-resnet56", folder=tmp_path, **RANDOM)
     stopped, before = trained(of, stop_after=2)
     assert stopped is None
-    assert others() == []
+    assert others() == nothing_left
     assert Checkpoint(tmp_path).load()["epoch"] == 2
     resumed, after = trained(of)
     assert (resumed, before + after) == (result, epochs)
@@ -149,14 +148,13 @@ def test_two_devices_answer_for_a_trial_that_had_ended_without_training(alone):
     assert trained(params("cifar10-resnet56", folder=folder, **RANDOM)) == (result, [])
 
 
-@pytest.mark.usefixtures("nothing_left")
-def test_devices_that_diverge_leave_no_process_and_the_next_trial_runs(tmp_path):
+def test_devices_that_diverge_leave_no_process_and_the_next_trial_runs(tmp_path, nothing_left):
     reports = []
     of = params(learning_rate=1e8, gm=0, gc=0, normalize=False)
     with pytest.raises(Diverged, match=r"^the training loss is (nan|inf) in epoch 1$"):
         resolve(find(of.recipe).run)(of, lambda **figures: reports.append(figures))
     assert reports == []
-    assert others() == []
+    assert others() == nothing_left
     result, epochs = trained(params(epochs=1))
     assert len(epochs) == 1
     assert result.value > 0.5
@@ -227,7 +225,8 @@ def test_more_gpus_than_there_are_are_refused_before_anything_is_trained():
     with pytest.raises(RecipeError) as caught:
         trained(of)
     assert str(caught.value) == (
-        f"a trial needs a GPU for each of its devices: got real_devices={found + 1} and {found} visible GPUs. "
+        "a trial needs a GPU for each of its devices: "
+        f"got device=cuda, real_devices={found + 1} and {found} visible GPUs. "
         f"Give the trial more (--gpus {found + 1}), or set real_devices={max(1, found)} or device=cpu."
     )
 
