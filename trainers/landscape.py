@@ -73,11 +73,12 @@ class Walking:
         step.update(rate)
         after = [parameter.detach() for parameter in trained.values()]
         length = norm(torch._foreach_sub(after, before)) if gradients else None
+        weights = [weight.clone() for weight in before]  # in their own memory layout, which noise is drawn in
         losses, changes = [], []
         for size in self.landscape.steps:
-            weights = [weight.clone() for weight in before]  # in their own memory layout, which noise is drawn in
-            torch._foreach_lerp_(weights, after, size)  # exactly the next iterate where the size is 1
-            point = dict(zip(trained, weights, strict=True))
+            for weight, start, end in zip(weights, before, after, strict=True):
+                torch.lerp(start, end, size, out=weight)  # exactly the next iterate where the size is 1
+            point = {name: weight.detach() for name, weight in zip(trained, weights, strict=True)}
             with drawing_again(inputs.device, random):
                 found, there = self._at(
                     point, {name: buffer.clone() for name, buffer in buffers.items()}, inputs, labels
