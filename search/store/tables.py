@@ -115,3 +115,10 @@ trial_values = table("trial_values", column("trial_id", Integer), column("value"
 trial_user_attributes = table(
     "trial_user_attributes", column("trial_id", Integer), column("key", String), column("value_json", Text)
 )
+trial_intermediate_values = table(
+    "trial_intermediate_values",
+    column("trial_id", Integer),
+    column("step", Integer),
+    column("intermediate_value", Double),
+    column("intermediate_value_type", String),
+)

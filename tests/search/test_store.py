@@ -363,9 +363,40 @@ def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
     trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     recorder.report(trial_id, {1: {"train_loss": float("inf"), "validation_accuracy": 0.25}})
     with recorder.engine.begin() as connection:
-        assert queries.show_trial(connection, search_id, trial_id) == [
-            {"epoch": 1, "train_loss": "inf", "validation_accuracy": 0.25}
-        ]
+        shown = queries.show_trial(connection, search_id, "gm", 0)
+    assert shown["trial_id"] == trial_id
+    assert shown["figures"] == [{"epoch": 1, "train_loss": "inf", "validation_accuracy": 0.25}]
+
+
+def test_a_trial_is_shown_with_every_attempt_at_its_point_and_seed(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    recorder.open(recorder._plan.stage("gm", []))
+    for gm, seed, outcome in ((1, 0, Outcome(cause="lost")), (1, 1, Outcome(value=0.5)), (1, 0, Outcome(value=0.6))):
+        recorder.finish(recorder.start(Replicate("gm", Point("main", gm, 0), seed)), outcome)
+    with recorder.engine.begin() as connection:
+        shown = queries.show_trial(connection, search_id, "gm", 2)
+        with pytest.raises(NotFound, match="got gm and 3"):
+            queries.show_trial(connection, search_id, "gm", 3)
+    assert [(row["number"], row["cause"]) for row in shown["attempts"]] == [(0, "lost"), (2, "finished")]
+
+
+def test_learning_curves_take_the_seeds_of_a_point_together(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    recorder.open(recorder._plan.stage("gm", []))
+    for seed, values in enumerate(([0.2, 0.4], [0.4, 0.8], [0.6, float("nan")])):
+        trial_id = recorder.start(Replicate("gm", Point("main", 2, 0), seed))
+        recorder.report(trial_id, {epoch: {"validation_accuracy": value} for epoch, value in enumerate(values, 1)})
+    lost = recorder.start(Replicate("gm", Point("main", 2, 0), 0))
+    recorder.report(lost, {1: {"validation_accuracy": 0.9}})
+    recorder.finish(lost, Outcome(cause="lost"))
+    with recorder.engine.begin() as connection:
+        (curve,) = queries.learning_curves(connection, search_id, "gm")
+        assert queries.learning_curves(connection, search_id, "gc") == []
+    assert (curve["variant"], curve["gm"], curve["gc"]) == ("main", 2, 0)
+    assert curve["mean"] == pytest.approx([0.4, 0.6])
+    assert (curve["epoch"], curve["low"], curve["high"], curve["n"]) == ([1, 2], [0.2, 0.4], [0.6, 0.8], [3, 2])
 
 
 def test_an_unknown_search_is_named(database_url: str) -> None:

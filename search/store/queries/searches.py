@@ -1,30 +1,24 @@
-"""What pages and commands read: paged, filtered and aggregated in SQL, never through Optuna's reader."""
+"""Lists of searches, and one search with its stages, choices, counts and progress."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, Select, String, cast, func, select
+from sqlalchemy import Connection, String, cast, func, select
 
 from search.outcome import RUNS_AGAIN
 from search.plan import Plan, plan_of, test_labels
 from search.selection import Candidate, Point
 from search.store import candidates as projection
-from search.store.attempts import attempts, study_name
-from search.store.metrics import read_metrics
+from search.store.queries.trials import moment_of
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
 from search.store.tables import (
-    events,
     searches,
     stages,
     studies,
-    trial_params,
     trial_user_attributes,
-    trial_values,
     trials,
 )
 from trainers.recipe import RecipeError, find
@@ -235,134 +229,5 @@ def _mean_seconds(connection: Connection, search_id: str) -> float | None:
         .order_by(trials.c.trial_id.desc())
         .limit(RECENT_TRIALS)
     ).all()
-    durations = [(_time(row.datetime_complete) - _time(row.datetime_start)).total_seconds() for row in rows]
+    durations = [(moment_of(row.datetime_complete) - moment_of(row.datetime_start)).total_seconds() for row in rows]
     return sum(durations) / len(durations) if durations else None
-
-
-def _time(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value)  # SQLite keeps text
-
-
-Sort = Literal["started", "value", "-value"]
-
-
-def list_trials(
-    connection: Connection,
-    search_id: str,
-    stage: str | None = None,
-    state: str | None = None,
-    after: int = 0,
-    limit: int = 50,
-    sort: Sort = "started",
-    gm: int | None = None,
-    gc: int | None = None,
-) -> list[dict[str, Any]]:
-    """Return trials, by default in the order they started; ``-value`` puts the highest first, unfinished ones last.
-
-    ``after`` is the trial_id of the last one of the page before, in the same order.
-
-    Raises:
-        NotFound: if no search has that id.
-    """
-    get(connection, search_id)
-    name, value = studies.c.study_name, trial_values.c.value
-    statement: Select[Any] = (
-        select(
-            trials.c.trial_id,
-            trials.c.number,
-            cast(trials.c.state, String).label("state"),
-            trials.c.datetime_start,
-            trials.c.datetime_complete,
-            name,
-            value,
-        )
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
-    )
-    statement = statement.where(
-        name == study_name(search_id, stage) if stage else name.startswith(f"{search_id}/", autoescape=True)
-    )
-    if state:
-        statement = statement.where(cast(trials.c.state, String) == state)
-    for parameter, wanted in (("gm", gm), ("gc", gc)):
-        if wanted is not None:
-            of_value = select(trial_params.c.trial_id).where(
-                trial_params.c.param_name == parameter, trial_params.c.param_value == wanted
-            )
-            statement = statement.where(trials.c.trial_id.in_(of_value))
-    rows = connection.execute(_page(connection, statement, sort, after).limit(limit)).all()
-    ids = [row.trial_id for row in rows]
-    details: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in ids}
-    for trial_id, key, value in connection.execute(
-        select(trial_params.c.trial_id, trial_params.c.param_name, trial_params.c.param_value).where(
-            trial_params.c.trial_id.in_(ids)
-        )
-    ):
-        details[trial_id][key] = int(value)
-    for trial_id, key, value in connection.execute(
-        select(trial_user_attributes.c.trial_id, trial_user_attributes.c.key, trial_user_attributes.c.value_json).where(
-            trial_user_attributes.c.trial_id.in_(ids)
-        )
-    ):
-        details[trial_id][key] = json.loads(value)
-    return [_trial(row, details[row.trial_id]) for row in rows]
-
-
-def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
-    """Order trials, and begin behind the trial ``after``."""
-    value, trial_id = trial_values.c.value, trials.c.trial_id
-    if sort == "started":
-        return statement.where(trial_id > after).order_by(trial_id)
-    order = (value.is_(None), value.desc() if sort == "-value" else value, trial_id)
-    if after:
-        last = connection.execute(select(value).where(trial_values.c.trial_id == after)).scalar_one_or_none()
-        behind = value.is_(None) & (trial_id > after)
-        if last is not None:
-            beyond = value < last if sort == "-value" else value > last
-            behind = value.is_(None) | beyond | ((value == last) & (trial_id > after))
-        statement = statement.where(behind)
-    return statement.order_by(*order)
-
-
-def _trial(row: Any, detail: dict[str, Any]) -> dict[str, Any]:
-    started = _time(row.datetime_start)
-    ended = _time(row.datetime_complete) if row.datetime_complete else None
-    return {
-        "trial_id": row.trial_id,
-        "stage": row.study_name.split("/", 1)[1],
-        "number": row.number,
-        "variant": detail.pop("variant"),
-        "gm": detail.pop("gm"),
-        "gc": detail.pop("gc"),
-        "seed": detail.pop("seed"),
-        "state": row.state,
-        "value": row.value,
-        "cause": detail.pop("cause", "finished" if row.state == "COMPLETE" else None),
-        "detail": detail.pop("detail", ""),
-        "started_at": started.timestamp(),
-        "seconds": (ended - started).total_seconds() if ended else None,
-        "attributes": detail,
-    }
-
-
-def show_trial(connection: Connection, search_id: str, trial_id: int) -> list[dict[str, Any]]:
-    """Return a trial's figures by epoch."""
-    get(connection, search_id)
-    return read_metrics(connection, trial_id)
-
-
-def seeds_of(connection: Connection, search_id: str, stage: str) -> list[dict[str, Any]]:
-    """Return each finished replicate of a stage with its value, for the dots of a chart."""
-    return [
-        {**asdict(attempt.replicate.point), "seed": attempt.replicate.seed, "value": attempt.value}
-        for attempt in attempts(connection, search_id, stage)
-        if attempt.value is not None
-    ]
-
-
-def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[dict[str, Any]]:
-    """Return what happened to a search, oldest first."""
-    rows = connection.execute(
-        select(events).where(events.c.search_id == search_id, events.c.id > after).order_by(events.c.id).limit(limit)
-    )
-    return [{"id": row.id, "at": row.at, "kind": row.kind, **row.detail} for row in rows]
