@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from tests.processes import command_of
+
 SEQNORM = str(Path(sys.executable).with_name("seqnorm"))
 
 
@@ -62,14 +64,14 @@ def wait_until_gone(home: Path, seconds: float = 10) -> None:
     """Wait until no process of a home is left."""
     deadline = time.monotonic() + seconds
     while left := processes_of(home):
-        assert time.monotonic() < deadline, [process.cmdline() for process in left]
+        assert time.monotonic() < deadline, [command_of(process) for process in left]
         time.sleep(0.1)
 
 
 def wait_for_driver(home: Path, seconds: float = 20) -> None:
     """Wait until a driver has started, which then starts Ray."""
     deadline = time.monotonic() + seconds
-    while not any("search.driver" in process.cmdline() for process in processes_of(home)):
+    while not any("search.driver" in command_of(process) for process in processes_of(home)):
         assert time.monotonic() < deadline, "no driver started"
         time.sleep(0.05)
     time.sleep(1.5)

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from search.settings import Settings, environment_of
 from search.store import leases, queries, searches
 from search.store.database import open_engine
+from tests.processes import command_of
 from tests.search.engine import finished_search, show, submit
 from tests.search.program import SEQNORM, processes_of, wait_until_gone
 
@@ -64,15 +65,8 @@ class Service:
 
     def named(self, *words: str) -> list[psutil.Process]:
         """Return the processes whose command line has one of the words."""
-        found = []
-        for process in processes_of(self.settings.home):
-            try:
-                line = " ".join(process.cmdline())
-            except psutil.Error:
-                continue
-            if any(word in line for word in words):
-                found.append(process)
-        return found
+        processes = processes_of(self.settings.home)
+        return [process for process in processes if any(word in command_of(process) for word in words)]
 
     def status(self, search_id: str) -> str:
         with self.engine.connect() as connection:

@@ -20,6 +20,7 @@ import pytest
 from search import figures
 from search.cli import main
 from search.landscape import Asked
+from tests.processes import command_of
 from tests.search.program import interrupt, seqnorm, start
 from trainers.recipe import find
 
@@ -322,6 +323,7 @@ def test_ctrl_c_ends_every_process_and_leaves_nothing_behind(tmp_path: Path, sec
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # the group of this test's own session
+        process.communicate()
 
 
 def wait_for_trainings(process: subprocess.Popen[str], count: int, seconds: float = 60) -> list[psutil.Process]:
@@ -329,7 +331,7 @@ def wait_for_trainings(process: subprocess.Popen[str], count: int, seconds: floa
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         children = psutil.Process(process.pid).children(recursive=True)
-        if sum("spawn_main" in " ".join(child.cmdline()) for child in children) >= count:
+        if sum("spawn_main" in command_of(child) for child in children) >= count:
             return children
         time.sleep(0.01)
     raise AssertionError("no training started")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import distributed
 
+from tests.processes import command_of
 from trainers.checkpoint import Checkpoint
 from trainers.data import digits
 from trainers.devices import check, kind_of, train_on_devices
@@ -64,7 +65,7 @@ def network(folder):
 def others():
     """Return the processes that this one has spawned as trials do; those of Ray and the databases come and go."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if "multiprocessing.spawn" in " ".join(child.cmdline())]
+    return [child for child in children if "multiprocessing.spawn" in command_of(child)]
 
 
 @pytest.fixture

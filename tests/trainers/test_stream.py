@@ -284,7 +284,7 @@ def test_a_process_that_is_ended_while_it_reads_leaves_none_behind(root):
     for program, end in zip(programs, ends, strict=True):
         program.send_signal(end)
     for program in programs:
-        program.communicate(timeout=20)
+        program.communicate(timeout=120)
     assert not wait_until_gone(readers)
 
 
