@@ -140,7 +140,7 @@ class Driver:
             normalize=point != NONE,
             measure="test" if replicate.stage == "test" else "validation",
             folder=str(self._checkpoints.folder_of(replicate)),
-            log=str(self._folder / "logs" / f"{replicate.key}.log"),
+            log=str(self._settings.log_of(self._search.id, replicate.key)),
             checkpoint_seconds=self._settings.checkpoint_seconds,
             timeout=spec.trial_timeout,
             memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,

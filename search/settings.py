@@ -52,6 +52,10 @@ class Settings:
         """Return the file that takes what the drivers of a search print."""
         return self.folder_of(search_id) / "driver.log"
 
+    def log_of(self, search_id: str, replicate: str) -> Path:
+        """Return the file that takes what the attempts at a replicate print; it is named by its key."""
+        return self.folder_of(search_id) / "logs" / f"{replicate}.log"
+
 
 def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
     """Read the settings: ``flags`` that are not None win over the environment.

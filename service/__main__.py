@@ -25,7 +25,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"Dashboard: http://{settings.host}:{settings.port}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    uvicorn.run(create_app(settings.database_url), host=settings.host, port=settings.port, log_level="warning")
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning")
     return 0
 
 

@@ -8,18 +8,20 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import PlainTextResponse
 
 from search.errors import InvalidSpec
 from search.store import queries
 from search.store.database import Connection
-from service import charts
+from service import charts, logs
 
 router = APIRouter()
 
 Status = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 State = Literal["RUNNING", "COMPLETE", "FAIL", "PRUNED", "WAITING"]
 StageName = Literal["gm", "gc", "grid", "test"]
+TrialNumber = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
@@ -86,16 +88,55 @@ def list_trials(
     return {"trials": rows[:limit], "next": rows[limit - 1]["trial_id"] if len(rows) > limit else None}
 
 
+@router.get("/api/searches/{id}/trials/{stage}/{number}")
+def show_trial(store: Store, id: str, stage: StageName, number: TrialNumber) -> dict[str, Any]:
+    """Show a trial: its figures by epoch, and every attempt at the same point with the same seed."""
+    return queries.show_trial(store, id, stage, number)
+
+
+@router.get("/api/searches/{id}/trials/{stage}/{number}/log", response_class=PlainTextResponse)
+def show_log(request: Request, store: Store, id: str, stage: StageName, number: TrialNumber) -> str:
+    """Return the end of what the attempts at a trial's point and seed have printed."""
+    trial = queries.show_trial(store, id, stage, number)
+    return logs.tail(request.app.state.settings, id, trial)
+
+
+@router.get("/api/searches/{id}/trials/{stage}/{number}/figure")
+def trial_figure(store: Store, id: str, stage: StageName, number: TrialNumber) -> dict[str, Any]:
+    """Return a trial's figures by epoch as Plotly JSON."""
+    metric = queries.show_search(store, id)["metric"]
+    return charts.trial_chart(queries.show_trial(store, id, stage, number)["figures"], metric)
+
+
 @router.get("/api/searches/{id}/figures/{name}")
 def figure(store: Store, id: str, name: StageName) -> dict[str, Any]:
-    """Return a stage's chart as Plotly JSON."""
+    """Return a stage's candidates as Plotly JSON."""
     shown = queries.show_search(store, id)
     seeds = queries.seeds_of(store, id, name)
     if name == "test":
         return charts.test_chart(shown["test"], seeds, shown["metric"])
+    return charts.stage_chart(_stage_of(shown, name), seeds, shown["mode"], shown["metric"])
+
+
+@router.get("/api/searches/{id}/figures/{name}/curves")
+def curves(store: Store, id: str, name: StageName) -> dict[str, Any]:
+    """Return a stage's learning curves as Plotly JSON."""
+    shown = queries.show_search(store, id)
+    return charts.curves_chart(queries.learning_curves(store, id, name), shown["mode"], shown["metric"])
+
+
+@router.get("/api/searches/{id}/figures/grid/heatmap/{variant}")
+def heatmap(store: Store, id: str, variant: str) -> dict[str, Any]:
+    """Return a grid's means over gm and gc as Plotly JSON."""
+    shown = queries.show_search(store, id)
+    return charts.heat_map(_stage_of(shown, "grid")["candidates"], variant, shown["metric"])
+
+
+def _stage_of(shown: dict[str, Any], name: str) -> dict[str, Any]:
     for stage in shown["stages"]:
         if stage["name"] == name:
-            return charts.stage_chart(stage, seeds, shown["mode"], shown["metric"])
+            found: dict[str, Any] = stage
+            return found
     known = ", ".join([*(stage["name"] for stage in shown["stages"]), "test"])
     raise InvalidSpec(f"the figure must be of a stage of this search: got {name}. Known: {known}.")
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from search.settings import Settings
 from search.store.database import open_engine
 from service import api, pages, problems
 
@@ -27,12 +28,13 @@ HEADERS = {
 }
 
 
-def create_app(database_url: str) -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:
     """Build the application over a database that is up to date."""
-    engine = open_engine(database_url, read_only=True)
+    engine = open_engine(settings.database_url, read_only=True)
 
     app = FastAPI(title="seqnorm", description="Searches over group counts of GhostNorm and SeqNorm.", docs_url=None)
     app.state.connect = engine.connect
+    app.state.settings = settings
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

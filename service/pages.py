@@ -40,6 +40,17 @@ def search(
     return templates.TemplateResponse(request, "search.html", {"shown": shown, "page": trials, "after": after})
 
 
+@router.get("/searches/{id}/trials/{stage}/{number}")
+def trial(request: Request, store: api.Store, id: str, stage: api.StageName, number: api.TrialNumber) -> Response:
+    """Show one trial."""
+    try:
+        shown, found = api.show_search(store, id), api.show_trial(store, id, stage, number)
+    except NotFound as error:
+        return templates.TemplateResponse(request, "missing.html", {"message": str(error)}, status_code=404)
+    log = api.show_log(request, store, id, stage, number)
+    return templates.TemplateResponse(request, "trial.html", {"shown": shown, "trial": found, "log": log})
+
+
 def moment(value: float | None) -> str:
     """Write a time in UTC."""
     return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M UTC")

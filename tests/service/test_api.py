@@ -101,3 +101,49 @@ def test_every_answer_carries_the_security_headers(site: Site) -> None:
         with urlopen(site.url + path) as answer:
             assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_trial_is_answered_with_its_figures_and_attempts(site: Site) -> None:
+    trial = get(f"{site.url}/api/searches/{site.done}/trials/gc/4")
+    assert (trial["stage"], trial["number"], trial["state"]) == ("gc", 4, "COMPLETE")
+    assert trial["figures"] == [{"epoch": 1, "train_loss": 0.5, "validation_accuracy": trial["value"]}]
+    assert [attempt["number"] for attempt in trial["attempts"]] == [4]
+
+
+def test_a_trial_that_is_not_there_is_refused(site: Site) -> None:
+    assert "got gm and 999" in refused(f"{site.url}/api/searches/{site.done}/trials/gm/999")["detail"]
+
+
+def test_a_log_is_its_last_part_and_no_link_is_followed(site: Site) -> None:
+    trial = get(f"{site.url}/api/searches/{site.done}/trials/gm/0")
+    key = f"gm-main-gm{trial['gm']}-gc{trial['gc']}-seed{trial['seed']}"
+    log, url = site.settings.log_of(site.done, key), f"{site.url}/api/searches/{site.done}/trials/gm/0/log"
+    with urlopen(url) as answer:
+        assert answer.read() == b""
+    log.parent.mkdir(parents=True)
+    log.write_text("first\n" + "x" * 2**16)
+    with urlopen(url) as answer:
+        assert answer.read() == b"x" * 2**16
+    log.unlink()
+    log.symlink_to("/etc/passwd")
+    with urlopen(url) as answer:
+        assert answer.read() == b""
+
+
+def test_learning_curves_have_a_line_and_a_band_for_each_point(site: Site) -> None:
+    figure = get(f"{site.url}/api/searches/{site.done}/figures/gm/curves")
+    assert [trace["name"] for trace in figure["data"] if "name" in trace] == [
+        f"gm={gm}, gc=0" for gm in (1, 2, 4, 8, 16)
+    ]
+    assert len(figure["data"]) == 10
+
+
+def test_a_heat_map_has_the_mean_of_each_pair(site: Site) -> None:
+    candidates = get(f"{site.url}/api/searches/{site.grid}/candidates")["stages"]["grid"]
+    (trace,) = get(f"{site.url}/api/searches/{site.grid}/figures/grid/heatmap/main")["data"]
+    means = {(row["gm"], row["gc"]): row["mean"] for row in candidates}
+    assert [[means[int(gm), int(gc)] for gm in trace["x"]] for gc in trace["y"]] == trace["z"]
+
+
+def test_a_heat_map_of_a_sequence_is_refused(site: Site) -> None:
+    assert "Known: gm, gc, test" in refused(f"{site.url}/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from search.outcome import Outcome
+from search.plan import Replicate
 from search.recorder import Recorder
+from search.selection import Point
 from search.store import leases
 from search.store.database import open_engine
 from tests.search.engine import open_recorder, show, submit, train
@@ -18,14 +21,14 @@ def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> No
     expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
     for stage in show(site.database, site.done)["stages"]:
         expect(page.get_by_text(stage["sentence"])).to_be_visible()
-    expect(page.locator("[data-drawn]")).to_have_count(3)
+    expect(page.locator("[data-drawn]")).to_have_count(5)
     expect(page.get_by_role("row", name="chosen SeqNorm")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_chart_is_drawn_in_both_themes(site: Site, page: Page, theme: str) -> None:
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-    for search_id, charts in ((site.done, 3), (site.grid, 2)):
+    for search_id, charts in ((site.done, 5), (site.grid, 4)):
         page.goto(f"{site.url}/searches/{search_id}")
         expect(page.locator("[data-drawn] .main-svg .scatterlayer").first).to_be_attached()
         expect(page.locator("[data-drawn]")).to_have_count(charts)
@@ -90,3 +93,42 @@ def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> No
     answer = page.request.get(f"{site.url}/searches/nowhere")
     assert answer.status == 404
     assert "no search has the id &#39;nowhere&#39;" in answer.text()
+
+
+def test_a_grid_is_a_heat_map_with_the_choice_framed(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/searches/{site.grid}")
+    heatmap = page.get_by_role("img", name="Mean of every gm and gc")
+    expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
+    expect(heatmap.locator(".shapelayer path")).to_have_count(1)
+
+
+def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site, page: Page) -> None:
+    search_id = submit(site.database, name="a trial that was lost")
+    recorder = open_recorder(site.database, search_id)
+    recorder.open(recorder._plan.stage("gm", []))
+    replicate = Replicate("gm", Point("main", 4, 0), 0)
+    recorder.finish(recorder.start(replicate), Outcome(cause="lost", detail="its node went away"))
+    again = recorder.start(replicate)
+    recorder.report(again, {epoch: {"validation_accuracy": epoch / 10, "train_loss": 1 / epoch} for epoch in (1, 2, 3)})
+    recorder.finish(again, Outcome(value=0.3))
+    recorder.close()
+    log = site.settings.log_of(search_id, replicate.key)
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1 <script>alert(1)</script>\n")
+    page.goto(f"{site.url}/searches/{search_id}")
+    page.locator("#trial-rows").get_by_role("link", name="1", exact=True).click()
+    expect(page.locator("#summary")).to_contain_text("gm=4, gc=0, seed 0")
+    expect(page.locator("[data-drawn]")).to_have_count(1)
+    expect(page.locator("#log-tail pre")).to_have_text("epoch 1 <script>alert(1)</script>")
+    expect(page.get_by_role("row", name="its node went away")).to_contain_text("lost")
+    page.get_by_role("row", name="its node went away").get_by_role("link").click()
+    expect(page.locator("#summary .status")).to_have_text("lost")
+
+
+def test_a_trial_that_is_not_there_is_said_to_be_missing(site: Site, browser: Browser) -> None:
+    page = browser.new_page()  # a 404 is an error of the console
+    answer = page.goto(f"{site.url}/searches/{site.done}/trials/gm/999")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    page.close()

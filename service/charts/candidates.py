@@ -1,18 +1,16 @@
-"""Figures as Plotly JSON."""
+"""Candidates of a stage: mean and spread of each, and the choice."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 
-ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # read well on light and on dark ground
+from service.charts.figure import ACCENT, CHOSEN, MUTED, Row, finished
+
 MAX_DOTS = 2000  # of single seeds in one figure
 DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
 
-Row = dict[str, Any]
 Label = Callable[[Row], str]
 
 
@@ -125,20 +123,11 @@ class _Chart:
 
     def finished(self, y_title: str) -> Row:
         """Return the figure as JSON."""
-        ticks: Row = {"tickvals": list(self._position.values()), "ticktext": self._categories, "showgrid": False}
-        self._figure.update_layout(
-            template="none",
-            margin={"l": 70, "r": 20, "t": 20, "b": 90},
-            height=380,
-            paper_bgcolor="rgba(0,0,0,0)",
-            plot_bgcolor="rgba(0,0,0,0)",
-            legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
-            xaxis={
-                **ticks,
-                "range": [-0.5, len(ticks["ticktext"]) - 0.5],
-                "zeroline": False,
-            },
-            yaxis={"title": {"text": y_title}, "gridcolor": "rgba(128,128,128,0.25)", "zeroline": False},
-        )
-        drawn: Row = json.loads(self._figure.to_json())
-        return drawn
+        axis = {
+            "tickvals": list(self._position.values()),
+            "ticktext": self._categories,
+            "showgrid": False,
+            "range": [-0.5, len(self._categories) - 0.5],
+            "zeroline": False,
+        }
+        return finished(self._figure, y_title, xaxis=axis)

@@ -1,0 +1,49 @@
+"""Learning curves of a stage: a line for each point, its seeds as a band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from service.charts.figure import GRID, Row, colors, faded, finished
+
+MAX_CURVES = 16  # the best ones; more lines than that nobody tells apart
+
+
+def curves_chart(curves: Sequence[Row], mode: str, metric: str) -> Row:
+    """Draw the mean metric of each point by epoch, with a band from its least to its greatest seed."""
+    figure = go.Figure()
+    sign = 1 if mode == "max" else -1
+    best = sorted(curves, key=lambda curve: (curve["epoch"][-1], sign * curve["mean"][-1]), reverse=True)[:MAX_CURVES]
+    several = len({curve["variant"] for curve in best}) > 1
+    shown = sorted(best, key=lambda curve: (curve["variant"], curve["gm"], curve["gc"]))
+    for curve, color in zip(shown, colors(), strict=False):
+        name = f"gm={curve['gm']}, gc={curve['gc']}"
+        name = f"{curve['variant']}, {name}" if several else name
+        figure.add_trace(
+            go.Scatter(
+                x=[*curve["epoch"], *reversed(curve["epoch"])],
+                y=[*curve["high"], *reversed(curve["low"])],
+                fill="toself",
+                fillcolor=faded(color, 0.15),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=name,
+            )
+        )
+        figure.add_trace(
+            go.Scatter(
+                x=curve["epoch"],
+                y=curve["mean"],
+                mode="lines+markers" if len(curve["epoch"]) < 3 else "lines",
+                name=name,
+                legendgroup=name,
+                line={"color": color, "width": 2},
+                customdata=curve["n"],
+                hovertemplate=f"{name}, epoch %{{x}}: %{{y:.4f}}<br>n=%{{customdata}}<extra></extra>",
+            )
+        )
+    return finished(figure, f"validation {metric}", xaxis={"title": {"text": "epoch"}, "gridcolor": GRID})

@@ -1,0 +1,45 @@
+"""What every figure shares: colours, margins, and how it becomes JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
+
+import plotly.graph_objects as go
+
+ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # read well on light and on dark ground
+GRID = "rgba(128,128,128,0.25)"
+SERIES = ("#5b8dd6", "#d98b3a", "#2e9b5f", "#c65b9b", "#8a7bd8", "#b59a2b", "#3fa7b0", "#c9605a")
+
+Row = dict[str, Any]
+
+
+def colors() -> Iterator[str]:
+    """Return colours for series, over and over."""
+    return cycle(SERIES)
+
+
+def faded(color: str, opacity: float) -> str:
+    """Return a colour such as ``#5b8dd6`` as one that lets the ground through."""
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def finished(figure: go.Figure, y_title: str, *, xaxis: Row, **more: Any) -> Row:
+    """Return a figure as JSON, laid out as all are."""
+    yaxis = {"title": {"text": y_title}, "gridcolor": GRID, "zeroline": False}
+    figure.update_layout(
+        template="none",
+        margin={"l": 70, "r": 20, "t": 20, "b": 90},
+        height=380,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
+        xaxis=xaxis,
+        yaxis=yaxis,
+    )
+    figure.update_layout(**more)
+    drawn: Row = json.loads(figure.to_json())
+    return drawn

@@ -1,0 +1,30 @@
+"""The figures of one trial by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from service.charts.figure import GRID, Row, colors, finished
+
+
+def trial_chart(figures: Sequence[Row], metric: str) -> Row:
+    """Draw what a trial reported: the metric's figures on the left axis, losses on the right one."""
+    drawn = go.Figure()
+    names = dict.fromkeys(name for row in figures for name in row if name not in ("epoch", "seconds"))
+    for name, color in zip(names, colors(), strict=False):
+        points = [(row["epoch"], row[name]) for row in figures if isinstance(row.get(name), int | float)]
+        drawn.add_trace(
+            go.Scatter(
+                x=[epoch for epoch, _ in points],
+                y=[value for _, value in points],
+                name=name,
+                mode="lines+markers" if len(points) < 3 else "lines",
+                line={"color": color, "width": 2},
+                yaxis="y2" if "loss" in name else "y",
+            )
+        )
+    right = {"title": {"text": "loss"}, "overlaying": "y", "side": "right", "showgrid": False, "zeroline": False}
+    xaxis = {"title": {"text": "epoch"}, "gridcolor": GRID}
+    return finished(drawn, metric, xaxis=xaxis, yaxis2=right, margin={"l": 70, "r": 70, "t": 20, "b": 90})
