@@ -57,4 +57,6 @@ async function keepCurrent() {
   setTimeout(keepCurrent, POLL_MS);
 }
 
-drawAll().catch(() => { connection.textContent = "reconnecting …"; version = ""; }).finally(() => setTimeout(keepCurrent, POLL_MS));
+drawAll()
+  .catch(() => { connection.textContent = "reconnecting …"; version = ""; })
+  .finally(() => { if (document.querySelector("[data-live]")) setTimeout(keepCurrent, POLL_MS); });

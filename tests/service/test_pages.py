@@ -127,8 +127,15 @@ def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site
 
 def test_a_trial_that_is_not_there_is_said_to_be_missing(site: Site, browser: Browser) -> None:
     page = browser.new_page()  # a 404 is an error of the console
-    answer = page.goto(f"{site.url}/searches/{site.done}/trials/gm/999")
+    page.clock.install()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    url = f"{site.url}/searches/{site.done}/trials/gm/999"
+    answer = page.goto(url)
     assert answer is not None
     assert answer.status == 404
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+    page.clock.run_for(10_000)
+    page.evaluate("fetch('/healthz').then(() => 0)")
+    assert asked.count(url) == 1, "there is nothing to keep current"
     page.close()
