@@ -18,7 +18,9 @@ PACKAGES = ("seqnorm", "trainers", "search", "service")
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
 HEAVY_FILES = {"search.executor", "search.store.trials"}  # of search; they are imported when they are needed
 
-SQLALCHEMY_FILES = {"service/accounts.py"}  # outside search/store/
+SQLALCHEMY_FILES = {  # outside search/store/
+    f"service/accounts/{noun}.py" for noun in ("tokens", "sessions", "replies", "audit")
+}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from search.store.tables import candidates, events, searches, stages, trials
 
 STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
 ENDED = ("done", "failed", "cancelled")
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Search:
 
 def submit(engine: Engine, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
     """Store a search with its first stages, queued; return its id."""
-    search_id = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
     with engine.begin() as connection:
         connection.execute(
             insert(searches).values(

@@ -97,6 +97,56 @@ events = Table(
     Index("ix_events_search", "search_id", "id"),
 )
 
+# Who may use the service. Secrets are kept as SHA-256 only: they are random, so nobody can guess them from it.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("kind", String(10), nullable=False),  # session: a cookie; link: a code that logs in once
+    Column("token_id", ForeignKey("tokens.id"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+# Answers to requests that a client may repeat, by its Idempotency-Key.
+replies = Table(
+    "replies",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request's body
+    Column("status", Integer),  # of HTTP; none while the request is in progress
+    Column("answer", JSON(none_as_null=True)),
+    Column("at", Double, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("token_id", String(12)),  # no foreign key: the history outlives what it tells of
+    Column("owner", String(64), nullable=False),
+    Column("action", String(40), nullable=False),
+    Column("subject", String(64), nullable=False),  # a search or a token
+    Column("detail", JSON, nullable=False),
+    Index("ix_audit_subject", "subject", "id"),
+)
+
 # Optuna's tables, written by search/store/trials.py through Optuna alone.
 studies = table("studies", column("study_id", Integer), column("study_name", String))
 trials = table(
