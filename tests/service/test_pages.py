@@ -76,7 +76,7 @@ def test_a_page_follows_a_running_search_without_being_reloaded(site: Site, page
     with_rest.close()
     expect(page.locator("#summary .status")).to_have_text("done", timeout=15_000)
     expect(page.locator("#sentence-gm")).to_contain_text("is the largest stable gm")
-    expect(page.locator("[data-drawn]")).to_have_count(3)
+    expect(page.locator("[data-drawn]")).to_have_count(5)
     assert page.locator("body").get_attribute("data-loaded") == "once"
 
 
