@@ -6,6 +6,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from search.checkpoints import Checkpoints
@@ -15,7 +16,8 @@ from search.plan import Plan, Replicate, Stage, groups_of
 from search.selection import Candidate, Choice, Point, summarise
 from search.store import candidates as projection
 from search.store import leases, searches
-from search.store.database import on_begin, open_engine
+from search.store.database import Connection, on_begin, open_engine
+from search.store.events import add_event
 from search.store.metrics import add_metrics
 from search.store.trials import TrialStore
 from trainers.recipe import Recipe
@@ -130,6 +132,8 @@ class Recorder:
             attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers)}
             trial_id = self._trials.create(replicate, self._space, attributes)
             self._running[trial_id] = replicate
+            with self.engine.begin() as connection:
+                self._tell(connection, trial_id, replicate, "started")
             return trial_id
 
     def place(self, trial_id: int, where: Mapping[str, Any]) -> None:
@@ -168,13 +172,19 @@ class Recorder:
             else:
                 self._trials.fail(trial_id, outcome.cause, outcome.detail)
             state.end(replicate, outcome)
-            if outcome.cause not in RUNS_AGAIN:
-                with self.engine.begin() as connection:
+            with self.engine.begin() as connection:
+                if outcome.cause not in RUNS_AGAIN:
                     projection.keep(connection, self._search_id, replicate.stage, state.candidate(replicate.point))
-                if self._checkpoints:
-                    self._checkpoints.retire(replicate)
+                self._tell(connection, trial_id, replicate, outcome.cause or "finished")
+            if self._checkpoints and outcome.cause not in RUNS_AGAIN:
+                self._checkpoints.retire(replicate)
             self._count_failure(outcome)
             return outcome
+
+    def _tell(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
+        """Record that something happened to a trial, for those who follow the search."""
+        detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
+        add_event(connection, self._search_id, "trial", detail | {"what": what})
 
     def _count_failure(self, outcome: Outcome) -> None:
         if outcome.cause is None:

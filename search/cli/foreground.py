@@ -11,16 +11,15 @@ from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.progress import Progress
 from search.cli.tables import print_result
-from search.digest import ABSENT, digest_of
-from search.errors import Conflict, InvalidSpec
-from search.plan import plan_of
+from search.digest import digest_of
+from search.errors import Conflict
 from search.settings import Settings
-from search.spec import SearchSpec, parse_spec
 from search.store import leases, queries, searches
 from search.store.database import Engine, open_engine
 from search.store.opening import leave_paused, open_store
+from search.submission import prepare
 from search.worker import Worker
-from trainers.recipe import Recipe, RecipeError, find, resolve
+from trainers.recipe import find
 
 
 def submit_here(settings: Settings, fields: dict[str, Any]) -> str:
@@ -30,28 +29,13 @@ def submit_here(settings: Settings, fields: dict[str, Any]) -> str:
         InvalidSpec: before anything is stored.
         StoreUnavailable: if the database cannot be written.
     """
-    spec = parse_spec(fields)
-    recipe = find(spec.recipe)
-    digest = digest_of(spec, recipe, settings.home)
-    if digest["data"] == ABSENT:
-        refuse_without_data(spec, recipe, settings)
+    submission = prepare(settings, fields)
     engine = open_store(settings.database_url, create=True)
     try:
-        return searches.submit(engine, spec, plan_of(spec, recipe), digest)
+        with engine.begin() as connection:
+            return submission.store(connection)
     finally:
         engine.dispose()
-
-
-def refuse_without_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
-    """Let the recipe say what it misses, and where to put it.
-
-    Raises:
-        InvalidSpec: with what its loading says.
-    """
-    try:
-        resolve(recipe.load)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data, settings.home)
-    except RecipeError as error:
-        raise InvalidSpec(str(error)) from None
 
 
 def tune_here(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
@@ -76,7 +60,8 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
                 return _conclude(settings, search, json, program)
             _wait_for_lease(engine, search_id, interruption)
             digest = digest_of(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
-            searches.queue(engine, search_id, digest)
+            with engine.begin() as connection:
+                searches.queue(connection, search_id, digest)
         except KeyboardInterrupt:
             return interruption.exit_code
         finally:

@@ -60,7 +60,8 @@ def work(settings: Settings) -> None:
 def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
     """Ask for a search to be paused or cancelled."""
     engine = open_store(settings.database_url)
-    search = searches.ask(engine, search_id, wanted)
+    with engine.begin() as connection:
+        search = searches.ask(connection, search_id, wanted)
     engine.dispose()
     if json:
         print_json({"search": search_id, "status": search.status, "wanted": search.wanted})
@@ -71,7 +72,8 @@ def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Queue a search again for its failed trials."""
     engine = open_store(settings.database_url)
-    count = searches.retry(engine, search_id)
+    with engine.begin() as connection:
+        count = searches.retry(connection, search_id)
     engine.dispose()
     if json:
         print_json({"search": search_id, "status": "queued", "trials": count})

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, func, or_, select, update
 
 from search.errors import Conflict, Fenced, NotFound
 from search.store.database import now
+from search.store.events import add_event
 from search.store.tables import searches
 
 
@@ -92,6 +93,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
                 started_at=func.coalesce(searches.c.started_at, now()),
             )
         )
+        add_event(connection, search_id, "status", {"status": "running", "reason": ""})
     return Lease(search_id, row.epoch + 1)
 
 

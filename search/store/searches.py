@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from search.errors import Conflict, NotFound
 from search.plan import Plan, Stage
@@ -15,7 +15,8 @@ from search.selection import Choice
 from search.spec import SearchSpec
 from search.store import leases
 from search.store.database import now
-from search.store.tables import candidates, events, searches, stages, trials
+from search.store.events import add_event
+from search.store.tables import candidates, searches, stages, trials
 
 STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
 ENDED = ("done", "failed", "cancelled")
@@ -30,6 +31,9 @@ class Search:
     status: str  #: queued, running, paused, done, failed or cancelled
     reason: str  #: why it has that status, for a person
     wanted: str | None  #: the status somebody asked for and the driver has yet to reach
+    name: str
+    tags: list[str]
+    note: str
     spec: SearchSpec
     planned: int  #: trials, the most they can be
     slots: int | None  #: how many trials run at once
@@ -38,48 +42,50 @@ class Search:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    archived_at: float | None  #: since when lists leave it out
     digest: dict[str, Any]
     retried_upto: int  #: trials that failed up to this trial_id run again
 
 
-def submit(engine: Engine, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
+def submit(connection: Connection, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
     """Store a search with its first stages, queued; return its id."""
     search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
-    with engine.begin() as connection:
-        connection.execute(
-            insert(searches).values(
-                id=search_id,
-                created_at=now(),
-                owner=owner,
-                name=spec.name,
-                note=spec.note,
-                tags=spec.tags,
-                recipe=spec.recipe,
-                strategy=spec.strategy,
-                spec=spec.model_dump(mode="json"),
-                digest=digest,
-                planned=sum(plan.size().values()),
-                status="queued",
-                reason="",
-                priority=spec.priority,
-                retried_upto=0,
-                epoch=0,
-            )
+    connection.execute(
+        insert(searches).values(
+            id=search_id,
+            created_at=now(),
+            owner=owner,
+            name=spec.name,
+            note=spec.note,
+            tags=spec.tags,
+            recipe=spec.recipe,
+            strategy=spec.strategy,
+            spec=spec.model_dump(mode="json"),
+            digest=digest,
+            planned=sum(plan.size().values()),
+            status="queued",
+            reason="",
+            priority=spec.priority,
+            retried_upto=0,
+            epoch=0,
         )
-        first = plan.stage(plan.stage_names[0], [])
-        open_stage(connection, search_id, plan, first)
-        open_stage(connection, search_id, plan, plan.baselines())
-        add_event(connection, search_id, "submitted", {})
+    )
+    first = plan.stage(plan.stage_names[0], [])
+    open_stage(connection, search_id, plan, first)
+    open_stage(connection, search_id, plan, plan.baselines())
+    add_event(connection, search_id, "submitted", {})
     return search_id
 
 
-def get(connection: Connection, search_id: str) -> Search:
-    """Return a search.
+def get(connection: Connection, search_id: str, *, to_change: bool = False) -> Search:
+    """Return a search; ``to_change`` keeps others from changing it until the transaction ends.
 
     Raises:
         NotFound: if no search has that id.
     """
-    row = connection.execute(select(searches).where(searches.c.id == search_id)).one_or_none()
+    statement = select(searches).where(searches.c.id == search_id)
+    found = search_id.isascii() and search_id.isalnum()  # PostgreSQL refuses to compare with some other texts
+    row = connection.execute(statement.with_for_update() if to_change else statement).one_or_none() if found else None
     if row is None:
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
     return Search(
@@ -87,6 +93,9 @@ def get(connection: Connection, search_id: str) -> Search:
         status=row.status,
         reason=row.reason,
         wanted=row.wanted,
+        name=row.name,
+        tags=row.tags,
+        note=row.note,
         spec=SearchSpec(**row.spec),
         planned=row.planned,
         slots=row.slots,
@@ -95,16 +104,17 @@ def get(connection: Connection, search_id: str) -> Search:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        archived_at=row.archived_at,
         digest=row.digest,
         retried_upto=row.retried_upto,
     )
 
 
-def queue(engine: Engine, search_id: str, digest: dict[str, str] | None = None) -> None:
+def queue(connection: Connection, search_id: str, digest: dict[str, str] | None = None) -> None:
     """Queue a paused search again; one that is queued or running stays as it is.
 
     Args:
-        engine: of the database.
+        connection: that may write.
         search_id: which.
         digest: what the search goes on with, if another code or other data was accepted.
 
@@ -112,19 +122,18 @@ def queue(engine: Engine, search_id: str, digest: dict[str, str] | None = None) 
         NotFound: if no search has that id.
         Conflict: if it has ended.
     """
-    with engine.begin() as connection:
-        search = get(connection, search_id)
-        if search.status in ENDED:
-            raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
-        if digest is not None and digest != search.digest:
-            connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
-            add_event(connection, search_id, "change accepted", {"before": search.digest, "after": digest})
-        connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=None))
-        if search.status == "paused":
-            set_status(connection, search_id, "queued", "")
+    search = get(connection, search_id, to_change=True)
+    if search.status in ENDED:
+        raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
+    if digest is not None and digest != search.digest:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
+        add_event(connection, search_id, "change accepted", {"before": search.digest, "after": digest})
+    connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=None))
+    if search.status == "paused":
+        set_status(connection, search_id, "queued", "")
 
 
-def ask(engine: Engine, search_id: str, wanted: str) -> Search:
+def ask(connection: Connection, search_id: str, wanted: str) -> Search:
     """Ask for a search to be ``paused`` or ``cancelled``; return it as it then is.
 
     One that nobody runs has the status at once, one that runs within a second, when its driver sees it. Asking again,
@@ -134,55 +143,89 @@ def ask(engine: Engine, search_id: str, wanted: str) -> Search:
         NotFound: if no search has that id.
         Conflict: if it has ended otherwise.
     """
-    with engine.begin() as connection:
-        search = get(connection, search_id)
-        if search.status in (wanted, "cancelled" if wanted == "paused" else wanted):
-            return search
-        if search.status in ENDED:
-            raise Conflict(f"only an unfinished search can be {wanted}: got {search_id}, which is {search.status}.")
-        if search.status == "running" and leases.holder_of(connection, search_id) is not None:
-            connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
-        else:
-            set_status(connection, search_id, wanted, f"{wanted} by a person")
-        return get(connection, search_id)
+    search = get(connection, search_id, to_change=True)
+    if search.status in (wanted, "cancelled" if wanted == "paused" else wanted):
+        return search
+    if search.status in ENDED:
+        raise Conflict(f"only an unfinished search can be {wanted}: got {search_id}, which is {search.status}.")
+    if search.status == "running" and leases.holder_of(connection, search_id) is not None:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
+    else:
+        set_status(connection, search_id, wanted, f"{wanted} by a person")
+    return get(connection, search_id)
 
 
-def retry(engine: Engine, search_id: str) -> int:
+def retry(connection: Connection, search_id: str) -> int:
     """Have the failed trials of a search run again, and queue it; return how many there are.
 
     Raises:
         NotFound: if no search has that id.
         Conflict: if it runs, is cancelled, or a stage with a failed trial is decided: a decided stage is not changed.
     """
-    with engine.begin() as connection:
-        search = get(connection, search_id)
-        if search.status not in ("paused", "failed", "done"):
-            raise Conflict(
-                f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
-            )
-        failed = {
-            row.stage: row.failed
-            for row in connection.execute(
-                select(candidates.c.stage, func.sum(candidates.c.failed).label("failed"))
-                .where(candidates.c.search_id == search_id)
-                .group_by(candidates.c.stage)
-            )
-        }
-        for name in choices(connection, search_id):
-            if failed.get(name):
-                raise Conflict(
-                    f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
-                    "which is decided. Start a new search."
-                )
-        if not sum(failed.values()):
-            raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
-        newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
-        connection.execute(
-            update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None)
+    search = get(connection, search_id, to_change=True)
+    if search.status not in ("paused", "failed", "done"):
+        raise Conflict(
+            f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
         )
-        add_event(connection, search_id, "retry", {"trials": sum(failed.values())})
-        set_status(connection, search_id, "queued", "")
-        return sum(failed.values())
+    failed = {
+        row.stage: row.failed
+        for row in connection.execute(
+            select(candidates.c.stage, func.sum(candidates.c.failed).label("failed"))
+            .where(candidates.c.search_id == search_id)
+            .group_by(candidates.c.stage)
+        )
+    }
+    for name in choices(connection, search_id):
+        if failed.get(name):
+            raise Conflict(
+                f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
+                "which is decided. Start a new search."
+            )
+    if not sum(failed.values()):
+        raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
+    newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
+    connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
+    add_event(connection, search_id, "retry", {"trials": sum(failed.values())})
+    set_status(connection, search_id, "queued", "")
+    return sum(failed.values())
+
+
+def describe(
+    connection: Connection,
+    search_id: str,
+    name: str | None = None,
+    tags: Sequence[str] | None = None,
+    note: str | None = None,
+) -> None:
+    """Change what a person has written about a search; None leaves a part as it is.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    get(connection, search_id, to_change=True)
+    given = {"name": name, "tags": list(tags) if tags is not None else None, "note": note}
+    changes = {part: value for part, value in given.items() if value is not None}
+    if changes:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(changes))
+        add_event(connection, search_id, "described", {"changed": sorted(changes)})
+
+
+def archive(connection: Connection, search_id: str) -> None:
+    """Leave a search out of lists from now on; everything of it is kept. Archiving again changes nothing.
+
+    Raises:
+        NotFound: if no search has that id.
+        Conflict: if it waits or runs.
+    """
+    search = get(connection, search_id, to_change=True)
+    if search.status in ("queued", "running"):
+        raise Conflict(
+            f"only a search that neither waits nor runs can be archived: got {search_id}, which is {search.status}. "
+            f"End it first: seqnorm cancel {search_id}"
+        )
+    if search.archived_at is None:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(archived_at=now()))
+        add_event(connection, search_id, "archived", {})
 
 
 def set_status(connection: Connection, search_id: str, status: str, reason: str) -> None:
@@ -239,19 +282,16 @@ def choices(connection: Connection, search_id: str) -> dict[str, dict[str, Any]]
     return {row.name: row.choice for row in rows}
 
 
-def add_event(connection: Connection, search_id: str, kind: str, detail: dict[str, Any]) -> None:
-    """Record that something happened."""
-    connection.execute(insert(events).values(search_id=search_id, at=now(), kind=kind, detail=detail))
-
-
 def set_slots(connection: Connection, search_id: str, slots: int, reason: str) -> None:
     """Write how many trials run at once, and why none starts yet if that is so."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots, reason=reason))
+    add_event(connection, search_id, "slots", {"slots": slots, "reason": reason})
 
 
 def clear_reason(connection: Connection, search_id: str) -> None:
     """Say no more why nothing runs: something does."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(reason=""))
+    add_event(connection, search_id, "slots", {"reason": ""})
 
 
 def set_cluster(connection: Connection, search_id: str, nodes: list[dict[str, Any]]) -> None:

@@ -24,7 +24,8 @@ def submit(url: str, **fields: Any) -> str:
     upgrade(url)
     spec = parse_spec({**PLANTED, **fields})
     engine = open_engine(url)
-    search_id = searches.submit(engine, spec, plan_of(spec, find(spec.recipe)), {})
+    with engine.begin() as connection:
+        search_id = searches.submit(connection, spec, plan_of(spec, find(spec.recipe)), {})
     engine.dispose()
     return search_id
 

@@ -298,25 +298,28 @@ def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status:
     engine = open_engine(database_url)
     with engine.begin() as connection:
         searches.set_status(connection, search_id, status, "")
-    assert searches.ask(engine, search_id, wanted).status == then
-    assert searches.ask(engine, search_id, wanted).status == then
+    with engine.begin() as connection:
+        assert searches.ask(connection, search_id, wanted).status == then
+        assert searches.ask(connection, search_id, wanted).status == then
 
 
 def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
     search_id = submit(database_url)
     engine = open_engine(database_url)
     leases.take(engine, search_id, 60)
-    search = searches.ask(engine, search_id, "paused")
+    with engine.begin() as connection:
+        search = searches.ask(connection, search_id, "paused")
     assert (search.status, search.wanted) == ("running", "paused")
 
 
 def test_an_ended_search_is_not_steered(database_url: str) -> None:
     search_id = finished_search(database_url)
     engine = open_engine(database_url)
-    with pytest.raises(Conflict, match=f"only an unfinished search can be cancelled: got {search_id}, which is done"):
-        searches.ask(engine, search_id, "cancelled")
-    with pytest.raises(Conflict, match=f"only an unfinished search can be resumed: got {search_id}, which is done"):
-        searches.queue(engine, search_id)
+    with engine.begin() as connection:
+        with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
+            searches.ask(connection, search_id, "cancelled")
+        with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
+            searches.queue(connection, search_id)
 
 
 def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(database_url: str) -> None:
@@ -330,7 +333,8 @@ def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(data
     with engine.begin() as connection:
         searches.set_status(connection, search_id, "paused", "")
         leases.release(connection, leases.Lease(search_id, 1))
-    assert searches.retry(engine, search_id) == 1
+    with engine.begin() as connection:
+        assert searches.retry(connection, search_id) == 1
     trained = train(open_recorder(database_url, search_id), search_id)
     assert trained.count(failed) == 1
     assert len(trained) == 36 - 1
@@ -342,8 +346,9 @@ def test_a_decided_stage_is_not_retried(database_url: str) -> None:
     recorder = open_recorder(database_url, search_id)
     train(recorder, search_id)
     recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
-    with pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm"):
-        searches.retry(open_engine(database_url), search_id)
+    refused = pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm")
+    with open_engine(database_url).begin() as connection, refused:
+        searches.retry(connection, search_id)
 
 
 def test_searches_are_paged_newest_first(database_url: str) -> None:

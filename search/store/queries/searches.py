@@ -99,8 +99,11 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
     chosen = next((stage["chosen"] for stage in reversed(tuning) if stage["chosen"]), None)
     return {
         "search": search.id,
-        "name": search.spec.name,
+        "name": search.name,
+        "tags": search.tags,
+        "note": search.note,
         "status": search.status,
+        "wanted": search.wanted,
         "reason": search.reason,
         "recipe": search.spec.recipe,
         "mode": plan.mode,
@@ -116,6 +119,7 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "created_at": search.created_at,
         "started_at": search.started_at,
         "finished_at": search.finished_at,
+        "archived_at": search.archived_at,
     }
 
 
