@@ -35,6 +35,8 @@ GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their pr
 def main() -> int:
     """Run the search named on the command line until it ends, is stopped, or is taken over."""
     settings = read_settings()
+    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, and so the trials, inherit the others
+        os.environ.pop(secret, None)
     engine = open_engine(settings.database_url)
     try:
         lease = leases.take(engine, sys.argv[1], settings.lease_seconds)

@@ -4,6 +4,7 @@ SearchError
 ├── InvalidSpec      the search cannot be run as asked; nothing was stored
 ├── NotFound         no search has that id
 ├── Conflict         the search is not in a state that allows this
+├── Denied           a service does not know who asks, or does not let them
 ├── StoreUnavailable the database cannot be opened, read or written
 └── Fenced           another driver holds the search; this one must stop writing
 """
@@ -25,6 +26,10 @@ class NotFound(SearchError, LookupError):
 
 class Conflict(SearchError):
     """The search is not in a state that allows this."""
+
+
+class Denied(SearchError):
+    """A service does not know who asks, or does not let them."""
 
 
 class StoreUnavailable(SearchError):

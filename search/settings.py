@@ -38,11 +38,22 @@ class Settings:
     checkpoint_seconds: float = _setting("how often a trial keeps a checkpoint, at the most", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
+    hosts: str = _setting("names, with commas, under which the service answers; default: any, on loopback its own", "")
+    requests_per_minute: int = _setting("requests that one token may make; 0 for any number", 6000)
+    waiting_searches: int = _setting("searches of one owner that may wait or run; 0 for any number", 1000)
+    waiting_trials: int = _setting("trials of one owner's searches that wait or run; 0 for any number", 1_000_000)
+    url: str = _setting("address of a service; commands then work there instead of here", "")
+    token: str = _setting("token for that service; default: the one in the home folder, made by the first serve", "")
 
     @property
     def database_url(self) -> str:
         """The database to use, the default one spelled out."""
         return self.db or f"sqlite:///{self.home / 'seqnorm.db'}"
+
+    @property
+    def token_file(self) -> Path:
+        """The file with the token that the first ``serve`` on loopback makes."""
+        return self.home / "token"
 
     def folder_of(self, search_id: str) -> Path:
         """Return where a search keeps its checkpoints and logs."""
