@@ -38,6 +38,7 @@ class Settings:
     checkpoint_seconds: float = _setting("how often a trial keeps a checkpoint, at the most", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
+    worker: int = _setting("1 to run a worker beside the web service, 0 where workers run elsewhere", 1)
     hosts: str = _setting("names, with commas, under which the service answers; default: any, on loopback its own", "")
     requests_per_minute: int = _setting("requests that one token may make; 0 for any number", 6000)
     waiting_searches: int = _setting("searches of one owner that may wait or run; 0 for any number", 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
@@ -127,7 +128,7 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
-        raise InvalidSpec(_first_problem(error)) from None
+        raise InvalidSpec(said_of(error.errors()[0])) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
@@ -273,16 +274,18 @@ _UNIONS = {  # of which pydantic names one member only
 }
 
 
-def _first_problem(error: ValidationError) -> str:
-    """Turn the first of pydantic's complaints into rule, received value, remedy."""
-    problem = error.errors()[0]
+def said_of(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
+    """Turn one of pydantic's complaints about a search into rule, received value, remedy."""
     field = str(problem["loc"][0]) if problem["loc"] else "the search"
-    rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
-        return f"{field} {rule}: got {received}. Known: {', '.join(SearchSpec.model_fields)}."
-    known = SearchSpec.model_fields.get(field)
-    if field in _UNIONS and problem["type"] != "too_long":
-        rule = _UNIONS[field]
-    rule = rule[0].lower() + rule[1:]
+        return f"{field} {rule_of(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+    known = model.model_fields.get(field)
+    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else rule_of(problem)
     return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
+
+
+def rule_of(problem: Mapping[str, Any]) -> str:
+    """Return the rule that something breaks, as the end of a sentence."""
+    rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return str(rule[0].lower() + rule[1:])

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from search import leftovers
 from search.errors import Conflict
 from search.settings import Settings, environment_of
-from search.store import leases, searches
-from search.store.database import Engine
+from search.store import leases, searches, workers
+from search.store.database import DatabaseFault, Engine
 
 EXIT_BUSY = 75  # of a driver: another one holds the search
 MAX_FRUITLESS = 3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
 STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 0.5  # between looks at the queue
+BEAT_SECONDS = 5.0  # between two times that a worker says it is there
 
 
 class Worker:
@@ -31,6 +32,8 @@ class Worker:
         self._settings = settings
         self._engine = engine
         self._mark = ""  # of the driver that runs now
+        self._worker_id: str | None = None
+        self._beat_at = 0.0
 
     def serve(self, stopping: threading.Event, say: Callable[[str], None]) -> None:
         """Run whatever waits, one search after another by priority, until ``stopping`` is set.
@@ -38,6 +41,7 @@ class Worker:
         A search that runs at that moment is left queued, for another worker.
         """
         while not stopping.is_set():
+            self._beat(None)
             with self._engine.connect() as connection:
                 search_id = leases.next_claimable(connection)
             if search_id is None:
@@ -51,6 +55,27 @@ class Worker:
                 stopping.wait(IDLE_SECONDS)
             except Stopping:
                 say(f"left {search_id} queued")
+        self.leave()
+
+    def leave(self) -> None:
+        """Say that this worker ends."""
+        if self._worker_id is not None:
+            with self._engine.begin() as connection:
+                workers.leave(connection, self._worker_id)
+            self._worker_id = None
+
+    def _beat(self, search_id: str | None) -> None:
+        """Say now and then that this worker is there; a database that is restarting does not hear it."""
+        if time.monotonic() - self._beat_at < BEAT_SECONDS:
+            return
+        self._beat_at = time.monotonic()
+        try:
+            with self._engine.begin() as connection:
+                if self._worker_id is None:
+                    self._worker_id = workers.enter(connection)
+                workers.beat(connection, self._worker_id, search_id)
+        except DatabaseFault:
+            pass
 
     def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
         """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
@@ -103,6 +128,8 @@ class Worker:
         """Wait for a driver to end; on an interrupt stop it first."""
         try:
             while driver.poll() is None:
+                if self._worker_id is not None:  # it serves; a command that runs one search is no worker for others
+                    self._beat(search_id)
                 tick()
                 time.sleep(POLL_SECONDS)
             tick()

@@ -1,53 +1,82 @@
-"""The web application: what it serves, and the headers that every answer carries."""
+"""The web application: what it serves, and through which hands every request goes."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import fastapi_swagger
 import plotly
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search.settings import Settings
-from search.store.database import open_engine
-from service import api, pages, problems
+from service import api, login, pages, problems
+from service.access import Access, looks
+from service.body import BodyLimit
+from service.headers import EntityTags, SecurityHeaders
+from service.loopback import LOOPBACK, is_loopback
+from service.store import Stores
+from service.stream import Follower
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-
-# Plotly sizes its drawings through style attributes; scripts come from here alone, and none is evaluated from text.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+VIEWER = Path(fastapi_swagger.__file__).parent / "resources"
+HERE = Path(__file__).parent
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application over a database that is up to date."""
-    engine = open_engine(settings.database_url, read_only=True)
+    stores = Stores(settings)
+    follower = Follower(stores)
 
-    app = FastAPI(title="seqnorm", description="Searches over group counts of GhostNorm and SeqNorm.", docs_url=None)
-    app.state.connect = engine.connect
-    app.state.settings = settings
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(follower.look())
+        yield
+        looking.cancel()
+        stores.close()
+
+    app = FastAPI(
+        title="seqnorm",
+        description="Searches over group counts of GhostNorm and SeqNorm.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    app.state.stores, app.state.settings, app.state.follower = stores, settings, follower
     app.include_router(api.router)
+    app.include_router(login.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.mount("/viewer", StaticFiles(directory=VIEWER), name="viewer")
     problems.install(app)
 
     @app.get("/plotly.js", include_in_schema=False)
     def plotly_script() -> FileResponse:
         return FileResponse(PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
-    @app.middleware("http")
-    async def add_headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
-        response.headers.update(HEADERS)
-        return response
+    @app.get("/api/openapi.json", include_in_schema=False, dependencies=[looks])
+    def openapi() -> dict[str, object]:
+        return app.openapi()
 
+    # the last one added sees a request first
+    app.add_middleware(EntityTags)
+    app.add_middleware(Access, stores=stores, requests_per_minute=settings.requests_per_minute)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    if hosts := allowed_hosts(settings):
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+    app.add_middleware(SecurityHeaders)
     return app
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """Return the names under which the service answers; nothing for any."""
+    named = [host.strip() for host in settings.hosts.split(",") if host.strip()]
+    return named or ([settings.host, *LOOPBACK] if is_loopback(settings.host) else [])

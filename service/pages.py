@@ -2,58 +2,160 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
+import shlex
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, Response
-from fastapi.templating import Jinja2Templates
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse
 
-from search.errors import NotFound
-from search.wording import duration, mean_std, metric
-from service import api
+from search.spec import SearchSpec
+from search.store import queries
+from service import api, data_sets
+from service.access import Known, administers, looks, require
+from service.api import recipes as recipe_routes
+from service.api import searches as search_routes
+from service.api import tokens as token_routes
+from service.api import trials as trial_routes
+from service.api.parameters import After, Filter, StageName, State, Status, TrialNumber, Visible, visible
+from service.rendering import page
+from service.store import Configured, Reading
+from trainers.recipe import find, names
 
-router = APIRouter(include_in_schema=False)
-templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+router = APIRouter(include_in_schema=False, dependencies=[looks], default_response_class=HTMLResponse)
+EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
+SHOWN = {"recipe", "strategy", "gm", "gc", "seeds", "test_seeds", "gm_rule", "gc_rule", "tolerance", "cpus", "gpus"}
+SHOWN |= {"concurrency", "trial_timeout", "priority", "data", "name", "tags", "note"}  # by the form
 
 
 @router.get("/")
 def searches(
-    request: Request, store: api.Store, status: api.Status | None = None, cursor: str | None = None
+    request: Request,
+    store: Reading,
+    caller: Known,
+    status: Status | None = None,
+    recipe: Filter = None,
+    name: Filter = None,
+    owner: Filter = None,
+    tag: Filter = None,
+    sort: queries.SearchSort = "-created",
+    archived: bool = False,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> HTMLResponse:
     """List searches."""
-    page = api.list_searches(store, status, cursor=cursor, limit=25)
-    return templates.TemplateResponse(request, "searches.html", {**page, "status": status, "first": cursor is None})
+    filters: dict[str, Any] = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag}
+    found = search_routes.list_searches(store, caller, **filters, sort=sort, archived=archived, cursor=cursor, limit=25)
+    filters |= {"sort": None if sort == "-created" else sort, "archived": "true" if archived else None}
+    return page(
+        request,
+        "searches.html",
+        **found,
+        filters=filters,
+        filtered=any(filters.values()),
+        first=cursor is None,
+        recipes=names(),
+    )
 
 
 @router.get("/searches/{id}")
 def search(
-    request: Request, store: api.Store, id: str, after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0
-) -> Response:
+    request: Request,
+    store: Reading,
+    caller: Known,
+    id: Visible,
+    after: After = 0,
+    stage: StageName | None = None,
+    state: State | None = None,
+    sort: queries.Sort = "started",
+) -> HTMLResponse:
     """Show one search."""
-    try:
-        shown = api.show_search(store, id)
-    except NotFound as error:
-        return templates.TemplateResponse(request, "missing.html", {"message": str(error)}, status_code=404)
-    trials = api.list_trials(store, id, after=after, limit=50)
-    return templates.TemplateResponse(request, "search.html", {"shown": shown, "page": trials, "after": after})
+    shown = queries.show_search(store, id)
+    trials = trial_routes.list_trials(store, id, stage=stage, state=state, sort=sort, after=after, limit=50)
+    waiting = queries.show_cluster(store)["waiting"] if shown["status"] == "queued" else []
+    return page(
+        request,
+        "search.html",
+        shown=shown,
+        page=trials,
+        after=after,
+        here={"stage": stage, "state": state, "sort": None if sort == "started" else sort},
+        stages=[each["name"] for each in shown["stages"]] + ["test"],
+        may_change=caller.changes(shown["owner"]),
+        why=next((each["why"] for each in waiting if each["id"] == id), None),
+    )
 
 
 @router.get("/searches/{id}/trials/{stage}/{number}")
-def trial(request: Request, store: api.Store, id: str, stage: api.StageName, number: api.TrialNumber) -> Response:
+def trial(
+    request: Request, store: Reading, settings: Configured, id: Visible, stage: StageName, number: TrialNumber
+) -> HTMLResponse:
     """Show one trial."""
-    try:
-        shown, found = api.show_search(store, id), api.show_trial(store, id, stage, number)
-    except NotFound as error:
-        return templates.TemplateResponse(request, "missing.html", {"message": str(error)}, status_code=404)
-    log = api.show_log(request, store, id, stage, number)
-    return templates.TemplateResponse(request, "trial.html", {"shown": shown, "trial": found, "log": log})
+    shown, found = queries.show_search(store, id), queries.show_trial(store, id, stage, number)
+    log = trial_routes.show_log(settings, store, id, stage, number)
+    return page(request, "trial.html", shown=shown, trial=found, log=log, command=command_of(shown, found))
 
 
-def moment(value: float | None) -> str:
-    """Write a time in UTC."""
-    return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def command_of(shown: dict[str, Any], trial: dict[str, Any]) -> str:
+    """Write the command that trains what a trial trained."""
+    spec = SearchSpec(**shown["spec"])
+    words = ["python", "-m", "trainers", spec.recipe, "--gm", trial["gm"], "--gc", trial["gc"], "--seed", trial["seed"]]
+    for name, value in spec.overrides_of(find(spec.recipe), trial["variant"]).items():
+        words += ["--set", f"{name}={value}"]
+    words += ["--data", spec.data] if spec.data else []
+    return shlex.join(map(str, words))
 
 
-templates.env.filters |= {"metric": metric, "moment": moment, "duration": duration, "mean_std": mean_std}
+@router.get("/new", dependencies=[Depends(require("submit"))])
+def new(
+    request: Request,
+    store: Reading,
+    caller: Known,
+    settings: Configured,
+    recipe: Filter = None,
+    parent: Annotated[str | None, Query(alias="from", max_length=64)] = None,
+) -> HTMLResponse:
+    """Show the form of a new search, filled in as another one was if there is one to copy."""
+    known = names()
+    fields = {**EMPTY, "recipe": recipe if recipe in known else "mnist-simplenet"}
+    if parent is not None:
+        fields = queries.show_search(store, visible(parent, store, caller))["spec"]
+    spec = SearchSpec(**fields)
+    return page(
+        request,
+        "new.html",
+        recipes=known,
+        recipe=recipe_routes.show_recipe(spec.recipe),
+        spec={**spec.model_dump(mode="json"), "data": data_sets.name_of(settings, spec.data)},
+        kept=spec.model_dump(mode="json", exclude=SHOWN, exclude_defaults=True),
+        parent=parent,
+        data=data_sets.names(settings),
+    )
+
+
+@router.get("/compare")
+def compare(
+    request: Request,
+    store: Reading,
+    caller: Known,
+    id: Annotated[list[str], Query()] = [],  # noqa: B006
+) -> HTMLResponse:
+    """Show several searches over one another."""
+    found = search_routes.compare(store, caller, id)["searches"] if id else []
+    return page(request, "compare.html", searches=found)
+
+
+@router.get("/cluster")
+def cluster(request: Request, store: Reading, caller: Known) -> HTMLResponse:
+    """Show what runs where, and why the waiting wait."""
+    return page(request, "cluster.html", **api.cluster.show_cluster(store, caller))
+
+
+@router.get("/tokens", dependencies=[administers])
+def tokens(request: Request, store: Reading) -> HTMLResponse:
+    """Show tokens and the audit trail."""
+    return page(request, "tokens.html", tokens=token_routes.list_tokens(store), audit=token_routes.newest_audit(store))
+
+
+@router.get("/docs")
+def docs(request: Request) -> HTMLResponse:
+    """Show the API's document."""
+    return page(request, "docs.html")

@@ -2,54 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from search.errors import Conflict, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.spec import rule_of, said_of
 from search.store.database import DatabaseFault
+from service.rendering import page
 
-STATUS: dict[type[Exception], int] = {InvalidSpec: 422, NotFound: 404, Conflict: 409, StoreUnavailable: 503}
+STATUS: dict[type[Exception], int] = {
+    InvalidSpec: 422,
+    NotFound: 404,
+    Conflict: 409,
+    Denied: 403,
+    StoreUnavailable: 503,
+}
 TITLES = {
+    400: "Bad request",
+    401: "Not logged in",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
+    413: "Too large",
     422: "Invalid request",
+    429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
 }
 
 
-def problem(status: int, detail: str, **more: Any) -> JSONResponse:
-    """Build the answer for an error."""
+def answer_to(request: Request, status: int, detail: str) -> Response:
+    """Answer an error as a page where a person looks at pages, as a problem elsewhere."""
+    if request.method == "GET" and not request.url.path.startswith("/api/") and _wants_page(request):
+        return page(request, "problem.html", status, title=TITLES.get(status, "Error"), said=detail)
+    return problem(status, detail)
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def problem(status: int, detail: str, **more: Any) -> Response:
+    """Build the answer for an error. What was received may be quoted in it, so nothing is left that is not ASCII."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, media_type="application/problem+json")
+    return Response(json.dumps(body), status, media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:
     """Have every error of the application answered as a problem."""
 
     @app.exception_handler(SearchError)
-    def search_error(_: Request, error: SearchError) -> JSONResponse:
-        return problem(STATUS.get(type(error), 500), str(error))
+    def search_error(request: Request, error: SearchError) -> Response:
+        return answer_to(request, STATUS.get(type(error), 500), str(error))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:])
-        return problem(422, f"{field}: {first['msg']}", field=field)
+        place, *path = first["loc"]
+        field = ".".join(str(part) for part in path)
+        if place != "body":
+            received = repr(first.get("input"))[:200]
+            return answer_to(request, 422, f"{field} {rule_of(first)}: got {received}. Change it or leave it out.")
+        model = _body_of(request)
+        if first["type"] == "json_invalid" or not path or model is None:
+            return problem(422, f"the body must be a JSON object: {rule_of(first)}. Send it as application/json.")
+        return problem(422, said_of({**first, "loc": tuple(path)}, model), field=field)
 
     @app.exception_handler(HTTPException)
-    def http_error(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail))
+    def http_error(request: Request, error: HTTPException) -> Response:
+        said = f"nothing is at {request.url.path!r}" if error.status_code == 404 else str(error.detail)
+        answer = answer_to(request, error.status_code, said)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(DatabaseFault)
-    def database_error(_: Request, error: DatabaseFault) -> JSONResponse:
-        return problem(503, "the database does not answer; try again shortly")
+    def database_error(request: Request, error: DatabaseFault) -> Response:
+        return answer_to(request, 503, "the database does not answer; try again shortly")
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
+    def unexpected(_: Request, error: Exception) -> Response:
         return problem(500, "an unexpected error; its traceback is in the service's log")
+
+
+def _body_of(request: Request) -> type[BaseModel] | None:
+    """Return the model of the body that the asked route takes."""
+    parameters = getattr(getattr(request.scope.get("route"), "dependant", None), "body_params", [])
+    kinds = [
+        kind for each in parameters for kind in (each.field_info.annotation, *get_args(each.field_info.annotation))
+    ]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

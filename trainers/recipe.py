@@ -153,3 +153,24 @@ def resolve(reference: str) -> Callable[..., Any]:
     module, _, function = reference.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """Return what a person may want to know of a recipe, as a JSON value: its numbers with units, its presets."""
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "metric": recipe.metric,
+        "mode": recipe.mode,
+        "data": recipe.data,
+        "presets": {preset: dict(numbers) for preset, numbers in recipe.presets.items()},
+        "numbers": [
+            {
+                "name": field.name,
+                "default": field.default,
+                "unit": field.metadata.get("unit", ""),
+                "choices": list(field.metadata.get("choices", ())),
+            }
+            for field in dataclasses.fields(recipe.numbers)
+        ],
+    }

@@ -203,11 +203,11 @@ def submit(
 
 
 @app.command()
-def worker() -> None:
+def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
     from search.cli.steering import work
 
-    work(_settings())
+    work(_settings(), parent)
 
 
 @app.command()
@@ -329,13 +329,14 @@ def landscape(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
+    worker: Annotated[bool, typer.Option(help="Run a worker too; not where others run.")] = True,
 ) -> None:
-    """Serve the dashboard and the REST API until Ctrl-C."""
+    """Serve the dashboard and the REST API, and run what is submitted, until Ctrl-C."""
     import os
 
     from search.settings import environment_of
 
-    settings = _settings(host=host, port=port)
+    settings = _settings(host=host, port=port, worker=None if worker else 0)
     os.environ.update(environment_of(settings))
     os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606  # `search` never imports `service`
 

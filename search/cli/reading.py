@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from search.settings import Settings
 from search.store import queries
 from search.store.opening import open_store
 from search.store.searches import STATUSES
-from trainers.recipe import Recipe, RecipeError, find, names
+from trainers.recipe import RecipeError, describe, find, names
 
 
 def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
@@ -79,10 +78,10 @@ def list_recipes(name: str | None, json: bool) -> None:
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     if json:
-        print_json([_described(recipe) for recipe in recipes])
+        print_json([describe(recipe) for recipe in recipes])
         return
     console = Console(highlight=False)
-    for recipe in map(_described, recipes):
+    for recipe in map(describe, recipes):
         console.print(f"[bold]{recipe['name']}[/bold]  {recipe['title']}", soft_wrap=True)
         if recipe["data"]:
             console.print(f"  data: {recipe['data']}", soft_wrap=True, style=None if name else "dim")
@@ -95,18 +94,3 @@ def list_recipes(name: str | None, json: bool) -> None:
             console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
     if name is None:
         console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
-
-
-def _described(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "name": recipe.name,
-        "title": recipe.title,
-        "metric": recipe.metric,
-        "mode": recipe.mode,
-        "data": recipe.data,
-        "presets": {preset: dict(numbers) for preset, numbers in recipe.presets.items()},
-        "numbers": [
-            {"name": field.name, "default": field.default, "unit": field.metadata.get("unit", "")}
-            for field in dataclasses.fields(recipe.numbers)
-        ],
-    }

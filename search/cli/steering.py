@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -46,15 +47,23 @@ def _read(file: Path) -> dict[str, Any]:
     return fields
 
 
-def work(settings: Settings) -> None:
-    """Run queued searches until a signal."""
+def work(settings: Settings, parent: int | None = None) -> None:
+    """Run queued searches until a signal, or until the process ``parent`` is gone."""
     engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if parent is not None:
+        threading.Thread(target=_stop_with, args=(parent, stopping), daemon=True).start()
     _say(f"working on {settings.database_url}; Ctrl-C ends it")
     Worker(settings, engine).serve(stopping, _say)
     engine.dispose()
+
+
+def _stop_with(parent: int, stopping: threading.Event) -> None:
+    while os.getppid() == parent and not stopping.wait(1):
+        pass
+    stopping.set()
 
 
 def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:

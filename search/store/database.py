@@ -15,7 +15,7 @@ from sqlalchemy.types import Double
 
 from search.errors import StoreUnavailable
 
-__all__ = ["Connection", "DatabaseFault", "Engine", "make_folder", "now", "on_begin", "open_engine"]
+__all__ = ["Connection", "DatabaseFault", "Engine", "answers", "make_folder", "now", "on_begin", "open_engine"]
 
 DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
 
@@ -93,6 +93,11 @@ def prepare_sqlite(engine: Engine, begin: str) -> None:
 def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
     """Run ``check`` as the first statement of every transaction; what it raises ends the transaction."""
     event.listen(engine, "begin", check)
+
+
+def answers(connection: Connection) -> None:
+    """Have the database answer anything; it raises if it cannot."""
+    connection.exec_driver_sql("SELECT 1")
 
 
 def make_folder(url: str) -> None:

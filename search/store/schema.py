@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -26,9 +27,7 @@ def upgrade(url: str) -> str:
     """
     engine = open_engine(url)  # connects later
     make_folder(url)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    head = ScriptDirectory.from_config(config).get_current_head() or ""
+    config, head = _config(), _head()
     try:
         if current_version(engine) != head:
             from search.store.trials import create_tables  # imports Optuna, which an up-to-date database does not need
@@ -48,6 +47,22 @@ def upgrade(url: str) -> str:
     finally:
         engine.dispose()
     return head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@cache
+def _head() -> str:
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def is_current(engine: Engine) -> bool:
+    """Tell whether our tables are as this program knows them."""
+    return current_version(engine) == _head()
 
 
 def current_version(engine: Engine) -> str | None:

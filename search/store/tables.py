@@ -97,6 +97,18 @@ events = Table(
     Index("ix_events_search", "search_id", "id"),
 )
 
+# Who is there to run searches; a row that is not renewed is of a worker that died.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("search_id", String(32)),  # what it runs; none while it waits
+)
+
 # Who may use the service. Secrets are kept as SHA-256 only: they are random, so nobody can guess them from it.
 tokens = Table(
     "tokens",

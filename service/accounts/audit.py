@@ -51,3 +51,9 @@ def list_audit(connection: Connection, subject: str | None = None, after: int = 
             return []  # no id is such a text, and PostgreSQL's driver refuses some of them
         query = query.where(audit.c.subject == subject)
     return [Entry(**row._mapping) for row in connection.execute(query)]
+
+
+def newest_audit(connection: Connection, limit: int) -> list[Entry]:
+    """Return what was done lately, newest first."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    return [Entry(**row._mapping) for row in connection.execute(query)]

@@ -229,9 +229,9 @@ def test_a_search_without_its_data_set_says_what_to_put_where_and_stores_nothing
     assert not home.exists()
 
 
-def test_serving_other_machines_is_refused_without_a_login(tmp_path: Path) -> None:
-    done = seqnorm(tmp_path, "serve", "--host", "0.0.0.0", expect=2)
-    assert done.stderr.startswith("error: the host must be a loopback address, as the service has no login yet")
+def test_serving_other_machines_is_refused_without_a_token(tmp_path: Path) -> None:
+    done = seqnorm(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", expect=2)
+    assert done.stderr.startswith("error: a service that other machines reach must have a token: got none, for 0.0.0.0")
 
 
 def test_help_loads_none_of_the_heavy_libraries() -> None:

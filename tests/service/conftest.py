@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import Any
 
+import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from search.settings import Settings, environment_of
+from search.store.database import open_engine
+from service import accounts
+from service.access import COOKIE
 from tests.search.engine import finished_search, submit
 
 
@@ -24,7 +28,7 @@ class Site:
     """A server, and the ids of the searches behind it."""
 
     def __init__(self, home: Path, port: int) -> None:
-        self.settings = Settings(home=home, port=port)
+        self.settings = Settings(home=home, port=port, worker=0)
         self.url = f"http://127.0.0.1:{port}"
         self.database = self.settings.database_url
         self.done = finished_search(self.database, name="a finished search")
@@ -32,30 +36,73 @@ class Site:
             self.database, strategy="grid", gm=[4, 8], gc=[0, 2, 4], seeds=2, name="<b>markup</b> & 'quotes'"
         )
         self.queued = submit(self.database, name="waiting")
+        self.engine = open_engine(self.database)
+        self.clients: list[httpx2.Client] = []
+        self.api = self.client("admin", owner="local")
+
+    def token(self, *scopes: str, owner: str = "ada") -> str:
+        """Make a token; return its text."""
+        with self.engine.begin() as connection:
+            _, text = accounts.create_token(connection, name="a test", owner=owner, scopes=scopes, lasts=None)
+        return text
+
+    def client(self, *scopes: str, owner: str = "ada") -> httpx2.Client:
+        """Return a client with a token of its own."""
+        headers = {"Authorization": f"Bearer {self.token(*scopes, owner=owner)}"}
+        self.clients.append(httpx2.Client(base_url=self.url, headers=headers, timeout=30))
+        return self.clients[-1]
+
+    def log_in(self, context: BrowserContext, *scopes: str, owner: str = "local") -> None:
+        """Give a browser a session, as logging in does."""
+        text = self.token(*scopes, owner=owner)
+        with self.engine.begin() as connection:
+            token = accounts.token_of(connection, text)
+            assert token
+            cookie = accounts.open_session(connection, token, 3600)
+        context.add_cookies(
+            [{"name": COOKIE, "value": cookie, "url": self.url, "httpOnly": True, "sameSite": "Strict"}]
+        )
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running service."""
+    site = Site(tmp_path_factory.mktemp("site"), free_port())
+    with serving(site.settings):
+        yield site
+        for client in site.clients:
+            client.close()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    site = Site(tmp_path_factory.mktemp("site"), port)
-    log = (site.settings.home / "service.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"], env=os.environ | environment_of(site.settings), stdout=log, stderr=log
-    )
-    for _ in range(200):
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Path]:
+    """Run the service; yield the file of what it prints."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    printed = settings.home / "service.log"
+    with printed.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service"], env=os.environ | environment_of(settings), stdout=log, stderr=log
+        )
         try:
-            urlopen(f"{site.url}/healthz").close()
-            break
-        except URLError:
-            assert process.poll() is None, (site.settings.home / "service.log").read_text()
-            time.sleep(0.1)
-    yield site
-    process.terminate()
-    assert process.wait(10) in (0, -15)
-    log.close()
+            for _ in range(300):
+                try:
+                    httpx2.get(f"http://{settings.host}:{settings.port}/healthz").raise_for_status()
+                    break
+                except httpx2.HTTPError:
+                    assert process.poll() is None, printed.read_text()
+                    time.sleep(0.1)
+            yield printed
+        finally:
+            process.terminate()
+            assert process.wait(30) in (0, -15)
 
 
 @pytest.fixture(scope="session")
@@ -92,15 +139,25 @@ def chromium() -> str | None:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test on a console error, a script error, or a request to another origin."""
-    page = browser.new_page()
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    """A page of somebody logged in, which fails on a console error, a script error, or a request to another origin."""
+    with watched(browser, site) as page:
+        yield page
+
+
+@contextmanager
+def watched(browser: Browser, site: Site, *scopes: str, **options: Any) -> Iterator[Page]:
+    """Open a page for the holder of some scopes; nobody's with the scope ``none``."""
+    context = browser.new_context(**options)
+    if scopes != ("none",):
+        site.log_in(context, *(scopes or ("admin",)))
+    page = context.new_page()
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: _check_origin(request.url, faults))
     yield page
-    page.close()
+    context.close()
     assert not faults, faults
 
 

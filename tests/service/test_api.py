@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 
@@ -13,57 +10,56 @@ from tests.search.engine import show
 from tests.service.conftest import Site
 
 
-def get(url: str) -> Any:
+def get(site: Site, path: str) -> Any:
     """Read a JSON answer."""
-    with urlopen(url) as answer:
-        return json.load(answer)
+    return site.api.get(path).raise_for_status().json()
 
 
-def refused(url: str) -> dict[str, Any]:
+def refused(site: Site, path: str) -> dict[str, Any]:
     """Read a problem."""
-    with pytest.raises(HTTPError) as error:
-        urlopen(url)
-    with error.value as answer:
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        return json.load(answer)
+    answer = site.api.get(path)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.status_code == answer.json()["status"]
+    problem: dict[str, Any] = answer.json()
+    return problem
 
 
 def test_a_search_is_answered_as_the_store_shows_it(site: Site) -> None:
-    assert get(f"{site.url}/api/searches/{site.done}") == show(site.database, site.done)
+    assert get(site, f"/api/searches/{site.done}") == show(site.database, site.done)
 
 
 def test_searches_are_listed_newest_first_in_pages(site: Site) -> None:
-    first = get(f"{site.url}/api/searches?limit=2")
-    second = get(f"{site.url}/api/searches?limit=2&cursor={first['next']}")
+    first = get(site, "/api/searches?limit=2")
+    second = get(site, f"/api/searches?limit=2&cursor={first['next']}")
     ids = [row["id"] for row in [*first["searches"], *second["searches"]]]
     assert ids == [site.queued, site.grid, site.done]
     assert second["next"] is None
 
 
 def test_searches_are_filtered_by_status(site: Site) -> None:
-    assert [row["id"] for row in get(f"{site.url}/api/searches?status=queued")["searches"]] == [site.queued]
+    assert [row["id"] for row in get(site, "/api/searches?status=queued")["searches"]] == [site.queued]
 
 
 def test_trials_are_paged(site: Site) -> None:
-    first = get(f"{site.url}/api/searches/{site.done}/trials?limit=30")
-    second = get(f"{site.url}/api/searches/{site.done}/trials?limit=30&after={first['next']}")
+    first = get(site, f"/api/searches/{site.done}/trials?limit=30")
+    second = get(site, f"/api/searches/{site.done}/trials?limit=30&after={first['next']}")
     assert (len(first["trials"]), len(second["trials"]), second["next"]) == (30, 6, None)
 
 
 def test_trials_are_filtered_by_stage_and_state(site: Site) -> None:
-    trials = get(f"{site.url}/api/searches/{site.done}/trials?stage=gc&state=COMPLETE")["trials"]
+    trials = get(site, f"/api/searches/{site.done}/trials?stage=gc&state=COMPLETE")["trials"]
     assert {trial["stage"] for trial in trials} == {"gc"}
     assert len(trials) == 9
 
 
 def test_candidates_name_the_chosen_one(site: Site) -> None:
-    candidates = get(f"{site.url}/api/searches/{site.done}/candidates")
+    candidates = get(site, f"/api/searches/{site.done}/candidates")
     assert [row["gm"] for row in candidates["stages"]["gm"] if row["chosen"]] == [8]
     assert len(candidates["test"]) == 4
 
 
 def test_a_stage_chart_has_means_error_bars_seeds_band_and_choice(site: Site) -> None:
-    figure = get(f"{site.url}/api/searches/{site.done}/figures/gm")
+    figure = get(site, f"/api/searches/{site.done}/figures/gm")
     shown = show(site.database, site.done)["stages"][0]
     traces = {trace["name"]: trace for trace in figure["data"]}
     assert traces["mean ± std"]["y"] == [row["mean"] for row in shown["candidates"]]
@@ -75,7 +71,7 @@ def test_a_stage_chart_has_means_error_bars_seeds_band_and_choice(site: Site) ->
 
 
 def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> None:
-    figure = get(f"{site.url}/api/searches/{site.done}/figures/gc")
+    figure = get(site, f"/api/searches/{site.done}/figures/gc")
     assert figure["layout"]["xaxis"]["ticktext"] == ["gc=0", "gc=1", "gc=2", "gc=4"]
 
 
@@ -83,55 +79,56 @@ def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> No
     ("path", "status", "detail"),
     [
         ("/api/searches/nowhere", 404, "no search has the id 'nowhere'. List them with: seqnorm list"),
-        ("/api/nothing", 404, "Not Found"),
-        ("/api/searches?status=sleeping", 422, "status: Input should be 'queued', 'running'"),
-        ("/api/searches?limit=0", 422, "limit: Input should be greater than or equal to 1"),
-        ("/api/searches?cursor=junk", 422, "cursor must be one that a page before gave: got 'junk'. Leave it out."),
+        ("/api/nothing", 404, "nothing is at '/api/nothing'"),
+        ("/api/searches?status=sleeping", 422, "status should be 'queued', 'running'"),
+        ("/api/searches?limit=0", 422, "limit should be greater than or equal to 1"),
+        (
+            "/api/searches?cursor=junk",
+            422,
+            "cursor must be one that a page before gave, with the same sort: got 'junk'. Leave it out.",
+        ),
         ("/api/searches/{grid}/figures/gm", 422, "the figure must be of a stage of this search: got gm."),
     ],
 )
 def test_errors_are_problem_details(site: Site, path: str, status: int, detail: str) -> None:
-    problem = refused(site.url + path.format(grid=site.grid))
+    problem = refused(site, path.format(grid=site.grid))
     assert problem["status"] == status
     assert problem["detail"].startswith(detail)
 
 
 def test_every_answer_carries_the_security_headers(site: Site) -> None:
-    for path in ("/", "/healthz", "/static/live.js", f"/searches/{site.done}"):
-        with urlopen(site.url + path) as answer:
-            assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
-            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("/", "/healthz", "/static/live.js", f"/searches/{site.done}", "/nowhere", "/api/searches/nowhere"):
+        answer = site.api.get(path)
+        assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_trial_is_answered_with_its_figures_and_attempts(site: Site) -> None:
-    trial = get(f"{site.url}/api/searches/{site.done}/trials/gc/4")
+    trial = get(site, f"/api/searches/{site.done}/trials/gc/4")
     assert (trial["stage"], trial["number"], trial["state"]) == ("gc", 4, "COMPLETE")
     assert trial["figures"] == [{"epoch": 1, "train_loss": 0.5, "validation_accuracy": trial["value"]}]
     assert [attempt["number"] for attempt in trial["attempts"]] == [4]
 
 
 def test_a_trial_that_is_not_there_is_refused(site: Site) -> None:
-    assert "got gm and 999" in refused(f"{site.url}/api/searches/{site.done}/trials/gm/999")["detail"]
+    assert "got gm and 999" in refused(site, f"/api/searches/{site.done}/trials/gm/999")["detail"]
 
 
 def test_a_log_is_its_last_part_and_no_link_is_followed(site: Site) -> None:
-    trial = get(f"{site.url}/api/searches/{site.done}/trials/gm/0")
+    trial = get(site, f"/api/searches/{site.done}/trials/gm/0")
     key = f"gm-main-gm{trial['gm']}-gc{trial['gc']}-seed{trial['seed']}"
-    log, url = site.settings.log_of(site.done, key), f"{site.url}/api/searches/{site.done}/trials/gm/0/log"
-    with urlopen(url) as answer:
-        assert answer.read() == b""
+    log, url = site.settings.log_of(site.done, key), f"/api/searches/{site.done}/trials/gm/0/log"
+    assert site.api.get(url).content == b""
     log.parent.mkdir(parents=True)
     log.write_text("first\n" + "x" * 2**16)
-    with urlopen(url) as answer:
-        assert answer.read() == b"x" * 2**16
+    assert site.api.get(url).content == b"x" * 2**16
     log.unlink()
     log.symlink_to("/etc/passwd")
-    with urlopen(url) as answer:
-        assert answer.read() == b""
+    assert site.api.get(url).content == b""
 
 
 def test_learning_curves_have_a_line_and_a_band_for_each_point(site: Site) -> None:
-    figure = get(f"{site.url}/api/searches/{site.done}/figures/gm/curves")
+    figure = get(site, f"/api/searches/{site.done}/figures/gm/curves")
     assert [trace["name"] for trace in figure["data"] if "name" in trace] == [
         f"gm={gm}, gc=0" for gm in (1, 2, 4, 8, 16)
     ]
@@ -139,11 +136,11 @@ def test_learning_curves_have_a_line_and_a_band_for_each_point(site: Site) -> No
 
 
 def test_a_heat_map_has_the_mean_of_each_pair(site: Site) -> None:
-    candidates = get(f"{site.url}/api/searches/{site.grid}/candidates")["stages"]["grid"]
-    (trace,) = get(f"{site.url}/api/searches/{site.grid}/figures/grid/heatmap/main")["data"]
+    candidates = get(site, f"/api/searches/{site.grid}/candidates")["stages"]["grid"]
+    (trace,) = get(site, f"/api/searches/{site.grid}/figures/grid/heatmap/main")["data"]
     means = {(row["gm"], row["gc"]): row["mean"] for row in candidates}
     assert [[means[int(gm), int(gc)] for gm in trace["x"]] for gc in trace["y"]] == trace["z"]
 
 
 def test_a_heat_map_of_a_sequence_is_refused(site: Site) -> None:
-    assert "Known: gm, gc, test" in refused(f"{site.url}/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]
+    assert "Known: gm, gc, test" in refused(site, f"/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]

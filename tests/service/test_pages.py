@@ -90,7 +90,7 @@ def open_recorder_again(site: Site, search_id: str) -> Recorder:
 
 
 def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> None:
-    answer = page.request.get(f"{site.url}/searches/nowhere")
+    answer = page.request.get(f"{site.url}/searches/nowhere", headers={"Accept": "text/html"})
     assert answer.status == 404
     assert "no search has the id &#39;nowhere&#39;" in answer.text()
 
@@ -127,6 +127,7 @@ def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site
 
 def test_a_trial_that_is_not_there_is_said_to_be_missing(site: Site, browser: Browser) -> None:
     page = browser.new_page()  # a 404 is an error of the console
+    site.log_in(page.context, "read")
     page.clock.install()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -1,17 +1,22 @@
 """What pages and commands read: paged, filtered and aggregated in SQL, never through Optuna's reader."""
 
+from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves
-from search.store.queries.events import list_events
-from search.store.queries.searches import list_searches, show_search
+from search.store.queries.events import list_events, newest_events
+from search.store.queries.searches import SearchSort, list_searches, show_search, waiting_of
 from search.store.queries.trials import Sort, list_trials, seeds_of, show_trial
 
 __all__ = [
+    "SearchSort",
     "Sort",
     "learning_curves",
     "list_events",
     "list_searches",
     "list_trials",
+    "newest_events",
     "seeds_of",
+    "show_cluster",
     "show_search",
     "show_trial",
+    "waiting_of",
 ]

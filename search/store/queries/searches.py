@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, String, cast, func, select
+from sqlalchemy import Connection, String, Text, cast, func, select
 
 from search.outcome import RUNS_AGAIN
 from search.plan import Plan, plan_of, test_labels
 from search.selection import Candidate, Point
 from search.store import candidates as projection
+from search.store.database import now
+from search.store.queries.events import newest_events
 from search.store.queries.trials import moment_of
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
@@ -23,46 +25,57 @@ from search.store.tables import (
 )
 from trainers.recipe import RecipeError, find
 
+SearchSort = Literal["-created", "created", "name", "-name"]
 RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
 
 
 def list_searches(
     connection: Connection,
     status: str | None = None,
-    before: tuple[float, str] | None = None,
+    before: tuple[Any, str] | None = None,
     limit: int = 50,
     recipe: str | None = None,
     owner: str | None = None,
     name: str | None = None,
+    tag: str | None = None,
+    sort: SearchSort = "-created",
+    archived: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return searches, newest first; ``before`` is the (created_at, id) of the last one of the page before.
+    """Return searches, newest first by default.
 
-    ``status``, ``recipe`` and ``owner`` must be met exactly; ``name`` is to occur in the name.
+    ``before`` is the (sorted value, id) of the last one of the page before. ``status``, ``recipe`` and ``owner`` must
+    be met exactly, ``tag`` be one of the tags; ``name`` is to occur in the name. ``archived`` ones are listed alone or
+    not at all.
     """
     done = (
         select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
         .where(candidate_rows.c.search_id == searches.c.id)
         .scalar_subquery()
     )
-    statement = select(searches, done.label("finished")).where(searches.c.archived_at.is_(None))
+    hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
+    statement = select(searches, done.label("finished"), now().label("read_at")).where(hidden)
     for column, wanted in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
         if wanted:
             statement = statement.where(column == wanted)
     if name:
         statement = statement.where(searches.c.name.icontains(name, autoescape=True))
+    if tag:
+        statement = statement.where(cast(searches.c.tags, Text).contains(json.dumps(tag), autoescape=True))
+    column = searches.c.name if sort.endswith("name") else searches.c.created_at
+    falling = sort.startswith("-")
     if before:
-        created_at, search_id = before
-        statement = statement.where(
-            (searches.c.created_at < created_at) | ((searches.c.created_at == created_at) & (searches.c.id < search_id))
-        )
-    rows = connection.execute(statement.order_by(searches.c.created_at.desc(), searches.c.id.desc()).limit(limit)).all()
-    ids = [row.id for row in rows]
+        value, search_id = before
+        beyond = column < value if falling else column > value
+        behind = searches.c.id < search_id if falling else searches.c.id > search_id
+        statement = statement.where(beyond | ((column == value) & behind))
+    order = (column.desc(), searches.c.id.desc()) if falling else (column, searches.c.id)
+    rows = connection.execute(statement.order_by(*order).limit(limit)).all()
     decided = connection.execute(
         select(stages.c.search_id, stages.c.choice)
-        .where(stages.c.search_id.in_(ids), stages.c.decided_at.is_not(None))
+        .where(stages.c.search_id.in_([row.id for row in rows]), stages.c.decided_at.is_not(None))
         .order_by(stages.c.position)
     )
-    chosen = {row.search_id: row.choice["point"] for row in decided}  # the last decided stage wins
+    chosen = {row.search_id: _chosen(row.choice) for row in decided}  # the last decided stage wins
     return [
         {
             "id": row.id,
@@ -70,17 +83,46 @@ def list_searches(
             "recipe": row.recipe,
             "strategy": row.strategy,
             "status": row.status,
+            "wanted": row.wanted,
             "reason": row.reason,
             "owner": row.owner,
             "tags": row.tags,
             "created_at": row.created_at,
             "finished_at": row.finished_at,
+            "age": row.read_at - row.created_at,
             "finished": row.finished,
             "planned": row.planned,
-            "chosen": chosen.get(row.id),
+            "seconds_left": _seconds_left(connection, row, row.planned - row.finished),
+            "chosen": chosen.get(row.id, (None, None, None))[0],
+            "mean": chosen.get(row.id, (None, None, None))[1],
+            "std": chosen.get(row.id, (None, None, None))[2],
         }
         for row in rows
     ]
+
+
+def _chosen(choice: dict[str, Any]) -> tuple[Any, float | None, float | None]:
+    """Return a choice's point, with the mean and spread that it was chosen for."""
+    rows = [row for row in choice["evidence"].get("candidates", ()) if row["chosen"]]
+    return (choice["point"], rows[0]["mean"], rows[0]["std"]) if rows else (choice["point"], None, None)
+
+
+def _seconds_left(connection: Connection, search: Any, missing: int) -> float | None:
+    """Tell how long the missing trials will take, by the newest ones; None if nobody knows, or it is over."""
+    if search.status not in ("queued", "running"):
+        return None
+    seconds = _mean_seconds(connection, search.id)
+    return None if seconds is None else seconds * missing / (search.slots or 1)
+
+
+def waiting_of(connection: Connection, owner: str) -> dict[str, int]:
+    """Count the searches of an owner that wait or run, and their trials."""
+    row = connection.execute(
+        select(func.count().label("searches"), func.coalesce(func.sum(searches.c.planned), 0).label("trials")).where(
+            searches.c.owner == owner, searches.c.status.in_(("queued", "running"))
+        )
+    ).one()
+    return {"searches": row.searches, "trials": row.trials}
 
 
 def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
@@ -120,6 +162,7 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "started_at": search.started_at,
         "finished_at": search.finished_at,
         "archived_at": search.archived_at,
+        "event": newest_events(connection, [search.id]).get(search.id, 0),
     }
 
 
@@ -210,9 +253,6 @@ def _progress(
     ]
     total, finished = sum(planned.values()), sum(stage["finished"] for stage in by_stage)
     seconds = _mean_seconds(connection, search.id)
-    left = None
-    if search.status in ("queued", "running") and seconds is not None:
-        left = seconds * (total - finished) / (search.slots or 1)
     current = next((stage["stage"] for stage in by_stage if stage["finished"] < stage["planned"]), None)
     return {
         "stage": current,
@@ -220,7 +260,7 @@ def _progress(
         "planned": total,
         "finished": finished,
         "slots": search.slots,
-        "seconds_left": left,
+        "seconds_left": _seconds_left(connection, search, total - finished),
         "seconds_per_trial": seconds,
     }
 

@@ -1,0 +1,64 @@
+"""What runs where, and what waits for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, String, cast, func, select
+
+from search.store import workers
+from search.store.tables import searches, studies, trials
+
+
+def show_cluster(connection: Connection, owner: str | None = None) -> dict[str, Any]:
+    """Return the workers, the searches that run with the nodes they run on, and those that wait with the reason.
+
+    ``owner`` leaves out the others' searches; what they hold up is still said.
+    """
+    alive = workers.alive(connection)
+    rows = connection.execute(
+        select(searches)
+        .where(searches.c.status.in_(("running", "queued")), searches.c.archived_at.is_(None))
+        .order_by(searches.c.priority.desc(), searches.c.created_at)
+    ).all()
+    running = [row for row in rows if row.status == "running"]
+    waiting = [row for row in rows if row.status == "queued"]
+    return {
+        "workers": alive,
+        "running": [
+            {
+                **_named(row),
+                "slots": row.slots,
+                "trials": _count_running(connection, row.id),
+                "nodes": row.cluster or [],
+            }
+            for row in running
+            if owner in (None, row.owner)
+        ],
+        "waiting": [
+            {**_named(row), "position": position, "why": _why(position, len(alive), len(running))}
+            for position, row in enumerate(waiting, 1)
+            if owner in (None, row.owner)
+        ],
+    }
+
+
+def _named(row: Any) -> dict[str, Any]:
+    parts = ("id", "name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
+    return {part: getattr(row, part) for part in parts}
+
+
+def _why(position: int, workers: int, running: int) -> str:
+    """Say why a search waits: a worker runs one search after another, by priority and then by age."""
+    if not workers:
+        return "no worker is there. Start one with: seqnorm worker"
+    if position == 1:
+        busy = f"{running} running before it" if running else "a worker takes it up now"
+        return f"it is next; {busy}"
+    return f"{position - 1} waiting and {running} running before it"
+
+
+def _count_running(connection: Connection, search_id: str) -> int:
+    of_search = select(studies.c.study_id).where(studies.c.study_name.startswith(f"{search_id}/", autoescape=True))
+    count = select(func.count()).where(trials.c.study_id.in_(of_search), cast(trials.c.state, String) == "RUNNING")
+    return connection.execute(count.select_from(trials)).scalar_one()

@@ -1,0 +1,19 @@
+"""What runs where, and why the waiting wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from search.store import queries
+from service.access import Known
+from service.store import Reading
+
+router = APIRouter()
+
+
+@router.get("/cluster")
+def show_cluster(store: Reading, caller: Known) -> dict[str, Any]:
+    """Show workers, running searches with their nodes, and waiting ones with the reason."""
+    return queries.show_cluster(store, None if caller.sees("") else caller.token.owner)

@@ -1,0 +1,58 @@
+"""Whether the service lives, and whether it can do its work. Strangers may ask; they learn no more than that."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Response
+
+from search.settings import Settings
+from search.store import workers
+from search.store.database import DatabaseFault, answers
+from search.store.schema import is_current
+from service.store import Configured, Reading, Store, Stores
+
+router = APIRouter()
+CONNECT_SECONDS = 1.0
+
+
+@router.get("/healthz")
+def healthz(store: Reading) -> dict[str, str]:
+    """Say whether the service answers, and its database too."""
+    answers(store)
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(stores: Store, settings: Configured, response: Response) -> dict[str, str]:
+    """Say of each part that searches need whether it is there; 503 if one is not."""
+    parts = {**_of_database(stores), "ray": _ray(settings)}
+    if not all(state.startswith("ok") for state in parts.values()):
+        response.status_code = 503
+    return parts
+
+
+def _of_database(stores: Stores) -> dict[str, str]:
+    try:
+        with stores.reading.connect() as connection:
+            count = len(workers.alive(connection))
+        current = is_current(stores.reading)
+    except DatabaseFault:
+        return {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
+    return {
+        "database": "ok",
+        "migrations": "ok" if current else "missing: run seqnorm db upgrade, or a newer seqnorm",
+        "worker": f"ok: {count}" if count else "none: start one with seqnorm worker",
+    }
+
+
+def _ray(settings: Settings) -> str:
+    if not settings.ray_address or settings.ray_address in ("auto", "local"):
+        return "ok: a private one starts with each search"
+    where = urlsplit(settings.ray_address if "://" in settings.ray_address else f"//{settings.ray_address}")
+    try:
+        with socket.create_connection((where.hostname or "", where.port or 6379), CONNECT_SECONDS):
+            return "ok"
+    except (OSError, ValueError):
+        return "does not answer"

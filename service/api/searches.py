@@ -1,0 +1,154 @@
+"""Searches: lists, one of them, submitting, describing, archiving, comparing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from search.errors import InvalidSpec
+from search.spec import Name, Note, SearchSpec, Text
+from search.store import queries, searches
+from search.submission import prepare
+from service import accounts
+from service.access import Known, require
+from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Status, Visible, visible
+from service.data_sets import by_name
+from service.limits import require_room
+from service.store import Configured, Reading, Store
+
+router = APIRouter()
+MOST_COMPARED = 8
+
+
+class Description(BaseModel):
+    """What a person may change about a search at any time; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Text | None = Field(None, description="a name for lists")
+    tags: list[Name] | None = Field(None, max_length=32, description="words for filters")
+    note: Note | None = Field(None, description="free text")
+
+
+@router.get("/searches")
+def list_searches(
+    store: Reading,
+    caller: Known,
+    status: Status | None = None,
+    recipe: Filter = None,
+    name: Filter = None,
+    owner: Filter = None,
+    tag: Filter = None,
+    sort: queries.SearchSort = "-created",
+    archived: bool = False,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    limit: Limit = 50,
+) -> dict[str, Any]:
+    """List searches, newest first; ``next`` is the cursor of the page that follows, null on the last one."""
+    before = _read_cursor(cursor, sort) if cursor else None
+    if not caller.sees(owner or ""):  # one's own alone
+        owner = caller.token.owner
+    rows = queries.list_searches(
+        store, status, before, limit + 1, recipe=recipe, owner=owner, name=name, tag=tag, sort=sort, archived=archived
+    )
+    more = len(rows) > limit
+    last = rows[limit - 1] if more else None
+    return {"searches": rows[:limit], "next": _write_cursor(last, sort) if last else None}
+
+
+@router.post("/searches", status_code=201, dependencies=[Depends(require("submit"))])
+def submit(
+    body: SearchSpec,
+    caller: Known,
+    stores: Store,
+    settings: Configured,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> Any:
+    """Queue a search for a worker. Repeated with the same ``Idempotency-Key`` it is queued once."""
+    fields = body.model_dump(mode="json", exclude_unset=True)
+    submission = prepare(settings, by_name(settings, fields))
+    owner = caller.token.owner
+    with stores.write() as connection:
+        if key is not None:
+            earlier = accounts.begin_reply(connection, owner, key, {"submit": fields})
+            if earlier is not None:
+                return JSONResponse(earlier.body, earlier.status, {"Location": _location(earlier.body["search"])})
+        require_room(connection, settings, owner, sum(submission.plan.size().values()))
+        search_id = submission.store(connection, owner)
+        answer = {"search": search_id, "status": "queued"}
+        accounts.record(connection, caller.token, "submit", search_id, {})
+        if key is not None:
+            accounts.keep_reply(connection, owner, key, accounts.Answer(201, answer))
+    response.headers["Location"] = _location(search_id)
+    return answer
+
+
+@router.get("/searches/{id}")
+def show_search(store: Reading, id: Visible) -> dict[str, Any]:
+    """Show a search: status, progress, stages with candidates and choices, test table."""
+    return queries.show_search(store, id)
+
+
+@router.patch("/searches/{id}")
+def describe(store: Reading, stores: Store, caller: Known, id: Changeable, body: Description) -> dict[str, Any]:
+    """Change a search's name, tags or note."""
+    changes = body.model_dump(exclude_unset=True)
+    with stores.write() as connection:
+        searches.describe(connection, id, **changes)
+        accounts.record(connection, caller.token, "describe", id, {"changed": sorted(changes)})
+    return queries.show_search(store, id)
+
+
+@router.delete("/searches/{id}", status_code=204)
+def archive(stores: Store, caller: Known, id: Changeable) -> None:
+    """Leave a search out of lists from now on; everything of it is kept."""
+    with stores.write() as connection:
+        searches.archive(connection, id)
+        accounts.record(connection, caller.token, "archive", id, {})
+
+
+@router.get("/searches/{id}/candidates")
+def list_candidates(store: Reading, id: Visible) -> dict[str, Any]:
+    """List the candidates of each stage."""
+    shown = queries.show_search(store, id)
+    return {"stages": {stage["name"]: stage["candidates"] for stage in shown["stages"]}, "test": shown["test"]}
+
+
+@router.get("/compare")
+def compare(
+    store: Reading, caller: Known, id: Annotated[list[str], Query(min_length=1, max_length=MOST_COMPARED)]
+) -> dict[str, Any]:
+    """Show several searches together, each once."""
+    return {"searches": [queries.show_search(store, visible(each, store, caller)) for each in dict.fromkeys(id)]}
+
+
+def _location(search_id: str) -> str:
+    return f"/api/searches/{search_id}"
+
+
+def _write_cursor(last: dict[str, Any], sort: str) -> str:
+    value = last["name"] if sort.endswith("name") else last["created_at"]
+    return base64.urlsafe_b64encode(json.dumps([sort, value, last["id"]]).encode()).decode()
+
+
+def _read_cursor(cursor: str, sort: str) -> tuple[Any, str]:
+    try:
+        of, value, id = json.loads(base64.urlsafe_b64decode(cursor))
+        if of != sort or not id.isascii() or not id.isalnum():
+            raise ValueError
+        if not sort.endswith("name"):
+            return float(value), id
+        if not value.isprintable():
+            raise ValueError
+        return value, id
+    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
+        raise InvalidSpec(
+            f"cursor must be one that a page before gave, with the same sort: got {cursor[:80]!r}. Leave it out."
+        ) from None

@@ -1,0 +1,73 @@
+"""Tokens and the audit trail, for admins."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from service import accounts
+from service.access import Known
+from service.api.parameters import After, Filter, Limit
+from service.store import Reading, Store
+
+router = APIRouter()
+DAY = 24 * 3600.0
+
+
+class NewToken(BaseModel):
+    """A token to make."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(max_length=100, description="what it is for")
+    owner: str = Field(max_length=64, description="whose it is")
+    scopes: list[Literal["read", "submit", "manage", "admin"]] = Field(min_length=1, max_length=4)
+    days: float | None = Field(90, gt=0, le=36500, allow_inf_nan=False, description="until it expires; null for never")
+
+
+@router.get("/tokens")
+def list_tokens(store: Reading) -> list[dict[str, Any]]:
+    """List tokens without their secrets, revoked and expired ones too."""
+    return [shown(token) for token in accounts.list_tokens(store)]
+
+
+@router.post("/tokens", status_code=201)
+def create_token(stores: Store, caller: Known, body: NewToken) -> dict[str, Any]:
+    """Make a token; ``text`` is shown this once."""
+    lasts = None if body.days is None else body.days * DAY
+    with stores.write() as connection:
+        token, text = accounts.create_token(
+            connection, name=body.name, owner=body.owner, scopes=body.scopes, lasts=lasts
+        )
+        said = {"owner": token.owner, "scopes": list(token.scopes)}
+        accounts.record(connection, caller.token, "create token", token.id, said)
+    return {"token": shown(token), "text": text}
+
+
+@router.delete("/tokens/{id}", status_code=204)
+def revoke_token(stores: Store, caller: Known, id: str) -> None:
+    """Refuse a token from now on, and end its sessions."""
+    with stores.write() as connection:
+        accounts.revoke(connection, id)
+        accounts.record(connection, caller.token, "revoke token", id, {})
+
+
+@router.get("/audit")
+def list_audit(store: Reading, subject: Filter = None, after: After = 0, limit: Limit = 200) -> list[dict[str, Any]]:
+    """List who did what, oldest first: to one search or token, or to all."""
+    return [asdict(entry) for entry in accounts.list_audit(store, subject, after, limit)]
+
+
+def newest_audit(store: Reading, limit: int = 50) -> list[dict[str, Any]]:
+    """Return who did what lately, newest first."""
+    return [asdict(entry) for entry in accounts.newest_audit(store, limit)]
+
+
+def shown(token: accounts.Token) -> dict[str, Any]:
+    """Return a token as it is listed."""
+    parts = asdict(token)
+    del parts["read_at"]
+    return {**parts, "active": token.active}
