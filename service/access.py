@@ -13,8 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from search.errors import Denied
+from search.settings import Settings
 from service import accounts
 from service.limits import Rate
+from service.loopback import LOOPBACK, is_loopback
 from service.problems import problem
 from service.store import Stores
 
@@ -74,18 +76,23 @@ administers = Depends(require("admin"))
 class Access:
     """Middleware that finds out who asks before anything else is done, and turns strangers and forgers away."""
 
-    def __init__(self, app: ASGIApp, stores: Stores, requests_per_minute: int) -> None:
+    def __init__(self, app: ASGIApp, stores: Stores, settings: Settings) -> None:
         self._app = app
         self._stores = stores
-        self._rate = Rate(requests_per_minute)
+        self._rate = Rate(settings.requests_per_minute)
+        self._hosts = allowed_hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on with its caller."""
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and is_public(scope["path"])):
+        if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         request = Request(scope, receive)
+        if self._hosts and host_of(request) not in self._hosts:
+            return await _elsewhere(request, self._hosts)(scope, receive, send)
+        if is_public(request.url.path):
+            return await self._app(scope, receive, send)
         caller = await run_in_threadpool(identify, self._stores, request)
         refusal = self._refuse(request, caller)
         if refusal is not None:
@@ -136,6 +143,30 @@ def from_own_page(request: Request) -> bool:
     """Tell whether a script of our own pages sent a request: other sites can set neither of the two headers so."""
     origin = urlsplit(request.headers.get("origin", "")).netloc
     return origin == request.headers.get("host") and "x-requested-with" in request.headers
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """Return the names under which the service answers; nothing for any.
+
+    On loopback these are its own alone, so that a page elsewhere cannot reach it under a name that it made lead here.
+    """
+    named = [host.strip() for host in settings.hosts.split(",") if host.strip()]
+    return named or ([settings.host, *LOOPBACK] if is_loopback(settings.host) else [])
+
+
+def host_of(request: Request) -> str | None:
+    """Return the name under which a request reached us, without the port."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
+
+
+def _elsewhere(request: Request, hosts: list[str]) -> Response:
+    got = request.headers.get("host", "none")
+    return problem(
+        421, f"a request must name this service as its host: got {got!r}. Use {hosts[0]}, or set SEQNORM_HOSTS."
+    )
 
 
 def _turn_away(request: Request) -> Response:

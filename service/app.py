@@ -13,14 +13,12 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from search.settings import Settings
 from service import api, login, pages, problems
 from service.access import Access, looks
 from service.body import BodyLimit
 from service.headers import EntityTags, SecurityHeaders
-from service.loopback import LOOPBACK, is_loopback
 from service.store import Stores
 from service.stream import Follower
 
@@ -67,16 +65,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     # the last one added sees a request first
     app.add_middleware(EntityTags)
-    app.add_middleware(Access, stores=stores, requests_per_minute=settings.requests_per_minute)
+    app.add_middleware(Access, stores=stores, settings=settings)
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
-    if hosts := allowed_hosts(settings):
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     app.add_middleware(SecurityHeaders)
     return app
-
-
-def allowed_hosts(settings: Settings) -> list[str]:
-    """Return the names under which the service answers; nothing for any."""
-    named = [host.strip() for host in settings.hosts.split(",") if host.strip()]
-    return named or ([settings.host, *LOOPBACK] if is_loopback(settings.host) else [])

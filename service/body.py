@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import problem
 
 MAX_BYTES = 2**20
 READ_SECONDS = 10.0
 
 
 class BodyLimit:
-    """Middleware that refuses a body that is too large, or does not arrive."""
+    """Middleware that refuses a body that is too large, or does not arrive.
+
+    The framework's own limit answers in plain text, and waits for as long as a client likes.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int = MAX_BYTES, read_seconds: float = READ_SECONDS) -> None:
         self._app = app
@@ -23,13 +29,18 @@ class BodyLimit:
         """Pass a request on with a body that is watched."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        too_large = f"a body may have {self._max_bytes} bytes: got more. Send less at once."
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            return await problem(413, too_large)(scope, receive, send)
         received, whole = 0, False
-        deadline = asyncio.get_running_loop().time() + self._read_seconds
+        deadline: float | None = None
 
         async def watched() -> Message:
-            nonlocal received, whole
+            nonlocal deadline, received, whole
             if whole:  # what follows is the client's leaving, which may take as long as it likes
                 return await receive()
+            deadline = deadline or asyncio.get_running_loop().time() + self._read_seconds
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
@@ -39,7 +50,7 @@ class BodyLimit:
             received += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if received > self._max_bytes:
-                raise HTTPException(413, f"a body may have {self._max_bytes} bytes: got more. Send less at once.")
+                raise HTTPException(413, too_large)
             return message
 
         await self._app(scope, watched, send)

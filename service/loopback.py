@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")  # as they stand in a Host header
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def is_loopback(host: str) -> bool:

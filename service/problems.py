@@ -32,6 +32,7 @@ TITLES = {
     408: "Too slow",
     409: "Conflict",
     413: "Too large",
+    421: "Misdirected",
     422: "Invalid request",
     429: "Too many requests",
     500: "Internal error",
@@ -73,12 +74,13 @@ def install(app: FastAPI) -> None:
             return answer_to(request, 422, f"{field} {rule_of(first)}: got {received}. Change it or leave it out.")
         model = _body_of(request)
         if first["type"] == "json_invalid" or not path or model is None:
-            return problem(422, f"the body must be a JSON object: {rule_of(first)}. Send it as application/json.")
+            return problem(422, "the body must be a JSON object: got something else. Send it as application/json.")
         return problem(422, said_of({**first, "loc": tuple(path)}, model), field=field)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
-        said = f"nothing is at {request.url.path!r}" if error.status_code == 404 else str(error.detail)
+        known = {404: f"nothing is at {request.url.path!r}", 405: f"{request.method} is not for {request.url.path!r}"}
+        said = known.get(error.status_code, str(error.detail))
         answer = answer_to(request, error.status_code, said)
         answer.headers.update(error.headers or {})
         return answer

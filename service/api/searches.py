@@ -97,13 +97,13 @@ def show_search(store: Reading, id: Visible) -> dict[str, Any]:
 
 
 @router.patch("/searches/{id}")
-def describe(store: Reading, stores: Store, caller: Known, id: Changeable, body: Description) -> dict[str, Any]:
+def describe(stores: Store, caller: Known, id: Changeable, body: Description) -> dict[str, Any]:
     """Change a search's name, tags or note."""
     changes = body.model_dump(exclude_unset=True)
     with stores.write() as connection:
         searches.describe(connection, id, **changes)
         accounts.record(connection, caller.token, "describe", id, {"changed": sorted(changes)})
-    return queries.show_search(store, id)
+        return queries.show_search(connection, id)
 
 
 @router.delete("/searches/{id}", status_code=204)
