@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from search.plan import Replicate
 
@@ -25,3 +27,16 @@ class Checkpoints:
         """Remove what nobody needs once a replicate has ended: all but the measured ones, whose weights are kept."""
         if replicate.stage != "test":
             shutil.rmtree(self.folder_of(replicate), ignore_errors=True)
+
+
+def chosen_checkpoint(folder: Path, chosen: Mapping[str, Any] | None) -> Path | None:
+    """Return the checkpoint of a finished trial of a search's chosen point; None if there is none on this machine.
+
+    Args:
+        folder: of the search.
+        chosen: the point.
+    """
+    if not chosen:
+        return None
+    trials = "test-{variant}-gm{gm}-gc{gc}-seed*/checkpoint.pt".format(**chosen)
+    return min((folder / "checkpoints").glob(trials), default=None)

@@ -125,6 +125,18 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
     Raises:
         InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
     """
+    spec, recipe = read_spec(fields)
+    for _, reason in refused_values(spec, recipe):
+        raise InvalidSpec(reason)
+    return spec
+
+
+def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
+    """Read a spec with its recipe; the group counts are not looked at, so that each of them can be.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong.
+    """
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
@@ -133,16 +145,6 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
         ) from None
-    check_spec(spec)
-    return spec
-
-
-def check_spec(spec: SearchSpec) -> None:
-    """Refuse what the recipe, its data or the rules of grouping do not allow.
-
-    Raises:
-        InvalidSpec: with the first thing that is wrong.
-    """
     try:
         recipe = find(spec.recipe)
         for variant in spec.variants:
@@ -151,8 +153,7 @@ def check_spec(spec: SearchSpec) -> None:
         _check_data(spec, recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-    for _, reason in refused_values(spec, recipe):
-        raise InvalidSpec(reason)
+    return spec, recipe
 
 
 def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from search.checkpoints import chosen_checkpoint
 from search.cli.app import print_json
 from search.settings import Settings
 from search.wording import mean_std
@@ -36,19 +36,10 @@ def print_result(shown: dict[str, Any], json: bool, settings: Settings, program:
     run, failed, interrupted = (shown["trials"][count] for count in ("run", "failed", "interrupted"))
     cut = f" ({interrupted} more were cut and run again)" if interrupted else ""
     console.print(f"{run - interrupted} trials, {failed} failed{cut}.", soft_wrap=True)
-    if weights := chosen_weights(shown, settings):
-        console.print(f"Weights of the chosen point: {weights}", soft_wrap=True)
+    if weights := chosen_checkpoint(settings.folder_of(shown["search"]), shown["chosen"]):
+        console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
     console.print(f"Database: {settings.database_url}", soft_wrap=True)
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
-
-
-def chosen_weights(shown: dict[str, Any], settings: Settings) -> Path | None:
-    """Return the folder of a finished trial of the chosen point, whose network ``trainers.weights`` reads back."""
-    if not shown["chosen"]:
-        return None
-    trials = "test-*-gm{gm}-gc{gc}-seed*/checkpoint.pt".format(**shown["chosen"])
-    found = sorted((settings.folder_of(shown["search"]) / "checkpoints").glob(trials))
-    return found[0].parent if found else None
 
 
 def _stage_table(stage: dict[str, Any]) -> Table:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.errors import InvalidSpec
+from search.pricing import price
 from search.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
 from search.submission import prepare
@@ -88,6 +89,13 @@ def submit(
             accounts.keep_reply(connection, owner, key, accounts.Answer(201, answer))
     response.headers["Location"] = _location(search_id)
     return answer
+
+
+@router.post("/searches/plan")
+def plan(body: SearchSpec, store: Reading, settings: Configured) -> dict[str, Any]:
+    """Count the trials that a search would take, grid beside sequential; name refused group counts with the reason."""
+    fields = by_name(settings, body.model_dump(mode="json", exclude_unset=True))
+    return price(fields, queries.seconds_per_trial(store, body.recipe))
 
 
 @router.get("/searches/{id}")

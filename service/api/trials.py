@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from search.store import queries
-from service import logs
+from service import files
 from service.api.parameters import After, GroupCount, Limit, StageName, State, TrialNumber, Visible
 from service.store import Configured, Reading
 
@@ -41,4 +41,4 @@ def show_trial(store: Reading, id: Visible, stage: StageName, number: TrialNumbe
 @router.get("/{stage}/{number}/log", response_class=PlainTextResponse)
 def show_log(settings: Configured, store: Reading, id: Visible, stage: StageName, number: TrialNumber) -> str:
     """Return the end of what the attempts at a trial's point and seed have printed."""
-    return logs.tail(settings, id, queries.show_trial(store, id, stage, number))
+    return files.tail(settings, id, queries.show_trial(store, id, stage, number))

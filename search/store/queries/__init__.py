@@ -3,7 +3,7 @@
 from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves
 from search.store.queries.events import list_events, newest_events
-from search.store.queries.searches import SearchSort, list_searches, show_search, waiting_of
+from search.store.queries.searches import SearchSort, list_searches, seconds_per_trial, show_search, waiting_of
 from search.store.queries.trials import Sort, list_trials, seeds_of, show_trial
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "list_searches",
     "list_trials",
     "newest_events",
+    "seconds_per_trial",
     "seeds_of",
     "show_cluster",
     "show_search",

@@ -115,6 +115,17 @@ def _seconds_left(connection: Connection, search: Any, missing: int) -> float | 
     return None if seconds is None else seconds * missing / (search.slots or 1)
 
 
+def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
+    """Return how long the trials of the newest finished search of a recipe took; None if there is none."""
+    newest = connection.execute(
+        select(searches.c.id)
+        .where(searches.c.recipe == recipe, searches.c.status == "done")
+        .order_by(searches.c.created_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if newest is None else _mean_seconds(connection, newest)
+
+
 def waiting_of(connection: Connection, owner: str) -> dict[str, int]:
     """Count the searches of an owner that wait or run, and their trials."""
     row = connection.execute(
