@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -11,6 +12,7 @@ from search.spec import NAME
 from search.store import queries
 from service import charts
 from service.api.parameters import StageName, TrialNumber, Visible
+from service.charts.timeline import MAX_BARS
 from service.store import Reading
 
 router = APIRouter(prefix="/searches/{id}")
@@ -38,6 +40,21 @@ def heat_map(store: Reading, id: Visible, variant: Annotated[str, Path(pattern=N
     """Draw a grid's means over gm and gc."""
     shown = queries.show_search(store, id)
     return charts.heat_map(_stage_of(shown, "grid")["candidates"], variant, shown["metric"])
+
+
+@router.get("/timeline")
+def timeline(store: Reading, id: Visible) -> dict[str, Any]:
+    """Draw when each trial ran, and where."""
+    return charts.timeline_chart(queries.list_trials(store, id, limit=MAX_BARS, sort="-started"), time.time())
+
+
+@router.get("/parallel")
+def parallel(store: Reading, id: Visible) -> dict[str, Any]:
+    """Draw every finished trial as a line through its gm, gc, seed and metric."""
+    shown = queries.show_search(store, id)
+    stages = [stage["name"] for stage in shown["stages"]]
+    trials = [{**row, "stage": stage} for stage in stages for row in queries.seeds_of(store, id, stage)]
+    return charts.parallel_chart(trials, shown["mode"], shown["metric"])
 
 
 @router.get("/trials/{stage}/{number}/figure")

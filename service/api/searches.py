@@ -16,7 +16,7 @@ from search.pricing import price
 from search.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
 from search.submission import prepare
-from service import accounts
+from service import accounts, charts
 from service.access import Known, require
 from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Status, Visible, visible
 from service.data_sets import by_name
@@ -24,7 +24,7 @@ from service.limits import require_room
 from service.store import Configured, Reading, Store
 
 router = APIRouter()
-MOST_COMPARED = 8
+Compared = Annotated[list[str], Query(min_length=1, max_length=8, description="of each search")]
 
 
 class Description(BaseModel):
@@ -130,11 +130,21 @@ def list_candidates(store: Reading, id: Visible) -> dict[str, Any]:
 
 
 @router.get("/compare")
-def compare(
-    store: Reading, caller: Known, id: Annotated[list[str], Query(min_length=1, max_length=MOST_COMPARED)]
-) -> dict[str, Any]:
+def compare(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
     """Show several searches together, each once."""
     return {"searches": [queries.show_search(store, visible(each, store, caller)) for each in dict.fromkeys(id)]}
+
+
+@router.get("/compare/candidates")
+def compare_candidates(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
+    """Draw the candidates of several searches over one another, as Plotly JSON."""
+    return charts.compare_chart(compare(store, caller, id)["searches"])
+
+
+@router.get("/compare/test")
+def compare_test(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
+    """Draw what several searches measured on the test set, as Plotly JSON."""
+    return charts.compare_test_chart(compare(store, caller, id)["searches"])
 
 
 def _location(search_id: str) -> str:

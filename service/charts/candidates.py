@@ -36,7 +36,7 @@ def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
     names = {(row["variant"], row["gm"], row["gc"]): "<br>".join(row["labels"]) for row in rows}
 
     def label(row: Row) -> str:
-        return names[row["variant"], row["gm"], row["gc"]]
+        return names.get((row["variant"], row["gm"], row["gc"]), "")  # a seed can be there a moment before its row is
 
     chart = _Chart([label(row) for row in rows], label)
     chart.add_dots(seeds)

@@ -1,10 +1,8 @@
 // Buttons that change something: each names its route; what the service answers is said on the page.
-"use strict";
-
 const said = document.getElementById("said");
 
 // Changes carry a header that no other site can make a browser send.
-async function change(path, { method = "POST", body = undefined, headers = {} } = {}) {
+export async function change(path, { method = "POST", body = undefined, headers = {} } = {}) {
   const answer = await fetch(path, {
     method,
     body: body === undefined ? undefined : JSON.stringify(body),
@@ -16,7 +14,7 @@ async function change(path, { method = "POST", body = undefined, headers = {} } 
   return content;
 }
 
-function say(text) {
+export function say(text) {
   said.textContent = text;
   said.hidden = text === "";
 }

@@ -1,6 +1,4 @@
 // Shows the OpenAPI document in the viewer that is served here.
-"use strict";
-
 SwaggerUIBundle({
   url: "/api/openapi.json",
   dom_id: "#viewer",

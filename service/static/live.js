@@ -1,7 +1,5 @@
 // Keeps a page current: when its stream tells of something, fetches the page anew, replaces what is marked data-live
 // and redraws the charts whose figures changed. Pages without a stream that are marked data-poll look now and then.
-"use strict";
-
 const POLL_MS = 3000;
 const TOGETHER_MS = 100; // what happens within this is shown at once
 const connection = document.getElementById("connection");

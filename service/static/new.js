@@ -1,5 +1,5 @@
 // The form of a new search: shows its plan as one types, and submits it once.
-"use strict";
+import { change, say } from "./actions.js";
 
 const form = document.getElementById("new-search");
 const sentence = document.getElementById("plan-sentence");

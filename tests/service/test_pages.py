@@ -21,14 +21,14 @@ def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> No
     expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
     for stage in show(site.database, site.done)["stages"]:
         expect(page.get_by_text(stage["sentence"])).to_be_visible()
-    expect(page.locator("[data-drawn]")).to_have_count(5)
+    expect(page.locator("[data-drawn]")).to_have_count(7)
     expect(page.get_by_role("row", name="chosen SeqNorm")).to_be_visible()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_chart_is_drawn_in_both_themes(site: Site, page: Page, theme: str) -> None:
     page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-    for search_id, charts in ((site.done, 5), (site.grid, 4)):
+    for search_id, charts in ((site.done, 7), (site.grid, 6)):
         page.goto(f"{site.url}/searches/{search_id}")
         expect(page.locator("[data-drawn] .main-svg .scatterlayer").first).to_be_attached()
         expect(page.locator("[data-drawn]")).to_have_count(charts)
@@ -76,7 +76,7 @@ def test_a_page_follows_a_running_search_without_being_reloaded(site: Site, page
     with_rest.close()
     expect(page.locator("#summary .status")).to_have_text("done", timeout=15_000)
     expect(page.locator("#sentence-gm")).to_contain_text("is the largest stable gm")
-    expect(page.locator("[data-drawn]")).to_have_count(5)
+    expect(page.locator("[data-drawn]")).to_have_count(7)
     assert page.locator("body").get_attribute("data-loaded") == "once"
 
 

@@ -15,7 +15,7 @@ from search.store.metrics import read_metrics
 from search.store.searches import get
 from search.store.tables import studies, trial_params, trial_user_attributes, trial_values, trials
 
-Sort = Literal["started", "value", "-value"]
+Sort = Literal["started", "-started", "value", "-value"]
 
 
 def list_trials(
@@ -94,6 +94,8 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
     value, trial_id = trial_values.c.value, trials.c.trial_id
     if sort == "started":
         return statement.where(trial_id > after).order_by(trial_id)
+    if sort == "-started":
+        return (statement.where(trial_id < after) if after else statement).order_by(trial_id.desc())
     order = (value.is_(None), value.desc() if sort == "-value" else value, trial_id)
     if after:
         last = connection.execute(select(value).where(trial_values.c.trial_id == after)).scalar_one_or_none()
