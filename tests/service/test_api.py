@@ -28,16 +28,35 @@ def test_a_search_is_answered_as_the_store_shows_it(site: Site) -> None:
     assert get(site, f"/api/searches/{site.done}") == show(site.database, site.done)
 
 
-def test_searches_are_listed_newest_first_in_pages(site: Site) -> None:
-    first = get(site, "/api/searches?limit=2")
-    second = get(site, f"/api/searches?limit=2&cursor={first['next']}")
-    ids = [row["id"] for row in [*first["searches"], *second["searches"]]]
-    assert ids == [site.queued, site.grid, site.done]
-    assert second["next"] is None
+@pytest.mark.parametrize(
+    ("sort", "key", "falling"),
+    [
+        ("-created", "created_at", True),
+        ("created", "created_at", False),
+        ("name", "name", False),
+        ("-name", "name", True),
+    ],
+)
+def test_searches_are_listed_sorted_in_pages_each_once(site: Site, sort: str, key: str, falling: bool) -> None:
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = get(site, f"/api/searches?limit=2&sort={sort}&cursor={cursor}")
+        rows += page["searches"]
+        cursor = page["next"]
+    assert {site.queued, site.grid, site.done} <= {row["id"] for row in rows}
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert [row[key] for row in rows] == sorted((row[key] for row in rows), reverse=falling)
 
 
-def test_searches_are_filtered_by_status(site: Site) -> None:
-    assert [row["id"] for row in get(site, "/api/searches?status=queued")["searches"]] == [site.queued]
+def test_searches_are_filtered(site: Site) -> None:
+    for query, expected in (
+        ("status=queued&name=waiting", [site.queued]),
+        ("name=FINISHED search&status=done&owner=local", [site.done]),
+        ("recipe=digits-mlp&name=waiting", []),
+        ("tag=nothing", []),
+        ("name=%25", []),
+    ):
+        assert [row["id"] for row in get(site, f"/api/searches?{query}")["searches"]] == expected, query
 
 
 def test_trials_are_paged(site: Site) -> None:
