@@ -70,7 +70,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
                 (searches.c.lease_until > now()).label("held"),
             )
             .where(searches.c.id == search_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         ).one_or_none()
         if row is None:
             raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")

@@ -85,7 +85,11 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
     """
     statement = select(searches).where(searches.c.id == search_id)
     found = search_id.isascii() and search_id.isalnum()  # PostgreSQL refuses to compare with some other texts
-    row = connection.execute(statement.with_for_update() if to_change else statement).one_or_none() if found else None
+    row = (
+        connection.execute(statement.with_for_update(key_share=True) if to_change else statement).one_or_none()
+        if found
+        else None
+    )
     if row is None:
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
     return Search(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.access import identify
@@ -17,7 +18,14 @@ from service.stream import Follower, follower_of
 
 router = APIRouter(prefix="/searches/{id}")
 CHECK_SECONDS = 30.0  # between two looks at whether the token still counts
+QUIET_SECONDS = 15.0  # after which a comment tells everything between us and the client that the stream lives
 RECONNECT_MS = 1000
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. (The framework's own logs an error whenever a client leaves while events come.)"""
+
+    media_type = "text/event-stream"
 
 
 def follower(request: Request) -> Follower:
@@ -27,7 +35,7 @@ def follower(request: Request) -> Follower:
     return found
 
 
-@router.get("/events", response_class=EventSourceResponse)
+@router.get("/events", response_class=EventStream)
 async def follow(
     request: Request,
     stores: Store,
@@ -35,17 +43,31 @@ async def follow(
     follower: Annotated[Follower, Depends(follower)],
     after: After = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=LARGEST)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """Stream what happens to a search, in the order it was committed, from the start or after an event's id.
 
     ``Last-Event-ID``, which browsers send when they reconnect, goes before ``after``. A stream ends with its token.
     """
-    checked = time.monotonic()
-    yield ServerSentEvent(comment="following", retry=RECONNECT_MS)
-    async for events in follower.follow(id, after if last_event_id is None else last_event_id):
-        for event in events or ():
-            yield ServerSentEvent(data=event, id=str(event["id"]))
-        if time.monotonic() - checked >= CHECK_SECONDS:
-            checked = time.monotonic()
-            if await run_in_threadpool(identify, stores, request) is None:
-                return
+
+    async def lines() -> AsyncIterator[str]:
+        yield f"retry: {RECONNECT_MS}\n\n"
+        checked = said = time.monotonic()
+        async for events in follower.follow(id, after if last_event_id is None else last_event_id):
+            now = time.monotonic()
+            if events:
+                said = now
+                yield "".join(map(written, events))
+            elif now - said >= QUIET_SECONDS:
+                said = now
+                yield ": nothing new\n\n"
+            if now - checked >= CHECK_SECONDS:
+                checked = now
+                if await run_in_threadpool(identify, stores, request) is None:
+                    return
+
+    return EventStream(lines())
+
+
+def written(event: dict[str, Any]) -> str:
+    """Write an event as the stream has it."""
+    return f"id: {event['id']}\ndata: {json.dumps(event)}\n\n"

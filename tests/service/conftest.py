@@ -83,13 +83,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Path]:
+def serving(settings: Settings, code: str = "from service.__main__ import main; main()") -> Iterator[Path]:
     """Run the service; yield the file of what it prints."""
     settings.home.mkdir(parents=True, exist_ok=True)
     printed = settings.home / "service.log"
     with printed.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service"], env=os.environ | environment_of(settings), stdout=log, stderr=log
+            [sys.executable, "-c", code], env=os.environ | environment_of(settings), stdout=log, stderr=log
         )
         try:
             for _ in range(300):
