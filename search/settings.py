@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
@@ -55,6 +56,13 @@ class Settings:
     def token_file(self) -> Path:
         """The file with the token that the first ``serve`` on loopback makes."""
         return self.home / "token"
+
+    def token_for(self, url: str) -> str:
+        """Return the token for a service: the one that is set, else on this machine that of the home folder."""
+        local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+        if self.token or not local or not self.token_file.is_file():
+            return self.token
+        return self.token_file.read_text().strip()
 
     def folder_of(self, search_id: str) -> Path:
         """Return where a search keeps its checkpoints and logs."""

@@ -39,6 +39,8 @@ def main() -> int:
     print(f"Dashboard: {address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
     if code:
         print(f"Log in, once and within ten minutes, with: {address}/login?code={code}", file=sys.stderr, flush=True)
+    else:
+        print("Log in with a token; seqnorm token create makes one.", file=sys.stderr, flush=True)
     worker = WorkerProcess(settings) if settings.worker else None
     try:
         app = create_app(settings)

@@ -31,6 +31,7 @@ class _Where:
 
     home: Path | None = None
     db: str | None = None
+    url: str | None = None
 
 
 _where = _Where()
@@ -67,9 +68,15 @@ Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them
 def options(
     home: Annotated[Path | None, typer.Option(help="Folder of the default database, checkpoints, logs, data.")] = None,
     db: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the database.", metavar="URL")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a service to work at instead of here; its token is SEQNORM_TOKEN.", metavar="URL"
+        ),
+    ] = None,
 ) -> None:
     """Tune GhostNorm and SeqNorm: group counts gm, then gc."""
-    _where.home, _where.db = home, db
+    _where.home, _where.db, _where.url = home, db, url
 
 
 @app.command()
@@ -130,21 +137,26 @@ def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
     from search.cli.foreground import tune_here
 
     json, download = given.pop("json"), given.pop("download")
-    overrides = [*(given.pop("set_") or []), *([f"model={model}"] if (model := given.pop("model")) else [])]
-    fields: dict[str, Any] = {
-        **{name: value for name, value in given.items() if value is not None},
-        "strategy": strategy,
-        "gm": whole_numbers("--gm", given["gm"]),
-        "gc": whole_numbers("--gc", given["gc"]),
-        "tolerance": _tolerance(given["tolerance"]),
-        "numbers": {**_preset(given["recipe"], given["preset"]), **assignments(overrides)},
-    }
-    fields.pop("preset", None)
+    settings = _here("tune" if strategy == "sequential" else "grid")
+    fields = {**_fields(given), "strategy": strategy}
     if download:
         _fetch(given["recipe"])
     if fields.get("data"):
         fields["data"] = str(Path(fields["data"]).absolute())
-    raise typer.Exit(tune_here(_settings(), fields, json, program()))
+    raise typer.Exit(tune_here(settings, fields, json, program()))
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a search from the flags of a command, which are named as they are."""
+    overrides = [*(given.pop("set_") or []), *([f"model={model}"] if (model := given.pop("model")) else [])]
+    preset = given.pop("preset")
+    return {
+        **{name: value for name, value in given.items() if value is not None},
+        "gm": whole_numbers("--gm", given["gm"]),
+        "gc": whole_numbers("--gc", given["gc"]),
+        "tolerance": _tolerance(given.get("tolerance", "auto")),
+        "numbers": {**_preset(given["recipe"], preset), **assignments(overrides)},
+    }
 
 
 def _preset(name: str, preset: str | None) -> dict[str, Any]:
@@ -185,10 +197,16 @@ def resume(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Finish an interrupted search here and now; nothing that finished is trained again."""
+    """Finish an interrupted search here and now; with --url it is queued for a worker there."""
+    settings = _settings()
+    if settings.url:
+        from search.cli.steering import resume_there
+
+        resume_there(settings, id, accept_code_change, json)
+        return
     from search.cli.foreground import resume_here
 
-    raise typer.Exit(resume_here(_settings(), id, json, program(), accept_code_change))
+    raise typer.Exit(resume_here(settings, id, json, program(), accept_code_change))
 
 
 @app.command()
@@ -207,15 +225,15 @@ def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> N
     """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
     from search.cli.steering import work
 
-    work(_settings(), parent)
+    work(_here("worker"), parent)
 
 
 @app.command()
 def watch(id: Id, json: Json = False) -> None:
     """Follow a search that a worker runs, until it ends or is paused; then print its result."""
-    from search.cli.foreground import watch_here
+    from search.cli.foreground import watch as watch_search
 
-    raise typer.Exit(watch_here(_settings(), id, json, program()))
+    raise typer.Exit(watch_search(_settings(), id, json, program()))
 
 
 @app.command()
@@ -223,7 +241,7 @@ def pause(id: Id, json: Json = False) -> None:
     """Stop a search so that it can be resumed; what finished is kept."""
     from search.cli.steering import steer
 
-    steer(_settings(), id, "paused", json)
+    steer(_settings(), id, "pause", json)
 
 
 @app.command()
@@ -231,7 +249,7 @@ def cancel(id: Id, json: Json = False) -> None:
     """End a search for good; what finished is kept."""
     from search.cli.steering import steer
 
-    steer(_settings(), id, "cancelled", json)
+    steer(_settings(), id, "cancel", json)
 
 
 @app.command()
@@ -251,8 +269,50 @@ def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
     from search.store.schema import upgrade as upgrade_schema
 
-    settings = _settings()
+    settings = _here("db")
     print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
+
+
+@app.command()
+def plan(
+    recipe: Annotated[str | None, typer.Argument(help="Recipe to train.", metavar="RECIPE")] = None,
+    gm: Annotated[str, typer.Option("--gm", help="Group counts along the mini-batch to try.")] = "",
+    gc: Annotated[str, typer.Option("--gc", help="Group counts along the channels to try.")] = "",
+    strategy: Annotated[str, typer.Option(help="sequential or grid.")] = "sequential",
+    seeds: Seeds = 3,
+    test_seeds: TestSeeds = 3,
+    preset: Preset = None,
+    set_: Set = None,
+    model: Model = None,
+    data: Data = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="YAML file with the fields of a search.")] = None,
+    json: Json = False,
+) -> None:
+    """Count the trials that a search would take, grid beside sequential; nothing is stored."""
+    from search.cli.reading import print_plan
+    from search.cli.steering import read_file
+
+    if file is not None:
+        print_plan(_settings(), read_file(file), json)
+        return
+    if recipe is None:
+        raise InvalidSpec("plan needs a search: got neither a recipe nor a file. Give RECIPE --gm 1,2 --gc 1,2, or -f.")
+    given = {"recipe": recipe, "gm": gm, "gc": gc, "strategy": strategy, "seeds": seeds, "test_seeds": test_seeds}
+    print_plan(_settings(), _fields({**given, "preset": preset, "set_": set_, "model": model, "data": data}), json)
+
+
+@app.command()
+def export(
+    id: Id,
+    format: Annotated[str, typer.Option(help="csv or json.")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
+) -> None:
+    """Write every trial of a search as CSV or JSON."""
+    from search.cli.reading import export_trials
+
+    if format not in ("csv", "json"):
+        raise InvalidSpec(f"--format must be csv or json: got {format!r}. Leave it out for csv.")
+    export_trials(_settings(), id, "json" if format == "json" else "csv", out)
 
 
 @app.command("list")
@@ -285,7 +345,7 @@ def recipes(
     """List the recipes that are installed; name one to see its numbers."""
     from search.cli.reading import list_recipes
 
-    list_recipes(name, json)
+    list_recipes(_settings(), name, json)
 
 
 @app.command()
@@ -319,7 +379,7 @@ def landscape(
         overrides=assignments(set_ or []),
         seed=seed,
         data=str(Path(data).absolute()) if data else None,
-        home=_settings().home,
+        home=_here("landscape").home,
         gradients=gradients,
     )
     raise typer.Exit(landscape_here(asked, out, processes, json))
@@ -336,15 +396,39 @@ def serve(
 
     from search.settings import environment_of
 
-    settings = _settings(host=host, port=port, worker=None if worker else 0)
+    settings = _here("serve", host=host, port=port, worker=None if worker else 0)
     os.environ.update(environment_of(settings))
     os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606  # `search` never imports `service`
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def token(context: typer.Context) -> None:
+    """Make, list and revoke the tokens of a service: token create, token list, token revoke."""
+    import os
+
+    from search.settings import environment_of
+
+    os.environ.update(environment_of(_settings()))
+    words = [sys.executable, "-m", "service.accounts", *context.args]
+    os.execv(sys.executable, words)  # noqa: S606  # `search` never imports `service`
 
 
 def _settings(**given: Any) -> Any:
     from search.settings import read_settings
 
-    return read_settings(home=_where.home, db=_where.db, **given)
+    return read_settings(home=_where.home, db=_where.db, url=_where.url, **given)
+
+
+def _here(command: str, **given: Any) -> Any:
+    """Return the settings of a command that works on this machine alone."""
+    from search.cli.places import require_here
+
+    settings = _settings(**given)
+    require_here(settings, command)
+    return settings
 
 
 def program() -> str:
@@ -352,7 +436,7 @@ def program() -> str:
     called = Path(sys.argv[0])
     found = shutil.which("seqnorm")
     words = ["seqnorm" if found and Path(found).resolve() == called.resolve() else str(called)]
-    for flag, value in (("--home", _where.home), ("--db", _where.db)):
+    for flag, value in (("--home", _where.home), ("--db", _where.db), ("--url", _where.url)):
         words += [flag, str(value)] if value else []
     return shlex.join(words)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
+from search.cli.places import place_of
 from search.cli.progress import Progress
 from search.cli.tables import print_result
 from search.digest import digest_of
@@ -57,7 +58,7 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
             with engine.connect() as connection:
                 search = searches.get(connection, search_id)
             if search.status == "done":
-                return _conclude(settings, search, json, program)
+                return _conclude(settings, search.id, json, program)
             _wait_for_lease(engine, search_id, interruption)
             digest = digest_of(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
             with engine.begin() as connection:
@@ -69,22 +70,26 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
         return _run(settings, search_id, json, program, interruption)
 
 
-def watch_here(settings: Settings, search_id: str, json: bool, program: str) -> int:
-    """Follow a search until it ends or is paused, and print its result; return the exit code.
+def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
+    """Follow a search, here or at a service, until it ends or is paused; print its result and return the exit code.
 
     Raises:
         NotFound: if no search has that id.
     """
+    place = place_of(settings)
     with Interruption() as interruption:
-        engine = open_store(settings.database_url)
         try:
-            search = _follow(settings, search_id, lambda tick: _until_it_stops(engine, search_id, tick), interruption)
+            with Progress() as progress:
+
+                def tick(shown: dict[str, Any]) -> None:
+                    interruption.check()
+                    progress.update(shown)
+
+                shown = place.follow(search_id, tick)
         except KeyboardInterrupt:
             _say(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
             return interruption.exit_code
-        finally:
-            engine.dispose()
-    return _conclude(settings, search, json, program)
+    return conclude(settings, shown, json, program)
 
 
 def _run(settings: Settings, search_id: str, json: bool, program: str, interruption: Interruption) -> int:
@@ -98,7 +103,7 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
         return interruption.exit_code
     finally:
         engine.dispose()
-    return _conclude(settings, search, json, program)
+    return _conclude(settings, search.id, json, program)
 
 
 def _follow(
@@ -110,45 +115,41 @@ def _follow(
     """Show a search's progress while ``run`` goes on; ``run`` is given what to call between two steps."""
     reading = open_engine(settings.database_url, read_only=True)
     try:
-        with Progress(reading, search_id) as progress:
+        with Progress() as progress:
 
             def tick() -> None:
                 interruption.check()
-                progress.update()
+                progress.read(reading, search_id)
 
             return run(tick)
     finally:
         reading.dispose()
 
 
-def _until_it_stops(engine: Engine, search_id: str, tick: Callable[[], None]) -> searches.Search:
-    while True:
-        with engine.connect() as connection:
-            search = searches.get(connection, search_id)
-        if search.status not in ("queued", "running"):
-            return search
-        tick()
-        time.sleep(0.25)
-
-
-def _conclude(settings: Settings, search: searches.Search, json: bool, program: str) -> int:
-    """Print how a search ended; return the exit code."""
+def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> int:
     engine = open_engine(settings.database_url, read_only=True)
     try:
         with engine.connect() as connection:
-            shown = queries.show_search(connection, search.id)
+            shown = queries.show_search(connection, search_id)
     finally:
         engine.dispose()
+    return conclude(settings, shown, json, program)
+
+
+def conclude(settings: Settings, shown: dict[str, Any], json: bool, program: str) -> int:
+    """Print how a search ended; return the exit code."""
     print_result(shown, json, settings, program)
-    if search.status == "done":
+    search_id, status, reason = shown["search"], shown["status"], shown["reason"]
+    if status == "done":
         return EXIT_OK
-    _say(f"The search is {search.status}: {search.reason or 'no reason was given'}")
-    if search.status == "failed":
-        _say(f"Logs are under {settings.folder_of(search.id)}")
-        _say(f"Train its failed trials again with: {program} retry {search.id}")
+    _say(f"The search is {status}: {reason or 'no reason was given'}")
+    if status == "failed":
+        if not settings.url:
+            _say(f"Logs are under {settings.folder_of(search_id)}")
+        _say(f"Train its failed trials again with: {program} retry {search_id}")
         return EXIT_FAILED
-    if search.status == "paused" and "--accept-code-change" not in search.reason:
-        _say(f"Go on with: {program} resume {search.id}")
+    if status == "paused" and "--accept-code-change" not in reason:
+        _say(f"Go on with: {program} resume {search_id}")
     return EXIT_STOPPED
 
 

@@ -23,9 +23,7 @@ LINE_SECONDS = 5.0  # how often a plain line is written, at most
 class Progress:
     """Shows stage, trials done, running and left, the best candidate so far and the time left, on stderr."""
 
-    def __init__(self, engine: Engine, search_id: str) -> None:
-        self._engine = engine
-        self._search_id = search_id
+    def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._read_at = self._written_at = 0.0
@@ -43,14 +41,18 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    def update(self) -> None:
+    def read(self, engine: Engine, search_id: str) -> None:
         """Read the store and show it, if that is due."""
-        moment = time.monotonic()
-        if moment - self._read_at < READ_SECONDS:
+        if time.monotonic() - self._read_at < READ_SECONDS:
             return
-        self._read_at = moment
-        with self._engine.connect() as connection:
-            shown = queries.show_search(connection, self._search_id)
+        self._read_at = time.monotonic()
+        with engine.connect() as connection:
+            shown = queries.show_search(connection, search_id)
+        self.update(shown)
+
+    def update(self, shown: dict[str, Any]) -> None:
+        """Show how far a search is."""
+        moment = time.monotonic()
         self._say_decisions(shown)
         if self._console.is_terminal:
             self._live.update(self._picture(shown))

@@ -1,21 +1,22 @@
-"""``list``, ``show`` and ``recipes``: commands that change nothing."""
+"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: commands that change nothing."""
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from search.cli.app import print_json
+from search.cli.places import place_of
 from search.cli.tables import print_result
 from search.errors import InvalidSpec
 from search.settings import Settings
-from search.store import queries
-from search.store.opening import open_store
 from search.store.searches import STATUSES
-from trainers.recipe import RecipeError, describe, find, names
+from search.wording import duration
 
 
 def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
@@ -26,10 +27,7 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
     """
     if status is not None and status not in STATUSES:
         raise InvalidSpec(f"--status must be one of {', '.join(STATUSES)}: got {status!r}. Leave it out for all.")
-    engine = open_store(settings.database_url)
-    with engine.connect() as connection:
-        rows = queries.list_searches(connection, status, limit=limit)
-    engine.dispose()
+    rows = place_of(settings).searches(status, limit)
     if json:
         print_json(rows)
         return
@@ -61,27 +59,24 @@ def _chosen(point: dict[str, Any] | None) -> str:
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Print a search."""
-    engine = open_store(settings.database_url)
-    with engine.connect() as connection:
-        shown = queries.show_search(connection, search_id)
-    print_result(shown, json, settings, program)
+    print_result(place_of(settings).show(search_id), json, settings, program)
 
 
-def list_recipes(name: str | None, json: bool) -> None:
+def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
     """Print the installed recipes; one of them with its numbers and presets.
 
     Raises:
         InvalidSpec: if none has the name.
     """
-    try:
-        recipes = [find(known) for known in ([name] if name else names())]
-    except RecipeError as error:
-        raise InvalidSpec(str(error)) from None
+    known = place_of(settings).recipes()
+    recipes = [recipe for recipe in known if name in (None, recipe["name"])]
+    if not recipes:
+        raise InvalidSpec(f"no recipe is named {name!r}. Known: {', '.join(recipe['name'] for recipe in known)}.")
     if json:
-        print_json([describe(recipe) for recipe in recipes])
+        print_json(recipes)
         return
     console = Console(highlight=False)
-    for recipe in map(describe, recipes):
+    for recipe in recipes:
         console.print(f"[bold]{recipe['name']}[/bold]  {recipe['title']}", soft_wrap=True)
         if recipe["data"]:
             console.print(f"  data: {recipe['data']}", soft_wrap=True, style=None if name else "dim")
@@ -94,3 +89,41 @@ def list_recipes(name: str | None, json: bool) -> None:
             console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
     if name is None:
         console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
+
+
+def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
+    """Print how many trials a search would take, and which group counts are refused.
+
+    Raises:
+        InvalidSpec: if anything but a group count is wrong.
+    """
+    priced = place_of(settings).plan(fields)
+    if json:
+        print_json(priced)
+        return
+    console = Console(highlight=False)
+    for stage, trials in priced["stages"].items():
+        console.print(f"stage {stage:<5} {trials:>7} trials")
+    other = "sequential" if priced["strategy"] == "grid" else "grid"
+    console.print(f"{priced['trials']} trials at the most; {other} would take {priced[other]}.")
+    if priced["seconds"] is not None:
+        console.print(f"One after another they take about {duration(priced['seconds'])}.")
+    for refused in priced["refused"]:
+        console.print(f"{refused['value']} is refused: {refused['reason']}", style="red", soft_wrap=True)
+
+
+def export_trials(settings: Settings, search_id: str, format: Literal["csv", "json"], out: Path | None) -> None:
+    """Write every trial of a search to a file, or to stdout."""
+    place = place_of(settings)
+    if out is None:
+        place.export(search_id, format, sys.stdout.buffer)
+        return
+    part = out.with_name(f"{out.name}.part")  # whoever finds the file finds it whole
+    try:
+        with part.open("wb") as file:
+            place.export(search_id, format, file)
+        part.replace(out)
+    except OSError as error:
+        raise InvalidSpec(f"-o must name a file that can be written: got {out} ({error.strerror}).") from None
+    finally:
+        part.unlink(missing_ok=True)

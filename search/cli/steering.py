@@ -7,15 +7,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from search.cli.app import print_json
-from search.cli.foreground import submit_here
+from search.cli.places import There, place_of
 from search.errors import InvalidSpec
 from search.settings import Settings
-from search.store import searches
 from search.store.opening import open_store
 from search.worker import Worker
 
@@ -26,14 +25,19 @@ def submit_file(settings: Settings, file: Path, json: bool) -> None:
     Raises:
         InvalidSpec: if it cannot be read, or the search cannot be run; nothing is stored then.
     """
-    search_id = submit_here(settings, _read(file))
+    search_id = place_of(settings).submit(read_file(file))
     if json:
         print_json({"search": search_id, "status": "queued"})
     else:
         print(search_id)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, Any]:
+    """Read the fields of a search from a YAML file.
+
+    Raises:
+        InvalidSpec: if it cannot be read.
+    """
     remedy = "Give a file with the fields of a search, e.g. recipe, gm and gc."
     try:
         fields = yaml.safe_load(file.read_text())
@@ -66,28 +70,37 @@ def _stop_with(parent: int, stopping: threading.Event) -> None:
     stopping.set()
 
 
-def steer(settings: Settings, search_id: str, wanted: str, json: bool) -> None:
+def steer(settings: Settings, search_id: str, action: Literal["pause", "cancel"], json: bool) -> None:
     """Ask for a search to be paused or cancelled."""
-    engine = open_store(settings.database_url)
-    with engine.begin() as connection:
-        search = searches.ask(connection, search_id, wanted)
-    engine.dispose()
+    answer = place_of(settings).ask(search_id, action)
     if json:
-        print_json({"search": search_id, "status": search.status, "wanted": search.wanted})
+        print_json(answer)
     else:
-        print(f"{search_id} is {search.status}" + (f", {search.wanted} is asked for" if search.wanted else ""))
+        asked = f", {answer['wanted']} is asked for" if answer["wanted"] else ""
+        print(f"{search_id} is {answer['status']}{asked}")
+
+
+def resume_there(settings: Settings, search_id: str, accept_code_change: bool, json: bool) -> None:
+    """Queue a paused search at a service."""
+    answer = There(settings).resume(search_id, accept_code_change)
+    if json:
+        print_json(answer)
+    else:
+        print(f"{search_id} is {answer['status']}; a worker of the service goes on with it")
 
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Queue a search again for its failed trials."""
-    engine = open_store(settings.database_url)
-    with engine.begin() as connection:
-        count = searches.retry(connection, search_id)
-    engine.dispose()
+    answer = place_of(settings).retry(search_id)
     if json:
-        print_json({"search": search_id, "status": "queued", "trials": count})
+        print_json(answer)
+    elif settings.url:
+        print(f"{answer['trials']} trials of {search_id} run again")
     else:
-        print(f"{count} trials of {search_id} run again. A worker takes them up, or: {program} resume {search_id}")
+        print(
+            f"{answer['trials']} trials of {search_id} run again. A worker takes them up, or: "
+            f"{program} resume {search_id}"
+        )
 
 
 def _say(text: str) -> None:

@@ -36,6 +36,9 @@ def print_result(shown: dict[str, Any], json: bool, settings: Settings, program:
     run, failed, interrupted = (shown["trials"][count] for count in ("run", "failed", "interrupted"))
     cut = f" ({interrupted} more were cut and run again)" if interrupted else ""
     console.print(f"{run - interrupted} trials, {failed} failed{cut}.", soft_wrap=True)
+    if settings.url:
+        console.print(f"Open it in a browser: {settings.url}/searches/{shown['search']}", soft_wrap=True)
+        return
     if weights := chosen_checkpoint(settings.folder_of(shown["search"]), shown["chosen"]):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
     console.print(f"Database: {settings.database_url}", soft_wrap=True)

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
@@ -121,6 +121,13 @@ def revoke(connection: Connection, token_id: str) -> None:
 def list_tokens(connection: Connection) -> list[Token]:
     """Return every token, oldest first; revoked and expired ones too."""
     return [from_row(row) for row in connection.execute(selected().order_by(tokens.c.created_at, tokens.c.id))]
+
+
+def shown(token: Token) -> dict[str, Any]:
+    """Return a token as it is listed."""
+    parts = asdict(token)
+    del parts["read_at"]
+    return {**parts, "active": token.active}
 
 
 def hashed(secret: str) -> str:

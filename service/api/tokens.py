@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service import accounts
 from service.access import Known
+from service.accounts.tokens import shown
 from service.api.parameters import After, Filter, Limit
 from service.store import Reading, Store
 
@@ -64,10 +65,3 @@ def list_audit(store: Reading, subject: Filter = None, after: After = 0, limit: 
 def newest_audit(store: Reading, limit: int = 50) -> list[dict[str, Any]]:
     """Return who did what lately, newest first."""
     return [asdict(entry) for entry in accounts.newest_audit(store, limit)]
-
-
-def shown(token: accounts.Token) -> dict[str, Any]:
-    """Return a token as it is listed."""
-    parts = asdict(token)
-    del parts["read_at"]
-    return {**parts, "active": token.active}

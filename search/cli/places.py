@@ -1,0 +1,203 @@
+"""Where a command works: in the store of this machine, or at a service elsewhere. Both answer the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Literal, Protocol
+
+from search.errors import InvalidSpec
+from search.settings import Settings
+
+Json = dict[str, Any]
+
+
+class Place(Protocol):
+    """What commands ask of either."""
+
+    address: str  #: where a person finds it again
+
+    def submit(self, fields: Json) -> str:
+        """Queue a search; return its id."""
+
+    def plan(self, fields: Json) -> Json:
+        """Count the trials that a search would take."""
+
+    def searches(self, status: str | None, limit: int) -> list[Json]:
+        """List searches, newest first."""
+
+    def show(self, search_id: str) -> Json:
+        """Show a search."""
+
+    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+        """Show a search again and again until it ends or is paused; return it as it then is."""
+
+    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+        """Ask for a search to be paused or cancelled."""
+
+    def retry(self, search_id: str) -> Json:
+        """Queue a search again for its failed trials."""
+
+    def recipes(self) -> list[Json]:
+        """Describe the recipes."""
+
+    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
+        """Write every trial of a search to a file."""
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where the settings say that commands work."""
+    return There(settings) if settings.url else Here(settings)
+
+
+def require_here(settings: Settings, command: str) -> None:
+    """Refuse a command at a service that only makes sense on this machine.
+
+    Raises:
+        InvalidSpec: if a service is named.
+    """
+    if settings.url:
+        raise InvalidSpec(
+            f"{command} works on this machine alone: got the service {settings.url}. Leave out --url and SEQNORM_URL."
+        )
+
+
+class Here:
+    """The store that the settings name."""
+
+    FOLLOW_SECONDS = 0.25
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.address = f"Database: {settings.database_url}"
+
+    def submit(self, fields: Json) -> str:
+        """Queue a search; return its id."""
+        from search.cli.foreground import submit_here
+
+        return submit_here(self._settings, fields)
+
+    def plan(self, fields: Json) -> Json:
+        """Count the trials that a search would take."""
+        from search.pricing import price
+
+        return price(fields)
+
+    def searches(self, status: str | None, limit: int) -> list[Json]:
+        """List searches, newest first."""
+        from search.store import queries
+
+        with self._connection() as connection:
+            return queries.list_searches(connection, status, limit=limit)
+
+    def show(self, search_id: str) -> Json:
+        """Show a search."""
+        from search.store import queries
+
+        with self._connection() as connection:
+            return queries.show_search(connection, search_id)
+
+    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+        """Show a search again and again until it ends or is paused; return it as it then is."""
+        import time
+
+        while True:
+            shown = self.show(search_id)
+            tick(shown)
+            if shown["status"] not in ("queued", "running"):
+                return shown
+            time.sleep(self.FOLLOW_SECONDS)
+
+    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+        """Ask for a search to be paused or cancelled."""
+        from search.store import searches
+
+        with self._connection() as connection:
+            search = searches.ask(connection, search_id, {"pause": "paused", "cancel": "cancelled"}[action])
+        return {"search": search_id, "status": search.status, "wanted": search.wanted}
+
+    def retry(self, search_id: str) -> Json:
+        """Queue a search again for its failed trials."""
+        from search.store import searches
+
+        with self._connection() as connection:
+            trials = searches.retry(connection, search_id)
+        return {"search": search_id, "status": "queued", "trials": trials}
+
+    def recipes(self) -> list[Json]:
+        """Describe the recipes."""
+        from trainers.recipe import describe, find, names
+
+        return [describe(find(name)) for name in names()]
+
+    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
+        """Write every trial of a search to a file."""
+        from search.export import export
+
+        with self._connection() as connection:
+            for piece in export(connection, search_id, format):
+                file.write(piece.encode())
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        from search.store.opening import open_store
+
+        engine = open_store(self._settings.database_url)
+        try:
+            with engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
+class There:
+    """The service that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        from search.client import Client
+
+        self._client = Client(settings.url, settings.token_for(settings.url))
+        self.address = f"Service: {settings.url}"
+
+    def submit(self, fields: Json) -> str:
+        """Queue a search; return its id."""
+        return str(self._client.submit(fields)["search"])
+
+    def plan(self, fields: Json) -> Json:
+        """Count the trials that a search would take."""
+        return self._client.plan(fields)
+
+    def searches(self, status: str | None, limit: int) -> list[Json]:
+        """List searches, newest first."""
+        return list(self._client.searches(status=status, limit=limit))
+
+    def show(self, search_id: str) -> Json:
+        """Show a search."""
+        return self._client.show(search_id)
+
+    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+        """Show a search again and again until it ends or is paused; return it as it then is."""
+        shown: Json = {}
+        for shown in self._client.follow(search_id):
+            tick(shown)
+        return shown
+
+    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+        """Ask for a search to be paused or cancelled."""
+        return self._client.pause(search_id) if action == "pause" else self._client.cancel(search_id)
+
+    def resume(self, search_id: str, accept_code_change: bool) -> Json:
+        """Queue a paused search for a worker there."""
+        return self._client.resume(search_id, accept_code_change)
+
+    def retry(self, search_id: str) -> Json:
+        """Queue a search again for its failed trials."""
+        return self._client.retry(search_id)
+
+    def recipes(self) -> list[Json]:
+        """Describe the recipes."""
+        return self._client.recipes()
+
+    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
+        """Write every trial of a search to a file."""
+        self._client.export(search_id, file, format)

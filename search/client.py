@@ -1,0 +1,504 @@
+"""A client of the service, for programs: one method for each thing that a service can be asked.
+
+What may be repeated without harm is repeated, for ``patience`` seconds, when the connection is lost or the service is
+busy. Answers are the JSON values of the REST API; its problems are raised as the errors of :mod:`search.errors`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+
+Json = dict[str, Any]
+Kind = TypeVar("Kind")
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 60.0  # after which a connection counts as lost; an idle stream says something every 15 s
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+RECONNECT_SECONDS = 0.5
+LOOK_SECONDS = 0.5  # between two looks at a search that is followed
+LARGEST_PAGE = 500
+
+_ERRORS: dict[int, type[SearchError]] = {
+    400: InvalidSpec,
+    401: Denied,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    413: InvalidSpec,
+    422: InvalidSpec,
+}
+
+
+class Client:
+    """A connection to a service; a context manager.
+
+    Args:
+        url: of the service, e.g. ``http://127.0.0.1:8000``.
+        token: that says who asks; ``seqnorm token create`` makes one.
+        patience: for how many seconds something is repeated.
+
+    Every method may raise:
+        NotFound: there is no such search, trial, recipe or token.
+        Conflict: the search is not in a state that allows this.
+        InvalidSpec: what was asked is not allowed; nothing was changed.
+        Denied: the service does not know the token, or it does not allow this.
+        StoreUnavailable: there was no answer, or not one of a service.
+    """
+
+    def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:
+        self.url = _checked_url(url)
+        self.patience = patience
+        self._reached = False  # whether anything ever answered at the address
+        self._http = httpx2.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
+            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            follow_redirects=False,  # the token is for this service alone
+            trust_env=not is_loopback(self.url),  # a proxy does not lead to this machine
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    # Searches
+
+    def plan(self, fields: Mapping[str, Any]) -> Json:
+        """Count the trials that a search would take; nothing is stored."""
+        return self._ask(dict, "POST", "searches", "plan", body=fields)
+
+    def submit(self, fields: Mapping[str, Any]) -> Json:
+        """Queue a search, once, however often its request has to be repeated; return its id and status."""
+        return self._ask(dict, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
+
+    def searches_page(
+        self,
+        *,
+        status: str | None = None,
+        recipe: str | None = None,
+        name: str | None = None,
+        owner: str | None = None,
+        tag: str | None = None,
+        sort: Literal["created", "-created", "name", "-name"] = "-created",
+        archived: bool = False,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Json:
+        """Return a page of ``searches``; ``next`` is the cursor of the one behind it, None on the last."""
+        query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
+        return self._ask(
+            dict, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
+        )
+
+    def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[Json]:
+        """Go through searches, newest first, over all pages; ``filters`` are those of :meth:`searches_page`."""
+        cursor = None
+        while limit is None or limit > 0:
+            page = self.searches_page(cursor=cursor, limit=min(limit or LARGEST_PAGE, LARGEST_PAGE), **filters)
+            yield from page["searches"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+            limit = None if limit is None else limit - len(page["searches"])
+
+    def show(self, search_id: str) -> Json:
+        """Return a search with its stages, candidates, choices, test table and progress."""
+        return self._ask(dict, "GET", "searches", search_id)
+
+    def describe(
+        self, search_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
+    ) -> Json:
+        """Change what is written about a search; None leaves a part as it is. Return the search."""
+        given = {"name": name, "tags": None if tags is None else list(tags), "note": note}
+        return self._ask(dict, "PATCH", "searches", search_id, body=_without_none(given))
+
+    def archive(self, search_id: str) -> None:
+        """Leave a search out of lists from now on; everything of it is kept."""
+        self._send(self._request("DELETE", "searches", search_id))
+
+    def pause(self, search_id: str) -> Json:
+        """Stop a search so that it can be resumed."""
+        return self._ask(dict, "POST", "searches", search_id, "pause")
+
+    def cancel(self, search_id: str) -> Json:
+        """End a search for good."""
+        return self._ask(dict, "POST", "searches", search_id, "cancel")
+
+    def resume(self, search_id: str, accept_code_change: bool = False) -> Json:
+        """Queue a paused search for a worker."""
+        return self._ask(dict, "POST", "searches", search_id, "resume", body={"accept_code_change": accept_code_change})
+
+    def retry(self, search_id: str) -> Json:
+        """Queue a search again to train its failed trials; ``trials`` says how many."""
+        return self._ask(dict, "POST", "searches", search_id, "retry", harmless=False)
+
+    def widen(
+        self,
+        search_id: str,
+        *,
+        gm: Sequence[int] | None = None,
+        gc: Sequence[int] | None = None,
+        seeds: Sequence[int] | int | None = None,
+        test_seeds: int | None = None,
+    ) -> Json:
+        """Submit a search with more values or seeds that reuses the trials of this one; return the new one's id."""
+        body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
+        return self._ask(dict, "POST", "searches", search_id, "widen", body=body, harmless=False)
+
+    def compare(self, search_ids: Sequence[str]) -> Json:
+        """Return several ``searches`` together."""
+        return self._ask(dict, "GET", "compare", query={"id": list(search_ids)})
+
+    # What is in a search
+
+    def candidates(self, search_id: str) -> Json:
+        """Return the candidates of each of the ``stages``, and those of ``test``."""
+        return self._ask(dict, "GET", "searches", search_id, "candidates")
+
+    def trials_page(
+        self,
+        search_id: str,
+        *,
+        stage: str | None = None,
+        state: str | None = None,
+        gm: int | None = None,
+        gc: int | None = None,
+        sort: str = "started",
+        after: int = 0,
+        limit: int = 50,
+    ) -> Json:
+        """Return a page of ``trials``; ``next`` is the ``after`` of the one behind it, None on the last."""
+        query = {"stage": stage, "state": state, "gm": gm, "gc": gc, "sort": sort, "after": after, "limit": limit}
+        return self._ask(dict, "GET", "searches", search_id, "trials", query=query)
+
+    def trials(self, search_id: str, **filters: Any) -> Iterator[Json]:
+        """Go through the trials of a search over all pages; ``filters`` are those of :meth:`trials_page`."""
+        after: int | None = 0
+        while after is not None:
+            page = self.trials_page(search_id, **{"limit": LARGEST_PAGE, **filters, "after": after})
+            yield from page["trials"]
+            after = page["next"]
+
+    def trial(self, search_id: str, stage: str, number: int) -> Json:
+        """Return a trial with its figures by epoch, and every attempt at the same point with the same seed."""
+        return self._ask(dict, "GET", "searches", search_id, "trials", stage, str(number))
+
+    def log(self, search_id: str, stage: str, number: int) -> str:
+        """Return the end of what the attempts at a trial's point and seed have printed."""
+        return self._send(self._request("GET", "searches", search_id, "trials", stage, str(number), "log")).text
+
+    def export(self, search_id: str, file: BinaryIO, format: Literal["csv", "json"] = "csv") -> None:
+        """Write every trial of a search to a file."""
+        self._download(self._request("GET", "searches", search_id, "export", query={"format": format}), file)
+
+    def checkpoint(self, search_id: str, file: BinaryIO) -> None:
+        """Write the weights of the chosen point to a file."""
+        self._download(self._request("GET", "searches", search_id, "checkpoint"), file)
+
+    def events(self, search_id: str, after: int = 0) -> Iterator[Json]:
+        """Yield what happens to a search, from the start or after an event's id; a lost connection is made again.
+
+        This does not end by itself.
+        """
+        last = str(after)
+        while True:
+            request = self._request("GET", "searches", search_id, "events", headers={"Last-Event-ID": last})
+            response = self._send(request, stream=True)
+            try:
+                for event in _events_of(response):
+                    last = event.id or last
+                    if event.data:
+                        yield _parsed(dict, event.data, response)
+            except httpx2.RequestError:
+                pass  # it goes on behind the last event that arrived whole
+            finally:
+                response.close()
+            time.sleep(RECONNECT_SECONDS)
+
+    def follow(self, search_id: str) -> Iterator[Json]:
+        """Yield a search as :meth:`show` does, now and again when something has happened, until it ends or is paused.
+
+        The last one yielded is how it ended.
+        """
+        shown = self.show(search_id)
+        yield shown
+        if shown["status"] not in ("queued", "running"):
+            return
+        for event in self.events(search_id, after=shown["event"]):
+            if event["id"] <= shown["event"]:  # what was shown last has it already
+                continue
+            time.sleep(LOOK_SECONDS)
+            shown = self.show(search_id)
+            yield shown
+            if shown["status"] not in ("queued", "running"):
+                return
+
+    # The service
+
+    def recipes(self) -> list[Json]:
+        """Return the recipes that are installed there, with their numbers and presets."""
+        return self._ask(list, "GET", "recipes")
+
+    def recipe(self, name: str) -> Json:
+        """Return one recipe."""
+        return self._ask(dict, "GET", "recipes", name)
+
+    def cluster(self) -> Json:
+        """Return workers, running searches with their nodes, and waiting ones with the reason."""
+        return self._ask(dict, "GET", "cluster")
+
+    def tokens(self) -> list[Json]:
+        """Return every token without its secret; revoked and expired ones too."""
+        return self._ask(list, "GET", "tokens")
+
+    def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> Json:
+        """Make a token; ``text`` is what its holder sends, and is never shown again."""
+        body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
+        return self._ask(dict, "POST", "tokens", body=body, harmless=False)
+
+    def revoke_token(self, token_id: str) -> None:
+        """Refuse a token from now on."""
+        self._send(self._request("DELETE", "tokens", token_id))
+
+    def ready(self) -> Json:
+        """Say of each part that searches need whether it is there."""
+        request = self._http.build_request("GET", "/readyz")
+        return _answer(dict, self._send(request, also=503))
+
+    # Requests
+
+    def _ask(
+        self,
+        kind: type[Kind],
+        method: str,
+        *parts: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        harmless: bool = True,
+    ) -> Kind:
+        """Send a request and return the JSON value that answers it; ``harmless`` if it may be repeated."""
+        request = self._request(method, *parts, query=query, body=body, headers=headers)
+        return _answer(kind, self._send(request, harmless=harmless))
+
+    def _request(
+        self,
+        method: str,
+        *parts: str,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Request:
+        path = "/".join(quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts)  # never upwards
+        content = None if body is None else _written(body)
+        return self._http.build_request(
+            method,
+            f"/api/{path}",
+            params=_without_none(query or {}),
+            content=content,
+            headers={**({"Content-Type": "application/json"} if content else {}), **(headers or {})},
+        )
+
+    def _send(
+        self, request: httpx2.Request, *, harmless: bool = True, stream: bool = False, also: int | None = None
+    ) -> httpx2.Response:
+        """Send a request, again and again if need be; return its answer, a success or the status ``also``."""
+        deadline, pause = time.monotonic() + self.patience, FIRST_PAUSE
+        while True:
+            try:
+                return self._attempt(request, stream, also)
+            except _Passing as passing:
+                wait = max(passing.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
+                if not (harmless or passing.undone) or time.monotonic() + wait > deadline:
+                    raise StoreUnavailable(str(passing)) from None
+            time.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _attempt(self, request: httpx2.Request, stream: bool, also: int | None) -> httpx2.Response:
+        try:
+            response = self._http.send(request, stream=stream)
+            if stream and not response.is_success:
+                response.read()
+                response.close()
+        except httpx2.RequestError as error:
+            said = f"the service must answer: got {_said(error)} from {self.url}. Is `seqnorm serve` running there?"
+            unconnected = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            if unconnected and not self._reached:
+                raise StoreUnavailable(said) from None
+            self._reached = True
+            raise _Passing(said, undone=unconnected) from None
+        self._reached = True
+        if response.is_success or response.status_code == also:
+            return response
+        raise _refusal(response)
+
+    def _download(self, request: httpx2.Request, file: BinaryIO) -> None:
+        response = self._send(request, stream=True)
+        try:
+            for chunk in response.iter_bytes():
+                file.write(chunk)
+        except httpx2.RequestError as error:
+            raise StoreUnavailable(
+                f"a download must be whole: got {response.num_bytes_downloaded} bytes and then {_said(error)} "
+                f"from {self.url}. Repeat it."
+            ) from None
+        finally:
+            response.close()
+
+
+class _Passing(StoreUnavailable):
+    """Something that may be over soon; ``undone`` if the request was surely not carried out."""
+
+    def __init__(self, said: str, *, undone: bool, wait: float = 0.0) -> None:
+        super().__init__(said)
+        self.undone = undone
+        self.wait = wait
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_url(url: str) -> str:
+    """Return a service's address without a slash at its end.
+
+    Raises:
+        InvalidSpec: if it cannot be one.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        httpx2.URL(url)
+    except (ValueError, httpx2.InvalidURL):
+        usable = None
+    else:
+        if "@" in parts.netloc:
+            raise InvalidSpec(
+                "the address of a service must hold no password: got one with an @. Give the token in SEQNORM_TOKEN."
+            )
+    if not usable or parts.query or parts.fragment:
+        raise InvalidSpec(
+            f"the address of a service must be http:// or https:// and a host: got {url!r}. "
+            "Give e.g. http://127.0.0.1:8000."
+        )
+    return url.rstrip("/")
+
+
+def _checked_token(token: str) -> str:
+    """Return a token that can be sent; one that cannot is not quoted.
+
+    Raises:
+        InvalidSpec: if a header cannot hold it.
+    """
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise InvalidSpec(
+            f"a token must be printable ASCII without spaces: got {len(token)} characters, some of them others. "
+            "Copy it again."
+        )
+    return token
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidSpec(
+            f"what is sent must be finite numbers, texts, lists and objects: got {error}. Change that value."
+        ) from None
+
+
+def _without_none(values: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _answer(kind: type[Kind], response: httpx2.Response) -> Kind:
+    return _parsed(kind, response.text, response)
+
+
+def _parsed(kind: type[Kind], text: str, response: httpx2.Response) -> Kind:
+    """Read a JSON value.
+
+    Raises:
+        StoreUnavailable: if it is none, or of another kind.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _stranger(response) from None
+    if not isinstance(found, kind):
+        raise _stranger(response)
+    return found
+
+
+def _events_of(response: httpx2.Response) -> httpx2.EventSource:
+    if not response.headers.get("content-type", "").startswith("text/event-stream"):
+        raise _stranger(response)
+    return httpx2.EventSource(response)
+
+
+def _refusal(response: httpx2.Response) -> SearchError:
+    """Return the error that an answer stands for."""
+    try:
+        detail = _parsed(dict, response.text, response)["detail"]
+    except (StoreUnavailable, KeyError):
+        detail = None
+    status = response.status_code
+    if status in (429, 503):
+        got = f"{status} ({detail or 'no reason'}) from {_url(response)}"
+        said = f"the service must have time: got {got}. Try again later."
+        return _Passing(said, undone=status == 429, wait=_retry_after(response))
+    if not isinstance(detail, str) or response.is_redirect:
+        return _stranger(response)
+    if status in _ERRORS:
+        return _ERRORS[status](detail)
+    return StoreUnavailable(f"the service must succeed: got {status} ({detail}) from {_url(response)}. See its log.")
+
+
+def _stranger(response: httpx2.Response) -> StoreUnavailable:
+    """Return the error for an answer that no service gives."""
+    got = f"{response.status_code} {response.headers.get('content-type', 'of no type')}"
+    if response.is_redirect:
+        got = f"a redirect to {response.headers['location'][:200]!r}, which is not followed,"
+    return StoreUnavailable(
+        f"the address must be that of a seqnorm service: got {got} from {_url(response)}. Check --url or SEQNORM_URL."
+    )
+
+
+def _url(response: httpx2.Response) -> str:
+    return str(response.request.url)
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    try:
+        return max(0.0, float(response.headers.get("retry-after", 0)))
+    except ValueError:  # a date
+        return 0.0
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,131 @@
+"""``python -m service.accounts``: ``seqnorm token``, which makes, lists and revokes the tokens of a service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from search.client import Client
+from search.errors import Conflict, SearchError
+from search.settings import Settings, read_settings
+from search.store.database import Connection
+from search.store.opening import open_store
+from service import accounts
+from service.accounts.tokens import shown
+
+DAY = 24 * 3600.0
+
+app = typer.Typer(
+    name="seqnorm token",
+    help="The tokens of a service: who may use it, and what they may do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value to stdout.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What it is for, e.g. ada-laptop.")],
+    owner: Annotated[str, typer.Option(help="Whose searches it submits and steers.")],
+    scopes: Annotated[str, typer.Option(help="Of read, submit, manage, admin, with commas.")] = "read,submit",
+    days: Annotated[float, typer.Option(min=0, help="Until it expires; 0 for never.")] = 90,
+    json: Json = False,
+) -> None:
+    """Make a token, and print it: it cannot be shown again."""
+    settings, wanted = read_settings(), [scope.strip() for scope in scopes.split(",")]
+    if settings.url:
+        with _client(settings) as client:
+            made = client.create_token(name, owner=owner, scopes=wanted, days=days or None)
+    else:
+        with _store(settings) as connection:
+            lasts = days * DAY if days else None
+            token, text = accounts.create_token(connection, name=name, owner=owner, scopes=wanted, lasts=lasts)
+            accounts.record(connection, None, "create token", token.id, {"owner": owner, "scopes": list(token.scopes)})
+            made = {"token": shown(token), "text": text}
+    if json:
+        _print_json(made)
+        return
+    print(f"Token {made['token']['id']} of {owner}; this is shown once:", file=sys.stderr)
+    print(made["text"])
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """List tokens without their secrets, revoked and expired ones too."""
+    settings = read_settings()
+    if settings.url:
+        with _client(settings) as client:
+            tokens = client.tokens()
+    else:
+        with _store(settings) as connection:
+            tokens = [shown(token) for token in accounts.list_tokens(connection)]
+    if json:
+        _print_json(tokens)
+        return
+    table = Table("id", "name", "owner", "scopes", "expires", "last used", "", box=None, header_style="dim")
+    for token in tokens:
+        state = "" if token["active"] else "revoked" if token["revoked_at"] else "expired"
+        dates = (_day(token["expires_at"], "never"), _day(token["last_used_at"], "–"))
+        table.add_row(token["id"], token["name"], token["owner"], ", ".join(token["scopes"]), *dates, state)
+    Console(highlight=False, markup=False).print(table if tokens else "No tokens yet.", crop=False, soft_wrap=True)
+
+
+@app.command()
+def revoke(id: Annotated[str, typer.Argument(help="Id of a token; seqnorm token list shows them.")]) -> None:
+    """Refuse a token from now on, and end its sessions."""
+    settings = read_settings()
+    if settings.url:
+        with _client(settings) as client:
+            client.revoke_token(id)
+    else:
+        with _store(settings) as connection:
+            accounts.revoke(connection, id)
+            accounts.record(connection, None, "revoke token", id, {})
+    print(f"{id} is revoked")
+
+
+def main() -> int:
+    """Run the program; return its exit code."""
+    try:
+        app(prog_name="seqnorm token")
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4 if isinstance(error, Conflict) else 2
+    return 0
+
+
+def _client(settings: Settings) -> Client:
+    return Client(settings.url, settings.token_for(settings.url))
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[Connection]:
+    engine = open_store(settings.database_url, create=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value))
+
+
+def _day(moment: float | None, otherwise: str) -> str:
+    return otherwise if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
