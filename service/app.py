@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import fastapi_swagger
 import plotly
@@ -16,7 +17,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
 from service import api, login, pages, problems
-from service.access import Access, looks
+from service.access import Access, is_public, looks
 from service.body import BodyLimit
 from service.headers import EntityTags, SecurityHeaders
 from service.store import Stores
@@ -60,8 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         return FileResponse(PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=[looks])
-    def openapi() -> dict[str, object]:
-        return app.openapi()
+    def document() -> dict[str, Any]:
+        return described(app.openapi())
 
     # the last one added sees a request first
     app.add_middleware(EntityTags)
@@ -70,3 +71,23 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def described(document: dict[str, Any]) -> dict[str, Any]:
+    """Add to the API's document what the framework does not know: how errors look, and how one logs in."""
+    parts = document["components"]
+    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    fields = {"type": "string", "title": "string", "status": "integer", "detail": "string", "field": "string"}
+    parts["schemas"]["Problem"] = {
+        "title": "Problem",
+        "description": "RFC 9457 problem details: `detail` says the rule, what was received, and what to do.",
+        "type": "object",
+        "properties": {name: {"type": kind} for name, kind in fields.items()},
+        "required": ["type", "title", "status", "detail"],
+    }
+    document["security"] = [{"token": []}]
+    for path, methods in document["paths"].items():
+        if is_public(path):
+            for operation in methods.values():
+                operation["security"] = []
+    return document

@@ -91,7 +91,7 @@ def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
     files = []
     for name, figure in drawn.items():
         files.append(folder / f"{name}.html")
-        figure.write_html(files[-1], include_plotlyjs=True)
+        figure.write_html(files[-1], include_plotlyjs=True, config={"showSendToCloud": False})
         if find_spec("kaleido"):
             files.append(folder / f"{name}.png")
             figure.write_image(files[-1], width=1200, scale=2)

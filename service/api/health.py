@@ -24,7 +24,7 @@ def healthz(store: Reading) -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"description": "Something that searches need is not there"}})
 def readyz(stores: Store, settings: Configured, response: Response) -> dict[str, str]:
     """Say of each part that searches need whether it is there; 503 if one is not."""
     parts = {**_of_database(stores), "ray": _ray(settings)}

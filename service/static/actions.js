@@ -62,3 +62,5 @@ document.getElementById("new-token")?.addEventListener("submit", async (event) =
     say(error.message);
   }
 });
+
+document.body.dataset.ready = "true"; // until now a click would have been for nothing

@@ -21,7 +21,7 @@ async function draw(chart) {
   } else {
     if (!chart.classList.contains("js-plotly-plot")) chart.textContent = "";
     figure.layout.font = { ...figure.layout.font, color };
-    await Plotly.react(chart, figure.data, figure.layout, { responsive: true, displaylogo: false });
+    await Plotly.react(chart, figure.data, figure.layout, { responsive: true, displaylogo: false, showSendToCloud: false });
     chart.dataset.drawn = "true";
   }
   shown.set(chart, color + text);

@@ -97,7 +97,7 @@ def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> No
 
 def test_a_grid_is_a_heat_map_with_the_choice_framed(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/searches/{site.grid}")
-    heatmap = page.get_by_role("img", name="Mean of every gm and gc")
+    heatmap = page.get_by_role("figure", name="Mean of every gm and gc")
     expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
     expect(heatmap.locator(".shapelayer path")).to_have_count(1)
 
