@@ -12,6 +12,7 @@ from typer.main import get_command
 import seqnorm
 from search.cli.app import app
 from search.settings import PREFIX, Settings
+from service.accounts.__main__ import app as tokens
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -37,10 +38,12 @@ def test_no_setting_is_listed_that_does_not_exist() -> None:
 def test_every_command_in_a_document_exists_with_its_options(name: str) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     shared = {option for parameter in get_command(app).params for option in parameter.opts}
+    of_tokens = get_command(tokens).commands  # type: ignore[attr-defined]
     for line in re.findall(r"^(?:\.venv/bin/)?seqnorm (.*?)(?:#.*)?$", DOCUMENTS[name], re.M):
         words = [word for word in line.split() if word not in shared]
         command = next(word for word in words if word in commands)
-        known = {option for parameter in commands[command].params for option in parameter.opts} | shared | {"--help"}
+        found = of_tokens[words[words.index("token") + 1]] if command == "token" else commands[command]
+        known = {option for parameter in found.params for option in parameter.opts} | shared | {"--help"}
         assert {word for word in words if word.startswith("--")} <= known, line
 
 

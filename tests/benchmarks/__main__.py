@@ -8,13 +8,14 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, engine, layers, training
+from tests.benchmarks import augmentation, engine, layers, service, training
 
 BENCHMARKS = {
     "layers": layers.main,
     "augmentation": augmentation.main,
     "training": training.main,
     "engine": engine.main,
+    "service": service.main,
 }
 
 
