@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from search.errors import Denied
 from search.settings import Settings
+from search.store.database import DatabaseFault
 from service import accounts
 from service.limits import Rate
 from service.loopback import LOOPBACK, is_loopback
-from service.problems import problem
+from service.problems import NO_DATABASE, problem
 from service.store import Stores
 
 COOKIE = "seqnorm_session"
@@ -93,7 +94,10 @@ class Access:
             return await _elsewhere(request, self._hosts)(scope, receive, send)
         if is_public(request.url.path):
             return await self._app(scope, receive, send)
-        caller = await run_in_threadpool(identify, self._stores, request)
+        try:
+            caller = await run_in_threadpool(identify, self._stores, request)
+        except DatabaseFault:
+            return await problem(503, NO_DATABASE)(scope, receive, send)
         refusal = self._refuse(request, caller)
         if refusal is not None:
             return await refusal(scope, receive, send)

@@ -23,6 +23,7 @@ STATUS: dict[type[Exception], int] = {
     Denied: 403,
     StoreUnavailable: 503,
 }
+NO_DATABASE = "the database must answer: got none of its answers. Try again shortly; the operator sees why in the log."
 TITLES = {
     400: "Bad request",
     401: "Not logged in",
@@ -87,7 +88,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(DatabaseFault)
     def database_error(request: Request, error: DatabaseFault) -> Response:
-        return answer_to(request, 503, "the database does not answer; try again shortly")
+        return answer_to(request, 503, NO_DATABASE)
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> Response:

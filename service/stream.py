@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 
 from search.errors import StoreUnavailable
 from search.store import queries
-from search.store.database import DatabaseFault
 from service.store import Stores
 
 LOOK_SECONDS = 0.2  # between two looks at whether a followed search has something new
+AFTER_FAULT_SECONDS = 2.0
 MAX_STREAMS = 500
 AT_ONCE = 500  # events that a stream reads at once
 
@@ -70,7 +71,9 @@ class Follower:
                 continue
             try:
                 newest = await run_in_threadpool(self._read_newest, list(self._waiting))
-            except DatabaseFault:  # restarting, say: streams stay open, and miss nothing
+            except Exception:  # a database that restarts, say: streams stay open, and miss nothing
+                traceback.print_exc()
+                await asyncio.sleep(AFTER_FAULT_SECONDS)
                 continue
             for search_id, event_id in newest.items():
                 if self._newest.get(search_id) != event_id:

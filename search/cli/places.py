@@ -87,14 +87,14 @@ class Here:
         """List searches, newest first."""
         from search.store import queries
 
-        with self._connection() as connection:
+        with self._reading() as connection:
             return queries.list_searches(connection, status, limit=limit)
 
     def show(self, search_id: str) -> Json:
         """Show a search."""
         from search.store import queries
 
-        with self._connection() as connection:
+        with self._reading() as connection:
             return queries.show_search(connection, search_id)
 
     def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
@@ -112,7 +112,7 @@ class Here:
         """Ask for a search to be paused or cancelled."""
         from search.store import searches
 
-        with self._connection() as connection:
+        with self._writing() as connection:
             search = searches.ask(connection, search_id, {"pause": "paused", "cancel": "cancelled"}[action])
         return {"search": search_id, "status": search.status, "wanted": search.wanted}
 
@@ -120,7 +120,7 @@ class Here:
         """Queue a search again for its failed trials."""
         from search.store import searches
 
-        with self._connection() as connection:
+        with self._writing() as connection:
             trials = searches.retry(connection, search_id)
         return {"search": search_id, "status": "queued", "trials": trials}
 
@@ -134,12 +134,26 @@ class Here:
         """Write every trial of a search to a file."""
         from search.export import export
 
-        with self._connection() as connection:
+        with self._reading() as connection:
             for piece in export(connection, search_id, format):
                 file.write(piece.encode())
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _reading(self) -> Iterator[Any]:
+        """Open the store, and a connection that keeps nobody from writing, however long it is used."""
+        from search.store.database import open_engine
+        from search.store.opening import open_store
+
+        open_store(self._settings.database_url).dispose()
+        engine = open_engine(self._settings.database_url, read_only=True)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
         from search.store.opening import open_store
 
         engine = open_store(self._settings.database_url)

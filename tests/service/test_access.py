@@ -12,6 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import update
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from search.settings import Settings
 from search.store import tables
@@ -301,3 +302,13 @@ def test_the_first_start_makes_a_token_and_every_start_prints_a_link(tmp_path: P
 
 def test_what_is_public_is_little() -> None:
     assert PUBLIC == ("/healthz", "/readyz", "/login", "/plotly.js", "/static/")
+
+
+def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
+    nowhere = Settings(home=tmp_path, db="postgresql+psycopg://nobody@127.0.0.1:9/none?connect_timeout=2")
+    with TestClient(create_app(nowhere), base_url="http://127.0.0.1") as client:
+        for path in ("/api/searches", "/healthz", "/"):
+            answer = client.get(path, headers={"Authorization": "Bearer seqnorm_000000000000_" + "A" * 43})
+            assert answer.status_code == 503, path
+            assert answer.json()["detail"].startswith("the database must answer")
+        assert client.get("/readyz").json()["database"] == "does not answer"
