@@ -58,7 +58,12 @@ def python(environment: dict[str, str], script: str) -> str:
 def test_the_installed_example_is_listed_with_its_numbers(environment: dict[str, str]) -> None:
     listed = {recipe["name"]: recipe for recipe in json.loads(said(environment, SEQNORM, "recipes", "--json")[0])}
     numbers = {number["name"]: number for number in listed["own-recipe"]["numbers"]}
-    assert numbers["width"] == {"name": "width", "default": 16, "unit": "channels of both convolutions"}
+    assert numbers["width"] == {
+        "name": "width",
+        "default": 16,
+        "unit": "channels of both convolutions",
+        "choices": [],
+    }
     assert (numbers["batch"]["default"], numbers["momentum"]["default"]) == (32, 0.9)
     assert {"learning_rate", "noise", "randaugment_n", "epochs"} <= set(numbers)
     assert "mnist-simplenet" in listed

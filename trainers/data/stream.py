@@ -6,8 +6,11 @@ for any number of processes that read and devices that train, and for a run that
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
@@ -34,6 +37,7 @@ AREA = (0.08, 1.0)  # of an image that a crop covers
 RATIO = (3 / 4, 4 / 3)  # of a crop's width to its height
 TRIES = 10
 DALI = "nvidia-dali-cuda130"
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 ORDER, CHANCE = 0, 1  # streams of random numbers that must not be one
 
 
@@ -153,9 +157,10 @@ class Stream:
             batch_size=None,  # a task is a batch already
             num_workers=processes(self.numbers.workers),
             pin_memory=cuda,
+            worker_init_fn=end_with_parent,
             generator=torch.Generator(),  # else it draws from the one that initial weights and dropout draw from
         )
-        for read in loader:  # its processes end with this generator, and when they find their parent gone
+        for read in loader:  # its processes end with this generator, and with the thread that runs it
             if isinstance(read, RecipeError):
                 raise read
             pixels, labels = (tensor.to(self.device, non_blocking=True) for tensor in read)
@@ -176,6 +181,15 @@ class Stream:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Need nothing."""
+
+
+def end_with_parent(_: int) -> None:
+    """Have the kernel kill this process when its parent is gone.
+
+    torch's own look at the parent comes every 5 s, and never where a batch waits for somebody to take it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Task(NamedTuple):

@@ -92,7 +92,7 @@ def list_searches(
             "age": row.read_at - row.created_at,
             "finished": row.finished,
             "planned": row.planned,
-            "seconds_left": _seconds_left(connection, row, row.planned - row.finished),
+            "seconds_left": _at_this_pace(row),
             "chosen": chosen.get(row.id, (None, None, None))[0],
             "mean": chosen.get(row.id, (None, None, None))[1],
             "std": chosen.get(row.id, (None, None, None))[2],
@@ -107,12 +107,11 @@ def _chosen(choice: dict[str, Any]) -> tuple[Any, float | None, float | None]:
     return (choice["point"], rows[0]["mean"], rows[0]["std"]) if rows else (choice["point"], None, None)
 
 
-def _seconds_left(connection: Connection, search: Any, missing: int) -> float | None:
-    """Tell how long the missing trials will take, by the newest ones; None if nobody knows, or it is over."""
-    if search.status not in ("queued", "running"):
+def _at_this_pace(row: Any) -> float | None:
+    """Tell how long a running search will take if it goes on as it has since its start; None if nobody knows."""
+    if row.status != "running" or not row.finished or row.started_at is None:
         return None
-    seconds = _mean_seconds(connection, search.id)
-    return None if seconds is None else seconds * missing / (search.slots or 1)
+    return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
 
 
 def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
@@ -264,6 +263,9 @@ def _progress(
     ]
     total, finished = sum(planned.values()), sum(stage["finished"] for stage in by_stage)
     seconds = _mean_seconds(connection, search.id)
+    left = None
+    if search.status in ("queued", "running") and seconds is not None:
+        left = seconds * (total - finished) / (search.slots or 1)
     current = next((stage["stage"] for stage in by_stage if stage["finished"] < stage["planned"]), None)
     return {
         "stage": current,
@@ -271,7 +273,7 @@ def _progress(
         "planned": total,
         "finished": finished,
         "slots": search.slots,
-        "seconds_left": _seconds_left(connection, search, total - finished),
+        "seconds_left": left,
         "seconds_per_trial": seconds,
     }
 
