@@ -7,7 +7,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
@@ -130,9 +131,15 @@ def _convert(kind: type, value: object) -> Any:
     return converted
 
 
+@cache
+def installed() -> tuple[EntryPoint, ...]:
+    """Return the entry points of recipes, read once: it takes milliseconds, too many for every request."""
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
 def names() -> list[str]:
     """Name every installed recipe."""
-    return sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted(point.name for point in installed())
 
 
 def find(name: str) -> Recipe:
@@ -141,7 +148,7 @@ def find(name: str) -> Recipe:
     Raises:
         RecipeError: if none has it; the message names the known ones.
     """
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in installed():
         if point.name == name:
             recipe: Recipe = point.load()
             return recipe
