@@ -132,6 +132,11 @@ def test_light_files_of_the_search_load_no_heavy_third_party(module):
     assert tops(loaded_by(module)) & {*HEAVY, "seqnorm", "service"} == set()
 
 
+def test_the_command_line_loads_the_client_of_a_service_only_to_work_there():
+    commands = [name for name in FILES if name.startswith("search.cli.") and name != "search.cli.__main__"]
+    assert "httpx2" not in tops(loaded_by(*commands))
+
+
 def test_the_web_service_loads_no_heavy_third_party():
     modules = [name for name in FILES if name.startswith("service.") and name != "service.__main__"]
     loaded = loaded_by("service", *modules)
@@ -172,9 +177,10 @@ def test_nobody_imports_the_tests():
 
 
 @pytest.mark.parametrize(
-    ("third_party", "owner"), [("ray", "search/executor.py"), ("optuna", "search/store/trials.py")]
+    ("third_party", "owner"),
+    [("ray", "search/executor.py"), ("optuna", "search/store/trials.py"), ("httpx2", "search/client.py")],
 )
-def test_one_file_owns_each_heavy_third_party(third_party, owner):
+def test_one_file_owns_each_third_party_that_others_need_not_know(third_party, owner):
     assert {found.file for found in IMPORTS if found.top == third_party} == {owner}
 
 
