@@ -32,7 +32,6 @@ LARGEST_PAGE = 500
 
 _ERRORS: dict[int, type[SearchError]] = {
     400: InvalidSpec,
-    401: Denied,
     403: Denied,
     404: NotFound,
     409: Conflict,
@@ -474,6 +473,9 @@ def _refusal(response: httpx2.Response) -> SearchError:
         return _Passing(said, undone=status == 429, wait=_retry_after(response))
     if not isinstance(detail, str) or response.is_redirect:
         return _stranger(response)
+    if status == 401:
+        rule = detail.partition(". ")[0]
+        return Denied(f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create` makes one at the service.")
     if status in _ERRORS:
         return _ERRORS[status](detail)
     return StoreUnavailable(f"the service must succeed: got {status} ({detail}) from {_url(response)}. See its log.")

@@ -200,10 +200,9 @@ def resume(
     """Finish an interrupted search here and now; with --url it is queued for a worker there."""
     settings = _settings()
     if settings.url:
-        from search.cli.steering import resume_there
+        from search.cli.foreground import resume_there
 
-        resume_there(settings, id, accept_code_change, json)
-        return
+        raise typer.Exit(resume_there(settings, id, json, program(), accept_code_change))
     from search.cli.foreground import resume_here
 
     raise typer.Exit(resume_here(settings, id, json, program(), accept_code_change))
@@ -293,6 +292,8 @@ def plan(
     from search.cli.steering import read_file
 
     if file is not None:
+        if recipe or gm or gc:
+            raise InvalidSpec("plan takes one search: got flags beside -f. Leave out one of them.")
         print_plan(_settings(), read_file(file), json)
         return
     if recipe is None:
@@ -419,7 +420,11 @@ def token(context: typer.Context) -> None:
 def _settings(**given: Any) -> Any:
     from search.settings import read_settings
 
-    return read_settings(home=_where.home, db=_where.db, url=_where.url, **given)
+    if _where.url and _where.db:
+        raise InvalidSpec("a command works in one place: got --url and --db. Leave out one of them.")
+    here = _where.home or _where.db
+    url = "" if here and _where.url is None else _where.url  # a flag that names a place here wins over SEQNORM_URL
+    return read_settings(home=_where.home, db=_where.db, url=url, **given)
 
 
 def _here(command: str, **given: Any) -> Any:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from search.cli.app import print_json
 from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
-from search.cli.places import place_of
+from search.cli.places import There, place_of
 from search.cli.progress import Progress
 from search.cli.tables import print_result
 from search.digest import digest_of
@@ -70,6 +71,25 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
         return _run(settings, search_id, json, program, interruption)
 
 
+def resume_there(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool) -> int:
+    """Queue a search at a service; print the result of one that is done. Return the exit code.
+
+    Raises:
+        NotFound: if no search has that id.
+        Conflict: if it has ended otherwise.
+    """
+    place = There(settings)
+    shown = place.show(search_id)
+    if shown["status"] == "done":
+        return conclude(settings, shown, json, program)
+    answer = place.resume(search_id, accept_code_change)
+    if json:
+        print_json(answer)
+    else:
+        print(f"{search_id} is {answer['status']}. A worker there goes on with it: {program} watch {search_id}")
+    return EXIT_OK
+
+
 def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
     """Follow a search, here or at a service, until it ends or is paused; print its result and return the exit code.
 
@@ -77,15 +97,10 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
         NotFound: if no search has that id.
     """
     place = place_of(settings)
-    with Interruption() as interruption:
+    with Interruption(at_once=True) as interruption:
         try:
             with Progress() as progress:
-
-                def tick(shown: dict[str, Any]) -> None:
-                    interruption.check()
-                    progress.update(shown)
-
-                shown = place.follow(search_id, tick)
+                shown = place.follow(search_id, progress.update)
         except KeyboardInterrupt:
             _say(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
             return interruption.exit_code

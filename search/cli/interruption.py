@@ -10,10 +10,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While entered, the first signal is kept for :meth:`check`; another one raises KeyboardInterrupt at once."""
+    """While entered, the first signal is kept for :meth:`check`; another one raises KeyboardInterrupt at once.
 
-    def __init__(self) -> None:
+    Args:
+        at_once: raise at the first one too, for what waits long and leaves nothing half done.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
         self.signal: int | None = None  #: the first one received
+        self._at_once = at_once
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -27,9 +32,9 @@ class Interruption:
             signal.signal(number, handler)
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
+        again, self.signal = self.signal is not None, self.signal or number
+        if again or self._at_once:
             raise KeyboardInterrupt
-        self.signal = number
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if a signal was received."""

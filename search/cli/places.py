@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, Protocol
 
-from search.errors import InvalidSpec
+from search.errors import InvalidSpec, StoreUnavailable
 from search.settings import Settings
 
 Json = dict[str, Any]
@@ -81,7 +81,8 @@ class Here:
         """Count the trials that a search would take."""
         from search.pricing import price
 
-        return price(fields)
+        price(fields)  # refuses before the store is looked for
+        return price(fields, self._seconds_per_trial(fields["recipe"]))
 
     def searches(self, status: str | None, limit: int) -> list[Json]:
         """List searches, newest first."""
@@ -122,13 +123,16 @@ class Here:
 
         with self._writing() as connection:
             trials = searches.retry(connection, search_id)
-        return {"search": search_id, "status": "queued", "trials": trials}
+        return {"search": search_id, "status": "queued", "wanted": None, "trials": trials}
 
     def recipes(self) -> list[Json]:
         """Describe the recipes."""
-        from trainers.recipe import describe, find, names
+        from trainers.recipe import RecipeError, describe, find, names
 
-        return [describe(find(name)) for name in names()]
+        try:
+            return [describe(find(name)) for name in names()]
+        except RecipeError as error:
+            raise InvalidSpec(str(error)) from None
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write every trial of a search to a file."""
@@ -137,6 +141,16 @@ class Here:
         with self._reading() as connection:
             for piece in export(connection, search_id, format):
                 file.write(piece.encode())
+
+    def _seconds_per_trial(self, recipe: str) -> float | None:
+        """Tell how long trials of a recipe took; None where there is no store yet."""
+        from search.store import queries
+
+        try:
+            with self._reading() as connection:
+                return queries.seconds_per_trial(connection, recipe)
+        except StoreUnavailable:
+            return None
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:

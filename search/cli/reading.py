@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,8 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
         return
     console = Console(highlight=False)
     if not rows:
-        none = f"No search is {status}." if status else f"No searches yet. Start one with: {program} tune RECIPE"
+        start = "submit -f FILE" if settings.url else "tune RECIPE"
+        none = f"No search is {status}." if status else f"No searches yet. Start one with: {program} {start}"
         console.print(none, soft_wrap=True)
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
@@ -118,12 +120,24 @@ def export_trials(settings: Settings, search_id: str, format: Literal["csv", "js
     if out is None:
         place.export(search_id, format, sys.stdout.buffer)
         return
-    part = out.with_name(f"{out.name}.part")  # whoever finds the file finds it whole
+    try:
+        if out.exists() and not out.is_file():  # a device, say, which cannot be replaced
+            with out.open("wb") as file:
+                place.export(search_id, format, file)
+        else:
+            _write_whole(out.resolve(), lambda file: place.export(search_id, format, file))
+    except OSError as error:
+        raise InvalidSpec(
+            f"-o must name a file that can be written: got {out} ({error.strerror}). Name another."
+        ) from None
+
+
+def _write_whole(target: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file so that whoever finds it finds it whole."""
+    part = target.with_name(f"{target.name}.part")
     try:
         with part.open("wb") as file:
-            place.export(search_id, format, file)
-        part.replace(out)
-    except OSError as error:
-        raise InvalidSpec(f"-o must name a file that can be written: got {out} ({error.strerror}).") from None
+            write(file)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)

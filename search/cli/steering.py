@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from search.cli.app import print_json
-from search.cli.places import There, place_of
+from search.cli.places import place_of
 from search.errors import InvalidSpec
 from search.settings import Settings
 from search.store.opening import open_store
@@ -78,15 +78,6 @@ def steer(settings: Settings, search_id: str, action: Literal["pause", "cancel"]
     else:
         asked = f", {answer['wanted']} is asked for" if answer["wanted"] else ""
         print(f"{search_id} is {answer['status']}{asked}")
-
-
-def resume_there(settings: Settings, search_id: str, accept_code_change: bool, json: bool) -> None:
-    """Queue a paused search at a service."""
-    answer = There(settings).resume(search_id, accept_code_change)
-    if json:
-        print_json(answer)
-    else:
-        print(f"{search_id} is {answer['status']}; a worker of the service goes on with it")
 
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:

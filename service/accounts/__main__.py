@@ -13,10 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_OK
+from search.cli.faults import said_of_database
 from search.client import Client
 from search.errors import Conflict, SearchError
 from search.settings import Settings, read_settings
-from search.store.database import Connection
+from search.store.database import Connection, DatabaseFault
 from search.store.opening import open_store
 from service import accounts
 from service.accounts.tokens import shown
@@ -101,8 +103,11 @@ def main() -> int:
         app(prog_name="seqnorm token")
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 4 if isinstance(error, Conflict) else 2
-    return 0
+        return EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT
+    except DatabaseFault as error:
+        print(f"error: {said_of_database(error)}", file=sys.stderr)
+        return EXIT_INPUT
+    return EXIT_OK
 
 
 def _client(settings: Settings) -> Client:

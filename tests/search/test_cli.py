@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +18,13 @@ from typer.main import get_command
 
 from search.cli import main
 from search.cli.app import app
+from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
 from search.store import queries
 from search.store.database import open_engine
-from tests.search.engine import open_recorder, submit
+from service.accounts.__main__ import app as tokens
+from tests.search.engine import finished_search, open_recorder, submit
 from tests.search.program import SEQNORM, seqnorm, seqnorm_json
 
 TUNE = ["tune", "mnist-simplenet", "--gm", "1,2", "--gc", "1"]
@@ -227,6 +233,102 @@ def test_a_search_without_its_data_set_says_what_to_put_where_and_stores_nothing
     assert "--download" in said
     assert "--data" in seqnorm(home, "tune", "images", "--gm", "1", "--gc", "1", expect=2).stderr
     assert not home.exists()
+
+
+def test_a_plan_counts_trials_and_names_refused_values_and_stores_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = ["plan", "planted", "--gm", "1,3,4", "--gc", "1,7", "--seeds", "2"]
+    said = seqnorm(home, *words).stdout
+    assert re.search(r"stage gm +6 trials\nstage gc +4 trials\nstage test +12 trials\n", said)
+    assert "22 trials at the most; grid would take 21." in said
+    assert "gm=3 is refused: gm must divide the batch: got gm=3 for 64 samples." in said
+    assert "gc=7 is refused: gc must divide every normalized width" in said
+    planned = seqnorm_json(home, *words, "--strategy", "grid")
+    assert (planned["strategy"], planned["trials"], planned["sequential"]) == ("grid", 21, 22)
+    assert [refused["value"] for refused in planned["refused"]] == ["gm=3", "gc=7"]
+    assert planned["seconds"] is None
+    assert not home.exists()
+
+
+def test_a_plan_is_of_flags_or_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "search.yaml").write_text("{recipe: planted, gm: [1], gc: [1], seeds: 1, strategy: grid}")
+    assert seqnorm_json(tmp_path, "plan", "-f", str(tmp_path / "search.yaml"))["stages"] == {"grid": 1, "test": 9}
+    both = seqnorm(tmp_path, "plan", "planted", "-f", str(tmp_path / "search.yaml"), expect=2).stderr
+    assert both == "error: plan takes one search: got flags beside -f. Leave out one of them.\n"
+    assert "plan needs a search" in seqnorm(tmp_path, "plan", expect=2).stderr
+    unknown = seqnorm(tmp_path, "plan", *TUNE[1:], "--set", "epoch=1", expect=2).stderr
+    assert unknown.startswith("error: mnist-simplenet has no number epoch: got epoch=1.")
+
+
+def test_a_plan_tells_the_time_that_the_last_search_of_the_recipe_leads_one_to_expect(tmp_path: Path) -> None:
+    finished_search(f"sqlite:///{tmp_path / 'seqnorm.db'}")
+    planned = seqnorm_json(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1")
+    assert planned["seconds"] > 0
+    assert "One after another they take about" in seqnorm(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1").stdout
+
+
+def test_every_trial_is_exported_with_harmless_texts(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
+    search_id = submit(url, gm=[1], gc=[1], seeds=2)
+    recorder = open_recorder(url, search_id)
+    recorder.open(stage := recorder._plan.stage("gm", []))
+    for replicate, outcome in zip(
+        stage.replicates(), (Outcome(value=0.5), Outcome(cause="raised", detail='=cmd|"x"')), strict=True
+    ):
+        recorder.finish(recorder.start(replicate), outcome)
+    out = tmp_path / "trials.csv"
+    assert seqnorm(tmp_path, "export", search_id, "-o", str(out)).stdout == ""
+    first, second = csv.DictReader(out.read_text().splitlines())
+    expected = {"stage": "gm", "variant": "main", "gm": "1", "gc": "0", "seed": "0", "state": "COMPLETE"}
+    assert expected.items() <= first.items()
+    assert (first["cause"], first["value"], first["gm_total"], first["group_size"]) == ("finished", "0.5", "1", "64")
+    assert (second["state"], second["cause"], second["detail"]) == ("FAIL", "raised", '\'=cmd|"x"')
+    rows = json.loads(seqnorm(tmp_path, "export", search_id, "--format", "json").stdout)
+    assert [(row["value"], row["detail"]) for row in rows] == [(0.5, ""), (None, '=cmd|"x"')]
+    assert [path.name for path in tmp_path.glob("trials*")] == ["trials.csv"]
+
+
+def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    search_id = submit(f"sqlite:///{tmp_path / 'seqnorm.db'}")
+    (out := tmp_path / "trials.csv").write_text("older")
+    assert "no search has the id" in seqnorm(tmp_path, "export", "nowhere", "-o", str(out), expect=2).stderr
+    assert out.read_text() == "older"
+    for name in ("", "no/where.csv"):
+        said = seqnorm(tmp_path, "export", search_id, "-o", str(tmp_path / name), expect=2).stderr
+        assert said.startswith(f"error: -o must name a file that can be written: got {tmp_path / name} (")
+    assert "--format must be csv or json" in seqnorm(tmp_path, "export", search_id, "--format", "x", expect=2).stderr
+
+
+def test_an_export_replaces_no_pipe_and_no_link(tmp_path: Path) -> None:
+    search_id = submit(f"sqlite:///{tmp_path / 'seqnorm.db'}")
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor() as reader:
+        read = reader.submit(pipe.read_text)
+        seqnorm(tmp_path, "export", search_id, "-o", str(pipe))
+        assert read.result(timeout=10).startswith("stage,number,variant,gm,gc,seed,state")
+    assert pipe.is_fifo()
+    (link := tmp_path / "link").symlink_to(tmp_path / "target.csv")
+    seqnorm(tmp_path, "export", search_id, "-o", str(link))
+    assert link.is_symlink()
+    assert (tmp_path / "target.csv").read_text().startswith("stage,")
+
+
+def test_a_command_works_in_one_place(tmp_path: Path) -> None:
+    said = seqnorm(tmp_path, "--db", "sqlite:///x.db", "--url", "http://127.0.0.1:1", "list", expect=2).stderr
+    assert said == "error: a command works in one place: got --url and --db. Leave out one of them.\n"
+
+
+def test_a_token_can_be_given_in_no_flag() -> None:
+    """Everybody on a machine sees the words of its commands."""
+    commands = [get_command(app), *get_command(app).commands.values(), *get_command(tokens).commands.values()]
+    assert not [option for command in commands for each in command.params for option in each.opts if "token" in option]
+
+
+def test_tokens_of_a_database_that_is_none_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "seqnorm.db").write_text("this is no database, whatever its name says" * 50)
+    done = seqnorm(tmp_path, "token", "list", expect=2)
+    assert "error: the database must be readable and writable: got" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_serving_other_machines_is_refused_without_a_token(tmp_path: Path) -> None:

@@ -197,8 +197,8 @@ def test_what_was_refused_for_its_number_is_repeated_whatever_it_is() -> None:
     ("status", "error"),
     [
         *((status, InvalidSpec) for status in (400, 413, 422)),
-        *((status, Denied) for status in (401, 403)),
         *((status, StoreUnavailable) for status in (421, 500, 502)),
+        (403, Denied),
         (404, NotFound),
         (409, Conflict),
     ],
@@ -206,6 +206,14 @@ def test_what_was_refused_for_its_number_is_repeated_whatever_it_is() -> None:
 def test_problems_are_errors_by_their_status_with_what_they_say(status: int, error: type[SearchError]) -> None:
     said = "gm must divide the batch: got gm=3. Use 2."
     assert said in said_of(error, problem(status, said))
+
+
+def test_who_is_not_known_learns_where_a_token_is_taken_from() -> None:
+    said = said_of(Denied, problem(401, "this needs a token: got none that is known. Send Authorization: Bearer TOKEN"))
+    assert said == (
+        "this needs a token: got none that is known. Commands take one from SEQNORM_TOKEN; "
+        "`seqnorm token create` makes one at the service."
+    )
 
 
 def test_an_address_where_nothing_listens_is_named_with_what_to_do() -> None:

@@ -1,15 +1,15 @@
-"""The client and the commands that use it, at a real service, and at servers that misbehave."""
+"""The client and the commands that use it, at a real service."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import pytest
 
 from search.client import Client
 from search.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
-from tests.search.engine import show, submit
-from tests.search.program import SEQNORM
+from search.outcome import Outcome
+from search.store import leases, searches
+from tests.search.engine import open_recorder, show, submit
+from tests.search.program import SEQNORM, seqnorm
 from tests.service.conftest import Site
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
@@ -78,96 +80,6 @@ def test_problems_are_the_errors_that_the_program_has(site: Site, client: Client
         none.show(site.done)
 
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def misbehaving(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
-    """Serve each request with the next of some answers; yield the address and the requests' headers."""
-    asked: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            asked.append(self.headers)
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answers[min(len(asked), len(answers)) - 1](self)
-
-        do_GET = do_POST = answer
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def says(status: int, body: Any, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name.replace("_", "-"), value)
-        request.end_headers()
-        request.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-    return answer
-
-
-def breaks(request: BaseHTTPRequestHandler) -> None:
-    request.connection.shutdown(2)
-
-
-def test_a_submission_is_repeated_with_the_same_key_until_it_is_answered() -> None:
-    busy = says(503, {"detail": "busy"}, Retry_After="0")
-    with misbehaving(breaks, busy, says(201, {"search": "abc"})) as (url, asked), Client(url) as client:
-        assert client.submit(SPEC) == {"search": "abc"}
-    assert len(asked) == 3
-    assert len({headers["Idempotency-Key"] for headers in asked}) == 1
-
-
-def test_patience_ends() -> None:
-    refused = pytest.raises(StoreUnavailable, match=r"the service must have time: got 503 \(busy\)")
-    with misbehaving(says(503, {"detail": "busy"})) as (url, _), Client(url, patience=0.3) as client, refused:
-        client.show("abc")
-
-
-def test_a_stream_that_breaks_goes_on_where_it_stopped() -> None:
-    def part(*ids: int) -> Answer:
-        lines = "".join(f"id: {id}\ndata: {json.dumps({'id': id})}\n\n" for id in ids) + "id: 9\ndata: cut"
-        return says(200, lines.encode(), Content_Type="text/event-stream")
-
-    with misbehaving(part(1, 2), part(3)) as (url, asked), Client(url) as client:
-        events = client.events("abc")
-        assert [event["id"] for event in islice(events, 3)] == [1, 2, 3]
-        events.close()  # type: ignore[attr-defined]
-    assert [headers["Last-Event-ID"] for headers in asked] == ["0", "2"]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        says(302, b"", Location="http://evil.example/"),
-        says(200, b"<html>", Content_Type="text/html"),
-        says(200, []),
-        says(404, b"nginx"),
-    ],
-    ids=["redirect", "page", "list", "no problem"],
-)
-def test_another_kind_of_server_is_recognised_and_gets_nothing_more(answer: Answer) -> None:
-    secret = "seqnorm_0123456789ab_secret"
-    refused = pytest.raises(StoreUnavailable, match="the address must be that of a seqnorm service")
-    with misbehaving(answer) as (url, asked), Client(url, secret) as client, refused as error:
-        client.show("abc")
-    assert len(asked) == 1
-    assert secret not in str(error.value)
-
-
 # Commands
 
 
@@ -189,18 +101,89 @@ def test_commands_work_at_a_service_as_they_do_here(site: Site, tmp_path: Path) 
         "status": "paused",
         "wanted": None,
     }
-    assert remote(site, "resume", search_id).startswith(f"{search_id} is queued")
+    assert remote(site, "resume", search_id).startswith(f"{search_id} is queued. A worker there goes on with it: ")
     assert remote(site, "cancel", search_id) == f"{search_id} is cancelled\n"
     assert "cancelled by a person" in remote(site, "watch", search_id, expect=3)
     shown = remote(site, "show", site.done)
     assert "chosen SeqNorm" in shown
     assert f"Open it in a browser: {site.url}/searches/{site.done}" in shown
-    assert json.loads(remote(site, "watch", site.done, "--json"))["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    for command in ("watch", "resume"):
+        chosen = json.loads(remote(site, command, site.done, "--json"))["chosen"]
+        assert chosen == {"variant": "main", "gm": 8, "gc": 4}
     out = tmp_path / "trials.csv"
     remote(site, "export", site.done, "-o", str(out))
     assert len(out.read_text().splitlines()) == 37
     assert "17 trials at the most" in remote(site, "plan", "planted", "--gm", "1,2,4", "--gc", "1,2", "--seeds", "1")
     assert "planted" in remote(site, "recipes")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_at_a_service_ends_at_a_signal_however_quiet_the_search_is(site: Site, number: int) -> None:
+    search_id = submit(site.database)
+    environ = os.environ | {"SEQNORM_TOKEN": site.token("read")}
+    words = [SEQNORM, "--url", site.url, "watch", search_id]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as watching:
+        assert watching.stderr
+        assert watching.stderr.readline().startswith("stage gm · 0/")
+        time.sleep(0.5)  # until it waits for events
+        watching.send_signal(number)
+        said = watching.communicate(timeout=5)[1]
+    assert watching.returncode == 128 + number
+    assert said.startswith("No longer watching; the search goes on. Watch it again with: ")
+    assert said.endswith(f"seqnorm --url {site.url} watch {search_id}\n")
+
+
+def test_a_list_with_nothing_in_it_says_how_to_start_at_the_service(site: Site) -> None:
+    said = remote(site, "list", token=site.token("submit", owner="nobody-yet"))
+    assert said.startswith("No searches yet. Start one with: ")
+    assert said.endswith(f"seqnorm --url {site.url} submit -f FILE\n")
+
+
+def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: Site) -> None:
+    def failed() -> str:
+        search_id = submit(site.database)
+        recorder = open_recorder(site.database, search_id)
+        recorder.open(stage := recorder._plan.stage("gm", []))
+        recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause="raised", detail="no"))
+        with recorder.engine.begin() as connection:
+            searches.set_status(connection, search_id, "failed", "a test")
+            leases.release(connection, leases.Lease(search_id, 1))
+        recorder.close()
+        return search_id
+
+    answers = [
+        json.loads(remote(site, "retry", there := failed(), "--json")),
+        json.loads(run_here(site, "retry", here := failed(), "--json")),
+    ]
+    assert [answer.pop("search") for answer in answers] == [there, here]
+    assert answers == [{"status": "queued", "wanted": None, "trials": 1}] * 2
+
+
+def run_here(site: Site, *words: str) -> str:
+    return seqnorm(site.settings.home, *words).stdout
+
+
+def test_a_flag_that_names_a_place_here_wins_over_a_service_in_the_environment(site: Site, tmp_path: Path) -> None:
+    submit(f"sqlite:///{tmp_path / 'seqnorm.db'}", name="of this machine")
+    environ = os.environ | {"SEQNORM_URL": site.url, "SEQNORM_TOKEN": site.token("read")}
+
+    def listed(*words: str) -> list[str]:
+        done = subprocess.run([SEQNORM, *words, "list", "--json"], capture_output=True, text=True, env=environ)
+        return [row["name"] for row in json.loads(done.stdout)]
+
+    assert listed("--home", str(tmp_path)) == ["of this machine"]
+    assert listed("--db", f"sqlite:///{tmp_path / 'seqnorm.db'}") == ["of this machine"]
+    assert "a finished search" in listed()
+    assert "a finished search" in listed("--home", str(tmp_path), "--url", site.url)
+
+
+def test_without_a_token_that_of_the_home_folder_goes_to_this_machine(site: Site, tmp_path: Path) -> None:
+    def said(*words: str, expect: int) -> str:
+        return seqnorm(tmp_path, "--url", site.url, *words, expect=expect).stderr
+
+    assert "Commands take one from SEQNORM_TOKEN" in said("list", expect=2)
+    (tmp_path / "token").write_text(site.token("read") + "\n")
+    said("list", expect=0)
 
 
 def test_commands_of_this_machine_refuse_a_service(site: Site) -> None:
