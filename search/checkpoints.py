@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,27 @@ class Checkpoints:
         """Return where the attempts at a replicate keep theirs."""
         return self._folder / replicate.key
 
+    def of_search(self, search_id: str) -> Checkpoints:
+        """Return those of another search of the same home."""
+        return Checkpoints(self._folder.parent.parent / search_id / self._folder.name)
+
+    def adopt(self, replicate: Replicate, other: Checkpoints, original: Replicate) -> None:
+        """Keep what another search kept of the same trial too: a link of it, which outlives the other's."""
+        source, target = other.folder_of(original), self.folder_of(replicate)
+        if source.is_dir() and not target.exists():
+            shutil.copytree(source, target, copy_function=_link)
+
     def retire(self, replicate: Replicate) -> None:
         """Remove what nobody needs once a replicate has ended: all but the measured ones, whose weights are kept."""
         if replicate.stage != "test":
             shutil.rmtree(self.folder_of(replicate), ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
 
 
 def chosen_checkpoint(folder: Path, chosen: Mapping[str, Any] | None) -> Path | None:

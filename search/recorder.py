@@ -13,12 +13,13 @@ from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.outcome import RUNS_AGAIN, Outcome, last_line
 from search.plan import Plan, Replicate, Stage, groups_of
+from search.reuse import Originals
 from search.selection import Candidate, Choice, Point, summarise
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import Connection, on_begin, open_engine
 from search.store.events import add_event
-from search.store.metrics import add_metrics
+from search.store.metrics import add_metrics, copy_metrics
 from search.store.trials import TrialStore
 from trainers.recipe import Recipe
 
@@ -61,7 +62,9 @@ class Recorder:
         self._space = _space(plan)
         with self.engine.begin() as connection:
             self._choices = searches.choices(connection, self._search_id)
-            self._retried_upto = searches.get(connection, self._search_id).retried_upto
+            search = searches.get(connection, self._search_id)
+            self._retried_upto = search.retried_upto
+            self._originals = Originals.read(connection, search.parent, search.digest) if search.parent else None
 
     def close(self) -> None:
         """Close the connections."""
@@ -76,6 +79,29 @@ class Recorder:
             if stage.name not in self._stages:
                 self._stages[stage.name] = self._take_over(stage)
             self._stages[stage.name].add(stage.replicates())
+            self._reuse(stage)
+
+    def _reuse(self, stage: Stage) -> None:
+        """Link what a parent has finished of a stage, instead of training it."""
+        state, copies = self._stages[stage.name], {}
+        for replicate in list(state.unfinished) if self._originals else ():
+            assert self._originals is not None
+            original = self._originals.find(replicate)
+            if original is None:
+                continue
+            source = f"{self._originals.search_id}/{original.replicate.stage}/{original.number}"
+            copies[self._trials.link(replicate, self._space, source, original.trial_id)] = original.trial_id
+            state.end(replicate, Outcome(value=original.value))
+            if self._checkpoints and stage.name == "test":
+                self._checkpoints.adopt(
+                    replicate, self._checkpoints.of_search(self._originals.search_id), original.replicate
+                )
+        if copies:
+            with self.engine.begin() as connection:
+                copy_metrics(connection, copies)
+                summaries = [state.candidate(point) for point in state.points]
+                projection.rebuild(connection, self._search_id, stage.name, summaries)
+                add_event(connection, self._search_id, "reused", {"stage": stage.name, "trials": len(copies)})
 
     def finished(self, stage: Stage) -> bool:
         """Say whether every replicate of a stage has ended for good."""
@@ -271,6 +297,7 @@ class _StageState:
         self._ended[replicate] = outcome
         self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome
         self.unfinished.discard(replicate)
+        self._waiting.pop(replicate, None)
 
     def failures(self) -> list[str]:
         failed = [outcome for outcome in self._ended.values() if outcome.cause is not None]

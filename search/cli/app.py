@@ -259,6 +259,23 @@ def retry(id: Id, json: Json = False) -> None:
     retry_failed(_settings(), id, json, program())
 
 
+@app.command()
+def widen(
+    id: Id,
+    gm: Annotated[str, typer.Option("--gm", help="More group counts along the mini-batch, e.g. 16,32.")] = "",
+    gc: Annotated[str, typer.Option("--gc", help="More group counts along the channels, e.g. 8,16.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than there are.")] = None,
+    test_seeds: Annotated[int | None, typer.Option(help="Fresh seeds of the final measurement.")] = None,
+    json: Json = False,
+) -> None:
+    """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
+    from search.cli.steering import widen as widen_search
+
+    more: dict[str, Any] = {"gm": whole_numbers("--gm", gm), "gc": whole_numbers("--gc", gc)}
+    more |= {"seeds": seeds or [], "test_seeds": test_seeds}
+    widen_search(_settings(), id, more, json, program())
+
+
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 

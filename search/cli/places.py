@@ -38,6 +38,9 @@ class Place(Protocol):
     def retry(self, search_id: str) -> Json:
         """Queue a search again for its failed trials."""
 
+    def widen(self, search_id: str, more: Json) -> Json:
+        """Queue a child of a search with more values or seeds."""
+
     def recipes(self) -> list[Json]:
         """Describe the recipes."""
 
@@ -119,11 +122,29 @@ class Here:
 
     def retry(self, search_id: str) -> Json:
         """Queue a search again for its failed trials."""
-        from search.store import searches
+        from search.widening import retry_failed
 
         with self._writing() as connection:
-            trials = searches.retry(connection, search_id)
-        return {"search": search_id, "status": "queued", "wanted": None, "trials": trials}
+            retried = retry_failed(connection, self._settings, search_id)
+        return {
+            "search": retried.search_id,
+            "status": "queued",
+            "wanted": None,
+            "parent": retried.parent,
+            "trials": retried.trials,
+        }
+
+    def widen(self, search_id: str, more: Json) -> Json:
+        """Queue a child of a search with more values or seeds."""
+        from search.store import searches
+        from search.widening import parse_widening, prepare_wider
+
+        widening = parse_widening(more)
+        with self._reading() as connection:
+            submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
+        with self._writing() as connection:
+            child = submission.store(connection, parent=search_id)
+        return {"search": child, "status": "queued", "parent": search_id}
 
     def recipes(self) -> list[Json]:
         """Describe the recipes."""
@@ -221,6 +242,10 @@ class There:
     def retry(self, search_id: str) -> Json:
         """Queue a search again for its failed trials."""
         return self._client.retry(search_id)
+
+    def widen(self, search_id: str, more: Json) -> Json:
+        """Queue a child of a search with more values or seeds."""
+        return self._client.widen(search_id, **more)
 
     def recipes(self) -> list[Json]:
         """Describe the recipes."""

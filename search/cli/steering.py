@@ -85,13 +85,23 @@ def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -
     answer = place_of(settings).retry(search_id)
     if json:
         print_json(answer)
-    elif settings.url:
-        print(f"{answer['trials']} trials of {search_id} run again")
-    else:
-        print(
-            f"{answer['trials']} trials of {search_id} run again. A worker takes them up, or: "
-            f"{program} resume {search_id}"
-        )
+        return
+    where = f", in its child {answer['search']}, as a decided stage is not changed" if answer["parent"] else ""
+    print(f"{answer['trials']} trials of {search_id} run again{where}.{_goes_on(settings, answer['search'], program)}")
+
+
+def widen(settings: Settings, search_id: str, more: dict[str, Any], json: bool, program: str) -> None:
+    """Queue a child of a search with more values or seeds."""
+    answer = place_of(settings).widen(search_id, more)
+    if json:
+        print_json(answer)
+        return
+    print(answer["search"])
+    _say(f"It reuses the finished trials of {search_id}.{_goes_on(settings, answer['search'], program)}")
+
+
+def _goes_on(settings: Settings, search_id: str, program: str) -> str:
+    return "" if settings.url else f" A worker takes it up, or: {program} resume {search_id}"
 
 
 def _say(text: str) -> None:

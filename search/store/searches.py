@@ -23,6 +23,14 @@ ENDED = ("done", "failed", "cancelled")
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
+class Decided(Conflict):
+    """What is asked for would change a stage that is decided."""
+
+    def __init__(self, said: str, trials: int) -> None:
+        super().__init__(said)
+        self.trials = trials  #: that failed
+
+
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """A submitted search."""
@@ -38,6 +46,7 @@ class Search:
     planned: int  #: trials, the most they can be
     slots: int | None  #: how many trials run at once
     owner: str
+    parent: str | None  #: whose finished trials it reuses
     epoch: int  #: how often a driver took it
     created_at: float
     started_at: float | None
@@ -47,8 +56,15 @@ class Search:
     retried_upto: int  #: trials that failed up to this trial_id run again
 
 
-def submit(connection: Connection, spec: SearchSpec, plan: Plan, digest: dict[str, str], owner: str = "local") -> str:
-    """Store a search with its first stages, queued; return its id."""
+def submit(
+    connection: Connection,
+    spec: SearchSpec,
+    plan: Plan,
+    digest: dict[str, str],
+    owner: str = "local",
+    parent: str | None = None,
+) -> str:
+    """Store a search with its first stages, queued; return its id. It reuses what its ``parent`` finished."""
     search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
     connection.execute(
         insert(searches).values(
@@ -67,13 +83,16 @@ def submit(connection: Connection, spec: SearchSpec, plan: Plan, digest: dict[st
             reason="",
             priority=spec.priority,
             retried_upto=0,
+            parent=parent,
             epoch=0,
         )
     )
     first = plan.stage(plan.stage_names[0], [])
     open_stage(connection, search_id, plan, first)
     open_stage(connection, search_id, plan, plan.baselines())
-    add_event(connection, search_id, "submitted", {})
+    add_event(connection, search_id, "submitted", {"parent": parent} if parent else {})
+    if parent:
+        add_event(connection, parent, "child", {"search": search_id})
     return search_id
 
 
@@ -104,6 +123,7 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
         planned=row.planned,
         slots=row.slots,
         owner=row.owner,
+        parent=row.parent,
         epoch=row.epoch,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -164,7 +184,8 @@ def retry(connection: Connection, search_id: str) -> int:
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it runs, is cancelled, or a stage with a failed trial is decided: a decided stage is not changed.
+        Conflict: if it runs or is cancelled, or has no failed trial.
+        Decided: if a stage with a failed trial is decided: a decided stage is not changed.
     """
     search = get(connection, search_id, to_change=True)
     if search.status not in ("paused", "failed", "done"):
@@ -181,9 +202,10 @@ def retry(connection: Connection, search_id: str) -> int:
     }
     for name in choices(connection, search_id):
         if failed.get(name):
-            raise Conflict(
+            raise Decided(
                 f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
-                "which is decided. Start a new search."
+                "which is decided. Have a child train them again.",
+                sum(failed.values()),
             )
     if not sum(failed.values()):
         raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
@@ -252,6 +274,12 @@ def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage)
         connection.execute(
             insert(stages).values(search_id=search_id, name=stage.name, position=position, plan=described)
         )
+
+
+def stage_names(connection: Connection, search_id: str) -> list[str]:
+    """Return the stages that a search has begun, in order."""
+    found = select(stages.c.name).where(stages.c.search_id == search_id).order_by(stages.c.position)
+    return list(connection.execute(found).scalars())
 
 
 def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice, finalists: Sequence[Any]) -> None:

@@ -78,6 +78,16 @@ class TrialStore:
         )
         return self._storage.create_new_trial(self._study_ids[replicate.stage], template)
 
+    def link(self, replicate: Replicate, space: dict[str, tuple[int, int]], source: str, original: int) -> int:
+        """Copy a finished trial of another search, whole, in one transaction; return the copy's trial_id."""
+        trial = self._storage.get_trial(original)
+        kept = {key: value for key, value in trial.user_attrs.items() if key not in ("epoch", "reused_from")}
+        point = replicate.point
+        trial.params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
+        trial.distributions = {name: IntDistribution(*space[name]) for name in trial.params}
+        trial.user_attrs = {**kept, "reused_from": trial.user_attrs.get("reused_from", source)}
+        return self._storage.create_new_trial(self._study_ids[replicate.stage], trial)
+
     def report(self, trial_id: int, epoch: int, value: float) -> None:
         """Store the metric of an epoch as Optuna's intermediate value."""
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)

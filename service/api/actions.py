@@ -1,17 +1,19 @@
-"""What is done to a search: pause, resume, cancel, retry. Done again, each changes nothing and answers the same."""
+"""What is done to a search: pause, resume, cancel, retry, widen. The first three, done again, change nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.digest import digest_of
 from search.store import searches
+from search.widening import Widening, prepare_wider, retry_failed
 from service import accounts
-from service.access import Known
-from service.api.parameters import Changeable
+from service.access import Known, require
+from service.api.parameters import Changeable, Visible
+from service.limits import require_room
 from service.store import Configured, Reading, Store
 from trainers.recipe import find
 
@@ -58,12 +60,35 @@ def resume(
 
 
 @router.post("/retry")
-def retry(stores: Store, caller: Known, id: Changeable) -> dict[str, Any]:
-    """Train a search's failed trials again."""
+def retry(stores: Store, settings: Configured, caller: Known, id: Changeable) -> dict[str, Any]:
+    """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
     with stores.write() as connection:
-        trials = searches.retry(connection, id)
-        accounts.record(connection, caller.token, "retry", id, {"trials": trials})
-        return {**_state(searches.get(connection, id)), "trials": trials}
+        retried = retry_failed(connection, settings, id, caller.token.owner)
+        trials, child = retried.trials, retried.search_id
+        accounts.record(connection, caller.token, "retry", id, {"trials": trials, "search": child})
+        return {**_state(searches.get(connection, child)), "parent": retried.parent, "trials": trials}
+
+
+@router.post("/widen", status_code=201, dependencies=[Depends(require("submit"))])
+def widen(
+    store: Reading,
+    stores: Store,
+    settings: Configured,
+    caller: Known,
+    id: Visible,
+    body: Widening,
+    response: Response,
+) -> dict[str, Any]:
+    """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
+    submission = prepare_wider(settings, searches.get(store, id), body)
+    owner = caller.token.owner
+    with stores.write() as connection:
+        require_room(connection, settings, owner, sum(submission.plan.size().values()))
+        child = submission.store(connection, owner, parent=id)
+        accounts.record(connection, caller.token, "widen", id, {"search": child})
+        answer = {**_state(searches.get(connection, child)), "parent": id}
+    response.headers["Location"] = f"/api/searches/{child}"
+    return answer
 
 
 def _ask(stores: Store, caller: Known, id: str, action: str, wanted: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@ def timeline_chart(trials: Sequence[Row], now: float) -> Row:
         trials: in any order.
         now: until when those run that have not ended; seconds since 1970.
     """
-    placed = _placed(sorted(trials, key=lambda trial: trial["started_at"]), now)
+    here = [trial for trial in trials if "reused_from" not in trial["attributes"]]  # the others ran elsewhere
+    placed = _placed(sorted(here, key=lambda trial: trial["started_at"]), now)
     rows = {name: index for index, name in enumerate(sorted({row for row, _ in placed}))}
     figure = go.Figure()
     stages = dict.fromkeys(trial["stage"] for _, trial in placed)

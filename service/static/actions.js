@@ -63,4 +63,18 @@ document.getElementById("new-token")?.addEventListener("submit", async (event) =
   }
 });
 
+document.querySelector("#widen form")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const counts = (name) => form.get(name).split(/[ ,]+/).filter(Boolean).map(Number);
+  try {
+    const made = await change(event.target.dataset.action, {
+      body: { gm: counts("gm"), gc: counts("gc"), seeds: Number(form.get("seeds")) },
+    });
+    location.assign(`/searches/${made.search}`);
+  } catch (error) {
+    say(error.message);
+  }
+});
+
 document.body.dataset.ready = "true"; // until now a click would have been for nothing

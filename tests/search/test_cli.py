@@ -148,7 +148,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_search_is_named(tmp_path: Path) -> None:
     seqnorm(tmp_path, "db", "upgrade")
-    for command in ("show", "resume", "watch", "pause", "cancel", "retry"):
+    for command in ("show", "resume", "watch", "pause", "cancel", "retry", "widen"):
         done = seqnorm(tmp_path, command, "nowhere", expect=2)
         assert done.stderr.startswith("error: no search has the id 'nowhere'. List them with: ")
         assert done.stderr.endswith(f"seqnorm --home {tmp_path} list\n")

@@ -102,7 +102,10 @@ def test_reading_changes_nothing(site: Site) -> None:
         ("POST", "/api/searches"),
         ("PATCH", f"/api/searches/{site.queued}"),
         ("DELETE", f"/api/searches/{site.done}"),
-        *(("POST", f"/api/searches/{site.queued}/{action}") for action in ("pause", "cancel", "resume", "retry")),
+        *(
+            ("POST", f"/api/searches/{site.queued}/{action}")
+            for action in ("pause", "cancel", "resume", "retry", "widen")
+        ),
         ("GET", "/api/tokens"),
         ("POST", "/api/tokens"),
         ("DELETE", "/api/tokens/0123456789ab"),

@@ -156,7 +156,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
         json.loads(run_here(site, "retry", here := failed(), "--json")),
     ]
     assert [answer.pop("search") for answer in answers] == [there, here]
-    assert answers == [{"status": "queued", "wanted": None, "trials": 1}] * 2
+    assert answers == [{"status": "queued", "wanted": None, "parent": None, "trials": 1}] * 2
 
 
 def run_here(site: Site, *words: str) -> str:

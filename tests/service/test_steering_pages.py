@@ -121,6 +121,25 @@ def test_a_person_pauses_resumes_and_cancels_a_running_search(live: Live, person
     expect(person.locator("#summary")).to_contain_text("archived")
 
 
+def test_a_finished_search_is_widened_on_its_page(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/searches/{site.done}")
+    page.wait_for_selector("body[data-ready]")
+    page.get_by_text("Widen: more values or seeds").click()
+    page.get_by_label("More gm").fill("3")
+    page.get_by_role("button", name="Widen").click()
+    expect(page.locator("#said")).to_contain_text("gm must divide the batch: got gm=3")
+    page.get_by_label("More gm").fill("")
+    page.get_by_label("Seeds").fill("4")
+    page.get_by_role("button", name="Widen").click()
+    expect(page.get_by_text("Reuses the finished trials of")).to_be_visible()
+    child = page.url.rsplit("/", 1)[1]
+    assert child != site.done
+    assert site.api.get(f"/api/searches/{child}").json()["parent"] == site.done
+    page.get_by_role("link", name=site.done).click()
+    expect(page.get_by_role("link", name=child)).to_be_visible()
+    site.api.post(f"/api/searches/{child}/cancel").raise_for_status()
+
+
 def test_a_clone_is_a_form_filled_in(site: Site, page: Page) -> None:
     parent = submit(
         site.database, name="to copy", numbers={"epochs": 3}, gm=[2, 4], variants={"main": {}, "b": {"noise": 0.1}}

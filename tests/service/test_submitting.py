@@ -228,6 +228,37 @@ def test_readiness_tells_of_database_schema_worker_and_ray(site: Site) -> None:
         workers.leave(connection, worker)
 
 
+def test_a_search_is_widened_in_a_child_of_its_own(site: Site) -> None:
+    parent = site.api.get(f"/api/searches/{site.done}").json()
+    answer = site.client("read", "submit").post(f"/api/searches/{site.done}/widen", json={"seeds": 5, "gc": [8]})
+    assert answer.status_code == 201, answer.text
+    child = site.api.get(answer.headers["Location"]).json()
+    assert (child["status"], child["parent"], child["owner"]) == ("queued", site.done, "ada")
+    assert child["spec"] == {**parent["spec"], "seeds": [0, 1, 2, 3, 4], "gc": [*parent["spec"]["gc"], 8]}
+    assert child["search"] in site.api.get(f"/api/searches/{site.done}").json()["children"]
+    audited = site.api.get(f"/api/audit?subject={site.done}").json()
+    assert {"search": child["search"]} in [entry["detail"] for entry in audited if entry["action"] == "widen"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({}, 422, "a wider search has values or seeds that "),
+        ({"gm": [3]}, 422, "gm must divide the batch: got gm=3"),
+        ({"seeds": "many"}, 422, "seeds "),
+        ({"epochs": 3}, 422, "epochs is not a field of a search: got 3."),
+        ([], 422, "the body must be a JSON object"),
+    ],
+)
+def test_a_widening_that_cannot_be_is_refused(site: Site, body: Any, status: int, said: str) -> None:
+    before = count(site)
+    refusal = site.api.post(f"/api/searches/{site.done}/widen", json=body)
+    assert refusal.status_code == status
+    assert refusal.json()["detail"].startswith(said)
+    assert count(site) == before
+    assert site.api.post("/api/searches/nosuch/widen", json={"seeds": 5}).status_code == 404
+
+
 def test_a_retry_is_answered_with_what_runs_again(site: Site) -> None:
     refusal = site.api.post(f"/api/searches/{site.done}/retry")
     assert refusal.status_code == 409

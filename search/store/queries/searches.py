@@ -168,12 +168,19 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "progress": _progress(connection, search, plan, found, set(decided)),
         "spec": search.spec.model_dump(mode="json"),
         "owner": search.owner,
+        "parent": search.parent,
+        "children": _children(connection, search.id),
         "created_at": search.created_at,
         "started_at": search.started_at,
         "finished_at": search.finished_at,
         "archived_at": search.archived_at,
         "event": newest_events(connection, [search.id]).get(search.id, 0),
     }
+
+
+def _children(connection: Connection, search_id: str) -> list[str]:
+    found = select(searches.c.id).where(searches.c.parent == search_id).order_by(searches.c.created_at)
+    return list(connection.execute(found).scalars())
 
 
 def _plan(search: Search) -> Plan:
