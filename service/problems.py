@@ -24,6 +24,10 @@ STATUS: dict[type[Exception], int] = {
     StoreUnavailable: 503,
 }
 NO_DATABASE = "the database must answer: got none of its answers. Try again shortly; the operator sees why in the log."
+UNREADABLE = (
+    "the body must be JSON of ordinary depth and size: got what the parser gives up on, deeply nested or a number of "
+    "thousands of digits. Send a plain object."
+)
 TITLES = {
     400: "Bad request",
     401: "Not logged in",
@@ -80,6 +84,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400 and isinstance(error.__cause__, RecursionError | ValueError):
+            return problem(422, UNREADABLE)
         known = {404: f"nothing is at {request.url.path!r}", 405: f"{request.method} is not for {request.url.path!r}"}
         said = known.get(error.status_code, str(error.detail))
         answer = answer_to(request, error.status_code, said)
