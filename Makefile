@@ -32,5 +32,8 @@ check: install ## lint, format and type checks
 serve: install ## open the dashboard over the demo's database
 	$(BIN)/seqnorm --home $(DEMO_HOME) serve
 
+pictures: install ## take the README's pictures of the dashboard anew
+	PYTHONPATH=tests/plugin $(BIN)/python -m tests.pictures docs
+
 bench: install ## measure; prints ratios with versions and date
 	PYTHONPATH=tests/plugin $(BIN)/python -m tests.benchmarks

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import quantiles
 
 import plotly.graph_objects as go
 
 from service.charts.figure import ACCENT, CHOSEN, MUTED, Row, finished
 
-MAX_DOTS = 2000  # of single seeds in one figure
+MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quantiles
 DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
 
 Label = Callable[[Row], str]
@@ -56,6 +57,13 @@ def _labels(stage: Row) -> Label:
     return label
 
 
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    first, median, third = quantiles(values, n=4, method="inclusive")
+    return first, median, third
+
+
 class _Chart:
     """Points over named categories, drawn on a numeric axis so that dots can stand beside their category."""
 
@@ -86,8 +94,10 @@ class _Chart:
         )
 
     def add_dots(self, seeds: Sequence[Row]) -> None:
-        """Add a dot for each seed."""
-        shown = [row for row in seeds if self._label(row) in self._position][:MAX_DOTS]
+        """Add a dot for each seed; where there are too many to tell apart, a box for each candidate."""
+        shown = [row for row in seeds if self._label(row) in self._position]
+        if len(shown) > MAX_DOTS:
+            return self._add_boxes(shown)
         self._figure.add_trace(
             go.Scatter(
                 x=[self._x(row) + DOT_OFFSET for row in shown],
@@ -97,6 +107,27 @@ class _Chart:
                 marker={"size": 7, "color": MUTED, "opacity": 0.8},
                 customdata=[[self._label(row), row["seed"]] for row in shown],
                 hovertemplate="%{customdata[0]}: %{y:.4f}<br>seed %{customdata[1]}<extra></extra>",
+            )
+        )
+
+    def _add_boxes(self, seeds: Sequence[Row]) -> None:
+        """Add the quartiles of each candidate's seeds, from the lowest to the highest; they are found here."""
+        values: dict[int, list[float]] = {}
+        for row in seeds:
+            values.setdefault(self._x(row), []).append(row["value"])
+        parts = {x: (min(found), *_quartiles(found), max(found)) for x, found in sorted(values.items())}
+        low, first, median, third, high = zip(*parts.values(), strict=True)
+        self._figure.add_trace(
+            go.Box(
+                x=[x + 2 * DOT_OFFSET for x in parts],
+                lowerfence=low,
+                q1=first,
+                median=median,
+                q3=third,
+                upperfence=high,
+                name="quartiles over the seeds",
+                width=DOT_OFFSET,
+                line={"color": MUTED, "width": 1.5},
             )
         )
 
