@@ -90,8 +90,9 @@ class Recorder:
             if original is None:
                 continue
             source = f"{self._originals.search_id}/{original.replicate.stage}/{original.number}"
-            copies[self._trials.link(replicate, self._space, source, original.trial_id)] = original.trial_id
-            state.end(replicate, Outcome(value=original.value))
+            copy = self._trials.link(replicate, self._space, source, original.trial_id)
+            copies[copy] = original.trial_id
+            state.end(replicate, Outcome(value=original.value), copy)
             if self._checkpoints and stage.name == "test":
                 self._checkpoints.adopt(
                     replicate, self._checkpoints.of_search(self._originals.search_id), original.replicate
@@ -99,8 +100,7 @@ class Recorder:
         if copies:
             with self.engine.begin() as connection:
                 copy_metrics(connection, copies)
-                summaries = [state.candidate(point) for point in state.points]
-                projection.rebuild(connection, self._search_id, stage.name, summaries)
+                projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
                 add_event(connection, self._search_id, "reused", {"stage": stage.name, "trials": len(copies)})
 
     def finished(self, stage: Stage) -> bool:
@@ -197,10 +197,10 @@ class Recorder:
                 self._trials.complete(trial_id, outcome.value)
             else:
                 self._trials.fail(trial_id, outcome.cause, outcome.detail)
-            state.end(replicate, outcome)
+            state.end(replicate, outcome, trial_id)
             with self.engine.begin() as connection:
                 if outcome.cause not in RUNS_AGAIN:
-                    projection.keep(connection, self._search_id, replicate.stage, state.candidate(replicate.point))
+                    projection.keep(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
                 self._tell(connection, trial_id, replicate, outcome.cause or "finished")
             if self._checkpoints and outcome.cause not in RUNS_AGAIN:
                 self._checkpoints.retire(replicate)
@@ -249,10 +249,10 @@ class Recorder:
                 self._trials.fail(attempt.trial_id, cause, "its driver was lost")
             elif cause is not None and attempt.trial_id <= self._retried_upto:
                 cause = "lost"  # somebody asked for another try
-            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause))
+            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
         with self.engine.begin() as connection:
-            summaries = [state.candidate(point) for point in state.points]
-            projection.rebuild(connection, self._search_id, stage.name, summaries)
+            projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
+            add_event(connection, self._search_id, "opened", {"stage": stage.name})
         return state
 
 
@@ -264,7 +264,7 @@ class _StageState:
         self._waiting: dict[Replicate, None] = {}  # in order
         self._ended: dict[Replicate, Outcome] = {}
         self._losses: dict[Replicate, int] = {}
-        self._by_point: dict[Point, dict[int, Outcome]] = {}
+        self._by_point: dict[Point, dict[int, tuple[Outcome, int]]] = {}  # by seed, with the trial_id
 
     @property
     def points(self) -> Iterable[Point]:
@@ -289,13 +289,13 @@ class _StageState:
         self._losses[replicate] = self._losses.get(replicate, 0) + 1
         return self._losses[replicate]
 
-    def end(self, replicate: Replicate, outcome: Outcome) -> None:
+    def end(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
         if outcome.cause in RUNS_AGAIN:
             if replicate in self.unfinished:
                 self.put_back(replicate)  # first in line: its checkpoint is warm
             return
         self._ended[replicate] = outcome
-        self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome
+        self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome, trial_id
         self.unfinished.discard(replicate)
         self._waiting.pop(replicate, None)
 
@@ -304,9 +304,18 @@ class _StageState:
         return [f"{f.cause}: {last_line(f.detail)}".removesuffix(": ") for f in failed]
 
     def candidate(self, point: Point) -> Candidate:
-        outcomes = self._by_point.get(point, {}).values()
-        values = [outcome.value for outcome in outcomes if outcome.cause is None and outcome.value is not None]
-        return summarise(point, values, failed=len(outcomes) - len(values))
+        return self.summary(point)[0]
+
+    def summary(self, point: Point) -> tuple[Candidate, list[projection.Finished]]:
+        """Summarise a point; return its finished trials too."""
+        ended = self._by_point.get(point, {})
+        finished = [
+            (trial_id, seed, outcome.value)
+            for seed, (outcome, trial_id) in ended.items()
+            if outcome.cause is None and outcome.value is not None
+        ]
+        values = [value for _, _, value in finished]
+        return summarise(point, values, failed=len(ended) - len(values)), finished
 
 
 def _space(plan: Plan) -> dict[str, tuple[int, int]]:

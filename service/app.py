@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import fastapi_swagger
-import plotly
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
-from service import api, login, pages, problems
+from service import api, library, login, pages, problems
 from service.access import Access, is_public, looks
 from service.body import BodyLimit
 from service.headers import EntityTags, SecurityHeaders
 from service.store import Stores
 from service.stream import Follower
+from service.versions import LEVEL, Answers
 
-PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 VIEWER = Path(fastapi_swagger.__file__).parent / "resources"
 HERE = Path(__file__).parent
 
@@ -36,7 +36,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         looking = asyncio.create_task(follower.look())
+        preparing = asyncio.create_task(run_in_threadpool(_prepare))
         yield
+        await preparing
         looking.cancel()
         stores.close()
 
@@ -49,16 +51,14 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.stores, app.state.settings, app.state.follower = stores, settings, follower
+    app.state.answers = Answers()
     app.include_router(api.router)
     app.include_router(login.router)
     app.include_router(pages.router)
+    app.include_router(library.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.mount("/viewer", StaticFiles(directory=VIEWER), name="viewer")
     problems.install(app)
-
-    @app.get("/plotly.js", include_in_schema=False)
-    def plotly_script() -> FileResponse:
-        return FileResponse(PLOTLY, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=[looks])
     def document() -> dict[str, Any]:
@@ -68,9 +68,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(EntityTags)
     app.add_middleware(Access, stores=stores, settings=settings)
     app.add_middleware(BodyLimit)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=LEVEL)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+def _prepare() -> None:
+    """Do what first requests would wait for; what there is then, garbage collection passes over: it took 50 ms."""
+    library.prepare()
+    gc.collect()
+    gc.freeze()
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,19 +10,22 @@ from fastapi.responses import HTMLResponse
 
 from search.spec import SearchSpec
 from search.store import queries
-from service import api, data_sets
+from service import api, charts, data_sets
 from service.access import Known, administers, looks, require
 from service.api import recipes as recipe_routes
 from service.api import searches as search_routes
 from service.api import tokens as token_routes
 from service.api import trials as trial_routes
+from service.api.figures import stage_of
 from service.api.parameters import After, Filter, StageName, State, Status, TrialNumber, Visible, visible
 from service.rendering import page
 from service.store import Configured, Reading
+from service.versions import Keeping, Kept
 from trainers.recipe import find, names
 
 router = APIRouter(include_in_schema=False, dependencies=[looks], default_response_class=HTMLResponse)
 EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
+MAX_ROWS = 50  # candidates of a stage on the page of its search
 SHOWN = {"recipe", "strategy", "gm", "gc", "seeds", "test_seeds", "gm_rule", "gc_rule", "tolerance", "cpus", "gpus"}
 SHOWN |= {"concurrency", "trial_timeout", "priority", "data", "name", "tags", "note"}  # by the form
 
@@ -59,7 +62,7 @@ def searches(
 @router.get("/searches/{id}")
 def search(
     request: Request,
-    store: Reading,
+    kept: Keeping,
     caller: Known,
     id: Visible,
     after: After = 0,
@@ -68,9 +71,9 @@ def search(
     sort: queries.Sort = "started",
 ) -> HTMLResponse:
     """Show one search."""
-    shown = queries.show_search(store, id)
-    trials = trial_routes.list_trials(store, id, stage=stage, state=state, sort=sort, after=after, limit=50)
-    waiting = queries.show_cluster(store)["waiting"] if shown["status"] == "queued" else []
+    shown = summary(kept, id)
+    trials = trial_routes.trials_page(kept.store, id, stage, state, after, 50, sort)
+    waiting = queries.show_cluster(kept.store)["waiting"] if shown["status"] == "queued" else []
     return page(
         request,
         "search.html",
@@ -84,13 +87,33 @@ def search(
     )
 
 
+def summary(kept: Kept, search_id: str) -> dict[str, Any]:
+    """Return a search with the best candidates of each stage alone, and how many there are."""
+
+    def cut() -> dict[str, Any]:
+        shown = kept.search(search_id)
+        for stage in shown["stages"]:
+            stage["count"] = len(stage["candidates"])
+            stage["candidates"] = charts.best_candidates(stage["candidates"], shown["mode"], MAX_ROWS)
+        return shown
+
+    return kept.part("summary", search_id, cut)
+
+
+@router.get("/searches/{id}/candidates/{stage}")
+def candidates(request: Request, kept: Keeping, id: Visible, stage: StageName) -> HTMLResponse:
+    """Show every candidate of a stage."""
+    shown = kept.search(id)
+    return page(request, "candidates.html", shown=shown, stage=stage_of(shown, stage))
+
+
 @router.get("/searches/{id}/trials/{stage}/{number}")
 def trial(
-    request: Request, store: Reading, settings: Configured, id: Visible, stage: StageName, number: TrialNumber
+    request: Request, kept: Keeping, settings: Configured, id: Visible, stage: StageName, number: TrialNumber
 ) -> HTMLResponse:
     """Show one trial."""
-    shown, found = queries.show_search(store, id), queries.show_trial(store, id, stage, number)
-    log = trial_routes.show_log(settings, store, id, stage, number)
+    shown, found = summary(kept, id), queries.show_trial(kept.store, id, stage, number)
+    log = trial_routes.show_log(settings, kept.store, id, stage, number)
     return page(request, "trial.html", shown=shown, trial=found, log=log, command=command_of(shown, found))
 
 
@@ -134,12 +157,12 @@ def new(
 @router.get("/compare")
 def compare(
     request: Request,
-    store: Reading,
+    kept: Keeping,
     caller: Known,
     id: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> HTMLResponse:
     """Show several searches over one another."""
-    found = search_routes.compare(store, caller, id)["searches"] if id else []
+    found = search_routes.compare(kept, caller, id)["searches"] if id else []
     return page(request, "compare.html", searches=found)
 
 

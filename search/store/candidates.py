@@ -1,49 +1,129 @@
-"""The projection that pages read: each candidate's summary, kept on write, made anew from the trials on take-over."""
+"""The projection that pages read: each candidate's summary and finished trials, kept on write, made anew from the
+trials on take-over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import quantiles
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from search.selection import Candidate
+from search.selection import Candidate, Mode, Point
+from search.store.attempts import attempts
 from search.store.tables import candidates
 
+Finished = tuple[int, int, float]  #: trial_id, seed and value of a finished trial
+OF_SUMMARY = [column for column in candidates.c if column.name not in ("finished", "quartiles")]
 
-def keep(connection: Connection, search_id: str, stage: str, candidate: Candidate) -> None:
-    """Store a candidate's summary in place of the one before."""
-    row = _row(search_id, stage, candidate)
+
+def keep(
+    connection: Connection, search_id: str, stage: str, candidate: Candidate, finished: Sequence[Finished]
+) -> None:
+    """Store a candidate's summary and finished trials in place of those before."""
+    row = _row(search_id, stage, candidate, finished)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(candidates).values(row)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=list(candidates.primary_key.columns),
-            set_={name: row[name] for name in ("mean", "std", "n", "failed")},
+            set_={name: row[name] for name in ("mean", "std", "n", "failed", "finished", "quartiles")},
         )
     )
 
 
-def rebuild(connection: Connection, search_id: str, stage: str, summaries: Iterable[Candidate]) -> None:
+def rebuild(
+    connection: Connection,
+    search_id: str,
+    stage: str,
+    summaries: Iterable[tuple[Candidate, Sequence[Finished]]],
+) -> None:
     """Replace a stage's projection by summaries made from its trials."""
     connection.execute(delete(candidates).where(candidates.c.search_id == search_id, candidates.c.stage == stage))
-    rows = [_row(search_id, stage, candidate) for candidate in summaries]
+    rows = [_row(search_id, stage, candidate, finished) for candidate, finished in summaries]
     if rows:
         connection.execute(insert(candidates), rows)
 
 
-def read(connection: Connection, search_id: str) -> dict[str, list[Candidate]]:
-    """Return the candidates of each stage of a search."""
+def fill(connection: Connection) -> None:
+    """Write the finished trials of candidates that an older version of this program kept without them."""
+    without = select(candidates.c.search_id, candidates.c.stage).where(candidates.c.finished.is_(None)).distinct()
+    for search_id, stage in connection.execute(without).all():
+        found: dict[Point, list[Finished]] = {}
+        for attempt in attempts(connection, search_id, stage):
+            if attempt.state == "COMPLETE" and attempt.value is not None:
+                trial = (attempt.trial_id, attempt.replicate.seed, attempt.value)
+                found.setdefault(attempt.replicate.point, []).append(trial)
+        for point, finished in found.items():
+            values = {"finished": finished, "quartiles": quartiles([value for *_, value in finished])}
+            connection.execute(update(candidates).where(_of(search_id, stage, point)).values(values))
+        here = (candidates.c.search_id == search_id) & (candidates.c.stage == stage)
+        connection.execute(update(candidates).where(here, candidates.c.finished.is_(None)).values(finished=[]))
+
+
+def count_ended(connection: Connection, search_id: str) -> dict[str, int]:
+    """Count the replicates of each stage that have ended for good."""
+    row = candidates.c
+    ended = select(row.stage, func.sum(row.n + row.failed).label("ended")).where(row.search_id == search_id)
+    return {found.stage: found.ended for found in connection.execute(ended.group_by(row.stage))}
+
+
+def read(connection: Connection, search_id: str, without: Iterable[str] = ()) -> dict[str, list[Candidate]]:
+    """Return the candidates of each stage of a search, or of those ``without`` some."""
     found: dict[str, list[Candidate]] = {}
     order = (candidates.c.stage, candidates.c.variant, candidates.c.gm, candidates.c.gc)
-    for row in connection.execute(select(candidates).where(candidates.c.search_id == search_id).order_by(*order)):
+    here = (candidates.c.search_id == search_id) & candidates.c.stage.not_in(without)
+    for row in connection.execute(select(*OF_SUMMARY).where(here).order_by(*order)):
         found.setdefault(row.stage, []).append(
             Candidate(gm=row.gm, gc=row.gc, mean=row.mean, std=row.std, n=row.n, failed=row.failed, variant=row.variant)
         )
     return found
 
 
-def _row(search_id: str, stage: str, candidate: Candidate) -> dict[str, object]:
+def read_finished(
+    connection: Connection, search_id: str, stage: str, best: int | None = None, mode: Mode = "max"
+) -> dict[Point, list[Finished]]:
+    """Return the finished trials of each point of a stage; with ``best`` of so many with the best means, in order."""
+    row = candidates.c
+    here = (row.search_id == search_id) & (row.stage == stage) & (row.n > 0)
+    statement = select(row.variant, row.gm, row.gc, row.finished).where(here)
+    if best is not None:
+        statement = statement.order_by(row.mean.desc() if mode == "max" else row.mean).limit(best)
+    rows = connection.execute(statement.order_by(row.variant, row.gm, row.gc))
+    return {Point(each.variant, each.gm, each.gc): [(*trial,) for trial in each.finished or ()] for each in rows}
+
+
+def read_point(connection: Connection, search_id: str, stage: str, point: Point) -> list[Finished]:
+    """Return the finished trials of one point of a stage."""
+    found = connection.execute(select(candidates.c.finished).where(_of(search_id, stage, point))).scalar_one_or_none()
+    return [(*trial,) for trial in found or ()]
+
+
+def read_quartiles(
+    connection: Connection, search_id: str, stage: str, points: Iterable[Point]
+) -> dict[Point, list[float]]:
+    """Return the quartiles of those of some points that have a finished trial, from the lowest to the highest."""
+    row = candidates.c
+    wanted = tuple_(row.variant, row.gm, row.gc).in_([(point.variant, point.gm, point.gc) for point in points])
+    here = (row.search_id == search_id) & (row.stage == stage) & row.quartiles.is_not(None)
+    rows = connection.execute(select(row.variant, row.gm, row.gc, row.quartiles).where(here, wanted))
+    return {Point(each.variant, each.gm, each.gc): each.quartiles for each in rows}
+
+
+def quartiles(values: Sequence[float]) -> list[float] | None:
+    """Return the lowest, the three quartiles and the highest of some values; None for no values."""
+    if len(values) < 2:
+        return [*values] * 5 or None
+    return [min(values), *quantiles(values, n=4, method="inclusive"), max(values)]
+
+
+def _of(search_id: str, stage: str, point: Point) -> ColumnElement[bool]:
+    row = candidates.c
+    here = (row.search_id == search_id) & (row.stage == stage)
+    return here & (row.variant == point.variant) & (row.gm == point.gm) & (row.gc == point.gc)
+
+
+def _row(search_id: str, stage: str, candidate: Candidate, finished: Sequence[Finished]) -> dict[str, object]:
     return {
         "search_id": search_id,
         "stage": stage,
@@ -54,4 +134,6 @@ def _row(search_id: str, stage: str, candidate: Candidate) -> dict[str, object]:
         "std": candidate.std,
         "n": candidate.n,
         "failed": candidate.failed,
+        "finished": [list(trial) for trial in finished],
+        "quartiles": quartiles([value for *_, value in finished]),
     }

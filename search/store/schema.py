@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from search.errors import StoreUnavailable
+from search.store import candidates
 from search.store.database import make_folder, open_engine, unavailable
 
+MIGRATION = 0x5E9A0  # the key of the lock of those who migrate
 VERSION_TABLE = "seqnorm_version"  # Optuna's own migrations use alembic_version in the same database
 
 
@@ -32,11 +36,13 @@ def upgrade(url: str) -> str:
         if current_version(engine) != head:
             from search.store.trials import create_tables  # imports Optuna, which an up-to-date database does not need
 
-            create_tables(url)
             logging.getLogger("alembic").setLevel(logging.WARNING)
-            with engine.begin() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+            with _one_at_a_time(engine):
+                create_tables(url)
+                with engine.begin() as connection:
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+                    candidates.fill(connection)
     except DBAPIError as error:
         raise unavailable(url, error) from None
     except CommandError:
@@ -47,6 +53,17 @@ def upgrade(url: str) -> str:
     finally:
         engine.dispose()
     return head
+
+
+@contextmanager
+def _one_at_a_time(engine: Engine) -> Iterator[None]:
+    """Wait for whoever migrates already, on another host; SQLite serves one, where a worker starts after the web."""
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
+        yield
 
 
 def _config() -> Config:

@@ -152,7 +152,8 @@ def queue(connection: Connection, search_id: str, digest: dict[str, str] | None 
     if digest is not None and digest != search.digest:
         connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
         add_event(connection, search_id, "change accepted", {"before": search.digest, "after": digest})
-    connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=None))
+    if search.wanted is not None:
+        _want(connection, search_id, None)
     if search.status == "paused":
         set_status(connection, search_id, "queued", "")
 
@@ -173,10 +174,15 @@ def ask(connection: Connection, search_id: str, wanted: str) -> Search:
     if search.status in ENDED:
         raise Conflict(f"only an unfinished search can be {wanted}: got {search_id}, which is {search.status}.")
     if search.status == "running" and leases.holder_of(connection, search_id) is not None:
-        connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
+        _want(connection, search_id, wanted)
     else:
         set_status(connection, search_id, wanted, f"{wanted} by a person")
     return get(connection, search_id)
+
+
+def _want(connection: Connection, search_id: str, wanted: str | None) -> None:
+    connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
+    add_event(connection, search_id, "asked", {"wanted": wanted})
 
 
 def retry(connection: Connection, search_id: str) -> int:

@@ -84,6 +84,8 @@ candidates = Table(
     Column("std", Double),
     Column("n", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
+    Column("finished", JSON(none_as_null=True)),  # trial_id, seed and value of each trial that counts
+    Column("quartiles", JSON(none_as_null=True)),  # of their values, from the lowest to the highest: five numbers
 )
 
 events = Table(

@@ -12,62 +12,97 @@ from search.spec import NAME
 from search.store import queries
 from service import charts
 from service.api.parameters import StageName, TrialNumber, Visible
+from service.charts.candidates import MAX_DOTS
+from service.charts.parallel import MAX_LINES
 from service.charts.timeline import MAX_BARS
-from service.store import Reading
+from service.versions import JSONAnswer, Keeping
 
 router = APIRouter(prefix="/searches/{id}")
 
 
 @router.get("/figures/{name}")
-def candidates(store: Reading, id: Visible, name: StageName) -> dict[str, Any]:
+def candidates(kept: Keeping, id: Visible, name: StageName) -> JSONAnswer:
     """Draw a stage's candidates."""
-    shown = queries.show_search(store, id)
-    seeds = queries.seeds_of(store, id, name)
-    if name == "test":
-        return charts.test_chart(shown["test"], seeds, shown["metric"])
-    return charts.stage_chart(_stage_of(shown, name), seeds, shown["mode"], shown["metric"])
+
+    def draw() -> dict[str, Any]:
+        shown = kept.search(id)
+        found = shown["test"] if name == "test" else stage_of(shown, name)["candidates"]
+        rows = charts.best_candidates(found, shown["mode"])
+        if sum(row["n"] for row in rows) <= MAX_DOTS:
+            seeds = queries.seeds_of(kept.store, id, name)
+        else:
+            seeds = queries.quartiles_of(kept.store, id, name, rows)
+        if name == "test":
+            return charts.test_chart(rows, seeds, shown["metric"])
+        return charts.stage_chart(stage_of(shown, name), seeds, shown["mode"], shown["metric"])
+
+    return kept.answer(id, draw)
 
 
 @router.get("/figures/{name}/curves")
-def curves(store: Reading, id: Visible, name: StageName) -> dict[str, Any]:
+def curves(kept: Keeping, id: Visible, name: StageName) -> JSONAnswer:
     """Draw a stage's learning curves."""
-    shown = queries.show_search(store, id)
-    return charts.curves_chart(queries.learning_curves(store, id, name), shown["mode"], shown["metric"])
+
+    def draw() -> dict[str, Any]:
+        metric, mode = queries.measure_of(kept.store, id)
+        return charts.curves_chart(queries.learning_curves(kept.store, id, name, mode), metric)
+
+    return kept.answer(id, draw, moves=True)
 
 
 @router.get("/figures/grid/heatmap/{variant}")
-def heat_map(store: Reading, id: Visible, variant: Annotated[str, Path(pattern=NAME)]) -> dict[str, Any]:
+def heat_map(kept: Keeping, id: Visible, variant: Annotated[str, Path(pattern=NAME)]) -> JSONAnswer:
     """Draw a grid's means over gm and gc."""
-    shown = queries.show_search(store, id)
-    return charts.heat_map(_stage_of(shown, "grid")["candidates"], variant, shown["metric"])
+
+    def draw() -> dict[str, Any]:
+        shown = kept.search(id)
+        return charts.heat_map(stage_of(shown, "grid")["candidates"], variant, shown["metric"])
+
+    return kept.answer(id, draw)
 
 
 @router.get("/timeline")
-def timeline(store: Reading, id: Visible) -> dict[str, Any]:
+def timeline(kept: Keeping, id: Visible) -> JSONAnswer:
     """Draw when each trial ran, and where."""
-    return charts.timeline_chart(queries.list_trials(store, id, limit=MAX_BARS, sort="-started"), time.time())
+
+    def draw() -> dict[str, Any]:
+        newest = queries.list_trials(kept.store, id, limit=MAX_BARS, sort="-started")
+        return charts.timeline_chart(newest, time.time())
+
+    return kept.answer(id, draw, moves=True)
 
 
 @router.get("/parallel")
-def parallel(store: Reading, id: Visible) -> dict[str, Any]:
+def parallel(kept: Keeping, id: Visible) -> JSONAnswer:
     """Draw every finished trial as a line through its gm, gc, seed and metric."""
-    shown = queries.show_search(store, id)
-    stages = [stage["name"] for stage in shown["stages"]]
-    trials = [{**row, "stage": stage} for stage in stages for row in queries.seeds_of(store, id, stage)]
-    return charts.parallel_chart(trials, shown["mode"], shown["metric"])
+
+    def draw() -> dict[str, Any]:
+        metric, mode = queries.measure_of(kept.store, id)
+        return charts.parallel_chart(queries.newest_tuning(kept.store, id, MAX_LINES), mode, metric)
+
+    return kept.answer(id, draw)
 
 
 @router.get("/trials/{stage}/{number}/figure")
-def trial(store: Reading, id: Visible, stage: StageName, number: TrialNumber) -> dict[str, Any]:
+def trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber) -> JSONAnswer:
     """Draw a trial's figures by epoch."""
-    metric = queries.show_search(store, id)["metric"]
-    return charts.trial_chart(queries.show_trial(store, id, stage, number)["figures"], metric)
+
+    def draw() -> dict[str, Any]:
+        metric, _ = queries.measure_of(kept.store, id)
+        return charts.trial_chart(queries.show_trial(kept.store, id, stage, number)["figures"], metric)
+
+    return kept.answer(id, draw, moves=True)
 
 
-def _stage_of(shown: dict[str, Any], name: str) -> dict[str, Any]:
+def stage_of(shown: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a tuning stage of a search.
+
+    Raises:
+        InvalidSpec: if it has no such stage.
+    """
     for stage in shown["stages"]:
         if stage["name"] == name:
             found: dict[str, Any] = stage
             return found
-    known = ", ".join([*(stage["name"] for stage in shown["stages"]), "test"])
-    raise InvalidSpec(f"the figure must be of a stage of this search: got {name}. Known: {known}.")
+    known = ", ".join(stage["name"] for stage in shown["stages"])
+    raise InvalidSpec(f"the stage must be one in which this search tunes: got {name}. Known: {known}.")

@@ -22,6 +22,7 @@ from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, St
 from service.data_sets import by_name
 from service.limits import require_room
 from service.store import Configured, Reading, Store
+from service.versions import JSONAnswer, Keeping
 
 router = APIRouter()
 Compared = Annotated[list[str], Query(min_length=1, max_length=8, description="of each search")]
@@ -99,9 +100,9 @@ def plan(body: SearchSpec, store: Reading, settings: Configured) -> dict[str, An
 
 
 @router.get("/searches/{id}")
-def show_search(store: Reading, id: Visible) -> dict[str, Any]:
+def show_search(kept: Keeping, id: Visible) -> JSONAnswer:
     """Show a search: status, progress, stages with candidates and choices, test table."""
-    return queries.show_search(store, id)
+    return kept.answer(id, lambda: kept.search(id))
 
 
 @router.patch("/searches/{id}")
@@ -123,28 +124,32 @@ def archive(stores: Store, caller: Known, id: Changeable) -> None:
 
 
 @router.get("/searches/{id}/candidates")
-def list_candidates(store: Reading, id: Visible) -> dict[str, Any]:
+def list_candidates(kept: Keeping, id: Visible) -> JSONAnswer:
     """List the candidates of each stage."""
-    shown = queries.show_search(store, id)
-    return {"stages": {stage["name"]: stage["candidates"] for stage in shown["stages"]}, "test": shown["test"]}
+
+    def collect() -> dict[str, Any]:
+        shown = kept.search(id)
+        return {"stages": {stage["name"]: stage["candidates"] for stage in shown["stages"]}, "test": shown["test"]}
+
+    return kept.answer(id, collect)
 
 
 @router.get("/compare")
-def compare(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
+def compare(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
     """Show several searches together, each once."""
-    return {"searches": [queries.show_search(store, visible(each, store, caller)) for each in dict.fromkeys(id)]}
+    return {"searches": [kept.search(visible(each, kept.store, caller)) for each in dict.fromkeys(id)]}
 
 
 @router.get("/compare/candidates")
-def compare_candidates(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
+def compare_candidates(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
     """Draw the candidates of several searches over one another, as Plotly JSON."""
-    return charts.compare_chart(compare(store, caller, id)["searches"])
+    return charts.compare_chart(compare(kept, caller, id)["searches"])
 
 
 @router.get("/compare/test")
-def compare_test(store: Reading, caller: Known, id: Compared) -> dict[str, Any]:
+def compare_test(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
     """Draw what several searches measured on the test set, as Plotly JSON."""
-    return charts.compare_test_chart(compare(store, caller, id)["searches"])
+    return charts.compare_test_chart(compare(kept, caller, id)["searches"])
 
 
 def _location(search_id: str) -> str:

@@ -8,16 +8,18 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
 from search.store import queries
+from search.store.database import Connection
 from service import files
 from service.api.parameters import After, GroupCount, Limit, StageName, State, TrialNumber, Visible
 from service.store import Configured, Reading
+from service.versions import JSONAnswer, Keeping
 
 router = APIRouter(prefix="/searches/{id}/trials")
 
 
 @router.get("")
 def list_trials(
-    store: Reading,
+    kept: Keeping,
     id: Visible,
     stage: StageName | None = None,
     state: State | None = None,
@@ -26,16 +28,31 @@ def list_trials(
     sort: queries.Sort = "started",
     after: After = 0,
     limit: Limit = 50,
-) -> dict[str, Any]:
+) -> JSONAnswer:
     """List trials; ``next`` is the ``after`` of the page that follows."""
+    return kept.answer(id, lambda: trials_page(kept.store, id, stage, state, after, limit, sort, gm, gc), moves=True)
+
+
+def trials_page(
+    store: Connection,
+    id: str,
+    stage: str | None,
+    state: str | None,
+    after: int,
+    limit: int,
+    sort: queries.Sort,
+    gm: int | None = None,
+    gc: int | None = None,
+) -> dict[str, Any]:
+    """Return a page of trials, and the ``after`` of the page that follows; None after the last one."""
     rows = queries.list_trials(store, id, stage, state, after, limit + 1, sort, gm, gc)
     return {"trials": rows[:limit], "next": rows[limit - 1]["trial_id"] if len(rows) > limit else None}
 
 
 @router.get("/{stage}/{number}")
-def show_trial(store: Reading, id: Visible, stage: StageName, number: TrialNumber) -> dict[str, Any]:
+def show_trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber) -> JSONAnswer:
     """Show a trial: its figures by epoch, and every attempt at the same point with the same seed."""
-    return queries.show_trial(store, id, stage, number)
+    return kept.answer(id, lambda: queries.show_trial(kept.store, id, stage, number), moves=True)
 
 
 @router.get("/{stage}/{number}/log", response_class=PlainTextResponse)

@@ -1,6 +1,6 @@
 """Figures as Plotly JSON."""
 
-from service.charts.candidates import stage_chart, test_chart
+from service.charts.candidates import best_candidates, stage_chart, test_chart
 from service.charts.compare import compare_chart, compare_test_chart
 from service.charts.curves import curves_chart
 from service.charts.heatmap import heat_map
@@ -9,6 +9,7 @@ from service.charts.timeline import timeline_chart
 from service.charts.trial import trial_chart
 
 __all__ = [
+    "best_candidates",
     "compare_chart",
     "compare_test_chart",
     "curves_chart",

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import quantiles
 
 import plotly.graph_objects as go
 
 from service.charts.figure import ACCENT, CHOSEN, MUTED, Row, finished
 
-MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quantiles
+MAX_CANDIDATES = 200  # in one figure: the best ones; the table has them all
+MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quartiles
 DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
 
 Label = Callable[[Row], str]
 
 
 def stage_chart(stage: Row, seeds: Sequence[Row], mode: str, metric: str) -> Row:
-    """Draw a stage's candidates: mean ± std, each seed a dot, the tolerance band, the choice with its reason."""
+    """Draw a stage's candidates: mean ± std, each seed a dot, the tolerance band, the choice with its reason.
+
+    Args:
+        stage: as a search shows it.
+        seeds: rows with a value each; where they are too many to tell apart, rows with the quartiles of a candidate.
+        mode: whether higher is better.
+        metric: what the value is called.
+    """
     label = _labels(stage)
-    rows = stage["candidates"]
+    rows = best_candidates(stage["candidates"], mode)
     chart = _Chart([*(["gc=0"] if stage["reference"] else []), *(label(row) for row in rows)], label)
     if stage["reference"]:
         chart.add_candidates([stage["reference"]], "GhostNorm, for comparison", MUTED)
@@ -29,7 +36,19 @@ def stage_chart(stage: Row, seeds: Sequence[Row], mode: str, metric: str) -> Row
         chart.add_band(*((best - width, best) if mode == "max" else (best, best + width)), width)
     if winner := next((row for row in rows if row.get("chosen")), None):
         chart.add_choice(winner, stage["sentence"])
-    return chart.finished(f"validation {metric}")
+    left_out = len(stage["candidates"]) - len(rows)
+    return chart.finished(f"validation {metric}", f"the best {len(rows):,}; {left_out:,} more" if left_out else "")
+
+
+def best_candidates(rows: Sequence[Row], mode: str, most: int = MAX_CANDIDATES) -> list[Row]:
+    """Return ``most`` candidates or fewer, in their order: those with the best means, and the choice."""
+    if len(rows) <= most:
+        return list(rows)
+    sign = 1 if mode == "max" else -1
+    with_mean = [row for row in rows if row["mean"] is not None]
+    best = sorted(with_mean, key=lambda row: (bool(row.get("chosen")), sign * row["mean"]), reverse=True)
+    shown = {id(row) for row in best[:most]}
+    return [row for row in rows if id(row) in shown]
 
 
 def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
@@ -55,13 +74,6 @@ def _labels(stage: Row) -> Label:
         return f"{row['variant']}<br>{name}" if several else name
 
     return label
-
-
-def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    first, median, third = quantiles(values, n=4, method="inclusive")
-    return first, median, third
 
 
 class _Chart:
@@ -94,9 +106,9 @@ class _Chart:
         )
 
     def add_dots(self, seeds: Sequence[Row]) -> None:
-        """Add a dot for each seed; where there are too many to tell apart, a box for each candidate."""
+        """Add a dot for each seed, or a box for each candidate if quartiles are what is known."""
         shown = [row for row in seeds if self._label(row) in self._position]
-        if len(shown) > MAX_DOTS:
+        if any("quartiles" in row for row in shown):
             return self._add_boxes(shown)
         self._figure.add_trace(
             go.Scatter(
@@ -110,16 +122,12 @@ class _Chart:
             )
         )
 
-    def _add_boxes(self, seeds: Sequence[Row]) -> None:
-        """Add the quartiles of each candidate's seeds, from the lowest to the highest; they are found here."""
-        values: dict[int, list[float]] = {}
-        for row in seeds:
-            values.setdefault(self._x(row), []).append(row["value"])
-        parts = {x: (min(found), *_quartiles(found), max(found)) for x, found in sorted(values.items())}
-        low, first, median, third, high = zip(*parts.values(), strict=True)
+    def _add_boxes(self, rows: Sequence[Row]) -> None:
+        """Add the quartiles of each candidate's seeds, from the lowest to the highest."""
+        low, first, median, third, high = zip(*(row["quartiles"] for row in rows), strict=True)
         self._figure.add_trace(
             go.Box(
-                x=[x + 2 * DOT_OFFSET for x in parts],
+                x=[self._x(row) + 2 * DOT_OFFSET for row in rows],
                 lowerfence=low,
                 q1=first,
                 median=median,
@@ -152,13 +160,14 @@ class _Chart:
         )
         self._figure.add_annotation(x=x, y=y, text="chosen", ax=-34, ay=-30, font={"color": CHOSEN})
 
-    def finished(self, y_title: str) -> Row:
-        """Return the figure as JSON."""
+    def finished(self, y_title: str, note: str = "") -> Row:
+        """Return the figure as JSON, with a note below it."""
         axis = {
             "tickvals": list(self._position.values()),
             "ticktext": self._categories,
             "showgrid": False,
             "range": [-0.5, len(self._categories) - 0.5],
             "zeroline": False,
+            **({"title": {"text": note}, "showticklabels": False} if note else {}),
         }
         return finished(self._figure, y_title, xaxis=axis)

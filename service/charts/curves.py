@@ -8,16 +8,12 @@ import plotly.graph_objects as go
 
 from service.charts.figure import GRID, Row, colors, faded, finished
 
-MAX_CURVES = 16  # the best ones; more lines than that nobody tells apart
 
-
-def curves_chart(curves: Sequence[Row], mode: str, metric: str) -> Row:
+def curves_chart(curves: Sequence[Row], metric: str) -> Row:
     """Draw the mean metric of each point by epoch, with a band from its least to its greatest seed."""
     figure = go.Figure()
-    sign = 1 if mode == "max" else -1
-    best = sorted(curves, key=lambda curve: (curve["epoch"][-1], sign * curve["mean"][-1]), reverse=True)[:MAX_CURVES]
-    several = len({curve["variant"] for curve in best}) > 1
-    shown = sorted(best, key=lambda curve: (curve["variant"], curve["gm"], curve["gc"]))
+    several = len({curve["variant"] for curve in curves}) > 1
+    shown = sorted(curves, key=lambda curve: (curve["variant"], curve["gm"], curve["gc"]))
     for curve, color in zip(shown, colors(), strict=False):
         name = f"gm={curve['gm']}, gc={curve['gc']}"
         name = f"{curve['variant']}, {name}" if several else name

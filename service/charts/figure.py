@@ -27,19 +27,18 @@ def faded(color: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finished(figure: go.Figure, y_title: str, *, xaxis: Row, **more: Any) -> Row:
-    """Return a figure as JSON, laid out as all are."""
-    yaxis = {"title": {"text": y_title}, "gridcolor": GRID, "zeroline": False}
-    figure.update_layout(
-        template="none",
-        margin={"l": 70, "r": 20, "t": 20, "b": 90},
-        height=380,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
-        xaxis=xaxis,
-        yaxis=yaxis,
-    )
-    figure.update_layout(**more)
+def finished(figure: go.Figure, y_title: str, *, xaxis: Row, yaxis: Row | None = None, **more: Any) -> Row:
+    """Return a figure as JSON, laid out as all are but for what is said."""
+    layout = {
+        "template": "none",
+        "margin": {"l": 70, "r": 20, "t": 20, "b": 90},
+        "height": 380,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
+        "xaxis": xaxis,
+        "yaxis": {"title": {"text": y_title}, "gridcolor": GRID, "zeroline": False, **(yaxis or {})},
+    }
+    figure.update_layout(layout | more)
     drawn: Row = json.loads(figure.to_json())
     return drawn

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from service.charts.figure import GRID, Row, finished
 
-MAX_LINES = 2000
+MAX_LINES = 500
+MAX_MARKED = 200  # lines with a marker at each axis; of more, a browser draws markers for half a second
+MAX_WRITTEN = 12  # values written at an axis
 RAMP = ("#8a94a6", "#7d93bd", "#5b8dd6", "#3fa7b0", "#2e9b5f")  # from the worst fifth to the best
 
 
@@ -18,14 +21,15 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
     Plotly's own parallel coordinates need WebGL, which many machines under test or over remote desktops lack.
 
     Args:
-        trials: rows with stage, variant, gm, gc, seed and value; beyond ``MAX_LINES`` the newest are drawn.
+        trials: rows with stage, variant, gm, gc, seed and value, oldest first; of more than ``MAX_LINES`` the newest
+            are drawn.
         mode: whether higher is better.
         metric: what the value is called.
     """
     rows = list(trials)[-MAX_LINES:]
     several = len({row["variant"] for row in rows}) > 1
     names = [*(["variant"] if several else []), "gm", "gc", "seed"]
-    axes = [sorted({row[name] for row in rows}) for name in names]
+    axes = [_places({row[name] for row in rows}) for name in names]
     values = [row["value"] for row in rows]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     figure = go.Figure()
@@ -38,7 +42,7 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
         y: list[float | None] = []
         said: list[str] = []
         for row in part:
-            heights = [_height(axis.index(row[name]), len(axis)) for name, axis in zip(names, axes, strict=True)]
+            heights = [axis[row[name]] for name, axis in zip(names, axes, strict=True)]
             heights.append((row["value"] - low) / (high - low) if high > low else 0.5)
             x += [*range(len(heights)), None]
             y += [*heights, None]
@@ -47,7 +51,7 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
             go.Scatter(
                 x=x,
                 y=y,
-                mode="lines+markers",
+                mode="lines+markers" if len(rows) <= MAX_MARKED else "lines",
                 name=f"{['lowest', 'second', 'third', 'fourth', 'best'][fifth]} fifth",
                 line={"color": color, "width": 1 + fifth * 0.4},
                 marker={"size": 5},
@@ -56,30 +60,34 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
                 hovertemplate="%{customdata}<extra></extra>",
             )
         )
-    for place, (name, axis) in enumerate(zip(names, axes, strict=True)):
-        for index, value in enumerate(axis):
-            if len(axis) <= 12 or index % (len(axis) // 12 + 1) == 0:
-                _write(figure, place, _height(index, len(axis)), f"{name}={value}")
+    written = [
+        _written(place, height, f"{name}={value}")
+        for place, (name, axis) in enumerate(zip(names, axes, strict=True))
+        for index, (value, height) in enumerate(axis.items())
+        if index % -(-len(axis) // MAX_WRITTEN) == 0
+    ]
     if values:
-        _write(figure, len(names), 0.0, f"{low:.4f}", "left")
-        _write(figure, len(names), 1.0, f"{high:.4f}", "left")
+        written += [_written(len(names), 0.0, f"{low:.4f}", "left"), _written(len(names), 1.0, f"{high:.4f}", "left")]
+    newest = f"the newest {MAX_LINES:,} trials" if len(rows) == MAX_LINES else ""
     ticks = {"tickvals": list(range(len(names) + 1)), "ticktext": [*names, metric], "gridcolor": GRID}
     return finished(
         figure,
         "",
-        xaxis={**ticks, "zeroline": False, "range": [-0.3, len(names) + 0.3]},
+        xaxis={**ticks, "title": {"text": newest}, "zeroline": False, "range": [-0.3, len(names) + 0.3]},
         yaxis={"visible": False, "range": [-0.08, 1.08]},
         hovermode="closest",
+        annotations=written,
     )
 
 
-def _height(index: int, count: int) -> float:
-    return index / (count - 1) if count > 1 else 0.5
+def _places(values: set[Any]) -> dict[Any, float]:
+    """Return how high each value of an axis stands, from 0 to 1, in their order."""
+    return {value: index / (len(values) - 1) if len(values) > 1 else 0.5 for index, value in enumerate(sorted(values))}
 
 
-def _write(figure: go.Figure, x: float, y: float, text: str, side: str = "right") -> None:
+def _written(x: float, y: float, text: str, side: str = "right") -> Row:
     shift = 6 if side == "left" else -6
-    figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=side, xshift=shift, font={"size": 11})
+    return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": side, "xshift": shift, "font": {"size": 11}}
 
 
 def _said(row: Row, metric: str) -> str:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from search.outcome import RUNS_AGAIN
 from service.charts.figure import GRID, MUTED, Row, colors, finished
 
-MAX_BARS = 2000
+MAX_BARS = 1000
 ROW_PIXELS, AXIS_PIXELS = 26, 150
 
 
@@ -43,7 +43,7 @@ def timeline_chart(trials: Sequence[Row], now: float) -> Row:
                         hovertemplate="%{customdata}<extra></extra>",
                     )
                 )
-    left_out = f"the newest {MAX_BARS} trials" if len(trials) >= MAX_BARS else ""
+    left_out = f"the newest {MAX_BARS:,} trials" if len(trials) >= MAX_BARS else ""
     return finished(
         figure,
         "",

@@ -5,12 +5,31 @@ const TOGETHER_MS = 100; // what happens within this is shown at once
 const connection = document.getElementById("connection");
 const summary = document.querySelector("[data-stream]");
 const shown = new Map(); // chart → the figure it shows
+let library; // promises Plotly; it is on its way while figures are fetched, and asked for again if it did not come
 let stream, timer, newest = Number(summary?.dataset.event ?? 0), busy = false, again = false;
 
-async function draw(chart) {
+function plotly() {
+  library ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = "/plotly.js";
+    script.onload = done;
+    script.onerror = () => {
+      library = undefined;
+      script.remove();
+      failed(new Error("plotly.js did not come"));
+    };
+    document.head.append(script);
+  });
+  return library;
+}
+
+async function figureOf(chart) {
   const answer = await fetch(chart.dataset.figure);
   if (!answer.ok) throw new Error(`figure: ${answer.status}`);
-  const text = await answer.text();
+  return answer.text();
+}
+
+async function draw(chart, text) {
   const color = getComputedStyle(document.body).color;
   if (shown.get(chart) === color + text) return;
   const figure = JSON.parse(text);
@@ -19,6 +38,7 @@ async function draw(chart) {
   if (empty) {
     chart.textContent = "No trial of this stage has a result.";
   } else {
+    await plotly();
     if (!chart.classList.contains("js-plotly-plot")) chart.textContent = "";
     figure.layout.font = { ...figure.layout.font, color };
     await Plotly.react(chart, figure.data, figure.layout, { responsive: true, displaylogo: false, showSendToCloud: false });
@@ -27,8 +47,12 @@ async function draw(chart) {
   shown.set(chart, color + text);
 }
 
+// All figures are on their way at once; each is drawn when it is there, from the top.
 async function drawAll() {
-  for (const chart of document.querySelectorAll("[data-figure]")) await draw(chart);
+  if (document.querySelector("[data-figure]")) plotly().catch(() => {});
+  const charts = [...document.querySelectorAll("[data-figure]")].map((chart) => [chart, figureOf(chart)]);
+  for (const [, text] of charts) text.catch(() => {}); // told of below, at its turn
+  for (const [chart, text] of charts) await draw(chart, await text);
 }
 
 // Puts new content in place; what was unfolded stays so, and the focus stays on what has the same words.
@@ -58,20 +82,22 @@ async function refresh() {
 }
 
 // Shows what is new; asked again meanwhile, does so once more.
-async function update() {
+async function update(show = refresh) {
   if (busy) {
     again = true;
     return;
   }
   busy = true;
   try {
-    do {
+    await show();
+    while (again) {
       again = false;
       await refresh();
-    } while (again);
+    }
     if (!stream || stream.readyState === EventSource.OPEN) connection.textContent = "";
   } catch {
     connection.textContent = "reconnecting …";
+    again = false;
     later(update, POLL_MS);
   }
   busy = false;
@@ -80,7 +106,7 @@ async function update() {
 
 function later(work, milliseconds) {
   clearTimeout(timer);
-  timer = setTimeout(work, milliseconds);
+  timer = setTimeout(() => work(), milliseconds);
 }
 
 function follow() {
@@ -106,10 +132,14 @@ document.addEventListener("visibilitychange", () => {
     update();
   }
 });
-document.addEventListener("changed", update);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", update);
+document.addEventListener("changed", () => update());
+for (const select of document.querySelectorAll("[data-draws]")) {
+  select.addEventListener("change", () => {
+    document.getElementById(select.dataset.draws).dataset.figure = select.value;
+    update();
+  });
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => update());
 
 if (summary) follow();
-drawAll()
-  .catch(() => { connection.textContent = "reconnecting …"; later(update, POLL_MS); })
-  .finally(() => { if (!summary && document.querySelector("[data-poll]")) later(update, POLL_MS); });
+update(drawAll);

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, engine, layers, service, training
+from tests.benchmarks import augmentation, driver, engine, layers, page, scale, service, training
 
 BENCHMARKS = {
     "layers": layers.main,
@@ -16,6 +16,9 @@ BENCHMARKS = {
     "training": training.main,
     "engine": engine.main,
     "service": service.main,
+    "scale": scale.main,
+    "page": page.main,
+    "driver": driver.main,
 }
 
 

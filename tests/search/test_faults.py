@@ -160,8 +160,7 @@ def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(service: Se
     service.start()
     service.wait(lambda: service.running(search_id) > 0, 60, "nothing runs")
     time.sleep(1.5)
-    (frozen,) = service.named("search.driver")
-    frozen.suspend()
+    frozen = _freeze_driver(service)
     other = Service(service.settings.home / "other", service.settings.database_url)
     try:
         other.start()
@@ -178,6 +177,16 @@ def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(service: Se
     finally:
         other.stop()
         other.engine.dispose()
+
+
+def _freeze_driver(service: Service) -> psutil.Process:
+    """Suspend the driver between two writes: in the middle of one it would keep SQLite's only lock."""
+    (driver,) = service.named("search.driver")
+    writing = open_engine(service.settings.database_url)
+    with writing.begin():  # has SQLite's lock, so the driver has not
+        driver.suspend()
+    writing.dispose()
+    return driver
 
 
 def _epoch(service: Service, search_id: str) -> int:

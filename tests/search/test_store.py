@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -17,7 +18,8 @@ from search.store import candidates as projection
 from search.store import leases, queries, searches
 from search.store.attempts import attempts
 from search.store.database import now, open_engine
-from search.store.schema import upgrade
+from search.store.queries.curves import MAX_CURVES, MAX_EPOCHS
+from search.store.schema import current_version, upgrade
 from search.store.tables import searches as search_rows
 from tests.search.engine import finished_search, open_recorder, show, submit, train
 
@@ -170,6 +172,20 @@ def test_the_projection_can_be_made_anew_from_the_trials(database_url: str) -> N
     recorder.open(recorder._plan.stage("gm", []))
     with engine.connect() as connection:
         assert projection.read(connection, search_id)["gm"] == kept
+
+
+def test_candidates_of_an_older_store_learn_their_finished_trials(database_url: str) -> None:
+    search_id = finished_search(database_url, gm=[1, 2], gc=[1], seeds=2)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        kept = {stage: projection.read_finished(connection, search_id, stage) for stage in ("gm", "gc", "test")}
+        connection.execute(text("UPDATE candidates SET finished = NULL"))
+        assert projection.read_finished(connection, search_id, "gm")[Point("main", 1, 0)] == []
+        projection.fill(connection)
+        assert {stage: projection.read_finished(connection, search_id, stage) for stage in kept} == kept
+        values = [value for _, _, value in kept["gm"][Point("main", 1, 0)]]
+        (shown, *_) = projection.read(connection, search_id)["gm"]
+    assert shown.mean == pytest.approx(sum(values) / 2)
 
 
 def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> None:
@@ -402,6 +418,51 @@ def test_learning_curves_take_the_seeds_of_a_point_together(database_url: str) -
     assert (curve["variant"], curve["gm"], curve["gc"]) == ("main", 2, 0)
     assert curve["mean"] == pytest.approx([0.4, 0.6])
     assert (curve["epoch"], curve["low"], curve["high"], curve["n"]) == ([1, 2], [0.2, 0.4], [0.6, 0.8], [3, 2])
+
+
+def test_of_many_points_the_curves_of_those_that_run_and_of_the_best_are_read(database_url: str) -> None:
+    variants = {f"v{number:02}": {} for number in range(MAX_CURVES + 4)}
+    search_id = submit(database_url, strategy="grid", gm=[8], gc=[4], seeds=3, variants=variants)
+    recorder = open_recorder(database_url, search_id)
+    recorder.open(recorder._plan.stage("grid", []))
+
+    def train_one(variant: str, seed: int, value: float, *, to_its_end: bool = True) -> None:
+        trial_id = recorder.start(Replicate("grid", Point(variant, 8, 4), seed))
+        recorder.report(trial_id, {1: {"validation_accuracy": value}})
+        if to_its_end:
+            recorder.finish(trial_id, Outcome(value=value))
+
+    for rank, variant in enumerate(variants):
+        train_one(variant, 0, 0.9 - rank / 100)
+    train_one("v19", 1, 0.5, to_its_end=False)  # the worst
+    with recorder.engine.begin() as connection:
+        curves = queries.learning_curves(connection, search_id, "grid")
+    assert [curve["variant"] for curve in curves] == [*list(variants)[: MAX_CURVES - 1], "v19"]
+    running = curves[-1]
+    assert (running["n"], running["low"], running["high"]) == ([2], [0.5], [pytest.approx(0.71)])
+
+
+def test_of_very_many_epochs_a_curve_has_as_many_as_a_line_can_with_the_last(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    recorder.open(recorder._plan.stage("gm", []))
+    trial_id = recorder.start(Replicate("gm", Point("main", 2, 0), 0))
+    epochs = 2 * MAX_EPOCHS + 3
+    write = "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
+    rows = [{"step": step, "value": step / epochs} for step in range(1, epochs + 1)]
+    with recorder.engine.begin() as connection:
+        connection.execute(text(write + f"VALUES ({trial_id}, :step, :value, 'FINITE')"), rows)
+        (curve,) = queries.learning_curves(connection, search_id, "gm")
+    assert curve["epoch"] == list(range(3, epochs + 1, 3))
+    assert curve["mean"][-1] == 1.0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_hosts_that_migrate_at_once_do_not_get_into_each_others_way(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        versions = list(pool.map(upgrade, [database_url] * 4))
+    assert len(set(versions)) == 1
+    assert current_version(open_engine(database_url)) == versions[0]
 
 
 def test_an_unknown_search_is_named(database_url: str) -> None:

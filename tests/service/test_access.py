@@ -55,7 +55,7 @@ def test_strangers_get_nothing_but_what_is_listed_as_public(site: Site) -> None:
             assert (answer.status_code == 401) != is_public(path), (method, path, answer.status_code)
             if answer.status_code == 401:
                 assert answer.headers["Content-Type"] == "application/problem+json"
-    public = ["/healthz", "/readyz", "/login", "/login", "/static/style.css", "/plotly.js"]
+    public = ["/healthz", "/readyz", "/login", "/login", "/plotly.js", "/static/style.css"]
     assert [path for _, path in known if is_public(path)] == public
 
 

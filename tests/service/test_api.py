@@ -106,7 +106,7 @@ def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> No
             422,
             "cursor must be one that a page before gave, with the same sort: got 'junk'. Leave it out.",
         ),
-        ("/api/searches/{grid}/figures/gm", 422, "the figure must be of a stage of this search: got gm."),
+        ("/api/searches/{grid}/figures/gm", 422, "the stage must be one in which this search tunes: got gm."),
     ],
 )
 def test_errors_are_problem_details(site: Site, path: str, status: int, detail: str) -> None:
@@ -162,4 +162,4 @@ def test_a_heat_map_has_the_mean_of_each_pair(site: Site) -> None:
 
 
 def test_a_heat_map_of_a_sequence_is_refused(site: Site) -> None:
-    assert "Known: gm, gc, test" in refused(site, f"/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]
+    assert "Known: gm, gc." in refused(site, f"/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]

@@ -9,15 +9,18 @@ from search.outcome import Outcome
 from search.plan import Replicate
 from search.recorder import Recorder
 from search.selection import Point
+from search.spec import parse_spec
 from search.store import leases
 from search.store.database import open_engine
-from tests.search.engine import open_recorder, show, submit, train
+from service.pages import MAX_ROWS
+from tests.benchmarks.seeding import GC, GM, write_finished
+from tests.search.engine import PLANTED, open_recorder, show, submit, train
 from tests.service.conftest import Site
 
 
 def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> None:
     page.goto(site.url)
-    page.get_by_role("link", name="a finished search").click()
+    page.locator(f"a[href='/searches/{site.done}']").click()  # children of it have its name too
     expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
     for stage in show(site.database, site.done)["stages"]:
         expect(page.get_by_text(stage["sentence"])).to_be_visible()
@@ -89,6 +92,24 @@ def open_recorder_again(site: Site, search_id: str) -> Recorder:
     return open_recorder(site.database, search_id)
 
 
+def test_a_page_goes_on_without_the_drawing_library_and_draws_once_it_is_there(site: Site, browser: Browser) -> None:
+    running = submit(site.database, name="without charts")
+    recorder = open_recorder(site.database, running)
+    train(recorder, running, stop_after=3)
+    page = browser.new_page()  # what does not come is an error of the console
+    site.log_in(page.context, "admin")
+    page.route("**/plotly.js", lambda route: route.abort())
+    page.goto(f"{site.url}/searches/{running}")
+    expect(page.locator("#connection")).to_have_text("reconnecting …")
+    train(recorder, running, stop_after=2)
+    expect(page.locator("#summary")).to_contain_text("5 of 36 trials done", timeout=15_000)
+    page.unroute("**/plotly.js")
+    expect(page.locator("[data-drawn]").first).to_be_attached(timeout=15_000)
+    expect(page.locator("#connection")).to_have_text("")
+    recorder.close()
+    page.context.close()
+
+
 def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> None:
     answer = page.request.get(f"{site.url}/searches/nowhere", headers={"Accept": "text/html"})
     assert answer.status == 404
@@ -100,6 +121,37 @@ def test_a_grid_is_a_heat_map_with_the_choice_framed(site: Site, page: Page) -> 
     heatmap = page.get_by_role("figure", name="Mean of every gm and gc")
     expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
     expect(heatmap.locator(".shapelayer path")).to_have_count(1)
+
+
+def test_of_very_many_candidates_the_best_are_shown_and_the_others_a_click_away(site: Site, page: Page) -> None:
+    variants = {f"v{number}": {} for number in range(9)}
+    many = {**PLANTED, "strategy": "grid", "gm": GM, "gc": GC, "seeds": 1, "variants": variants, "name": "many points"}
+    with site.engine.begin() as connection:
+        search_id = write_finished(connection, parse_spec(many))
+    page.goto(f"{site.url}/searches/{search_id}")
+    page.get_by_text("Candidates (best-mean").click()
+    table = page.locator("#candidates-grid tbody tr")
+    expect(table).to_have_count(MAX_ROWS)
+    expect(page.locator("#candidates-grid tr.chosen")).to_have_count(1)
+    page.get_by_role("link", name="all 225").click()
+    expect(page.get_by_role("heading", name="Candidates of stage grid")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(225)
+    expect(page.locator("tr.chosen")).to_have_count(1)
+    assert site.api.get(f"/searches/{search_id}/candidates/gm").status_code == 422
+
+
+def test_another_variants_heat_map_is_drawn_when_it_is_asked_for(site: Site, page: Page) -> None:
+    variants = {"main": {}, "other": {"noise": 0.1}}
+    two = {**PLANTED, "strategy": "grid", "gm": [1, 8], "gc": [1, 4], "seeds": 1, "variants": variants}
+    with site.engine.begin() as connection:
+        search_id = write_finished(connection, parse_spec(two))
+    page.goto(f"{site.url}/searches/{search_id}")
+    heatmap = page.get_by_role("figure", name="Mean of every gm and gc of one variant")
+    drawn = "() => document.getElementById('heat-map').data[0].z.flat()"
+    expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
+    before, other = page.evaluate(drawn), page.get_by_role("combobox", name="Variant").locator("option:not([selected])")
+    page.get_by_role("combobox", name="Variant").select_option(other.get_attribute("value") or "")
+    page.wait_for_function(f"before => ({drawn})().join() !== before.join()", arg=before)
 
 
 def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site, page: Page) -> None:

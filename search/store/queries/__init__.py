@@ -2,9 +2,16 @@
 
 from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves
-from search.store.queries.events import list_events, newest_events
-from search.store.queries.searches import SearchSort, list_searches, seconds_per_trial, show_search, waiting_of
-from search.store.queries.trials import Sort, list_trials, seeds_of, show_trial
+from search.store.queries.events import list_events, newest_events, version_of
+from search.store.queries.searches import (
+    SearchSort,
+    list_searches,
+    measure_of,
+    seconds_per_trial,
+    show_search,
+    waiting_of,
+)
+from search.store.queries.trials import Sort, list_trials, newest_tuning, quartiles_of, seeds_of, show_trial
 
 __all__ = [
     "SearchSort",
@@ -13,11 +20,15 @@ __all__ = [
     "list_events",
     "list_searches",
     "list_trials",
+    "measure_of",
     "newest_events",
+    "newest_tuning",
+    "quartiles_of",
     "seconds_per_trial",
     "seeds_of",
     "show_cluster",
     "show_search",
     "show_trial",
+    "version_of",
     "waiting_of",
 ]

@@ -3,62 +3,85 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, String, cast, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
-from search.store.attempts import study_name
+from search.selection import Mode, Point
+from search.store.attempts import stages_of
+from search.store.candidates import read_finished, read_point
 from search.store.searches import get
-from search.store.tables import studies, trial_intermediate_values, trial_params, trial_user_attributes, trials
+from search.store.tables import trial_intermediate_values, trial_params, trial_user_attributes, trials
+
+MAX_CURVES = 16  # more lines than that nobody tells apart
+MAX_EPOCHS = 300  # of a line; of more every so manieth one
 
 
-def learning_curves(connection: Connection, search_id: str, stage: str) -> list[dict[str, Any]]:
-    """Return a curve for each point of a stage: at every epoch the mean, least and greatest metric over its seeds.
+def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mode = "max") -> list[dict[str, Any]]:
+    """Return curves of points that run and of the best ones of a stage: by epoch the mean, least and greatest.
 
-    Attempts that run again are left out; an epoch at which a seed has no finite metric counts the others.
+    Attempts that run again are left out; an epoch at which a seed has no finite metric counts the others. Of very many
+    epochs ``MAX_EPOCHS`` are read.
 
     Raises:
         NotFound: if no search has that id.
     """
     get(connection, search_id)
-    gm, gc = aliased(trial_params), aliased(trial_params)
-    value, epoch = trial_intermediate_values.c.intermediate_value, trial_intermediate_values.c.step
-    variant = trial_user_attributes.c.value_json
+    ids: dict[Point, list[int]] = {}
+    for point, trial_id in _running(connection, search_id, stage):
+        if point in ids or len(ids) < MAX_CURVES // 2:
+            ids.setdefault(point, []).append(trial_id)
+    finished = {point: read_point(connection, search_id, stage, point) for point in ids}
+    for point, ended in read_finished(connection, search_id, stage, MAX_CURVES, mode).items():  # the best first
+        if len(finished) < MAX_CURVES:
+            finished.setdefault(point, ended)
+    for point, ended in finished.items():
+        ids.setdefault(point, []).extend(trial_id for trial_id, *_ in ended)
+    drawn = _epochs(connection, [trial_id for of_point in ids.values() for trial_id in of_point])
+    curves = [{**asdict(point), **_curve(connection, ids[point], drawn)} for point in sorted(ids, key=str)]
+    return [curve for curve in curves if curve["epoch"]]
+
+
+def _running(connection: Connection, search_id: str, stage: str) -> list[tuple[Point, int]]:
+    """Return the trials of a stage that run now, with their points."""
+    variant = trial_user_attributes.c
+    groups = [
+        select(trial_params.c.param_value)
+        .where(trial_params.c.trial_id == trials.c.trial_id, trial_params.c.param_name == name)
+        .scalar_subquery()
+        .label(name)
+        for name in ("gm", "gc")
+    ]
+    rows = connection.execute(
+        select(trials.c.trial_id, variant.value_json, *groups)
+        .join(trial_user_attributes, (variant.trial_id == trials.c.trial_id) & (variant.key == "variant"))
+        .where(trials.c.study_id.in_(stages_of(connection, search_id, stage)))
+        .where(cast(trials.c.state, String) == "RUNNING")
+    )
+    return [(Point(json.loads(row.value_json), int(row.gm), int(row.gc)), row.trial_id) for row in rows]
+
+
+def _epochs(connection: Connection, trial_ids: list[int]) -> ColumnElement[bool]:
+    """Say which epochs are read: as many as a line shows, evenly, with the last one."""
+    row = trial_intermediate_values.c
+    last = connection.execute(select(func.max(row.step)).where(row.trial_id.in_(trial_ids))).scalar() or 0
+    return (last - row.step) % (last // (MAX_EPOCHS + 1) + 1) == 0
+
+
+def _curve(connection: Connection, trial_ids: list[int], epochs: ColumnElement[bool]) -> dict[str, list[Any]]:
+    row = trial_intermediate_values.c
+    value = row.intermediate_value
     rows = connection.execute(
         select(
-            variant,
-            gm.c.param_value.label("gm"),
-            gc.c.param_value.label("gc"),
-            epoch,
+            row.step.label("epoch"),
             func.avg(value).label("mean"),
             func.min(value).label("low"),
             func.max(value).label("high"),
             func.count().label("n"),
         )
-        .select_from(trials)
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .join(gm, (gm.c.trial_id == trials.c.trial_id) & (gm.c.param_name == "gm"))
-        .join(gc, (gc.c.trial_id == trials.c.trial_id) & (gc.c.param_name == "gc"))
-        .join(
-            trial_user_attributes,
-            (trial_user_attributes.c.trial_id == trials.c.trial_id) & (trial_user_attributes.c.key == "variant"),
-        )
-        .join(trial_intermediate_values, trial_intermediate_values.c.trial_id == trials.c.trial_id)
-        .where(studies.c.study_name == study_name(search_id, stage))
-        .where(cast(trials.c.state, String).in_(("COMPLETE", "RUNNING")))
-        .where(cast(trial_intermediate_values.c.intermediate_value_type, String) == "FINITE")
-        .group_by(variant, gm.c.param_value, gc.c.param_value, epoch)
-        .order_by(variant, gm.c.param_value, gc.c.param_value, epoch)
-    )
-    curves: dict[tuple[str, int, int], dict[str, Any]] = {}
-    for row in rows:
-        point = (json.loads(row.value_json), int(row.gm), int(row.gc))
-        if point not in curves:
-            curves[point] = dict(zip(("variant", "gm", "gc"), point, strict=True))
-            curves[point] |= {name: [] for name in ("epoch", "mean", "low", "high", "n")}
-        curve = curves[point]
-        for name in ("mean", "low", "high", "n"):
-            curve[name].append(getattr(row, name))
-        curve["epoch"].append(row.step)
-    return list(curves.values())
+        .where(row.trial_id.in_(trial_ids), cast(row.intermediate_value_type, String) == "FINITE", epochs)
+        .group_by(row.step)
+        .order_by(row.step)
+    ).all()
+    return {name: [getattr(each, name) for each in rows] for name in ("epoch", "mean", "low", "high", "n")}

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from search.store.tables import events
+from search.errors import NotFound
+from search.store.tables import events, searches
 
 
 def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[dict[str, Any]]:
@@ -18,11 +19,28 @@ def list_events(connection: Connection, search_id: str, after: int = 0, limit: i
     return [{**row.detail, "id": row.id, "at": row.at, "kind": row.kind} for row in rows]
 
 
+NEWEST = (  # by the index, however many events a search has; grouped they are all looked at
+    select(func.max(events.c.id)).where(events.c.search_id == searches.c.id).scalar_subquery()
+)
+
+
+def version_of(connection: Connection, search_id: str) -> tuple[int, bool]:
+    """Return the id of a search's newest event, and whether it waits or runs.
+
+    What pages show of a search changes with an event, but for figures by epoch and the clock.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    row = connection.execute(
+        select(searches.c.status, func.coalesce(NEWEST, 0).label("id")).where(searches.c.id == search_id)
+    ).first()
+    if row is None:
+        raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
+    return row.id, row.status in ("queued", "running")
+
+
 def newest_events(connection: Connection, search_ids: Sequence[str]) -> dict[str, int]:
     """Return the id of the newest event of each search that has one."""
-    rows = connection.execute(
-        select(events.c.search_id, func.max(events.c.id).label("id"))
-        .where(events.c.search_id.in_(search_ids))
-        .group_by(events.c.search_id)
-    )
-    return {row.search_id: row.id for row in rows}
+    rows = connection.execute(select(searches.c.id, NEWEST.label("newest")).where(searches.c.id.in_(search_ids)))
+    return {row.id: row.newest for row in rows if row.newest is not None}

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, String, Text, cast, func, select
 
 from search.outcome import RUNS_AGAIN
 from search.plan import Plan, plan_of, test_labels
-from search.selection import Candidate, Point
+from search.selection import Candidate, Mode, Point
 from search.store import candidates as projection
+from search.store.attempts import stages_of
 from search.store.database import now
 from search.store.queries.events import newest_events
 from search.store.queries.trials import moment_of
@@ -19,7 +20,6 @@ from search.store.tables import candidates as candidate_rows
 from search.store.tables import (
     searches,
     stages,
-    studies,
     trial_user_attributes,
     trials,
 )
@@ -141,9 +141,11 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
     Raises:
         NotFound: if no search has that id.
     """
+    event = newest_events(connection, [search_id]).get(search_id, 0)  # first: what comes meanwhile is told again
     search = get(connection, search_id)
     plan = _plan(search)
-    found, decided = projection.read(connection, search_id), choices(connection, search_id)
+    decided = choices(connection, search_id)
+    found = projection.read(connection, search_id, without=decided)  # a choice has its candidates in its evidence
     winners = [Point(**point) for choice in decided.values() for point in choice["finalists"]]
     tuning = [
         _stage(name, found.get(name, []), decided.get(name), search) for name in plan.stage_names if name != "test"
@@ -164,8 +166,8 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "chosen": chosen,
         "stages": tuning,
         "test": _test_table(found.get("test", []), winners, plan),
-        "trials": _trial_counts(connection, search_id),
-        "progress": _progress(connection, search, plan, found, set(decided)),
+        "trials": _trial_counts(connection, search),
+        "progress": _progress(connection, search, plan, set(decided)),
         "spec": search.spec.model_dump(mode="json"),
         "owner": search.owner,
         "parent": search.parent,
@@ -174,8 +176,18 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
         "started_at": search.started_at,
         "finished_at": search.finished_at,
         "archived_at": search.archived_at,
-        "event": newest_events(connection, [search.id]).get(search.id, 0),
+        "event": event,
     }
+
+
+def measure_of(connection: Connection, search_id: str) -> tuple[str, Mode]:
+    """Return what a search measures, and whether higher is better.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    plan = _plan(get(connection, search_id))
+    return plan.metric, plan.mode
 
 
 def _children(connection: Connection, search_id: str) -> list[str]:
@@ -215,55 +227,54 @@ def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> lis
     return sorted(rows, key=lambda row: (row["gc"], row["gm"]))
 
 
-def _of_search(search_id: str) -> Any:
-    return select(studies.c.study_id).where(studies.c.study_name.startswith(f"{search_id}/", autoescape=True))
-
-
-def _trial_counts(connection: Connection, search_id: str) -> dict[str, int]:
+def _trial_counts(connection: Connection, search: Search) -> dict[str, int]:
     """Count trials: those run, of them those that failed for good, those that run now; those copied from elsewhere."""
-    state = cast(trials.c.state, String)
-    rows = connection.execute(
-        select(state.label("state"), func.count().label("trials"))
-        .where(trials.c.study_id.in_(_of_search(search_id)))
-        .group_by(state)
+    attribute, state = trial_user_attributes.c, cast(trials.c.state, String)
+    cause = (
+        select(attribute.value_json)
+        .where(attribute.trial_id == trials.c.trial_id, attribute.key == "cause")
+        .scalar_subquery()
     )
-    counts: dict[str, int] = {row.state: row.trials for row in rows}
-    reused = _count_attribute(connection, search_id, "reused_from", None)
-    interrupted = _count_attribute(connection, search_id, "cause", RUNS_AGAIN)
+    here = trials.c.study_id.in_(stages_of(connection, search.id))
+    count = connection.execute(select(func.count()).select_from(trials).where(here)).scalar_one()  # from the index
+    runs_again = (state == "FAIL") & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
+    found = connection.execute(
+        select(
+            func.count().filter(state == "RUNNING").label("running"),
+            func.count().filter(state == "FAIL").label("failed"),
+            func.count().filter(runs_again).label("interrupted"),
+        ).where(here, state != "COMPLETE")
+    ).one()
+    reused = _count_reused(connection, search.id) if search.parent else 0
     return {
-        "run": sum(counts.values()) - reused,
+        "run": count - reused,
         "reused": reused,
-        "failed": counts.get("FAIL", 0) - interrupted,
-        "interrupted": interrupted,
-        "running": counts.get("RUNNING", 0),
+        "failed": found.failed - found.interrupted,
+        "interrupted": found.interrupted,
+        "running": found.running,
     }
 
 
-def _count_attribute(connection: Connection, search_id: str, key: str, values: tuple[str, ...] | None) -> int:
-    """Count the trials of a search that have an attribute, or one of some values of it."""
+def _count_reused(connection: Connection, search_id: str) -> int:
     attribute = trial_user_attributes.c
-    statement = (
+    return connection.execute(
         select(func.count())
         .select_from(trial_user_attributes)
         .join(trials, trials.c.trial_id == attribute.trial_id)
-        .where(trials.c.study_id.in_(_of_search(search_id)), attribute.key == key)
-    )
-    if values is not None:
-        statement = statement.where(attribute.value_json.in_([json.dumps(value) for value in values]))
-    return connection.execute(statement).scalar_one()
+        .where(trials.c.study_id.in_(stages_of(connection, search_id)), attribute.key == "reused_from")
+    ).scalar_one()
 
 
-def _progress(
-    connection: Connection, search: Search, plan: Plan, found: dict[str, list[Candidate]], decided: set[str]
-) -> dict[str, Any]:
+def _progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> dict[str, Any]:
     """Say how far each stage is, and how long the rest will take."""
+    ended = projection.count_ended(connection, search.id)
     planned = plan.size()
     planned["test"] += search.planned - sum(planned.values())  # fewer, where points coincide
     by_stage: list[dict[str, Any]] = [
         {
             "stage": name,
             "planned": planned[name],
-            "finished": sum(candidate.n + candidate.failed for candidate in found.get(name, [])),
+            "finished": ended.get(name, 0),
             "decided": name in decided,
         }
         for name in planned
@@ -289,7 +300,7 @@ def _mean_seconds(connection: Connection, search_id: str) -> float | None:
     """Return the mean duration of the newest finished trials; None if there is none."""
     rows = connection.execute(
         select(trials.c.datetime_start, trials.c.datetime_complete)
-        .where(trials.c.study_id.in_(_of_search(search_id)), cast(trials.c.state, String) == "COMPLETE")
+        .where(trials.c.study_id.in_(stages_of(connection, search_id)), cast(trials.c.state, String) == "COMPLETE")
         .order_by(trials.c.trial_id.desc())
         .limit(RECENT_TRIALS)
     ).all()

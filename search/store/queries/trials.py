@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, String, cast, select
+from sqlalchemy import ColumnElement, Connection, Select, String, cast, select
 
 from search.errors import NotFound
-from search.store.attempts import attempts, study_name
+from search.selection import Point
+from search.store.attempts import stages_of
+from search.store.candidates import read_finished, read_point, read_quartiles
 from search.store.metrics import read_metrics
 from search.store.searches import get
-from search.store.tables import studies, trial_params, trial_user_attributes, trial_values, trials
+from search.store.tables import trial_params, trial_user_attributes, trial_values, trials
 
 Sort = Literal["started", "-started", "value", "-value"]
 
@@ -37,42 +40,37 @@ def list_trials(
         NotFound: if no search has that id.
     """
     get(connection, search_id)
-    name, statement = studies.c.study_name, _trials()
-    statement = statement.where(
-        name == study_name(search_id, stage) if stage else name.startswith(f"{search_id}/", autoescape=True)
-    )
+    stages = stages_of(connection, search_id, stage)
+    found = select(trials.c.trial_id).where(trials.c.study_id.in_(stages))
     if state:
-        statement = statement.where(cast(trials.c.state, String) == state)
+        found = found.where(cast(trials.c.state, String) == state)
     for parameter, wanted in (("gm", gm), ("gc", gc)):
         if wanted is not None:
-            statement = statement.where(trials.c.trial_id.in_(_with_parameter(parameter, wanted)))
-    return _described(connection, _page(connection, statement, sort, after).limit(limit))
+            found = found.where(_has(parameter, wanted))
+    return _described(connection, _page(connection, found, sort, after).limit(limit), stages)
 
 
-def _trials() -> Select[Any]:
-    return (
-        select(
-            trials.c.trial_id,
-            trials.c.number,
-            cast(trials.c.state, String).label("state"),
-            trials.c.datetime_start,
-            trials.c.datetime_complete,
-            studies.c.study_name,
-            trial_values.c.value,
-        )
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
-    )
+def newest_tuning(connection: Connection, search_id: str, limit: int) -> list[dict[str, Any]]:
+    """Return the newest finished trials of the stages that tune, oldest first."""
+    stages = {study_id: name for study_id, name in stages_of(connection, search_id).items() if name != "test"}
+    finished = (trials.c.study_id.in_(stages)) & (cast(trials.c.state, String) == "COMPLETE")
+    newest = select(trials.c.trial_id).where(finished).order_by(trials.c.trial_id.desc()).limit(limit)
+    return _described(connection, newest, stages)[::-1]
 
 
-def _with_parameter(name: str, value: int) -> Select[Any]:
-    return select(trial_params.c.trial_id).where(trial_params.c.param_name == name, trial_params.c.param_value == value)
+def _has(name: str, value: int) -> ColumnElement[bool]:
+    """Say that a trial has a parameter: looked up trial by trial, as no index leads from values to trials."""
+    row = trial_params.c
+    found = select(row.trial_id).where(row.param_name == name, row.param_value == value)
+    return found.where(row.trial_id == trials.c.trial_id).exists()
 
 
-def _described(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
-    """Read trials with their parameters and attributes."""
-    rows = connection.execute(statement).all()
-    ids = [row.trial_id for row in rows]
+def _described(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Read trials, whose ids ``found`` selects, of some stages, by study_id, with their parameters and attributes.
+
+    The ids are found first and alone: together with the rest, databases describe very many trials to show a page.
+    """
+    ids = list(connection.execute(found).scalars())
     details: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in ids}
     for trial_id, key, value in connection.execute(
         select(trial_params.c.trial_id, trial_params.c.param_name, trial_params.c.param_value).where(
@@ -86,7 +84,21 @@ def _described(connection: Connection, statement: Select[Any]) -> list[dict[str,
         )
     ):
         details[trial_id][key] = json.loads(value)
-    return [_trial(row, details[row.trial_id]) for row in rows]
+    rows = connection.execute(
+        select(
+            trials.c.trial_id,
+            trials.c.number,
+            cast(trials.c.state, String).label("state"),
+            trials.c.datetime_start,
+            trials.c.datetime_complete,
+            trials.c.study_id,
+            trial_values.c.value,
+        )
+        .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
+        .where(trials.c.trial_id.in_(ids))
+    )
+    by_id = {row.trial_id: _trial(row, stages[row.study_id], details[row.trial_id]) for row in rows}
+    return [by_id[trial_id] for trial_id in ids]
 
 
 def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
@@ -96,6 +108,7 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
         return statement.where(trial_id > after).order_by(trial_id)
     if sort == "-started":
         return (statement.where(trial_id < after) if after else statement).order_by(trial_id.desc())
+    statement = statement.outerjoin(trial_values, trial_values.c.trial_id == trial_id)
     order = (value.is_(None), value.desc() if sort == "-value" else value, trial_id)
     if after:
         last = connection.execute(select(value).where(trial_values.c.trial_id == after)).scalar_one_or_none()
@@ -107,12 +120,12 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
     return statement.order_by(*order)
 
 
-def _trial(row: Any, detail: dict[str, Any]) -> dict[str, Any]:
+def _trial(row: Any, stage: str, detail: dict[str, Any]) -> dict[str, Any]:
     started = moment_of(row.datetime_start)
     ended = moment_of(row.datetime_complete) if row.datetime_complete else None
     return {
         "trial_id": row.trial_id,
-        "stage": row.study_name.split("/", 1)[1],
+        "stage": stage,
         "number": row.number,
         "variant": detail.pop("variant"),
         "gm": detail.pop("gm"),
@@ -135,33 +148,56 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
         NotFound: if no search has that id, or it no such trial.
     """
     get(connection, search_id)
-    name = study_name(search_id, stage)
-    trial_id = connection.execute(
-        select(trials.c.trial_id)
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .where(studies.c.study_name == name, trials.c.number == number)
-    ).scalar_one_or_none()
-    if trial_id is None:
+    stages = stages_of(connection, search_id, stage)
+    numbered = select(trials.c.trial_id).where(trials.c.study_id.in_(stages), trials.c.number == number)
+    found = _described(connection, numbered, stages)
+    if not found:
         raise NotFound(f"no trial of {search_id} has that stage and number: got {stage} and {number}.")
-    (trial,) = _described(connection, _trials().where(trials.c.trial_id == trial_id))
-    same = _trials().where(studies.c.study_name == name)
-    for parameter in ("gm", "gc", "seed"):
-        same = same.where(trials.c.trial_id.in_(_with_parameter(parameter, trial[parameter])))
-    tries = _described(connection, same.order_by(trials.c.trial_id))
+    (trial,) = found
     return {
         **trial,
-        "figures": read_metrics(connection, trial_id),
-        "attempts": [row for row in tries if row["variant"] == trial["variant"]],
+        "figures": read_metrics(connection, trial["trial_id"]),
+        "attempts": _attempts(connection, search_id, trial, stages),
     }
+
+
+def _attempts(
+    connection: Connection, search_id: str, trial: dict[str, Any], stages: Mapping[int, str]
+) -> list[dict[str, Any]]:
+    """Return every attempt at a trial's point with its seed.
+
+    The one that finished, if one has, is known to the candidate; the others are looked for among those that did not.
+    """
+    point = Point(trial["variant"], trial["gm"], trial["gc"])
+    finished = read_point(connection, search_id, trial["stage"], point)
+    ids = {trial_id for trial_id, seed, _ in finished if seed == trial["seed"]}
+    unfinished = (
+        select(trials.c.trial_id)
+        .where(trials.c.study_id.in_(stages), cast(trials.c.state, String) != "COMPLETE")
+        .where(*(_has(name, trial[name]) for name in ("seed", "gm", "gc")))  # the seed first: it leaves the fewest
+    )
+    ids |= {trial["trial_id"], *connection.execute(unfinished).scalars()}
+    all_of_them = select(trials.c.trial_id).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
+    rows = _described(connection, all_of_them, stages)
+    return [row for row in rows if row["variant"] == trial["variant"]]
 
 
 def seeds_of(connection: Connection, search_id: str, stage: str) -> list[dict[str, Any]]:
     """Return each finished replicate of a stage with its value, for the dots of a chart."""
     return [
-        {**asdict(attempt.replicate.point), "seed": attempt.replicate.seed, "value": attempt.value}
-        for attempt in attempts(connection, search_id, stage)
-        if attempt.value is not None
+        {**asdict(point), "seed": seed, "value": value}
+        for point, finished in read_finished(connection, search_id, stage).items()
+        for _, seed, value in finished
     ]
+
+
+def quartiles_of(
+    connection: Connection, search_id: str, stage: str, candidates: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the quartiles of some candidates of a stage over their finished replicates, for the boxes of a chart."""
+    points = [Point(row["variant"], row["gm"], row["gc"]) for row in candidates]
+    found = read_quartiles(connection, search_id, stage, points)
+    return [{**asdict(point), "quartiles": quartiles} for point, quartiles in found.items()]
 
 
 def moment_of(value: Any) -> datetime:
