@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from search import leftovers
+from search import leftovers, logs
 from search.checkpoints import Checkpoints
 from search.digest import changed_parts, digest_of
 from search.errors import Conflict, Fenced, SearchError
@@ -29,24 +29,27 @@ from trainers.recipe import Recipe, RecipeError, find, resolve
 if TYPE_CHECKING:
     from search.executor import Executor
 
+log = logging.getLogger("search.driver")  # also when it runs as __main__
+
 GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
 
 
 def main() -> int:
     """Run the search named on the command line until it ends, is stopped, or is taken over."""
     settings = read_settings()
+    logs.set_up(settings, search=sys.argv[1])
     for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, and so the trials, inherit the others
         os.environ.pop(secret, None)
     engine = open_engine(settings.database_url)
     try:
         lease = leases.take(engine, sys.argv[1], settings.lease_seconds)
     except Conflict as conflict:
-        print(conflict, file=sys.stderr)
+        log.info("%s", conflict)
         return EXIT_BUSY
     try:
         return Driver(settings, lease).run()
     except Fenced as fenced:
-        print(fenced, file=sys.stderr)
+        log.info("%s", fenced)
         return EXIT_BUSY
 
 
@@ -163,7 +166,7 @@ class Driver:
             except Fenced:
                 os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
             except DatabaseFault as error:
-                print(f"the lease could not be renewed: {error}", file=sys.stderr)
+                log.warning("the lease could not be renewed: %s", error)
                 continue
             if wanted:
                 self._stop(wanted, f"{wanted} by a person")
@@ -198,7 +201,7 @@ class Driver:
         try:
             self._leave(*self._left_as)
         except Exception:
-            traceback.print_exc()
+            log.exception("the search could not be left")
             os._exit(1)
         os._exit(0)
 
@@ -227,5 +230,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.complain(str(error))
         sys.exit(1)

@@ -47,6 +47,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from search.leftovers import ray_prefix
+from search.logs import adopt
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.trial_process import TrialJob, run_trial
@@ -112,6 +113,7 @@ class Executor:
             self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
             os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
+        adopt("ray")
 
     def slots(self, room: Room) -> int:
         """Return how many trials the whole cluster has room for, were nothing else running on it.

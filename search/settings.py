@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 from collections.abc import Mapping
@@ -44,6 +45,11 @@ class Settings:
     requests_per_minute: int = _setting("requests that one token may make; 0 for any number", 6000)
     waiting_searches: int = _setting("searches of one owner that may wait or run; 0 for any number", 1000)
     waiting_trials: int = _setting("trials of one owner's searches that wait or run; 0 for any number", 1_000_000)
+    log_format: str = _setting(
+        "how serve, worker and drivers log: text, or json for an object a line and a line for each request", "text"
+    )
+    webhooks: str = _setting("URLs, with commas, that are told when a search is done, failed, cancelled or paused", "")
+    webhook_secret: str = _setting("what webhooks are signed with: whsec_ and 24 to 64 random bytes in base64", "")
     url: str = _setting("address of a service; commands then work there instead of here", "")
     token: str = _setting("token for that service; default: the one in the home folder, made by the first serve", "")
 
@@ -51,6 +57,11 @@ class Settings:
     def database_url(self) -> str:
         """The database to use, the default one spelled out."""
         return self.db or f"sqlite:///{self.home / 'seqnorm.db'}"
+
+    @property
+    def webhook_urls(self) -> list[str]:
+        """The URLs of ``webhooks``, each once."""
+        return list(dict.fromkeys(url.strip() for url in self.webhooks.split(",") if url.strip()))
 
     @property
     def token_file(self) -> Path:
@@ -107,7 +118,38 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
             "renew_seconds must be above 0 and at most a third of a finite lease_seconds: got "
             f"{settings.renew_seconds} and {settings.lease_seconds}. Renew more often or hold longer."
         )
+    if settings.log_format not in ("text", "json"):
+        raise InvalidSpec(
+            f"SEQNORM_LOG_FORMAT must be text or json: got {settings.log_format!r}. Leave it out for text."
+        )
+    _check_webhooks(settings)
     return settings
+
+
+def _check_webhooks(settings: Settings) -> None:
+    """Refuse webhooks that cannot be sent or signed. What may be secret is not quoted."""
+    for number, url in enumerate(settings.webhook_urls, 1):
+        try:
+            usable = urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname and urlsplit(url).port != 0
+        except ValueError:
+            usable = None
+        if not usable:
+            raise InvalidSpec(
+                f"SEQNORM_WEBHOOKS must be URLs of http or https, with commas: got something else in place {number}. "
+                "Give e.g. https://chat.example/hooks/1."
+            )
+    if not settings.webhook_urls:
+        return
+    prefix, _, key = settings.webhook_secret.partition("_")
+    try:
+        size = len(base64.b64decode(key, validate=True)) if prefix == "whsec" else 0
+    except ValueError:
+        size = 0
+    if not 24 <= size <= 64:
+        raise InvalidSpec(
+            "SEQNORM_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64, as SEQNORM_WEBHOOKS is set: got "
+            f"{len(settings.webhook_secret)} characters. Make one with: echo whsec_$(openssl rand -base64 32)"
+        )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

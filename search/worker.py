@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -10,9 +11,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from search import leftovers
 from search.errors import Conflict
+from search.logs import message_of
 from search.settings import Settings, environment_of
 from search.store import leases, searches, workers
 from search.store.database import DatabaseFault, Engine
@@ -23,6 +26,8 @@ STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then i
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 0.5  # between looks at the queue
 BEAT_SECONDS = 5.0  # between two times that a worker says it is there
+
+log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -35,7 +40,7 @@ class Worker:
         self._worker_id: str | None = None
         self._beat_at = 0.0
 
-    def serve(self, stopping: threading.Event, say: Callable[[str], None]) -> None:
+    def serve(self, stopping: threading.Event) -> None:
         """Run whatever waits, one search after another by priority, until ``stopping`` is set.
 
         A search that runs at that moment is left queued, for another worker.
@@ -47,14 +52,15 @@ class Worker:
             if search_id is None:
                 stopping.wait(IDLE_SECONDS)
                 continue
-            say(f"running {search_id}")
+            log.info("running %s", search_id, extra={"search": search_id})
             try:
                 search = self.run(search_id, lambda: _raise_if(stopping))
-                say(f"{search.id} is {search.status} {search.reason}".rstrip())
+                said = f"{search.id} is {search.status} {search.reason}".rstrip()
+                log.info("%s", said, extra={"search": search_id, "status": search.status})
             except Conflict:  # another worker was quicker
                 stopping.wait(IDLE_SECONDS)
             except Stopping:
-                say(f"left {search_id} queued")
+                log.info("left %s queued", search_id, extra={"search": search_id})
         self.leave()
 
     def leave(self) -> None:
@@ -110,14 +116,18 @@ class Worker:
                     return searches.get(connection, search_id)
 
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:
-        """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone."""
-        log = self._settings.driver_log(search_id)
+        """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone.
+
+        It is not told of webhooks: trials inherit what it is told, and recipes are anybody's code.
+        """
+        settings = replace(self._settings, webhooks="", webhook_secret="")
+        printed = self._settings.driver_log(search_id)
         self._mark = secrets.token_hex(8)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
+        printed.parent.mkdir(parents=True, exist_ok=True)
+        with printed.open("ab") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "search.driver", search_id],
-                env={**os.environ, **environment_of(self._settings), leftovers.MARK: self._mark},
+                env={**os.environ, **environment_of(settings), leftovers.MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -147,7 +157,7 @@ class Worker:
 
     def _last_words(self, search_id: str) -> str:
         lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
-        return (lines or ["it printed nothing"])[-1][:500]
+        return message_of((lines or ["it printed nothing"])[-1])[:500]
 
 
 class Stopping(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -10,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 
+from search import logs
 from search.errors import InvalidSpec, SearchError
 from search.settings import Settings, read_settings
 from search.store.database import Engine
@@ -20,6 +22,8 @@ from service.loopback import is_loopback
 from service.stream import Follower
 from service.worker_process import WorkerProcess
 
+log = logging.getLogger("service")
+
 KEEP_ALIVE_SECONDS = 15
 MAX_CONNECTIONS = 1000
 
@@ -28,19 +32,15 @@ def main() -> int:
     """Check the settings, bring the database up to date, and serve it, with a worker unless there are others."""
     try:
         settings = read_settings()
+        logs.set_up(settings)
         require_free_port(settings)
         engine = open_store(settings.database_url, create=True)
         code = first_login(settings, engine)
         engine.dispose()
     except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        logs.complain(str(error))
         return 2
-    address = f"http://{settings.host}:{settings.port}"
-    print(f"Dashboard: {address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-    if code:
-        print(f"Log in, once and within ten minutes, with: {address}/login?code={code}", file=sys.stderr, flush=True)
-    else:
-        print("Log in with a token; seqnorm token create makes one.", file=sys.stderr, flush=True)
+    greet(settings, code)
     worker = WorkerProcess(settings) if settings.worker else None
     try:
         app = create_app(settings)
@@ -49,7 +49,9 @@ def main() -> int:
                 app,
                 host=settings.host,
                 port=settings.port,
+                log_config=None,  # its loggers are ours
                 log_level="warning",
+                access_log=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=5,
                 limit_concurrency=MAX_CONNECTIONS,
@@ -63,6 +65,19 @@ def main() -> int:
         if worker:
             worker.stop()
     return 0
+
+
+def greet(settings: Settings, code: str | None) -> None:
+    """Say where the dashboard is and how one logs in: a link for who sees this terminal, none for who keeps logs."""
+    address = f"http://{settings.host}:{settings.port}"
+    if settings.log_format == "json":
+        log.info("serving on %s", address)
+        return
+    print(f"Dashboard: {address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    if code:
+        print(f"Log in, once and within ten minutes, with: {address}/login?code={code}", file=sys.stderr, flush=True)
+    else:
+        print("Log in with a token; seqnorm token create makes one.", file=sys.stderr, flush=True)
 
 
 class Server(uvicorn.Server):

@@ -18,7 +18,7 @@ from search.store.database import DatabaseFault
 from service import accounts
 from service.limits import Rate
 from service.loopback import LOOPBACK, is_loopback
-from service.problems import NO_DATABASE, problem
+from service.problems import NO_DATABASE, log_fault, problem
 from service.store import Stores
 
 COOKIE = "seqnorm_session"
@@ -96,7 +96,8 @@ class Access:
             return await self._app(scope, receive, send)
         try:
             caller = await run_in_threadpool(identify, self._stores, request)
-        except DatabaseFault:
+        except DatabaseFault as fault:
+            log_fault(fault)
             return await problem(503, NO_DATABASE)(scope, receive, send)
         refusal = self._refuse(request, caller)
         if refusal is not None:

@@ -20,6 +20,8 @@ from service import api, library, login, pages, problems
 from service.access import Access, is_public, looks
 from service.body import BodyLimit
 from service.headers import EntityTags, SecurityHeaders
+from service.metrics import Metrics
+from service.requests import Measured
 from service.store import Stores
 from service.stream import Follower
 from service.versions import LEVEL, Answers
@@ -52,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.stores, app.state.settings, app.state.follower = stores, settings, follower
     app.state.answers = Answers()
+    app.state.metrics = metrics = Metrics(lambda: follower.count)
     app.include_router(api.router)
     app.include_router(login.router)
     app.include_router(pages.router)
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=LEVEL)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measured, metrics=metrics, logs=settings.log_format == "json")
     return app
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,8 @@ from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, 
 from search.spec import rule_of, said_of
 from search.store.database import DatabaseFault
 from service.rendering import page
+
+log = logging.getLogger(__name__)
 
 STATUS: dict[type[Exception], int] = {
     InvalidSpec: 422,
@@ -94,11 +97,17 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(DatabaseFault)
     def database_error(request: Request, error: DatabaseFault) -> Response:
+        log_fault(error)
         return answer_to(request, 503, NO_DATABASE)
 
     @app.exception_handler(Exception)
     def unexpected(_: Request, error: Exception) -> Response:
         return problem(500, "an unexpected error; its traceback is in the service's log")
+
+
+def log_fault(error: DatabaseFault) -> None:
+    """Tell the operator why the database did not answer."""
+    log.error("the database does not answer: %s", " ".join(str(error.orig).split()))
 
 
 def _body_of(request: Request) -> type[BaseModel] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from search.errors import StoreUnavailable
 from search.store import queries
 from service.store import Stores
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2  # between two looks at whether a followed search has something new
 AFTER_FAULT_SECONDS = 2.0
@@ -28,6 +30,7 @@ class Follower:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._newest: dict[str, int] = {}
         self.ending = False
+        self.count = 0  #: of open streams
 
     def require_room(self) -> None:
         """Refuse more streams than the process can serve.
@@ -35,15 +38,17 @@ class Follower:
         Raises:
             StoreUnavailable: if there are too many.
         """
-        count = sum(map(len, self._waiting.values()))
-        if count >= MAX_STREAMS:
-            raise StoreUnavailable(f"a service has {MAX_STREAMS} streams at the most: got {count}. Try again later.")
+        if self.count >= MAX_STREAMS:
+            raise StoreUnavailable(
+                f"a service has {MAX_STREAMS} streams at the most: got {self.count}. Try again later."
+            )
 
     async def follow(self, search_id: str, after: int) -> AsyncIterator[list[dict[str, Any]] | None]:
         """Yield the events of a search with ids above ``after``, in order; None now and then where nothing is new."""
         news = asyncio.Event()
         news.set()  # what there is already
         self._waiting.setdefault(search_id, set()).add(news)
+        self.count += 1
         try:
             while not self.ending:
                 events = []
@@ -58,6 +63,7 @@ class Follower:
                 if not news.is_set():
                     await _within(news, 1.0)
         finally:
+            self.count -= 1
             self._waiting[search_id].discard(news)
             if not self._waiting[search_id]:
                 del self._waiting[search_id]
@@ -72,7 +78,7 @@ class Follower:
             try:
                 newest = await run_in_threadpool(self._read_newest, list(self._waiting))
             except Exception:  # a database that restarts, say: streams stay open, and miss nothing
-                traceback.print_exc()
+                log.exception("streams have to wait")
                 await asyncio.sleep(AFTER_FAULT_SECONDS)
                 continue
             for search_id, event_id in newest.items():

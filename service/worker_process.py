@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import sys
 import threading
 
 from search.settings import Settings, environment_of
+
+log = logging.getLogger(__name__)
 
 STOP_SECONDS = 15.0  # a worker gives its driver 9 s
 PAUSE_SECONDS = 5.0  # before a worker that died is followed by another
@@ -39,7 +42,7 @@ class WorkerProcess:
     def _keep(self) -> None:
         while not self._stopping.wait(0.25):
             if self._process.poll() is not None:
-                print(f"the worker ended with {self._process.returncode}; another follows", file=sys.stderr, flush=True)
+                log.warning("the worker ended with %s; another follows", self._process.returncode)
                 if self._stopping.wait(PAUSE_SECONDS):
                     return
                 self._process = self._start()

@@ -18,12 +18,13 @@ def main() -> None:
         sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
     from search.cli.app import app, program
     from search.errors import Conflict, SearchError
+    from search.logs import complain
 
     try:
         app()
     except SearchError as error:
         said = str(error).replace(": seqnorm ", f": {program()} ")  # commands as this shell finds them
-        print(f"error: {said}", file=sys.stderr)
+        complain(said)
         sys.exit(EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
@@ -34,6 +35,6 @@ def main() -> None:
             from search.cli.faults import said_of_database
 
             if fault := said_of_database(error):
-                print(f"error: {fault}", file=sys.stderr)
+                complain(fault)
                 sys.exit(EXIT_INPUT)
         raise

@@ -283,10 +283,11 @@ app.add_typer(db_app, name="db")
 @db_app.command()
 def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
+    from search.logs import redacted
     from search.store.schema import upgrade as upgrade_schema
 
     settings = _here("db")
-    print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
+    print(f"{redacted(settings.database_url)} has schema {upgrade_schema(settings.database_url)}")
 
 
 @app.command()

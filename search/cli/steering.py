@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from search import logs
 from search.cli.app import print_json
 from search.cli.places import place_of
 from search.errors import InvalidSpec
 from search.settings import Settings
+from search.store.database import Engine
 from search.store.opening import open_store
 from search.worker import Worker
+
+if TYPE_CHECKING:
+    from search.webhooks import Senders
 
 
 def submit_file(settings: Settings, file: Path, json: bool) -> None:
@@ -53,15 +59,27 @@ def read_file(file: Path) -> dict[str, Any]:
 
 def work(settings: Settings, parent: int | None = None) -> None:
     """Run queued searches until a signal, or until the process ``parent`` is gone."""
+    logs.set_up(settings)
     engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     if parent is not None:
         threading.Thread(target=_stop_with, args=(parent, stopping), daemon=True).start()
-    _say(f"working on {settings.database_url}; Ctrl-C ends it")
-    Worker(settings, engine).serve(stopping, _say)
+    logging.getLogger(__name__).info("working on %s; Ctrl-C ends it", settings.database_url)
+    senders = _senders(settings, engine)
+    Worker(settings, engine).serve(stopping)
+    if senders:
+        senders.stop()
     engine.dispose()
+
+
+def _senders(settings: Settings, engine: Engine) -> Senders | None:
+    if not settings.webhook_urls:
+        return None
+    from search.webhooks import Senders  # imports an HTTP client
+
+    return Senders(settings, engine)
 
 
 def _stop_with(parent: int, stopping: threading.Event) -> None:

@@ -15,9 +15,11 @@ from sqlalchemy import (
     Text,
     column,
     table,
+    text,
 )
 
 metadata = MetaData()
+OF_STATUS = text("kind = 'status'")
 
 searches = Table(
     "searches",
@@ -97,6 +99,31 @@ events = Table(
     Column("kind", String(40), nullable=False),
     Column("detail", JSON, nullable=False),
     Index("ix_events_search", "search_id", "id"),
+    Index("ix_events_status", "at", sqlite_where=OF_STATUS, postgresql_where=OF_STATUS),
+)
+
+# Who is told of statuses by webhooks; a target is the SHA-256 of its URL, which may hold secrets.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("target", String(64), primary_key=True),
+    Column("since", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),  # when somebody sent to it last, or would have
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", Integer, primary_key=True, autoincrement=False),  # no foreign key: it may outlive the event
+    Column("target", String(64), primary_key=True),
+    Column("search_id", String(32), nullable=False),
+    Column("body", Text, nullable=False),  # the same at every attempt
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),  # when it may be sent; later while somebody sends it
+    Column("state", String(10), nullable=False),
+    Column("said", Text, nullable=False),  # what came of the last attempt
+    Index("ix_deliveries_due", "state", "target", "next_at"),
 )
 
 # Who is there to run searches; a row that is not renewed is of a worker that died.

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from service.access import administers, looks
-from service.api import actions, cluster, events, figures, files, health, recipes, searches, tokens, trials
+from service.api import actions, cluster, events, figures, files, health, metrics, recipes, searches, tokens, trials
 from service.problems import TITLES
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -16,6 +16,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 router = APIRouter()
 router.include_router(health.router, tags=["health"])
+router.include_router(metrics.router, tags=["health"], responses=PROBLEMS)
 for part in (recipes, cluster, searches, actions, trials, figures, files, events):
     name = part.__name__.rpartition(".")[2]
     router.include_router(part.router, prefix="/api", tags=[name], dependencies=[looks], responses=PROBLEMS)

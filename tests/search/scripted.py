@@ -20,6 +20,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: Any
+    content: bytes  #: the body as it came
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -38,7 +39,7 @@ class Scripted:
         body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in handler.headers.items()}
         sent = json.loads(body) if body else None
-        self.received.append(Received(handler.command, handler.path, headers, sent))
+        self.received.append(Received(handler.command, handler.path, headers, sent, body))
         (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(handler)
 
 

@@ -96,6 +96,42 @@ def test_a_renewal_longer_than_a_third_of_the_lease_is_refused(lease, renew):
     )
 
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def test_webhooks_are_read_with_commas_each_once():
+    environ = {
+        "SEQNORM_WEBHOOKS": "https://a.example/x, http://b:80,https://a.example/x,",
+        "SEQNORM_WEBHOOK_SECRET": SECRET,
+    }
+    assert read_settings(environ).webhook_urls == ["https://a.example/x", "http://b:80"]
+    assert read_settings({}).webhook_urls == []
+
+
+@pytest.mark.parametrize("url", ["a.example", "ftp://a.example", "https://", "http://a.example:web", "http://[a"])
+def test_a_webhook_that_cannot_be_reached_is_refused_without_quoting_it(url):
+    environ = {"SEQNORM_WEBHOOKS": f"https://a.example,{url}", "SEQNORM_WEBHOOK_SECRET": SECRET}
+    assert refused(environ) == (
+        "SEQNORM_WEBHOOKS must be URLs of http or https, with commas: got something else in place 2. "
+        "Give e.g. https://chat.example/hooks/1."
+    )
+
+
+@pytest.mark.parametrize("secret", ["", SECRET[6:], "whsec_c2hvcnQ=", "whsec_!", "whsec_" + "A" * 100])
+def test_webhooks_without_a_good_secret_are_refused_without_quoting_it(secret):
+    assert refused({"SEQNORM_WEBHOOKS": "https://a.example", "SEQNORM_WEBHOOK_SECRET": secret}) == (
+        "SEQNORM_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64, as SEQNORM_WEBHOOKS is set: "
+        f"got {len(secret)} characters. Make one with: echo whsec_$(openssl rand -base64 32)"
+    )
+
+
+def test_a_format_of_logs_is_one_of_two():
+    assert read_settings({"SEQNORM_LOG_FORMAT": "json"}).log_format == "json"
+    assert refused({"SEQNORM_LOG_FORMAT": "xml"}) == (
+        "SEQNORM_LOG_FORMAT must be text or json: got 'xml'. Leave it out for text."
+    )
+
+
 def test_a_renewal_of_a_third_of_the_lease_is_allowed():
     settings = read_settings({"SEQNORM_LEASE_SECONDS": "3", "SEQNORM_RENEW_SECONDS": "1"})
     assert (settings.lease_seconds, settings.renew_seconds) == (3.0, 1.0)

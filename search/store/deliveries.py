@@ -1,0 +1,158 @@
+"""What targets outside are still to be told of searches, kept until they have taken it.
+
+Nobody who writes a search's status has to know of targets: its event is what is told. Whoever sends looks for events
+that a target has no delivery of. It goes by no position, as ids of different searches are not committed in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal_column, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from search.store.database import now
+from search.store.tables import deliveries, events, webhooks
+
+TOLD = ("done", "failed", "cancelled", "paused")  # statuses
+STATES = ("waiting", "delivered", "given_up")
+DAY = 86400.0
+LOOK_BACK = 3 * DAY  # what is older is no news; a weekend without any worker loses nothing
+KEPT = 30 * DAY  # deliveries; longer than events are looked for, or they would be sent again
+ABANDONED = 7 * DAY  # without a sender; a target is forgotten then. Longer than all attempts, and than any weekend
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """An event that a target is still to be told."""
+
+    event_id: int
+    search_id: str
+    at: float
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """Something to send, claimed for a while."""
+
+    event_id: int
+    target: str
+    search_id: str
+    body: str
+    attempts: int  #: this one included
+
+    @property
+    def id(self) -> str:
+        """The same at every attempt."""
+        return str(json.loads(self.body)["id"])
+
+
+def enter(connection: Connection, target: str) -> None:
+    """Note that somebody sends to a target: a new one is told what happens from now on. Forget what is long over."""
+    seen = _upsert(connection)(webhooks).values(target=target, since=now(), seen_at=now())
+    connection.execute(seen.on_conflict_do_update(index_elements=["target"], set_={"seen_at": now()}))
+    known = select(webhooks.c.target)
+    connection.execute(delete(webhooks).where(webhooks.c.seen_at < now() - ABANDONED))
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.state == "waiting", deliveries.c.target.not_in(known))
+        .values(state="given_up", said="nobody sends to its target any more")
+    )
+    connection.execute(delete(deliveries).where(deliveries.c.created_at < now() - KEPT))
+
+
+def news(connection: Connection, target: str, limit: int = 100) -> list[News]:
+    """Return the events that a target has no delivery of, oldest first."""
+    status = events.c.detail["status"].as_string()
+    rows = connection.execute(
+        select(events.c.id, events.c.search_id, events.c.at, events.c.detail)
+        .join(webhooks, webhooks.c.target == target)
+        .where(
+            events.c.kind == literal_column("'status'"),  # as the index has it
+            events.c.at >= webhooks.c.since,
+            events.c.at > now() - LOOK_BACK,
+            status.in_(TOLD),
+            ~exists().where(deliveries.c.event_id == events.c.id, deliveries.c.target == target),
+        )
+        .order_by(events.c.at, events.c.id)
+        .limit(limit)
+    )
+    return [News(event_id=row.id, search_id=row.search_id, at=row.at, **_said(row.detail)) for row in rows]
+
+
+def _said(detail: dict[str, Any]) -> dict[str, str]:
+    return {"status": detail["status"], "reason": detail.get("reason", "")}
+
+
+def add(connection: Connection, target: str, found: Iterable[tuple[News, str]]) -> None:
+    """Store what a target is to be told, with the text to send; what another sender has stored stays."""
+    for item, body in found:
+        row = {
+            **{"event_id": item.event_id, "target": target, "search_id": item.search_id, "body": body},
+            **{"created_at": now(), "attempts": 0, "next_at": now(), "state": "waiting", "said": ""},
+        }
+        connection.execute(_upsert(connection)(deliveries).values(row).on_conflict_do_nothing())
+
+
+def is_due(connection: Connection, target: str) -> bool:
+    """Tell whether there is something to send."""
+    return connection.execute(select(deliveries.c.event_id).where(_due(target)).limit(1)).first() is not None
+
+
+def claim(connection: Connection, target: str, seconds: float) -> Delivery | None:
+    """Take the delivery that waits longest for ``seconds``, in which nobody else sends it; None if there is none."""
+    first = select(deliveries).where(_due(target)).order_by(deliveries.c.next_at, deliveries.c.event_id).limit(1)
+    row = connection.execute(first).one_or_none()
+    if row is None:
+        return None
+    taken = connection.execute(
+        update(deliveries)
+        .where(_due(target), deliveries.c.event_id == row.event_id)
+        .values(next_at=now() + seconds, attempts=row.attempts + 1)
+    )
+    if taken.rowcount == 0:  # another sender was quicker
+        return None
+    return Delivery(
+        event_id=row.event_id, target=target, search_id=row.search_id, body=row.body, attempts=row.attempts + 1
+    )
+
+
+def finish(connection: Connection, delivery: Delivery, said: str) -> None:
+    """Store that a target has taken a delivery."""
+    connection.execute(update(deliveries).where(_of(delivery)).values(state="delivered", said=said))
+
+
+def fail(connection: Connection, delivery: Delivery, said: str, wait: float | None) -> None:
+    """Store why a target has not taken a delivery; it is due again in ``wait`` seconds, or given up with None.
+
+    Nothing is stored where the claim had lapsed and another sender has taken the delivery since.
+    """
+    mine = (deliveries.c.attempts == delivery.attempts) & (deliveries.c.state == "waiting")
+    state = "given_up" if wait is None else "waiting"
+    connection.execute(
+        update(deliveries).where(_of(delivery), mine).values(state=state, said=said, next_at=now() + (wait or 0.0))
+    )
+
+
+def count(connection: Connection) -> dict[str, int]:
+    """Count deliveries by state."""
+    rows = connection.execute(select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state))
+    return dict.fromkeys(STATES, 0) | {row.state: row.n for row in rows}
+
+
+def _due(target: str) -> ColumnElement[bool]:
+    row = deliveries.c
+    return (row.target == target) & (row.state == "waiting") & (row.next_at <= now())
+
+
+def _of(delivery: Delivery) -> ColumnElement[bool]:
+    return (deliveries.c.event_id == delivery.event_id) & (deliveries.c.target == delivery.target)
+
+
+def _upsert(connection: Connection) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert

@@ -1,0 +1,26 @@
+"""What Prometheus scrapes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import PlainTextResponse
+
+from search.store.counts import count
+from service.access import require
+from service.metrics import CONTENT_TYPE, Metrics
+from service.store import Reading
+
+router = APIRouter()
+
+
+class Exposition(PlainTextResponse):
+    """Metrics as text."""
+
+    media_type = CONTENT_TYPE
+
+
+@router.get("/metrics", response_class=PlainTextResponse, dependencies=[Depends(require("read"))])
+def show_metrics(request: Request, store: Reading) -> Exposition:
+    """Tell requests, streams, searches, trials, workers and this process in Prometheus' text format."""
+    metrics: Metrics = request.app.state.metrics
+    return Exposition(metrics.text(count(store)))
