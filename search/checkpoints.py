@@ -54,7 +54,17 @@ def chosen_checkpoint(folder: Path, chosen: Mapping[str, Any] | None) -> Path | 
         folder: of the search.
         chosen: the point.
     """
+    weights = (trial / "checkpoint.pt" for trial in chosen_folders(folder, chosen))
+    return min((file for file in weights if file.is_file()), default=None)
+
+
+def chosen_folders(folder: Path, chosen: Mapping[str, Any] | None) -> list[Path]:
+    """Return where the measured trials of a search's chosen point keep their weights.
+
+    Args:
+        folder: of the search.
+        chosen: the point.
+    """
     if not chosen:
-        return None
-    trials = "test-{variant}-gm{gm}-gc{gc}-seed*/checkpoint.pt".format(**chosen)
-    return min((folder / "checkpoints").glob(trials), default=None)
+        return []
+    return sorted((folder / "checkpoints").glob("test-{variant}-gm{gm}-gc{gc}-seed*".format(**chosen)))

@@ -45,6 +45,7 @@ class Settings:
     requests_per_minute: int = _setting("requests that one token may make; 0 for any number", 6000)
     waiting_searches: int = _setting("searches of one owner that may wait or run; 0 for any number", 1000)
     waiting_trials: int = _setting("trials of one owner's searches that wait or run; 0 for any number", 1_000_000)
+    max_priority: int = _setting("highest priority that a token without the scope manage may give a search", 0)
     log_format: str = _setting(
         "how serve, worker and drivers log: text, or json for an object a line and a line for each request", "text"
     )

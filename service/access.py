@@ -23,7 +23,8 @@ from service.store import Stores
 
 COOKIE = "seqnorm_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-PUBLIC = ("/healthz", "/readyz", "/login", "/plotly.js", "/static/")
+HEALTH = ("/healthz", "/readyz")  # asked by whoever keeps the service running, by whichever name it has there
+PUBLIC = (*HEALTH, "/login", "/plotly.js", "/static/")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Access:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         request = Request(scope, receive)
-        if self._hosts and host_of(request) not in self._hosts:
+        if self._hosts and request.url.path not in HEALTH and host_of(request) not in self._hosts:
             return await _elsewhere(request, self._hosts)(scope, receive, send)
         if is_public(request.url.path):
             return await self._app(scope, receive, send)

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from search.errors import Conflict
+from search.errors import Conflict, Denied
 from search.settings import Settings
 from search.store import queries
 from search.store.database import Connection
+from service.accounts import Token
 
 MAX_BUCKETS = 10_000  # tokens remembered at once; beyond, the full buckets are forgotten
 
@@ -38,6 +39,19 @@ class Rate:
                 self._buckets = {token: (had, when) for token, (had, when) in self._buckets.items() if had < left}
             self._buckets[token_id] = left - 1, now
             return 0.0
+
+
+def require_priority(settings: Settings, token: Token, priority: int) -> None:
+    """Refuse a priority before others' searches to who may not manage them.
+
+    Raises:
+        Denied: if it is too high.
+    """
+    if priority > settings.max_priority and not token.allows("manage"):
+        raise Denied(
+            f"priority must be at most {settings.max_priority} for a token without the scope manage: got {priority}. "
+            "Leave it out, or ask the operator (SEQNORM_MAX_PRIORITY)."
+        )
 
 
 def require_room(connection: Connection, settings: Settings, owner: str, trials: int) -> None:

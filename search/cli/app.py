@@ -281,6 +281,16 @@ app.add_typer(db_app, name="db")
 
 
 @db_app.command()
+def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.", metavar="FILE")]) -> None:
+    """Copy an SQLite database as it is at this moment, while searches run. The copy is a database like any other."""
+    from search.store.backup import back_up
+
+    settings = _here("db")
+    back_up(settings.database_url, file)
+    print(f"{file} has all of {settings.database_url}")
+
+
+@db_app.command()
 def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
     from search.logs import redacted
@@ -288,6 +298,21 @@ def upgrade() -> None:
 
     settings = _here("db")
     print(f"{redacted(settings.database_url)} has schema {upgrade_schema(settings.database_url)}")
+
+
+@app.command("gc-files")
+def gc_files(
+    older_than: Annotated[float, typer.Option(min=0, help="Days since a search has ended.", metavar="DAYS")] = 30,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Also what belongs to no search of this database; no other may share it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is listed.")] = False,
+    json: Json = False,
+) -> None:
+    """List or remove checkpoints and logs of searches that ended long ago; a chosen point's weights are kept."""
+    from search.cli.retention import gc_files as collect
+
+    collect(_here("gc-files"), older_than, unknown, yes, json)
 
 
 @app.command()

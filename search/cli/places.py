@@ -144,7 +144,7 @@ class Here:
             submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
         with self._writing() as connection:
             child = submission.store(connection, parent=search_id)
-        return {"search": child, "status": "queued", "parent": search_id}
+        return {"search": child, "status": "queued", "wanted": None, "parent": search_id}
 
     def recipes(self) -> list[Json]:
         """Describe the recipes."""

@@ -35,7 +35,8 @@ def print_result(shown: dict[str, Any], json: bool, settings: Settings, program:
         console.print(_test_table(shown["test"]))
     run, failed, interrupted = (shown["trials"][count] for count in ("run", "failed", "interrupted"))
     cut = f" ({interrupted} more were cut and run again)" if interrupted else ""
-    console.print(f"{run - interrupted} trials, {failed} failed{cut}.", soft_wrap=True)
+    reused = f", {shown['trials']['reused']} reused" if shown["trials"]["reused"] else ""
+    console.print(f"{run - interrupted} trials{reused}, {failed} failed{cut}.", soft_wrap=True)
     if settings.url:
         console.print(f"Open it in a browser: {settings.url}/searches/{shown['search']}", soft_wrap=True)
         return

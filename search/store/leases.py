@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, Engine, func, or_, select, update
+from sqlalchemy import Connection, Engine, Select, case, func, or_, select, update
 
 from search.errors import Conflict, Fenced, NotFound
 from search.store.database import now
@@ -129,20 +129,38 @@ def fence(lease: Lease) -> Callable[[Connection], None]:
     return check
 
 
+def in_turn(statement: Select[Any]) -> Select[Any]:
+    """Put searches in the order in which they are run.
+
+    By priority; then the owner with the fewest running, of those who has been served the longest ago; then by age. So a
+    thousand searches of one owner hold another's up for one at the most. What has lost its driver has had its turn.
+    """
+    others = searches.alias()
+    held = (others.c.status == "running") & (others.c.lease_until > now())
+    owners = (
+        select(
+            others.c.owner,
+            func.count().filter(held).label("running"),
+            func.coalesce(func.max(others.c.started_at), 0.0).label("served_at"),
+        )
+        .group_by(others.c.owner)
+        .subquery()
+    )
+    served_at = case((searches.c.status == "running", 0.0), else_=owners.c.served_at)
+    return statement.join(owners, owners.c.owner == searches.c.owner).order_by(
+        searches.c.priority.desc(), owners.c.running, served_at, searches.c.created_at
+    )
+
+
 def next_claimable(connection: Connection) -> str | None:
     """Return the first search that waits for a driver: queued, or running under a lease that ended."""
-    return connection.execute(
-        select(searches.c.id)
-        .where(
-            or_(
-                searches.c.status == "queued",
-                (searches.c.status == "running")
-                & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
-            )
+    waiting = select(searches.c.id).where(
+        or_(
+            searches.c.status == "queued",
+            (searches.c.status == "running") & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
         )
-        .order_by(searches.c.priority.desc(), searches.c.created_at)
-        .limit(1)
-    ).scalar_one_or_none()
+    )
+    return connection.execute(in_turn(waiting).limit(1)).scalar_one_or_none()
 
 
 def holder_of(connection: Connection, search_id: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from search.widening import Widening, prepare_wider, retry_failed
 from service import accounts
 from service.access import Known, require
 from service.api.parameters import Changeable, Visible
-from service.limits import require_room
+from service.limits import require_priority, require_room
 from service.store import Configured, Reading, Store
 from trainers.recipe import find
 
@@ -54,6 +54,9 @@ def resume(
     spec = searches.get(store, id).spec
     digest = digest_of(spec, find(spec.recipe), settings.home) if accepted else None
     with stores.write() as connection:
+        search = searches.get(connection, id)
+        if search.status == "paused":
+            require_room(connection, settings, search.owner, search.planned)
         searches.queue(connection, id, digest)
         accounts.record(connection, caller.token, "resume", id, {"accept_code_change": accepted})
         return _state(searches.get(connection, id))
@@ -63,6 +66,8 @@ def resume(
 def retry(stores: Store, settings: Configured, caller: Known, id: Changeable) -> dict[str, Any]:
     """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
     with stores.write() as connection:
+        search = searches.get(connection, id)
+        require_room(connection, settings, search.owner, search.planned)
         retried = retry_failed(connection, settings, id, caller.token.owner)
         trials, child = retried.trials, retried.search_id
         accounts.record(connection, caller.token, "retry", id, {"trials": trials, "search": child})
@@ -81,6 +86,7 @@ def widen(
 ) -> dict[str, Any]:
     """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
     submission = prepare_wider(settings, searches.get(store, id), body)
+    require_priority(settings, caller.token, submission.spec.priority)
     owner = caller.token.owner
     with stores.write() as connection:
         require_room(connection, settings, owner, sum(submission.plan.size().values()))

@@ -20,7 +20,7 @@ from service import accounts, charts
 from service.access import Known, require
 from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Status, Visible, visible
 from service.data_sets import by_name
-from service.limits import require_room
+from service.limits import require_priority, require_room
 from service.store import Configured, Reading, Store
 from service.versions import JSONAnswer, Keeping
 
@@ -76,6 +76,7 @@ def submit(
     """Queue a search for a worker. Repeated with the same ``Idempotency-Key`` it is queued once."""
     fields = body.model_dump(mode="json", exclude_unset=True)
     submission = prepare(settings, by_name(settings, fields))
+    require_priority(settings, caller.token, body.priority)
     owner = caller.token.owner
     with stores.write() as connection:
         if key is not None:

@@ -240,12 +240,17 @@ def test_over_tls_the_cookie_is_kept_to_it(site: Site) -> None:
 
 
 def test_a_request_under_another_name_is_turned_away(site: Site) -> None:
-    for path in ("/healthz", "/api/searches", "/login"):
+    for path in ("/api/searches", "/login", "/healthz/", "/plotly.js"):
         for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "[", ""):
             answer = site.api.get(path, headers={"Host": host})
             assert answer.status_code in (400, 421), (path, host)
     for host in ("localhost", f"localhost:{site.settings.port}", "[::1]:80", "127.0.0.1"):
-        assert site.api.get("/healthz", headers={"Host": host}).status_code == 200, host
+        assert site.api.get("/login", headers={"Host": host}).status_code == 200, host
+
+
+def test_whoever_keeps_the_service_running_asks_for_its_health_by_any_name(site: Site) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert httpx2.get(f"{site.url}{path}", headers={"Host": "web:8000"}).status_code in (200, 503), path
 
 
 # Limits
@@ -279,6 +284,35 @@ def test_limits_of_rate_and_of_what_waits_are_said(tmp_path: Path) -> None:
         answers = [api.get("/api/searches") for _ in range(5)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 11
+
+
+def test_what_was_paused_is_not_resumed_past_the_limit(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, port=free_port(), worker=0, waiting_searches=1)
+    paused = submit(settings.database_url, **SPEC)
+    with serving(settings), _first_client(settings) as api:
+        api.post(f"/api/searches/{paused}/pause").raise_for_status()
+        other = api.post("/api/searches", json=SPEC).raise_for_status().json()["search"]
+        refused = api.post(f"/api/searches/{paused}/resume")
+        assert refused.status_code == 409
+        assert refused.json()["detail"].startswith("an owner may have 1 searches that wait or run: got 1 more beside 1")
+        api.post(f"/api/searches/{other}/cancel").raise_for_status()
+        for _ in range(2):  # done again it changes nothing
+            assert api.post(f"/api/searches/{paused}/resume").raise_for_status().json()["status"] == "queued"
+
+
+def test_a_priority_before_others_takes_the_scope_manage(site: Site) -> None:
+    with site.client("read", "submit") as api:
+        refused = api.post("/api/searches", json={**SPEC, "priority": 1})
+        assert refused.status_code == 403
+        assert refused.json()["detail"] == (
+            "priority must be at most 0 for a token without the scope manage: got 1. "
+            "Leave it out, or ask the operator (SEQNORM_MAX_PRIORITY)."
+        )
+        for priority in (0, -5):
+            assert api.post("/api/searches", json={**SPEC, "priority": priority}).status_code == 201
+    with site.client("manage", "submit") as api:
+        made = api.post("/api/searches", json={**SPEC, "priority": 1})
+        assert made.status_code == 201
 
 
 # First start

@@ -159,6 +159,21 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
     assert answers == [{"status": "queued", "wanted": None, "parent": None, "trials": 1}] * 2
 
 
+def test_a_search_is_widened_with_the_same_answer_here_and_there(site: Site) -> None:
+    parent, words = site.done, ("--gc", "8", "--seeds", "4", "--json")
+    there = json.loads(remote(site, "widen", parent, *words))
+    here = json.loads(run_here(site, "widen", parent, *words))
+    children = [answer.pop("search") for answer in (there, here)]
+    assert (
+        {**there, "wanted": None} == {**here, "wanted": None} == {"status": "queued", "wanted": None, "parent": parent}
+    )
+    specs = [site.api.get(f"/api/searches/{child}").json()["spec"] for child in children]
+    assert specs[0] == specs[1]
+    assert (specs[0]["gc"][-1], specs[0]["seeds"]) == (8, [0, 1, 2, 3])
+    for child in children:
+        site.api.post(f"/api/searches/{child}/cancel").raise_for_status()
+
+
 def run_here(site: Site, *words: str) -> str:
     return seqnorm(site.settings.home, *words).stdout
 

@@ -3,6 +3,7 @@
 from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves
 from search.store.queries.events import list_events, newest_events, version_of
+from search.store.queries.retention import ended_before, known_among
 from search.store.queries.searches import (
     SearchSort,
     list_searches,
@@ -16,6 +17,8 @@ from search.store.queries.trials import Sort, list_trials, newest_tuning, quarti
 __all__ = [
     "SearchSort",
     "Sort",
+    "ended_before",
+    "known_among",
     "learning_curves",
     "list_events",
     "list_searches",

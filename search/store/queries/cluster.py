@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, func, select
 
-from search.store import workers
+from search.store import leases, workers
 from search.store.tables import searches, studies, trials
 
 
@@ -16,11 +16,8 @@ def show_cluster(connection: Connection, owner: str | None = None) -> dict[str, 
     ``owner`` leaves out the others' searches; what they hold up is still said.
     """
     alive = workers.alive(connection)
-    rows = connection.execute(
-        select(searches)
-        .where(searches.c.status.in_(("running", "queued")), searches.c.archived_at.is_(None))
-        .order_by(searches.c.priority.desc(), searches.c.created_at)
-    ).all()
+    unfinished = select(searches).where(searches.c.status.in_(("running", "queued")), searches.c.archived_at.is_(None))
+    rows = connection.execute(leases.in_turn(unfinished)).all()
     running = [row for row in rows if row.status == "running"]
     waiting = [row for row in rows if row.status == "queued"]
     return {
@@ -49,7 +46,7 @@ def _named(row: Any) -> dict[str, Any]:
 
 
 def _why(position: int, workers: int, running: int) -> str:
-    """Say why a search waits: a worker runs one search after another, by priority and then by age."""
+    """Say why a search waits: a worker runs one search after another, in their turn."""
     if not workers:
         return "no worker is there. Start one with: seqnorm worker"
     if position == 1:

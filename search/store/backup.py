@@ -1,0 +1,43 @@
+"""A copy of an SQLite database as it is at one moment, while others write."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from search.errors import InvalidSpec, StoreUnavailable
+from search.store.database import open_engine
+
+
+def back_up(url: str, file: Path) -> None:
+    """Write a database into a file, which then is a database itself.
+
+    Raises:
+        InvalidSpec: if the file is there already, or the database is not SQLite.
+        StoreUnavailable: if there is no database, or it or the file cannot be reached.
+    """
+    source = open_engine(url).url
+    if source.get_backend_name() != "sqlite":
+        address = source.set(drivername="postgresql").render_as_string(hide_password=True).replace(":***", "")
+        raise InvalidSpec(
+            f"db backup copies SQLite databases: got {address}. PostgreSQL has a tool of its own: "
+            f"pg_dump --format=custom --file={file} {address}"
+        )
+    if file.exists():
+        raise InvalidSpec(f"a back-up overwrites nothing: got {file}, which exists. Name another file.")
+    if not Path(source.database or "").is_file():
+        raise StoreUnavailable(f"the database must exist: got {source.database}. Name it with --home DIR or --db URL.")
+    unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
+    try:
+        with closing(sqlite3.connect(source.database or "")) as connection:
+            connection.execute("VACUUM INTO ?", (str(unfinished),))  # one read of it all; writers do not wait
+        os.replace(unfinished, file)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise StoreUnavailable(
+            f"the back-up must be writable: got {file} ({error}). Name another file, or make room for it."
+        ) from None

@@ -1,0 +1,90 @@
+"""Whose search is run next."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+
+from search.plan import plan_of
+from search.spec import parse_spec
+from search.store import leases, queries, searches
+from search.store.database import Engine, open_engine
+from search.store.schema import upgrade
+from search.store.tables import searches as rows
+from tests.search.engine import PLANTED
+from trainers.recipe import find
+
+
+@pytest.fixture
+def engine(database_url: str) -> Engine:
+    upgrade(database_url)
+    return open_engine(database_url)
+
+
+def queue(engine: Engine, owner: str, priority: int = 0) -> str:
+    spec = parse_spec({**PLANTED, "priority": priority})
+    with engine.begin() as connection:
+        return searches.submit(connection, spec, plan_of(spec, find("planted")), {}, owner=owner)
+
+
+def turns(engine: Engine, count: int) -> list[str]:
+    """Take searches as workers do, one after another; all run at once."""
+    taken = []
+    for _ in range(count):
+        with engine.connect() as connection:
+            search_id = leases.next_claimable(connection)
+        assert search_id is not None
+        leases.take(engine, search_id, 60)
+        taken.append(search_id)
+    return taken
+
+
+def test_who_has_the_fewest_running_goes_first_then_the_oldest(engine: Engine) -> None:
+    many = [queue(engine, "ada") for _ in range(3)]
+    few = [queue(engine, "bob") for _ in range(2)]
+    assert turns(engine, 5) == [many[0], few[0], many[1], few[1], many[2]]
+
+
+def test_where_one_runs_after_another_owners_take_turns(engine: Engine) -> None:
+    many = [queue(engine, "ada") for _ in range(3)]
+    few = [queue(engine, "bob") for _ in range(2)]
+    taken = []
+    for _ in range(5):
+        taken += turns(engine, 1)
+        with engine.begin() as connection:
+            searches.set_status(connection, taken[-1], "done", "")
+    assert taken == [many[0], few[0], many[1], few[1], many[2]]
+
+
+def test_searches_that_were_lost_do_not_count_as_running(engine: Engine) -> None:
+    lost = [queue(engine, "ada") for _ in range(2)]
+    other = queue(engine, "bob")
+    turns(engine, 3)
+    again = queue(engine, "bob")
+    with engine.begin() as connection:
+        connection.execute(update(rows).where(rows.c.id.in_(lost)).values(lease_until=0))
+    assert turns(engine, 3) == [*lost, again]
+    assert other != again
+
+
+def test_a_higher_priority_goes_before_all_of_that(engine: Engine) -> None:
+    first, second = queue(engine, "ada"), queue(engine, "ada", priority=1)
+    other = queue(engine, "bob")
+    assert turns(engine, 3) == [second, other, first]
+
+
+def test_a_search_whose_driver_is_lost_does_not_stand_in_its_own_way(engine: Engine) -> None:
+    lost, other = queue(engine, "ada"), queue(engine, "bob")
+    turns(engine, 1)
+    with engine.begin() as connection:
+        connection.execute(update(rows).where(rows.c.id == lost).values(lease_until=0))
+    assert turns(engine, 2) == [lost, other]
+
+
+def test_the_cluster_page_counts_places_in_that_order(engine: Engine) -> None:
+    many = [queue(engine, "ada") for _ in range(3)]
+    other = queue(engine, "bob")
+    turns(engine, 1)
+    with engine.connect() as connection:
+        waiting = queries.show_cluster(connection)["waiting"]
+    assert [(each["position"], each["id"]) for each in waiting] == [(1, other), (2, many[1]), (3, many[2])]
