@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test faults check serve bench
+.PHONY: help install demo test faults check serve bench secrets
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,22 @@ check: install ## lint, format and type checks
 
 serve: install ## open the dashboard over the demo's database
 	$(BIN)/seqnorm --home $(DEMO_HOME) serve
+
+# Each its own file, which a container's own user can read; the folder keeps this host's other users out.
+SECRETS := $(addprefix secrets/,database_password database_url ray_token webhook_secret)
+
+secrets: $(SECRETS) ## make random secrets for docker compose; those that are there stay
+
+secrets/database_url: | secrets/database_password
+	@printf 'postgresql://seqnorm:%s@postgres/seqnorm' "$$(cat secrets/database_password)" > $@ && chmod 644 $@
+
+secrets/webhook_secret:
+	@mkdir -p -m 700 secrets
+	@printf 'whsec_%s' "$$(head -c 32 /dev/urandom | base64)" > $@ && chmod 644 $@
+
+secrets/%:
+	@mkdir -p -m 700 secrets
+	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 644 $@
 
 pictures: install ## take the README's pictures of the dashboard anew
 	PYTHONPATH=tests/plugin $(BIN)/python -m tests.pictures docs

@@ -101,10 +101,9 @@ class Driver:
         executor = Executor()
         self._listen()  # again: Ray has set handlers of its own
         try:
-            slots, waiting = executor.slots(room), executor.busy_reason(room)
+            slots = executor.wait_for_slots(room, self._stopping, lambda reason: self._set_slots(0, reason))
             self._executor = executor
-            with self._record.engine.begin() as connection:
-                searches.set_slots(connection, self._lease.search_id, slots, waiting)
+            self._set_slots(slots, executor.busy_reason(room))
             data = executor.place(
                 resolve(self._recipe.load),
                 self._spec.numbers_of(self._recipe, "main"),
@@ -121,6 +120,7 @@ class Driver:
                 data,
                 self._record,
                 room=room,
+                slots=slots,
                 stopping=self._stopping,
                 folder=self._folder / f"ray-{os.environ.get(leftovers.MARK, os.getpid())}",
             )
@@ -132,6 +132,10 @@ class Driver:
             self._executor = None
             executor.close()
         return "done", ""
+
+    def _set_slots(self, slots: int, reason: str) -> None:
+        with self._record.engine.begin() as connection:
+            searches.set_slots(connection, self._lease.search_id, slots, reason)
 
     def _job_of(self, replicate: Replicate) -> TrialJob:
         """Describe a replicate to the process that will train it."""

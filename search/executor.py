@@ -32,6 +32,7 @@ os.environ |= {
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 START_SECONDS = 15.0  # within which a process starts, if it does
+NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
     "RAY_health_check_initial_delay_ms": "1000",
@@ -45,6 +46,7 @@ if not ADDRESS:  # a private cluster listens on every interface, so it gets a se
 import ray
 from ray import tune
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.leftovers import ray_prefix
 from search.logs import adopt
@@ -131,6 +133,28 @@ class Executor:
             )
         return min(fitting, room.concurrency or fitting)
 
+    def wait_for_slots(self, room: Room, stopping: threading.Event, say: Callable[[str], None]) -> int:
+        """Return how many trials the cluster has room for; wait for its nodes, which may be starting as well.
+
+        Args:
+            room: what a trial takes up.
+            stopping: ends the wait.
+            say: is told what is waited for, if it is.
+
+        Raises:
+            NoRoom: if no node that can hold one has come.
+        """
+        until, said = time.monotonic() + (NODE_SECONDS if ADDRESS else 0), False
+        while True:
+            try:
+                return self.slots(room)
+            except NoRoom:
+                if time.monotonic() > until or stopping.wait(0.5):
+                    raise
+                if not said:
+                    say(f"waiting for a node that holds {room}, {NODE_SECONDS} s at the most")
+                    said = True
+
     def busy_reason(self, room: Room) -> str:
         """Say why a trial cannot start now; nothing if it can."""
         free = ray.available_resources()
@@ -152,8 +176,14 @@ class Executor:
         ]
 
     def place(self, load: Callable[..., Any], *arguments: Any) -> Any:
-        """Start loading a data set into the object store; trials on any node then read it without a copy each."""
-        return ray.remote(load).options(num_cpus=0).remote(*arguments)
+        """Start loading a data set into the object store; trials on any node then read it without a copy each.
+
+        It is loaded where trials run, not on a driver's own node. It reserves nothing: were it loaded again, after its
+        node is gone, while trials that wait for it hold all that others have, it would never begin.
+        """
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        there = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
+        return ray.remote(load).options(num_cpus=0, scheduling_strategy=there).remote(*arguments)
 
     def wait_for(self, placed: Any) -> None:
         """Wait until a data set is loaded, raising what its loading raised."""
@@ -169,6 +199,7 @@ class Executor:
         data: Any,
         record: Record,
         room: Room,
+        slots: int,
         stopping: threading.Event,
         folder: Path,
     ) -> None:
@@ -192,7 +223,7 @@ class Executor:
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
         while True:
-            hand = _Hand(work, job_of, record, stopping, lambda: self.slots(room))
+            hand = _Hand(work, job_of, record, stopping, slots, lambda: self.slots(room))
             try:
                 self._fit(hand, trainable, room, folder)
             except tune.TuneError as error:
@@ -256,11 +287,12 @@ class _Hand(Searcher):
         job_of: Callable[[Replicate], TrialJob],
         record: Record,
         stopping: threading.Event,
+        slots: int,
         count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
         self._count_slots = count_slots
-        self._slots = count_slots()
+        self._slots = slots
         self._cold_since: float | None = time.monotonic()  # since when a slot has had no process; None if all have one
         self._released = 0  # slots that were told to stop waiting, for work that has not started yet
         self._work = work

@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from search.errors import InvalidSpec
 
 PREFIX = "SEQNORM_"
+IN_FILE = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers
 _KINDS = {int: "whole number", float: "number", str: "text"}
 
 
@@ -90,17 +91,19 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
-    """Read the settings: ``flags`` that are not None win over the environment.
+    """Read the settings: ``flags`` that are not None win over the environment, a variable over the file it may lie in.
 
     Raises:
-        InvalidSpec: for a variable that is not of its kind, or a renewal longer than a third of the lease.
+        InvalidSpec: for a variable that is not of its kind, a file without a value, or a renewal longer than a third
+            of the lease.
     """
     settings = Settings()
     values: dict[str, Any] = {}
     for setting in fields(Settings):
         given = flags.get(setting.name)
         if given is None:
-            given = environ.get(PREFIX + setting.name.upper())
+            variable = PREFIX + setting.name.upper()
+            given = environ.get(variable) or _in_file(variable + IN_FILE, environ)
         if given in (None, ""):
             continue
         kind = type(getattr(settings, setting.name))
@@ -154,5 +157,23 @@ def _check_webhooks(settings: Settings) -> None:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the variables that make a child process read the same settings."""
-    return {PREFIX + setting.name.upper(): str(getattr(settings, setting.name)) for setting in fields(Settings)}
+    """Return the variables that make a child process read the same settings, and no file instead of them."""
+    values = {PREFIX + setting.name.upper(): str(getattr(settings, setting.name)) for setting in fields(Settings)}
+    return values | {variable + IN_FILE: "" for variable in values}
+
+
+def _in_file(variable: str, environ: Mapping[str, str]) -> str:
+    """Return the value in the file that a variable names; nothing where it names none."""
+    if not environ.get(variable):
+        return ""
+    file = Path(environ[variable])
+    try:
+        value, fault = file.read_text().strip(), "empty"
+    except (OSError, UnicodeDecodeError) as error:
+        value, fault = "", getattr(error, "strerror", None) or "not text"
+    if not value:
+        raise InvalidSpec(
+            f"{variable} must name a file with a value in it: got {str(file)!r} ({fault}). "
+            f"Write the value into it, or set {variable.removesuffix(IN_FILE)} itself."
+        )
+    return value

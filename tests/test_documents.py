@@ -11,12 +11,13 @@ from typer.main import get_command
 
 import seqnorm
 from search.cli.app import app
-from search.settings import PREFIX, Settings
+from search.settings import IN_FILE, PREFIX, Settings
 from service.accounts.__main__ import app as tokens
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+FILES = {path.name: path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+DOCUMENTS = {name: path.read_text() for name, path in FILES.items()}
 CARD = (ROOT / "seqnorm" / "README.md").read_text()
 
 
@@ -30,7 +31,7 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
 
 
 def test_no_setting_is_listed_that_does_not_exist() -> None:
-    known = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    known = {PREFIX + setting.name.upper() + end for setting in fields(Settings) for end in ("", IN_FILE)}
     assert set(re.findall(rf"{PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
 
 
@@ -56,7 +57,7 @@ def test_every_make_target_in_a_document_exists(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_to_a_file_leads_to_one(name: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", DOCUMENTS[name]):
-        assert (ROOT / target).exists(), target
+        assert (FILES[name].parent / target).exists(), target
 
 
 def test_the_readme_shows_each_part_of_what_the_demo_prints() -> None:

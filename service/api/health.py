@@ -49,7 +49,7 @@ def _of_database(stores: Stores) -> dict[str, str]:
 
 def _ray(settings: Settings) -> str:
     if not settings.ray_address or settings.ray_address in ("auto", "local"):
-        return "ok: a private one starts with each search"
+        return "ok: a private one starts with each search" if settings.worker else "ok: a matter of the workers"
     where = urlsplit(settings.ray_address if "://" in settings.ray_address else f"//{settings.ray_address}")
     try:
         with socket.create_connection((where.hostname or "", where.port or 6379), CONNECT_SECONDS):

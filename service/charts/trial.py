@@ -6,11 +6,17 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from search.store.queries.curves import MAX_EPOCHS
 from service.charts.figure import GRID, Row, colors, finished
 
 
 def trial_chart(figures: Sequence[Row], metric: str) -> Row:
-    """Draw what a trial reported: the metric's figures on the left axis, losses on the right one."""
+    """Draw what a trial reported: the metric's figures on the left axis, losses on the right one.
+
+    Of very many epochs ``MAX_EPOCHS`` are drawn, evenly, with the last one.
+    """
+    every = len(figures) // (MAX_EPOCHS + 1) + 1
+    figures = figures[::-1][::every][::-1]
     drawn = go.Figure()
     names = dict.fromkeys(name for row in figures for name in row if name not in ("epoch", "seconds"))
     for name, color in zip(names, colors(), strict=False):

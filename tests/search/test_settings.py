@@ -56,6 +56,41 @@ def test_rays_own_address_is_taken_where_ours_is_not_given():
     assert read_settings({"RAY_ADDRESS": "ray:6379", "SEQNORM_RAY_ADDRESS": "own:6379"}).ray_address == "own:6379"
 
 
+def test_a_value_may_lie_in_a_file_that_a_variable_names(tmp_path):
+    secret = tmp_path / "database_url"
+    secret.write_text("postgresql://me:secret@db/seqnorm\n")
+    settings = read_settings({"SEQNORM_DB_FILE": str(secret), "SEQNORM_HOME": "/srv/seqnorm"})
+    assert settings.db == "postgresql://me:secret@db/seqnorm"
+    secret.write_text("9000")
+    assert read_settings({"SEQNORM_PORT_FILE": str(secret)}).port == 9000
+
+
+def test_a_flag_and_a_variable_beat_the_file_which_is_then_not_read():
+    environ = {"SEQNORM_PORT_FILE": "/nowhere", "SEQNORM_PORT": "9000"}
+    assert read_settings(environ).port == 9000
+    assert read_settings({"SEQNORM_PORT_FILE": "/nowhere"}, port=7000).port == 7000
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"), [(None, "No such file or directory"), (b" \n", "empty"), (b"\xff\xfe", "not text")]
+)
+def test_a_file_without_a_value_is_refused(tmp_path, content, fault):
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    assert refused({"SEQNORM_DB_FILE": str(file)}) == (
+        f"SEQNORM_DB_FILE must name a file with a value in it: got '{file}' ({fault}). "
+        "Write the value into it, or set SEQNORM_DB itself."
+    )
+
+
+def test_a_child_process_does_not_read_a_file_that_its_parent_did_not(tmp_path):
+    (tmp_path / "url").write_text("http://elsewhere")
+    environ = {"SEQNORM_URL_FILE": str(tmp_path / "url")}
+    here = read_settings(environ, url="")  # as --home asks for
+    assert read_settings(environ | environment_of(here)).url == ""
+
+
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
