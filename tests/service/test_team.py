@@ -21,7 +21,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.compose import ROOT, read_team
+from tests.compose.files import ROOT, read_team
 from tests.service.conftest import free_port
 
 HEAD = "127.0.0.2"  # an address of its own, as Ray takes this host's other ones for one node

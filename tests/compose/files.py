@@ -1,4 +1,4 @@
-"""The files that start the service for a team, parsed: what can be said of them without an engine for containers."""
+"""The files that start the service for a team, parsed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 IMAGE_PROGRAMS = "/usr/local/bin/"  # where the Dockerfile puts scripts of ours
 
 Service = dict[str, Any]
