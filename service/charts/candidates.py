@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from service.charts.figure import ACCENT, CHOSEN, MUTED, Row, finished
 
-MAX_CANDIDATES = 100  # in one figure: the best ones; the table has them all
+MAX_CANDIDATES = 100  # in one figure: the best ones; a page has them all
 MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quartiles
 DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
 
