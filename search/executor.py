@@ -179,7 +179,7 @@ class Executor:
         """Start loading a data set into the object store; trials on any node then read it without a copy each.
 
         It is loaded where trials run, not on a driver's own node. It reserves nothing: were it loaded again, after its
-        node is gone, while trials that wait for it hold all that others have, it would never begin.
+        node is gone, while trials that wait for it hold all that others have, it might never begin.
         """
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         there = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
