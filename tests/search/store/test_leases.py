@@ -1,18 +1,38 @@
-"""Whose search is run next."""
+"""Who holds a search, and whose search is run next."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy import update
 
+from search.errors import Conflict
 from search.plan import plan_of
 from search.spec import parse_spec
-from search.store import leases, queries, searches
+from search.store import leases, searches
 from search.store.database import Engine, open_engine
 from search.store.schema import upgrade
 from search.store.tables import searches as rows
-from tests.search.engine import PLANTED
+from search.store.tables import searches as search_rows
+from tests.search.engine import PLANTED, submit
 from trainers.recipe import find
+
+
+def test_a_held_search_cannot_be_taken(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    leases.take(engine, search_id, 60)
+    with pytest.raises(Conflict, match=rf"a search has one driver: got {search_id}, which process \d+ on "):
+        leases.take(engine, search_id, 60)
+
+
+def test_a_search_whose_holder_is_gone_is_taken_at_once(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    leases.take(engine, search_id, 60)
+    with engine.begin() as connection:
+        gone = {**leases.asdict(leases.Holder.this_process()), "started": 1.0}  # the pid lives, the process does not
+        connection.execute(update(search_rows).values(holder=gone))
+    assert leases.take(engine, search_id, 60).epoch == 2
 
 
 @pytest.fixture
@@ -79,12 +99,3 @@ def test_a_search_whose_driver_is_lost_does_not_stand_in_its_own_way(engine: Eng
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == lost).values(lease_until=0))
     assert turns(engine, 2) == [lost, other]
-
-
-def test_the_cluster_page_counts_places_in_that_order(engine: Engine) -> None:
-    many = [queue(engine, "ada") for _ in range(3)]
-    other = queue(engine, "bob")
-    turns(engine, 1)
-    with engine.connect() as connection:
-        waiting = queries.show_cluster(connection)["waiting"]
-    assert [(each["position"], each["id"]) for each in waiting] == [(1, other), (2, many[1]), (3, many[2])]

@@ -1,0 +1,92 @@
+"""Lists of searches, and one search as it is shown."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+from planted import surface
+from sqlalchemy import event
+
+from search.errors import NotFound
+from search.store import queries
+from search.store.database import open_engine
+from search.store.schema import upgrade
+from tests.search.engine import finished_search, open_recorder, show, submit, train
+
+
+def test_a_finished_search_shows_the_planted_optimum(database_url: str) -> None:
+    shown = show(database_url, finished_search(database_url))
+    assert shown["status"] == "done"
+    assert shown["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    assert [stage["chosen"]["gm"] for stage in shown["stages"]] == [8, 8]
+    assert shown["trials"] == {"run": 5 * 3 + 3 * 3 + 4 * 3, "reused": 0, "failed": 0, "interrupted": 0, "running": 0}
+    assert {label for row in shown["test"] for label in row["labels"]} == {
+        "BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization",
+    }  # fmt: skip
+
+
+def test_candidates_are_the_statistics_of_their_replicates(database_url: str) -> None:
+    shown = show(database_url, finished_search(database_url))
+    values = [surface(8, 0, seed, 0.002) for seed in (0, 1, 2)]
+    (candidate,) = [row for row in shown["stages"][0]["candidates"] if row["gm"] == 8]
+    assert candidate["mean"] == pytest.approx(statistics.mean(values), abs=1e-12)
+    assert candidate["std"] == pytest.approx(statistics.stdev(values), abs=1e-12)
+    assert candidate["sem"] == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-12)
+
+
+def test_searches_are_filtered(database_url: str) -> None:
+    wanted = submit(database_url, name="100% of it")
+    submit(database_url, name="1000 of it")
+    submit(database_url, recipe="planted-loss")
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        assert [row["id"] for row in queries.list_searches(connection, name="100%")] == [wanted]
+        assert len(queries.list_searches(connection, recipe="planted-loss")) == 1
+        assert queries.list_searches(connection, status="done") == []
+
+
+def test_searches_are_paged_newest_first(database_url: str) -> None:
+    ids = [submit(database_url, name=f"number {n}") for n in range(5)]
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        first = queries.list_searches(connection, limit=3)
+        last = first[-1]
+        second = queries.list_searches(connection, before=(last["created_at"], last["id"]), limit=3)
+    assert [row["id"] for row in [*first, *second]] == ids[::-1]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_trials(database_url: str) -> None:
+    few, many = submit(database_url), submit(database_url)
+    train(open_recorder(database_url, few), few, stop_after=3)
+    train(open_recorder(database_url, many), many)
+    engine = open_engine(database_url, read_only=True)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    counts = []
+    for search_id in (few, many):
+        statements.clear()
+        with engine.connect() as connection:
+            queries.show_search(connection, search_id)
+            queries.list_trials(connection, search_id, limit=500)
+            queries.list_searches(connection)
+        counts.append(len(statements))
+    assert counts[0] == counts[1] < 25
+
+
+def test_a_done_search_has_as_many_finished_trials_as_it_planned_where_points_coincide(database_url: str) -> None:
+    finished_search(database_url, gm=[1], gc=[1])
+    finished_search(database_url, strategy="grid", gm=[1, 8], gc=[0, 1])
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        rows = queries.list_searches(connection)
+        shown = [queries.show_search(connection, row["id"])["progress"] for row in rows]
+    for row, progress in zip(rows, shown, strict=True):
+        assert row["finished"] == row["planned"] == progress["planned"] == progress["finished"]
+
+
+def test_an_unknown_search_is_named(database_url: str) -> None:
+    upgrade(database_url)
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection, pytest.raises(NotFound, match="no search has the id 'nowhere'"):
+        queries.show_search(connection, "nowhere")

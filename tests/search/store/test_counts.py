@@ -1,0 +1,50 @@
+"""What there is of everything."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+
+from search.store import searches, tables, workers
+from search.store.counts import count
+from search.store.database import open_engine
+from tests.search.engine import open_recorder, submit, train
+
+
+def test_searches_trials_and_workers_are_counted_in_either_database(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+
+    def counted():
+        with engine.connect() as connection:
+            return count(connection)
+
+    assert counted().searches == {"queued": 1, "running": 0, "paused": 0, "done": 0, "failed": 0, "cancelled": 0}
+    recorder = open_recorder(database_url, search_id)
+    train(recorder, search_id, stop_after=4)
+    left = recorder._stages["gm"].pop_waiting()
+    assert left
+    recorder.start(left)
+    with engine.begin() as connection:
+        worker = workers.enter(connection)
+    found = counted()
+    assert found.searches["running"] == 1
+    assert found.trials == {"RUNNING": 1, "COMPLETE": 4, "FAIL": 0}
+    assert (found.workers, found.longest_wait) == (1, 0.0)
+    with engine.begin() as connection:
+        workers.leave(connection, worker)
+        searches.set_status(connection, search_id, "paused", "")
+    assert counted().trials == {"RUNNING": 0, "COMPLETE": 0, "FAIL": 0}, "only those of searches that run"
+    assert counted().workers == 0
+
+
+def test_a_search_waits_from_when_it_was_queued_last(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(update(tables.events).values(at=tables.events.c.at - 1000))
+        assert count(connection).longest_wait == pytest.approx(1000, abs=20)
+        searches.ask(connection, search_id, "paused")
+        assert count(connection).longest_wait == 0
+        searches.queue(connection, search_id)
+        assert count(connection).longest_wait < 20

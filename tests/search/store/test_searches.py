@@ -1,0 +1,91 @@
+"""Searches are steered, retried and decided."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.errors import Conflict
+from search.outcome import Outcome
+from search.plan import Replicate
+from search.selection import Point
+from search.store import candidates as projection
+from search.store import leases, searches
+from search.store.database import open_engine
+from tests.search.engine import finished_search, open_recorder, show, submit, train
+
+
+def test_a_stage_is_decided_once(database_url: str) -> None:
+    search_id = finished_search(database_url)
+    recorder_plan = open_engine(database_url)
+    from search.plan import plan_of
+    from search.selection import choose
+    from trainers.recipe import find
+
+    with recorder_plan.begin() as connection:
+        plan = plan_of(searches.get(connection, search_id).spec, find("planted"))
+        stage = plan.stage("gm", [])
+        choice = choose(projection.read(connection, search_id)["gm"])
+        with pytest.raises(Conflict, match="a stage is decided once: got a second choice for gm"):
+            searches.decide(connection, search_id, stage, choice, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "then"),
+    [("queued", "paused", "paused"), ("queued", "cancelled", "cancelled"), ("paused", "cancelled", "cancelled")],
+)
+def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status: str, wanted: str, then: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        searches.set_status(connection, search_id, status, "")
+    with engine.begin() as connection:
+        assert searches.ask(connection, search_id, wanted).status == then
+        assert searches.ask(connection, search_id, wanted).status == then
+
+
+def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
+    search_id = submit(database_url)
+    engine = open_engine(database_url)
+    leases.take(engine, search_id, 60)
+    with engine.begin() as connection:
+        search = searches.ask(connection, search_id, "paused")
+    assert (search.status, search.wanted) == ("running", "paused")
+
+
+def test_an_ended_search_is_not_steered(database_url: str) -> None:
+    search_id = finished_search(database_url)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
+            searches.ask(connection, search_id, "cancelled")
+        with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
+            searches.queue(connection, search_id)
+
+
+def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(database_url: str) -> None:
+    search_id = submit(database_url)
+    first = open_recorder(database_url, search_id, lease_seconds=-1)
+    first.open(first._plan.stage("gm", []))
+    failed = Replicate("gm", Point("main", 1, 0), 0)
+    first.finish(first.start(failed), Outcome(cause="raised", detail="a fault"))
+    first.finish(first.start(Replicate("gm", Point("main", 2, 0), 0)), Outcome(value=0.9))
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        searches.set_status(connection, search_id, "paused", "")
+        leases.release(connection, leases.Lease(search_id, 1))
+    with engine.begin() as connection:
+        assert searches.retry(connection, search_id) == 1
+    trained = train(open_recorder(database_url, search_id), search_id)
+    assert trained.count(failed) == 1
+    assert len(trained) == 36 - 1
+    assert show(database_url, search_id)["trials"]["run"] == 37
+
+
+def test_a_decided_stage_is_not_retried(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    train(recorder, search_id)
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
+    refused = pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm")
+    with open_engine(database_url).begin() as connection, refused:
+        searches.retry(connection, search_id)
