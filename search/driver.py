@@ -88,13 +88,13 @@ class Driver:
 
     def _train(self) -> tuple[str, str]:
         """Train everything; return the status that the search ends with, and why."""
-        from search.executor import Executor, NoRoom, Room  # imports Ray
-
         if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe, self._settings.home)):
             return "paused", (
                 f"a search goes on with what it began with: got another {', '.join(changed)}. "
                 f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
+        from search.executor import Executor, NoRoom, Room  # imports Ray, which takes seconds
+
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         room = Room(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
