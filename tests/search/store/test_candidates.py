@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from search.selection import Point
+from search.selection import Mode, Point, summarise
+from search.settings import Settings
 from search.store import candidates as projection
 from search.store.database import open_engine
 from tests.search.engine import finished_search, open_recorder, submit, train
@@ -37,3 +38,44 @@ def test_candidates_of_an_older_store_learn_their_finished_trials(database_url: 
         values = [value for _, _, value in kept["gm"][Point("main", 1, 0)]]
         (shown, *_) = projection.read(connection, search_id)["gm"]
     assert shown.mean == pytest.approx(sum(values) / 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([], None),
+        ([0.5], [0.5] * 5),
+        ([3.0, 1.0], [1.0, 1.5, 2.0, 2.5, 3.0]),
+        ([5.0, 1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0, 5.0]),
+    ],
+)
+def test_quartiles_go_from_the_lowest_to_the_highest(values: list[float], found: list[float] | None) -> None:
+    assert projection.quartiles(values) == found
+
+
+def test_a_candidate_is_kept_in_place_of_what_was_kept_before(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    point = Point("main", 8, 0)
+    with open_engine(settings.database_url).begin() as connection:
+        for finished in ([(1, 0, 0.5)], [(1, 0, 0.5), (2, 1, 0.7)]):
+            values = [value for *_, value in finished]
+            projection.keep(connection, search_id, "gm", summarise(point, values, failed=1), finished)
+        assert projection.read(connection, search_id) == {"gm": [summarise(point, [0.5, 0.7], failed=1)]}
+        assert projection.read_point(connection, search_id, "gm", point) == [(1, 0, 0.5), (2, 1, 0.7)]
+        assert projection.count_ended(connection, search_id) == {"gm": 3}
+        assert projection.read(connection, search_id, without=["gm"]) == {}
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", [4, 2]), ("min", [1, 2])])
+def test_the_finished_trials_of_the_best_points_are_read(settings: Settings, mode: Mode, best: list[int]) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        for gm, value in ((1, 0.1), (2, 0.2), (4, 0.4), (8, None)):
+            values = [] if value is None else [value]
+            candidate = summarise(Point("main", gm, 0), values, failed=value is None)
+            projection.keep(connection, search_id, "gm", candidate, [(gm, 0, each) for each in values])
+        found = projection.read_finished(connection, search_id, "gm", best=2, mode=mode)
+        points = [Point("main", gm, 0) for gm in (2, 8)]
+        boxes = projection.read_quartiles(connection, search_id, "gm", points)
+    assert {point.gm for point in found} == set(best)
+    assert boxes == {points[0]: [0.2] * 5}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
-from search.errors import StoreUnavailable
-from search.store.database import now, open_engine
+from search.errors import Fenced, StoreUnavailable
+from search.settings import Settings
+from search.store import workers
+from search.store.database import Connection, DatabaseFault, answers, now, on_begin, open_engine, unavailable
 from search.store.schema import upgrade
 
 
@@ -29,3 +34,49 @@ def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:
 def test_a_database_that_cannot_be_opened_is_named(url: str, words: str) -> None:
     with pytest.raises(StoreUnavailable, match=words):
         upgrade(url)
+
+
+def test_a_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
+    upgrade(settings.database_url)
+    reading = open_engine(settings.database_url, read_only=True)
+    with open_engine(settings.database_url).begin() as writing:
+        workers.enter(writing)
+        with reading.connect() as connection:
+            assert workers.alive(connection) == []
+    with reading.connect() as connection:
+        assert len(workers.alive(connection)) == 1
+
+
+def test_a_writer_holds_the_lock_from_its_first_moment(settings: Settings) -> None:
+    upgrade(settings.database_url)
+    impatient = sqlite3.connect(settings.home / "seqnorm.db", timeout=0)
+    locked = pytest.raises(sqlite3.OperationalError, match="database is locked")
+    with closing(impatient), open_engine(settings.database_url).begin(), locked:
+        impatient.execute("BEGIN IMMEDIATE")
+
+
+def test_what_a_check_raises_keeps_the_transaction_from_writing(settings: Settings) -> None:
+    upgrade(settings.database_url)
+    engine = open_engine(settings.database_url)
+    asked: list[str] = []
+
+    def check(connection: Connection) -> None:
+        asked.append("before anything else")
+        answers(connection)
+        raise Fenced("taken over")
+
+    on_begin(engine, check)
+    with pytest.raises(Fenced), engine.begin() as connection:
+        workers.enter(connection)
+    assert asked == ["before anything else"]
+    with open_engine(settings.database_url).connect() as connection:
+        assert workers.alive(connection) == []
+
+
+def test_a_fault_is_said_without_the_password() -> None:
+    url = "postgresql+psycopg://me:secret@127.0.0.1:1/seqnorm"
+    with pytest.raises(DatabaseFault) as fault:
+        open_engine(url).connect()
+    said = str(unavailable(url, fault.value))
+    assert said.startswith("the database must be readable and writable: got postgresql+psycopg://me:***@127.0.0.1:1/")
+    assert "secret" not in said

@@ -8,6 +8,7 @@ from search.errors import Conflict
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
+from search.settings import Settings
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import open_engine
@@ -89,3 +90,36 @@ def test_a_decided_stage_is_not_retried(database_url: str) -> None:
     refused = pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm")
     with open_engine(database_url).begin() as connection, refused:
         searches.retry(connection, search_id)
+
+
+def test_what_a_person_has_written_is_changed_part_by_part(settings: Settings) -> None:
+    search_id = submit(settings.database_url, name="first", note="a note")
+    with open_engine(settings.database_url).begin() as connection:
+        searches.describe(connection, search_id, name="second", tags=["a", "b"])
+        search = searches.get(connection, search_id)
+        assert (search.name, search.tags, search.note) == ("second", ["a", "b"], "a note")
+        searches.describe(connection, search_id, note="")
+        assert searches.get(connection, search_id).note == ""
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status: str) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        searches.set_status(connection, search_id, status, "")
+        with pytest.raises(Conflict, match=f"can be archived: got {search_id}, which is {status}"):
+            searches.archive(connection, search_id)
+        searches.set_status(connection, search_id, "paused", "")
+        searches.archive(connection, search_id)
+        since = searches.get(connection, search_id).archived_at
+        searches.archive(connection, search_id)
+        assert searches.get(connection, search_id).archived_at == since is not None
+
+
+def test_a_paused_search_is_queued_again_with_what_was_accepted(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        searches.set_status(connection, search_id, "paused", "for a reason")
+        searches.queue(connection, search_id, {"recipe": "another"})
+        search = searches.get(connection, search_id)
+    assert (search.status, search.reason, search.digest) == ("queued", "", {"recipe": "another"})

@@ -1,0 +1,83 @@
+"""``submit``, ``pause``, ``cancel``, ``retry`` and ``widen``, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.cli.steering import read_file, retry_failed, steer, submit_file, widen
+from search.errors import Conflict, InvalidSpec
+from search.settings import Settings
+from search.store import searches, tables
+from search.store.database import open_engine
+from search.submission import prepare
+from tests.search.engine import PLANTED, finished_search, submit
+
+
+def stored(settings: Settings, search_id: str) -> searches.Search:
+    with open_engine(settings.database_url).connect() as connection:
+        return searches.get(connection, search_id)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "search.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_search_in_a_file_is_queued_and_its_id_printed(
+    settings: Settings, tmp_path: Path, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit_file(settings, write(tmp_path, "recipe: planted\ngm: [1, 8]\ngc: [4]\n"), as_json)
+    printed = capsys.readouterr().out.strip()
+    search_id = json.loads(printed)["search"] if as_json else printed
+    assert (stored(settings, search_id).status, stored(settings, search_id).spec.gm) == ("queued", [1, 8])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gm: [1", "-f must name a YAML file: got"),
+        ("- 1", "-f must name a YAML file of fields: got list in"),
+        (None, "-f must name a readable file: got"),
+    ],
+)
+def test_a_file_that_describes_no_search_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        read_file(tmp_path / "missing.yaml" if text is None else write(tmp_path, text))
+    assert str(refused.value).startswith(said)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_search_that_nobody_runs_is_paused_and_cancelled_at_once(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_id = submit(settings.database_url)
+    steer(settings, search_id, "pause", json=False)
+    steer(settings, search_id, "cancel", json=True)
+    paused, cancelled = capsys.readouterr().out.splitlines()
+    assert paused == f"{search_id} is paused"
+    assert json.loads(cancelled)["status"] == "cancelled" == stored(settings, search_id).status
+
+
+def test_a_wider_search_is_a_child_whose_id_is_printed_alone(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    with open_engine(settings.database_url).begin() as connection:  # as a search that was submitted by a person has it
+        digest = prepare(settings, PLANTED).digest
+        connection.execute(tables.searches.update().values(digest=digest))
+    widen(settings, parent, {"gm": [16]}, json=False, program="seqnorm --home here")
+    printed = capsys.readouterr()
+    child = stored(settings, printed.out.strip())
+    assert (child.parent, child.spec.gm) == (parent, [8, 16])
+    assert f"or: seqnorm --home here resume {child.id}" in printed.err
+
+
+def test_a_search_without_a_failed_trial_is_not_retried(settings: Settings) -> None:
+    search_id = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    with pytest.raises(Conflict, match=f"only failed trials can be retried: got {search_id}, which has none"):
+        retry_failed(settings, search_id, json=False, program="seqnorm")

@@ -1,0 +1,46 @@
+"""Everything is checked before anything is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.errors import InvalidSpec
+from search.settings import Settings
+from search.store import searches
+from search.store.database import open_engine
+from search.submission import prepare
+from tests.search.engine import PLANTED, finished_search
+
+
+def test_a_search_that_can_be_run_is_prepared_and_not_stored(settings: Settings) -> None:
+    submission = prepare(settings, PLANTED)
+    assert submission.spec.gm == PLANTED["gm"]
+    assert sum(submission.plan.size().values()) == 5 * 3 + 3 * 3 + 4 * 3
+    assert set(submission.digest) == {"recipe", "numbers", "data", "seqnorm"}
+    assert not settings.home.exists()
+
+
+def test_what_was_prepared_is_stored_queued_with_its_owner_and_its_parent(settings: Settings) -> None:
+    parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    submission = prepare(settings, {**PLANTED, "name": "wider"})
+    with open_engine(settings.database_url).begin() as connection:
+        stored = searches.get(connection, submission.store(connection, "ada", parent))
+    assert (stored.status, stored.owner, stored.parent, stored.name) == ("queued", "ada", parent, "wider")
+    assert (stored.spec, stored.digest) == (submission.spec, submission.digest)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"recipe": "nosuch"}, "no recipe is named 'nosuch'"),
+        ({"gm": [3]}, "gm must divide the batch: got gm=3 for 64 samples"),
+        ({"recipe": "cifar10-resnet56", "gm": [4], "gc": [1]}, "CIFAR-10 must be at "),
+    ],
+    ids=["recipe", "group count", "absent data"],
+)
+def test_a_search_that_cannot_be_run_is_refused(settings: Settings, fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidSpec, match=said):
+        prepare(settings, {**PLANTED, **fields})
+    assert not settings.home.exists()
