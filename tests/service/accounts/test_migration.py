@@ -1,0 +1,45 @@
+"""The tables of accounts come with a migration, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, insert, inspect, select
+
+import search.store
+from search.store import tables
+from search.store.database import open_engine
+from search.store.schema import upgrade
+from service import accounts
+from tests.service.accounts.conftest import add_search, create
+
+
+def test_a_database_from_before_accounts_is_migrated_with_its_rows(database_url: str) -> None:
+    engine = open_engine(database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(search.store.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "0001")
+        assert "tokens" not in inspect(connection).get_table_names()
+        add_search(connection, "before")
+        connection.execute(insert(tables.events).values(search_id="before", at=1.5, kind="submitted", detail={"n": 1}))
+        kept = [connection.execute(select(table)).all() for table in (tables.searches, tables.events)]
+    assert upgrade(database_url) >= "0002"
+    with engine.begin() as connection:
+        assert [connection.execute(select(table)).all() for table in (tables.searches, tables.events)] == kept
+        token, shown = create(connection)
+        assert accounts.token_of(connection, shown) == token
+
+
+def test_the_migrations_make_the_tables_that_the_program_knows(connection: Connection) -> None:
+    def ours(_: Any, name: str | None, kind: str, *__: Any) -> bool:
+        return kind != "table" or name in tables.metadata.tables
+
+    context = MigrationContext.configure(connection, opts={"include_object": ours, "compare_type": True})
+    assert compare_metadata(context, tables.metadata) == []
