@@ -94,34 +94,6 @@ def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> No
     assert figure["layout"]["xaxis"]["ticktext"] == ["gc=0", "gc=1", "gc=2", "gc=4"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "detail"),
-    [
-        ("/api/searches/nowhere", 404, "no search has the id 'nowhere'. List them with: seqnorm list"),
-        ("/api/nothing", 404, "nothing is at '/api/nothing'"),
-        ("/api/searches?status=sleeping", 422, "status should be 'queued', 'running'"),
-        ("/api/searches?limit=0", 422, "limit should be greater than or equal to 1"),
-        (
-            "/api/searches?cursor=junk",
-            422,
-            "cursor must be one that a page before gave, with the same sort: got 'junk'. Leave it out.",
-        ),
-        ("/api/searches/{grid}/figures/gm", 422, "the stage must be one in which this search tunes: got gm."),
-    ],
-)
-def test_errors_are_problem_details(site: Site, path: str, status: int, detail: str) -> None:
-    problem = refused(site, path.format(grid=site.grid))
-    assert problem["status"] == status
-    assert problem["detail"].startswith(detail)
-
-
-def test_every_answer_carries_the_security_headers(site: Site) -> None:
-    for path in ("/", "/healthz", "/static/live.js", f"/searches/{site.done}", "/nowhere", "/api/searches/nowhere"):
-        answer = site.api.get(path)
-        assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
 def test_a_trial_is_answered_with_its_figures_and_attempts(site: Site) -> None:
     trial = get(site, f"/api/searches/{site.done}/trials/gc/4")
     assert (trial["stage"], trial["number"], trial["state"]) == ("gc", 4, "COMPLETE")

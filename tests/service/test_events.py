@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
-from search.settings import Settings, environment_of
+from search.settings import Settings
 from search.store import queries, searches
 from search.store.database import Engine, open_engine
 from search.store.events import add_event
-from service import stream
-from service.store import Stores
 from tests.search.engine import submit
 from tests.service.conftest import Site, free_port, serving
 
@@ -158,31 +150,3 @@ def test_open_streams_hold_no_connection_and_do_not_keep_the_service_from_ending
     assert time.monotonic() - before < 20
     assert "Traceback" not in printed.read_text()
     assert "Cancel" not in printed.read_text()
-
-
-def test_more_streams_than_a_process_serves_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MAX_STREAMS", 0)
-    follower = stream.Follower(Stores(settings))
-    with pytest.raises(Exception, match="a service has 0 streams at the most: got 0"):
-        follower.require_room()
-
-
-def test_ctrl_c_ends_the_service_cleanly(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, port=free_port(), worker=0)
-    with serving(settings) as printed:
-        pass
-    assert "Traceback" not in printed.read_text()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env=os.environ | environment_of(replace(settings, worker=1)),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    while "Log in" not in (line := process.stderr.readline()):
-        assert line
-    time.sleep(2)  # the worker starts
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=40)[1]
-    assert process.returncode == 0, rest
-    assert "Traceback" not in rest

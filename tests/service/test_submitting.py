@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -94,19 +92,6 @@ def test_a_plan_counts_trials_and_names_what_is_refused(site: Site) -> None:
     assert sequential["seconds"] is not None, "a finished search of the recipe tells how long its trials take"
 
 
-def test_data_sets_are_named_and_links_are_none(site: Site) -> None:
-    folder = site.settings.home / "data"
-    (folder / "mine").mkdir(parents=True, exist_ok=True)
-    (folder / ".hidden").mkdir(exist_ok=True)
-    (folder / "link").symlink_to("/etc", target_is_directory=True)
-    (folder / "other.npz").write_bytes(b"")
-    (folder / "notes.txt").write_text("")
-    assert site.api.get("/api/data").json() == ["mine", "other.npz"]
-    for name in ("link", ".hidden", "notes.txt", "mine/..", "mine/"):
-        refusal = site.api.post("/api/searches", json={**SPEC, "data": name}).json()["detail"]
-        assert refusal.startswith(f"data must name a data set of this service: got {name!r}. Known: mine, other.npz.")
-
-
 def test_name_tags_and_note_are_changed_at_any_time(site: Site) -> None:
     search_id = site.api.post("/api/searches", json=SPEC).json()["search"]
     path = f"/api/searches/{search_id}"
@@ -150,25 +135,6 @@ def test_an_archived_search_leaves_the_lists_and_stays(site: Site) -> None:
     assert site.api.get(path).json()["archived_at"] is not None
     waiting = submit(site.database)
     assert site.api.delete(f"/api/searches/{waiting}").status_code == 409
-
-
-def test_a_client_that_has_an_answer_is_told_so(site: Site) -> None:
-    path = f"/api/searches/{site.done}"
-    first = site.api.get(path)
-    again = site.api.get(path, headers={"If-None-Match": first.headers["ETag"]})
-    assert (again.status_code, again.content) == (304, b"")
-    assert again.headers["ETag"] == first.headers["ETag"]
-    assert site.api.get(path, headers={"If-None-Match": 'W/"other"'}).status_code == 200
-
-
-def test_answers_are_compressed_where_a_client_can_read_it(site: Site) -> None:
-    path = f"/api/searches/{site.done}/trials?limit=500"
-    with site.api.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as answer:
-        packed = b"".join(answer.iter_raw())
-        assert answer.headers["Content-Encoding"] == "gzip"
-    plain = site.api.get(path, headers={"Accept-Encoding": "identity"})
-    assert json.loads(gzip.decompress(packed)) == plain.json()
-    assert len(packed) < len(plain.content) / 3
 
 
 def test_every_trial_is_exported_once(site: Site) -> None:

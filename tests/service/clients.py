@@ -1,0 +1,13 @@
+"""Clients of a service that a test has started."""
+
+from __future__ import annotations
+
+import httpx2
+
+from search.settings import Settings
+
+
+def first_client(settings: Settings) -> httpx2.Client:
+    """Return a client with the token that the service made when it started first."""
+    headers = {"Authorization": f"Bearer {settings.token_file.read_text().strip()}"}
+    return httpx2.Client(base_url=f"http://{settings.host}:{settings.port}", headers=headers)
