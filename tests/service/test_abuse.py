@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from service import body as body_module
+from tests.service.api.answers import count
 from tests.service.conftest import Site
 
 HUGE = 2**20 + 1
@@ -22,10 +23,6 @@ def nothing_happens(site: Site) -> Iterator[None]:
     yield
     assert count(site) == before
     assert "Traceback" not in log.read_text()[logged:]
-
-
-def count(site: Site) -> int:
-    return len(site.api.get("/api/searches?limit=500").json()["searches"])
 
 
 def exchange(site: Site, *pieces: bytes, timeout: float = 20) -> tuple[int, dict[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import FastAPI
+from plotly.offline import get_plotlyjs_version
 from starlette.testclient import TestClient
 
 from service.library import SCRIPT, router
@@ -21,3 +24,8 @@ def test_the_script_is_the_same_packed_and_plain() -> None:
     for answer in (packed, plain):
         assert answer.headers["Content-Type"].startswith("text/javascript")
         assert (answer.headers["Cache-Control"], answer.headers["Vary"]) == ("max-age=86400", "Accept-Encoding")
+
+
+def test_the_script_in_browsers_is_of_the_plotly_that_makes_the_figures() -> None:
+    (major,) = re.findall(r"plotly\.js \(cartesian - minified\) v(\d+)\.", SCRIPT.read_text()[:200])
+    assert major == get_plotlyjs_version().split(".")[0]

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import httpx2
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from search.settings import Settings
@@ -141,9 +140,3 @@ def test_deliveries_of_webhooks_are_counted(site: Site) -> None:
     for state, more in (("waiting", 1), ("delivered", 0), ("given_up", 0)):
         counted = read(after, "webhook_deliveries", state=state) - read(before, "webhook_deliveries", state=state)
         assert counted == more
-
-
-@pytest.mark.parametrize(("scope", "status"), [("read", 200), ("admin", 200), ("submit", 403), ("manage", 403)])
-def test_metrics_are_for_those_who_read_everything(site: Site, scope: str, status: int) -> None:
-    assert site.client(scope).get("/metrics").status_code == status
-    assert httpx2.get(f"{site.url}/metrics").status_code == 401

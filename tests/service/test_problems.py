@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -14,6 +13,7 @@ from search.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavaila
 from search.settings import Settings
 from service.app import create_app
 from service.problems import install
+from tests.service.api.answers import refused
 from tests.service.conftest import Site
 
 
@@ -25,15 +25,6 @@ def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> Non
             assert answer.status_code == 503, path
             assert answer.json()["detail"].startswith("the database must answer")
         assert client.get("/readyz").json()["database"] == "does not answer"
-
-
-def refused(site: Site, path: str) -> dict[str, Any]:
-    """Read a problem."""
-    answer = site.api.get(path)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.status_code == answer.json()["status"]
-    problem: dict[str, Any] = answer.json()
-    return problem
 
 
 @pytest.mark.parametrize(
