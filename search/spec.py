@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from search.errors import InvalidSpec
 from search.selection import Rule
+from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
 FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
@@ -168,12 +169,10 @@ def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
 
 def refused_gm(gm: int, numbers: Any) -> str | None:
     """Say why a recipe's batch cannot form gm groups; None if it can."""
-    per_device, rest = divmod(numbers.batch, numbers.devices)
-    if rest:
-        return (
-            f"the batch must divide over the devices: got batch={numbers.batch}, devices={numbers.devices}. "
-            "Choose a multiple (--set batch=…)."
-        )
+    try:
+        per_device = share_of_batch(numbers.batch, devices=numbers.devices)
+    except RecipeError as error:
+        return str(error)
     where = f"{per_device} samples" + (
         f" per device (batch {numbers.batch} / {numbers.devices})" if numbers.devices > 1 else ""
     )
@@ -181,13 +180,10 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
         return (
             f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
         )
-    count, passes = getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1)
-    if gm * numbers.devices % (count * passes):
-        least = count * passes // math.gcd(numbers.devices, count * passes)
-        return (
-            f"gm × devices must divide over real_devices × accumulate: got {gm} × {numbers.devices} over "
-            f"{count} × {passes}. Use gm up from {least}, or fewer real_devices or passes."
-        )
+    try:
+        real_groups(gm, numbers.devices, getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1))
+    except RecipeError as error:
+        return str(error)
     size, largest = per_device // gm, per_device // numbers.min_group
     if size < numbers.min_group:
         use = f"Use gm up to {largest}" if largest else "Use a larger batch (--set batch=…)"
@@ -239,12 +235,7 @@ def _check_devices(spec: SearchSpec, numbers: Any) -> None:
             f"a trial needs a GPU for each of its devices: got real_devices={count} and gpus={spec.gpus:g}. "
             f"Give --gpus {count}, or --set device=cpu."
         )
-    passes = getattr(numbers, "accumulate", 1)
-    if numbers.batch % (count * passes):
-        raise RecipeError(
-            f"the batch must divide over real_devices × accumulate: got batch={numbers.batch} over {count} × {passes}. "
-            "Choose a multiple (--set batch=…)."
-        )
+    share_of_batch(numbers.batch, real_devices=count, accumulate=getattr(numbers, "accumulate", 1))
 
 
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from trainers.assignments import read_assignments
 from trainers.recipe import RecipeError, find, resolve
 from trainers.trial import Diverged, Params
 
@@ -31,7 +32,7 @@ def main() -> int:
         recipe = find(flags.recipe)
         if flags.data and recipe.check_data is None:
             raise RecipeError(f"{recipe.name} takes no data set: got {flags.data}. Leave out --data.")
-        overrides = _overrides([*flags.set, *([f"model={flags.model}"] if flags.model else [])])
+        overrides = read_assignments([*flags.set, *([f"model={flags.model}"] if flags.model else [])])
         numbers = recipe.with_overrides({**(recipe.unnormalized if flags.none else {}), **overrides})
         if flags.download and recipe.download:
             resolve(recipe.download)(flags.home)
@@ -62,13 +63,6 @@ def main() -> int:
         print(f"diverged: {fault}", file=sys.stderr)
     print(result.value)
     return 0
-
-
-def _overrides(pairs: list[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise RecipeError(f"--set takes NAME=VALUE: got {pair}. Write, for instance, --set epochs=5.")
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _print_epoch(*, epoch: int, **metrics: float) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import distributed, multiprocessing
 
+from trainers.groups import share_of_batch
 from trainers.recipe import RecipeError
 from trainers.trial import Params, Report, Result
 
@@ -89,11 +90,7 @@ def check(kind: str, count: int, batch: int, accumulate: int) -> None:
             f"a trial needs a GPU for each of its devices: got device={kind}, real_devices={count} and {found} "
             f"visible GPUs. Give the trial more (--gpus {count}), or set real_devices={max(1, found)} or device=cpu."
         )
-    if batch % (count * accumulate):
-        raise RecipeError(
-            "the batch must divide over real_devices × accumulate: "
-            f"got batch={batch} over {count} × {accumulate}. Choose a multiple (--set batch=…)."
-        )
+    share_of_batch(batch, real_devices=count, accumulate=accumulate)
 
 
 def first_device(kind: str, rank: int = 0) -> torch.device:

@@ -35,7 +35,7 @@ def norm_of(params: Params) -> NormFactory:
     if not params.normalize:
         return lambda num_channels: nn.Identity()
     numbers, gc, passes = params.numbers, params.gc, params.numbers.accumulate
-    options: dict[str, Any] = {"gm": real_groups(params.gm, numbers.devices, numbers.real_devices * passes)}
+    options: dict[str, Any] = {"gm": real_groups(params.gm, numbers.devices, numbers.real_devices, passes)}
     options |= {"shared_var": True} if numbers.shared_var else {}
     if passes > 1:  # all passes of a step move running statistics as far as one would
         options |= {"momentum": 1 - (1 - MOMENTUM) ** (1 / passes)}

@@ -505,15 +505,15 @@ def assignments(pairs: list[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
     Raises:
-        InvalidSpec: for one without ``=``.
+        InvalidSpec: for what is none, and for a name that comes twice.
     """
-    for pair in pairs:
-        if "=" not in pair:
-            raise InvalidSpec(f"--set must be NAME=VALUE: got {pair!r}. Give e.g. --set epochs=10.")
-    names = [pair.partition("=")[0] for pair in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InvalidSpec(f"--set must give a number once: got {twice} {names.count(twice)} times. Leave one.")
-    return dict(pair.split("=", 1) for pair in pairs)
+    from trainers.assignments import read_assignments
+    from trainers.recipe import RecipeError
+
+    try:
+        return read_assignments(pairs)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
 
 
 def _tolerance(text: str) -> float | str:

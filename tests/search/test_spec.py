@@ -512,7 +512,7 @@ def test_gm_is_counted_per_device():
 
 def test_a_batch_divides_over_the_devices():
     assert refused_gm(1, ConvNumbers(batch=500)) == (
-        "the batch must divide over the devices: got batch=500, devices=8. Choose a multiple (--set batch=…)."
+        "the batch must divide over devices: got batch=500 over 8. Choose a multiple (--set batch=…)."
     )
 
 

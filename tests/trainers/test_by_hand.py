@@ -33,7 +33,7 @@ def test_a_trial_prints_its_result_to_stdout_and_its_epochs_to_stderr():
             ["digits-mlp", "--set", "epochs=0"],
             "epochs must be at least 1 (passes over the training split): got 0. The default is 10.",
         ),
-        (["digits-mlp", "--set", "epochs"], "--set takes NAME=VALUE: got epochs. Write, for instance, --set epochs=5."),
+        (["digits-mlp", "--set", "epochs"], "--set must be NAME=VALUE: got 'epochs'. Give e.g. --set epochs=10."),
         (["digits-mlp", "--data", "own.npz"], "digits-mlp takes no data set: got own.npz. Leave out --data."),
     ],
     ids=["recipe", "number", "pair", "data"],

@@ -251,7 +251,7 @@ def test_a_batch_that_devices_and_passes_can_share_is_taken(count, passes, batch
 
 
 def test_groups_that_the_devices_cannot_share_are_refused_without_a_process_left(nothing_left):
-    with pytest.raises(RecipeError, match=r"^gm × devices must divide evenly over the real devices: got 3 × 1 over 2"):
+    with pytest.raises(RecipeError, match=r"^gm × devices must divide over .*: got 3 × 1 over 2 × 1\. "):
         trained(params(gm=3))
 
 

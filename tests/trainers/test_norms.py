@@ -66,7 +66,7 @@ def test_devices_and_passes_share_the_groups_of_a_batch(gc, numbers, groups):
 
 
 def test_groups_that_devices_and_passes_cannot_share_evenly_are_refused():
-    with pytest.raises(RecipeError, match=r"^gm × devices must divide evenly over .*: got 4 × 1 over 6\. "):
+    with pytest.raises(RecipeError, match=r"^gm × devices must divide over .*: got 4 × 1 over 2 × 3\. "):
         norm_of(params(real_devices=2, accumulate=3))
 
 

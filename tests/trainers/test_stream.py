@@ -234,7 +234,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(folders):
     with pytest.raises(RecipeError) as caught:
         Stream(folders, numbers(), CPU, 0, 0, 3)
     assert str(caught.value) == (
-        "the batch must divide over the devices: got batch=16 over 3. Choose a multiple (--set batch=…)."
+        "the batch must divide over real_devices: got batch=16 over 3. Choose a multiple (--set batch=…)."
     )
 
 

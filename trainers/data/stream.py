@@ -28,6 +28,7 @@ from trainers.data.imagenet import Folders
 from trainers.data.source import Batch, Source
 from trainers.data.split import Labels
 from trainers.data.standard import Standard
+from trainers.groups import share_of_batch
 from trainers.recipe import RecipeError
 
 STANDARD = Standard(
@@ -119,17 +120,12 @@ class Stream:
         rank: int = 0,
         devices: int = 1,
     ) -> None:
-        if numbers.batch % devices:
-            raise RecipeError(
-                f"the batch must divide over the devices: got batch={numbers.batch} over {devices}. "
-                "Choose a multiple (--set batch=…)."
-            )
         self.folders = folders
         self.numbers = numbers
         self.device = device
         self.seed = seed
         self.rank = rank
-        self.share = numbers.batch // devices
+        self.share = share_of_batch(numbers.batch, real_devices=devices)
         self.classes = folders.classes
         self.shape = (3, numbers.image_size, numbers.image_size)
         self.steps = len(folders.train) // numbers.batch
