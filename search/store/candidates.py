@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from statistics import quantiles
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.selection import Candidate, Mode, Point
 from search.store.attempts import attempts
 from search.store.tables import candidates
+from search.store.upsert import put
 
 Finished = tuple[int, int, float]  #: trial_id, seed and value of a finished trial
 OF_SUMMARY = [column for column in candidates.c if column.name not in ("finished", "quartiles")]
@@ -22,14 +22,7 @@ def keep(
 ) -> None:
     """Store a candidate's summary and finished trials in place of those before."""
     row = _row(search_id, stage, candidate, finished)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(candidates).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(candidates.primary_key.columns),
-            set_={name: row[name] for name in ("mean", "std", "n", "failed", "finished", "quartiles")},
-        )
-    )
+    put(connection, candidates, row, ("mean", "std", "n", "failed", "finished", "quartiles"))
 
 
 def rebuild(

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal_column, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.store.database import now
 from search.store.tables import deliveries, events, webhooks
+from search.store.upsert import add_new, put
 
 TOLD = ("done", "failed", "cancelled", "paused")  # statuses
 STATES = ("waiting", "delivered", "given_up")
@@ -54,8 +54,7 @@ class Delivery:
 
 def enter(connection: Connection, target: str) -> None:
     """Note that somebody sends to a target: a new one is told what happens from now on. Forget what is long over."""
-    seen = _upsert(connection)(webhooks).values(target=target, since=now(), seen_at=now())
-    connection.execute(seen.on_conflict_do_update(index_elements=["target"], set_={"seen_at": now()}))
+    put(connection, webhooks, {"target": target, "since": now(), "seen_at": now()}, ("seen_at",))
     known = select(webhooks.c.target)
     connection.execute(delete(webhooks).where(webhooks.c.seen_at < now() - ABANDONED))
     connection.execute(
@@ -96,7 +95,7 @@ def add(connection: Connection, target: str, found: Iterable[tuple[News, str]]) 
             **{"event_id": item.event_id, "target": target, "search_id": item.search_id, "body": body},
             **{"created_at": now(), "attempts": 0, "next_at": now(), "state": "waiting", "said": ""},
         }
-        connection.execute(_upsert(connection)(deliveries).values(row).on_conflict_do_nothing())
+        connection.execute(add_new(connection, deliveries).values(**row))
 
 
 def is_due(connection: Connection, target: str) -> bool:
@@ -152,7 +151,3 @@ def _due(target: str) -> ColumnElement[bool]:
 
 def _of(delivery: Delivery) -> ColumnElement[bool]:
     return (deliveries.c.event_id == delivery.event_id) & (deliveries.c.target == delivery.target)
-
-
-def _upsert(connection: Connection) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert

@@ -7,28 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.store.tables import metrics
+from search.store.upsert import add_new
 
 
 def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
     """Store a trial's figures by epoch; an epoch that is stored stays as it is."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     rows = [
         {"trial_id": trial_id, "epoch": epoch, "figures": {name: _json(value) for name, value in figures.items()}}
         for epoch, figures in epochs.items()
     ]
-    connection.execute(dialect.insert(metrics).on_conflict_do_nothing(), rows)
+    connection.execute(add_new(connection, metrics), rows)
 
 
 def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
     """Give copies of trials the figures of their originals, by trial_id; what a copy has stays as it is."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     for copy, original in copies.items():
         figures = select(literal(copy), metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == original)
         columns = ["trial_id", "epoch", "figures"]
-        connection.execute(dialect.insert(metrics).from_select(columns, figures).on_conflict_do_nothing())
+        connection.execute(add_new(connection, metrics).from_select(columns, figures))
 
 
 def read_metrics(connection: Connection, trial_id: int) -> list[dict[str, Any]]:

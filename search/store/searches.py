@@ -17,6 +17,7 @@ from search.store import leases
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
+from search.store.upsert import put
 
 STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
 ENDED = ("done", "failed", "cancelled")
@@ -272,14 +273,9 @@ def set_status(connection: Connection, search_id: str, status: str, reason: str)
 def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:
     """Store what a stage will train; ``test`` is stored with its baselines first, and again once winners are known."""
     described = {**asdict(stage), "replicates": len(stage.points) * len(stage.seeds)}
-    here = (stages.c.search_id == search_id) & (stages.c.name == stage.name)
-    if connection.execute(select(stages.c.name).where(here)).one_or_none():
-        connection.execute(update(stages).where(here).values(plan=described))
-    else:
-        position = plan.stage_names.index(stage.name)
-        connection.execute(
-            insert(stages).values(search_id=search_id, name=stage.name, position=position, plan=described)
-        )
+    position = plan.stage_names.index(stage.name)
+    row = {"search_id": search_id, "name": stage.name, "position": position, "plan": described}
+    put(connection, stages, row, ("plan",))
 
 
 def stage_names(connection: Connection, search_id: str) -> list[str]:

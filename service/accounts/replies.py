@@ -9,22 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from search.errors import Conflict, InvalidSpec
 from search.store.database import now
 from search.store.tables import replies
+from search.store.upsert import add_new
 
 KEPT_SECONDS = 24 * 3600.0
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# "on conflict" is not in SQLAlchemy's common insert
-_INSERT: dict[str, Callable[..., Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ def begin_reply(connection: Connection, owner: str, key: str, body: Any) -> Answ
         )
     digest = _digest(body)
     here = (replies.c.owner == owner) & (replies.c.key == key)
-    first = _INSERT[connection.dialect.name](replies).values(owner=owner, key=key, digest=digest, at=now())
-    claim = first.on_conflict_do_nothing().returning(replies.c.key)
+    first = add_new(connection, replies).values(owner=owner, key=key, digest=digest, at=now())
+    claim = first.returning(replies.c.key)
     while True:
         connection.execute(delete(replies).where(here, replies.c.at <= now() - KEPT_SECONDS))
         if connection.execute(claim).one_or_none():  # waits for others that claim the key
