@@ -23,9 +23,9 @@ class Submission:
     plan: Plan
     digest: dict[str, str]
 
-    def store(self, connection: Connection, owner: str = "local", parent: str | None = None) -> str:
-        """Store the search, queued; return its id. It reuses what its ``parent`` finished."""
-        return searches.submit(connection, self.spec, self.plan, self.digest, owner, parent)
+    def store(self, connection: Connection, owner: str = "local") -> str:
+        """Store the search, queued; return its id."""
+        return searches.submit(connection, self.spec, self.plan, self.digest, owner)
 
 
 def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:

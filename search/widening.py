@@ -35,12 +35,54 @@ class Widening(BaseModel):
 
 
 @dataclass(frozen=True)
+class Child(Submission):
+    """A child that is not stored yet. Sources and data are hashed already, so storing it is quick."""
+
+    parent: str
+
+    def store(self, connection: Connection, owner: str = "local") -> str:
+        """Store the child, queued; return its id. It reuses what its parent finished.
+
+        Raises:
+            Conflict: if the parent waits or runs by now, or goes on with another code or other data.
+        """
+        parent = searches.get(connection, self.parent, to_change=True)
+        _require_rest(parent)
+        _require_same(parent, self.digest)
+        return searches.submit(connection, self.spec, self.plan, self.digest, owner, self.parent)
+
+
+@dataclass(frozen=True)
 class Retry:
     """What runs again, and where."""
 
     search_id: str  #: the same search, or its child
     parent: str | None  #: None if it is the same search
     trials: int  #: failed ones
+
+
+@dataclass(frozen=True)
+class Retrial:
+    """Another try that is not stored yet."""
+
+    search_id: str
+    child: Child | None  #: where a decided stage has failed trials
+
+    def store(self, connection: Connection, owner: str = "local") -> Retry:
+        """Have the failed trials run again: in the search, or in the child where a decided stage would change.
+
+        Raises:
+            Conflict: if the search waits or runs by now, or such a stage has been decided since.
+        """
+        try:
+            return Retry(self.search_id, None, searches.retry(connection, self.search_id))
+        except searches.Decided as decided:
+            if self.child is None:
+                raise Conflict(
+                    f"the stages of {self.search_id} must be as they were when the retry was asked for: got one that "
+                    "was decided meanwhile. Ask again."
+                ) from None
+            return Retry(self.child.store(connection, owner), self.search_id, decided.trials)
 
 
 def parse_widening(fields: dict[str, Any]) -> Widening:
@@ -55,7 +97,7 @@ def parse_widening(fields: dict[str, Any]) -> Widening:
         raise InvalidSpec(said_of(error.errors()[0], Widening)) from None
 
 
-def prepare_wider(settings: Settings, parent: searches.Search, more: Widening) -> Submission:
+def prepare_wider(settings: Settings, parent: searches.Search, more: Widening) -> Child:
     """Plan a child with more values or seeds.
 
     Raises:
@@ -88,31 +130,39 @@ def widened(spec: SearchSpec, more: Widening) -> dict[str, Any]:
     }
 
 
-def retry_failed(connection: Connection, settings: Settings, search_id: str, owner: str = "local") -> Retry:
-    """Have the failed trials of a search run again: in it, or in a child where a decided stage would change.
+def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> Retrial:
+    """Plan to have the failed trials of a search run again; nothing is written yet.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it waits, runs or is cancelled, or has no failed trial.
+        Conflict: if it waits, runs or is cancelled, has no failed trial, or would need a child that cannot be.
     """
     try:
-        return Retry(search_id, None, searches.retry(connection, search_id))
-    except searches.Decided as decided:
+        searches.count_retriable(connection, search_id)
+    except searches.Decided:
         parent = searches.get(connection, search_id)
-        child = _child(settings, parent, parent.spec.model_dump(mode="json")).store(connection, owner, parent.id)
-        return Retry(child, parent.id, decided.trials)
+        return Retrial(search_id, _child(settings, parent, parent.spec.model_dump(mode="json")))
+    return Retrial(search_id, None)
 
 
-def _child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> Submission:
+def _child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> Child:
+    _require_rest(parent)
+    submission = prepare(settings, fields)
+    _require_same(parent, submission.digest)
+    return Child(submission.spec, submission.plan, submission.digest, parent.id)
+
+
+def _require_rest(parent: searches.Search) -> None:
     if parent.status not in AT_REST:
         raise Conflict(
             f"only a search that neither waits nor runs has children: got {parent.id}, which is {parent.status}. "
             f"Wait for its end, or pause it: seqnorm pause {parent.id}"
         )
-    submission = prepare(settings, fields)
-    if changed := changed_parts(parent.digest, submission.digest):
+
+
+def _require_same(parent: searches.Search, digest: dict[str, str]) -> None:
+    if changed := changed_parts(parent.digest, digest):
         raise Conflict(
             f"trials are reused under what they were trained with: got another {', '.join(changed)} than {parent.id} "
             "began with. Go back to it, or submit a new search."
         )
-    return submission

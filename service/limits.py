@@ -9,7 +9,7 @@ from collections.abc import Callable
 from search.errors import Conflict, Denied
 from search.settings import Settings
 from search.store import queries
-from search.store.database import Connection
+from search.store.database import Connection, keep_turn
 from service.accounts import Token
 
 MAX_BUCKETS = 10_000  # tokens remembered at once; beyond, the full buckets are forgotten
@@ -60,6 +60,7 @@ def require_room(connection: Connection, settings: Settings, owner: str, trials:
     Raises:
         Conflict: if this one would be too many.
     """
+    keep_turn(connection, f"room of {owner}")  # of two who count at once, neither would see what the other adds
     waiting = queries.waiting_of(connection, owner)
     for name, unit, more in (("waiting_searches", "searches", 1), ("waiting_trials", "trials", trials)):
         limit = getattr(settings, name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -19,16 +19,17 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.reading = open_engine(settings.database_url, read_only=True)
         self.writing = open_engine(settings.database_url)
-        self._lock = threading.Lock()
+        alone = self.writing.dialect.name == "sqlite"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if alone else nullcontext()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Begin a transaction that may write; it is committed at the end, and undone by an error.
 
-        One at a time: SQLite has one lock for writers anyway, and those who wait for it in the database look only every
-        few milliseconds, and in no order.
+        One at a time on SQLite, which has one lock for writers anyway: those who wait for it in the database look only
+        every few milliseconds, and in no order. PostgreSQL locks the rows that are written.
         """
-        with self._lock, self.writing.begin() as connection:
+        with self._turn, self.writing.begin() as connection:
             yield connection
 
     def close(self) -> None:

@@ -122,10 +122,12 @@ class Here:
 
     def retry(self, search_id: str) -> Json:
         """Queue a search again for its failed trials."""
-        from search.widening import retry_failed
+        from search.widening import prepare_retry
 
+        with self._reading() as connection:
+            retrial = prepare_retry(self._settings, connection, search_id)
         with self._writing() as connection:
-            retried = retry_failed(connection, self._settings, search_id)
+            retried = retrial.store(connection)
         return {
             "search": retried.search_id,
             "status": "queued",
@@ -143,7 +145,7 @@ class Here:
         with self._reading() as connection:
             submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
         with self._writing() as connection:
-            child = submission.store(connection, parent=search_id)
+            child = submission.store(connection)
         return {"search": child, "status": "queued", "wanted": None, "parent": search_id}
 
     def recipes(self) -> list[Json]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
@@ -15,7 +16,17 @@ from sqlalchemy.types import Double
 
 from search.errors import StoreUnavailable
 
-__all__ = ["Connection", "DatabaseFault", "Engine", "answers", "make_folder", "now", "on_begin", "open_engine"]
+__all__ = [
+    "Connection",
+    "DatabaseFault",
+    "Engine",
+    "answers",
+    "keep_turn",
+    "make_folder",
+    "now",
+    "on_begin",
+    "open_engine",
+]
 
 DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
 
@@ -98,6 +109,13 @@ def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
 def answers(connection: Connection) -> None:
     """Have the database answer anything; it raises if it cannot."""
     connection.exec_driver_sql("SELECT 1")
+
+
+def keep_turn(connection: Connection, what: str) -> None:
+    """Have others who ask for the same turn wait until this transaction ends. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def make_folder(url: str) -> None:

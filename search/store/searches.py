@@ -194,7 +194,21 @@ def retry(connection: Connection, search_id: str) -> int:
         Conflict: if it runs or is cancelled, or has no failed trial.
         Decided: if a stage with a failed trial is decided: a decided stage is not changed.
     """
-    search = get(connection, search_id, to_change=True)
+    trials_again = count_retriable(connection, search_id, to_change=True)
+    newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
+    connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
+    add_event(connection, search_id, "retry", {"trials": trials_again})
+    set_status(connection, search_id, "queued", "")
+    return trials_again
+
+
+def count_retriable(connection: Connection, search_id: str, *, to_change: bool = False) -> int:
+    """Count the failed trials of a search that :func:`retry` would have run again.
+
+    Raises:
+        NotFound, Conflict, Decided: as :func:`retry`.
+    """
+    search = get(connection, search_id, to_change=to_change)
     if search.status not in ("paused", "failed", "done"):
         raise Conflict(
             f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
@@ -216,10 +230,6 @@ def retry(connection: Connection, search_id: str) -> int:
             )
     if not sum(failed.values()):
         raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
-    newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
-    connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
-    add_event(connection, search_id, "retry", {"trials": sum(failed.values())})
-    set_status(connection, search_id, "queued", "")
     return sum(failed.values())
 
 

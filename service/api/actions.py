@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from search.digest import digest_of
 from search.store import searches
-from search.widening import Widening, prepare_wider, retry_failed
+from search.widening import Widening, prepare_retry, prepare_wider
 from service import accounts
 from service.access import Known, require
 from service.api.parameters import Changeable, Visible
@@ -63,12 +63,13 @@ def resume(
 
 
 @router.post("/retry")
-def retry(stores: Store, settings: Configured, caller: Known, id: Changeable) -> dict[str, Any]:
+def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id: Changeable) -> dict[str, Any]:
     """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
+    retrial = prepare_retry(settings, store, id)
     with stores.write() as connection:
         search = searches.get(connection, id)
         require_room(connection, settings, search.owner, search.planned)
-        retried = retry_failed(connection, settings, id, caller.token.owner)
+        retried = retrial.store(connection, caller.token.owner)
         trials, child = retried.trials, retried.search_id
         accounts.record(connection, caller.token, "retry", id, {"trials": trials, "search": child})
         return {**_state(searches.get(connection, child)), "parent": retried.parent, "trials": trials}
@@ -90,7 +91,7 @@ def widen(
     owner = caller.token.owner
     with stores.write() as connection:
         require_room(connection, settings, owner, sum(submission.plan.size().values()))
-        child = submission.store(connection, owner, parent=id)
+        child = submission.store(connection, owner)
         accounts.record(connection, caller.token, "widen", id, {"search": child})
         answer = {**_state(searches.get(connection, child)), "parent": id}
     response.headers["Location"] = f"/api/searches/{child}"

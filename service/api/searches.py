@@ -113,6 +113,7 @@ def describe(stores: Store, caller: Known, id: Changeable, body: Description) ->
     with stores.write() as connection:
         searches.describe(connection, id, **changes)
         accounts.record(connection, caller.token, "describe", id, {"changed": sorted(changes)})
+    with stores.reading.connect() as connection:  # others may write by now
         return queries.show_search(connection, id)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import planted
 import pytest
 from sqlalchemy import update
 
+from search.cli.places import Here
 from search.errors import Conflict, InvalidSpec
 from search.outcome import Outcome
 from search.plan import Replicate
@@ -16,7 +19,7 @@ from search.spec import parse_spec
 from search.store import leases, searches, tables
 from search.store.database import open_engine
 from search.store.queries import learning_curves, list_trials
-from search.widening import Widening, parse_widening, prepare_wider, retry_failed, widened
+from search.widening import Child, Retrial, Widening, parse_widening, prepare_retry, prepare_wider, widened
 from tests.search.engine import PLANTED, finished_search, open_recorder, show, submit, train
 
 
@@ -27,7 +30,7 @@ def settings_of(url: str, tmp_path: Any) -> Settings:
 def widen(url: str, tmp_path: Any, parent: str, **more: Any) -> str:
     with open_engine(url).begin() as connection:
         wider = prepare_wider(settings_of(url, tmp_path), searches.get(connection, parent), Widening(**more))
-        return wider.store(connection, parent=parent)
+        return wider.store(connection)
 
 
 def run(url: str, search_id: str) -> list[Replicate]:
@@ -89,21 +92,126 @@ def test_a_test_figure_is_not_taken_for_one_of_tuning(database_url: str, tmp_pat
     assert not [each for each in trained if each.stage == "test" and each.seed == 1000]
 
 
-def test_failed_trials_of_a_decided_stage_run_again_in_a_child(database_url: str, tmp_path: Any) -> None:
-    parent = submit(database_url)
-    recorder = open_recorder(database_url, parent)
-    failed = Replicate("gm", Point("main", 1, 0), 0)
+FAILED = Replicate("gm", Point("main", 1, 0), 0)
+
+
+def search_with_a_failed_trial(url: str, decided: bool = True, **fields: Any) -> str:
+    """Store a search with one failed trial, in a stage that is decided, or paused before that."""
+    parent = submit(url, **fields)
+    recorder = open_recorder(url, parent)
     recorder.open(recorder._plan.stage("gm", []))
     recorder._stages["gm"].pop_waiting()
-    recorder.finish(recorder.start(failed), Outcome(cause="raised", detail="a fault"))
-    train(recorder, parent)
+    recorder.finish(recorder.start(FAILED), Outcome(cause="raised", detail="a fault"))
+    if decided:
+        train(recorder, parent)
     with recorder.engine.begin() as connection:
+        if not decided:
+            searches.set_status(connection, parent, "paused", "")
         leases.release(connection, leases.Lease(parent, 1))
+    recorder.close()
+    return parent
+
+
+def test_failed_trials_of_a_decided_stage_run_again_in_a_child(database_url: str, tmp_path: Any) -> None:
+    parent = search_with_a_failed_trial(database_url)
     with open_engine(database_url).begin() as connection:
-        retried = retry_failed(connection, settings_of(database_url, tmp_path), parent)
+        retried = prepare_retry(settings_of(database_url, tmp_path), connection, parent).store(connection)
     assert (retried.parent, retried.trials) == (parent, 1)
-    assert run(database_url, retried.search_id) == [failed]
+    assert run(database_url, retried.search_id) == [FAILED]
     assert show(database_url, parent)["trials"]["failed"] == 1
+
+
+def test_failed_trials_of_an_undecided_stage_run_again_where_they_are(database_url: str, tmp_path: Any) -> None:
+    search_id = search_with_a_failed_trial(database_url, decided=False, gm=[1, 2], gc=[1], seeds=1)
+    with open_engine(database_url).begin() as connection:
+        retried = prepare_retry(settings_of(database_url, tmp_path), connection, search_id).store(connection)
+    assert (retried.search_id, retried.parent, retried.trials) == (search_id, None, 1)
+    assert show(database_url, search_id)["status"] == "queued"
+
+
+def prepare_both(url: str, tmp_path: Any, parent: str) -> tuple[Retrial, Child]:
+    """Prepare a child that retries and one that widens."""
+    settings = settings_of(url, tmp_path)
+    with open_engine(url, read_only=True).connect() as connection:
+        wider = prepare_wider(settings, searches.get(connection, parent), Widening(seeds=5))
+        return prepare_retry(settings, connection, parent), wider
+
+
+CHANGES = {
+    "waits": ({"status": "queued"}, "only a search that neither waits nor runs|only a paused, failed or done search"),
+    "goes on with other data": ({"digest": {"data": "of another day"}}, "got another data than"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_child_is_not_stored_when_its_parent_has_changed_since_it_was_prepared(
+    database_url: str, tmp_path: Any, change: str
+) -> None:
+    parent = search_with_a_failed_trial(database_url, gm=[1, 2], gc=[1], seeds=1)
+    values, said = CHANGES[change]
+    prepared = prepare_both(database_url, tmp_path, parent)
+    with open_engine(database_url).begin() as connection:
+        connection.execute(update(tables.searches).values(values))
+    for each in prepared:
+        with pytest.raises(Conflict, match=said), open_engine(database_url).begin() as connection:
+            each.store(connection)
+    assert show(database_url, parent)["children"] == []
+
+
+def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(database_url: str, tmp_path: Any) -> None:
+    search_id = search_with_a_failed_trial(database_url, decided=False, gm=[1, 2], gc=[1], seeds=1)
+    with open_engine(database_url, read_only=True).connect() as connection:
+        retrial = prepare_retry(settings_of(database_url, tmp_path), connection, search_id)
+    with open_engine(database_url).begin() as connection:
+        searches.set_status(connection, search_id, "queued", "")
+    run(database_url, search_id)  # to its end
+    refused = pytest.raises(Conflict, match=r"got one that was decided meanwhile\. Ask again\.")
+    with refused, open_engine(database_url).begin() as connection:
+        retrial.store(connection)
+    assert show(database_url, search_id)["children"] == []
+
+
+class Meanwhile:
+    """What another process writes while a recipe names its data. It waits for no lock longer than a moment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, url: str, search_id: str) -> None:
+        self.wrote = 0
+        self._url = url
+        self._search_id = search_id
+        recipe = replace(planted.RECIPE, identify_data=f"{__name__}:identify_while_somebody_writes")
+        monkeypatch.setattr(planted, "RECIPE", recipe)
+        monkeypatch.setattr(Meanwhile, "now", self, raising=False)
+
+    def write(self) -> None:
+        engine = open_engine(self._url)
+        sqlite = engine.dialect.name == "sqlite"
+        with engine.connect() as connection:
+            waits = "PRAGMA busy_timeout = 500" if sqlite else "SET lock_timeout = 500"
+            connection.connection.cursor().execute(waits)
+            searches.describe(connection, self._search_id, note=f"written {self.wrote}")
+            connection.commit()
+        engine.dispose()
+        self.wrote += 1
+
+
+def identify_while_somebody_writes(home: Any) -> str:
+    Meanwhile.now.write()  # type: ignore[attr-defined]
+    return "bundled"
+
+
+@pytest.mark.parametrize("action", ["retry", "widen", "submit"])
+def test_others_write_while_a_command_hashes_sources_and_data(
+    database_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    parent = search_with_a_failed_trial(database_url, gm=[1, 2], gc=[1], seeds=1)
+    meanwhile = Meanwhile(monkeypatch, database_url, parent)
+    here = Here(settings_of(database_url, tmp_path))
+    if action == "submit":
+        here.submit({**PLANTED, "seeds": 1})
+    else:
+        made = here.retry(parent) if action == "retry" else here.widen(parent, {"seeds": 4})
+        assert made["parent"] == parent
+    assert meanwhile.wrote >= 1
 
 
 def test_what_has_changed_or_still_runs_has_no_children(database_url: str, tmp_path: Any) -> None:
