@@ -99,19 +99,9 @@ def ghost_norm(
     check_convention(running)
     gm = whole(gm, "gm")
     if not training:
-        mean, var = known(running_mean, running_var)
-        weight, bias = (None if tensor is None else in_precision_of(input, tensor) for tensor in (weight, bias))
-        return F.batch_norm(
-            input, in_precision_of(input, mean), in_precision_of(input, var), weight, bias, training=False, eps=eps
-        )
-    if isinstance(gm, int):
-        check_sample_groups(input.shape[0], positions(input), gm)
+        return evaluate(input, *known(running_mean, running_var), weight, bias, eps)
     tracked = running_mean is not None and running_var is not None
-    found: Statistics | None
-    if isinstance(gm, int) and not shared_var and eps > 0 and (no_space(input) or is_batch_norm(input, gm)):
-        output, found = batch_norm_groups(input, gm, weight, bias, eps, strided, tracked)
-    else:
-        output, (found,) = normalize(input, [sample_step(input, gm, eps, strided, shared_var)], weight, bias, eps)
+    output, found = normalize_groups(input, gm, weight, bias, eps, strided, shared_var, tracked)
     if found is not None and running_mean is not None and running_var is not None:
         remember(found, input, gm, running_mean, running_var, momentum, shared_var, running)
     return output
@@ -159,41 +149,61 @@ def seq_norm(
     if isinstance(gc, int):
         check_channel_groups(input.shape[1], gc)
         check_channel_group_values(input, gc)
+    tracked = running_mean is not None and running_var is not None
+    found: Statistics | None = None
     if no_space(input) and isinstance(gc, int) and isinstance(gm, int):
         # without positions in space every row is one number, and two passes cost less than a chain
-        def ghost(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-            return ghost_norm(
-                x,
-                gm,
-                weight=weight,
-                bias=bias,
-                running_mean=running_mean,
-                running_var=running_var,
-                training=training,
-                momentum=momentum,
-                eps=eps,
-                strided=strided,
-                shared_var=shared_var,
-                running=running,
-            )
-
+        output = input if ghost_first else group_norm(input, gc, eps=eps)
+        of_ghost = (None, None) if ghost_first else (weight, bias)
+        if training:
+            output, found = normalize_groups(output, gm, *of_ghost, eps, strided, shared_var, tracked)
+        else:
+            output = evaluate(output, *known(running_mean, running_var), *of_ghost, eps)
         if ghost_first:
-            return group_norm(ghost(input, None, None), gc, weight=weight, bias=bias, eps=eps)
-        return ghost(group_norm(input, gc, eps=eps), weight, bias)
-    of_samples: Step
-    if not training:
-        of_samples = Known(*known(running_mean, running_var))
+            output = group_norm(output, gc, weight=weight, bias=bias, eps=eps)
     else:
-        if isinstance(gm, int):
-            check_sample_groups(input.shape[0], positions(input), gm)
-        of_samples = sample_step(input, gm, eps, strided, shared_var)
-    of_channels = channel_step(input, gc, eps)
-    steps = [of_samples, of_channels] if ghost_first else [of_channels, of_samples]
-    output, found = normalize(input, steps, weight, bias, eps)
-    if training and running_mean is not None and running_var is not None:
-        statistics = found[0 if ghost_first else 1]
-        remember(statistics, input, gm, running_mean, running_var, momentum, shared_var, running)
+        of_samples: Step
+        if not training:
+            of_samples = Known(*known(running_mean, running_var))
+        else:
+            if isinstance(gm, int):
+                check_sample_groups(input.shape[0], positions(input), gm)
+            of_samples = sample_step(input, gm, eps, strided, shared_var)
+        of_channels = channel_step(input, gc, eps)
+        steps = [of_samples, of_channels] if ghost_first else [of_channels, of_samples]
+        output, of_steps = normalize(input, steps, weight, bias, eps)
+        found = of_steps[0 if ghost_first else 1] if training else None
+    if found is not None and running_mean is not None and running_var is not None:
+        remember(found, input, gm, running_mean, running_var, momentum, shared_var, running)
     return output
+
+
+def evaluate(
+    input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """Normalize every sample by known statistics: torch's BatchNorm in evaluation."""
+    mean, var = in_precision_of(input, mean), in_precision_of(input, var)
+    weight, bias = (None if tensor is None else in_precision_of(input, tensor) for tensor in (weight, bias))
+    return F.batch_norm(input, mean, var, weight, bias, training=False, eps=eps)
+
+
+def normalize_groups(
+    input: Tensor,
+    gm: int | Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    strided: bool,
+    shared_var: bool,
+    tracked: bool,
+) -> tuple[Tensor, Statistics | None]:
+    """Normalize groups of samples; return also what was found in them, where that is ``tracked``."""
+    if isinstance(gm, int):
+        check_sample_groups(input.shape[0], positions(input), gm)
+        if not shared_var and eps > 0 and (no_space(input) or is_batch_norm(input, gm)):
+            return batch_norm_groups(input, gm, weight, bias, eps, strided, tracked)
+    output, (found,) = normalize(input, [sample_step(input, gm, eps, strided, shared_var)], weight, bias, eps)
+    return output, found
 
 
 LOOP_FROM = 2**15  #: numbers in a group of a fully connected layer from which a loop over groups is the quicker way

@@ -164,7 +164,7 @@ class SampleNorm(ChannelNorm):
     def of_samples(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
         """Return what the functions take for this call: the layer's tensors and options, and what is being done now."""
         gm = self.gm if gm is None else whole(gm, "gm")
-        if self.training and isinstance(gm, int):  # before it is counted
+        if self.training and isinstance(gm, int):  # before a momentum is asked for every group
             check_sample_groups(input.shape[0], input.shape[2:].numel(), gm)
         return {
             "gm": gm if self.training else 1,
@@ -173,24 +173,31 @@ class SampleNorm(ChannelNorm):
             "running_mean": self.running_mean,
             "running_var": self.running_var,
             "training": self.training or self.running_mean is None,
-            "momentum": self.count(gm),
+            "momentum": self.momentum_of(gm),
             "eps": self.eps,
             "strided": self.strided,
             "shared_var": self.shared_var,
             "running": self.running,
         }
 
-    def count(self, gm: int | Tensor) -> float | Tensor:
-        """Count a training step, and return how far it moves the running statistics."""
-        if not self.training or self.num_batches_tracked is None or self.running_mean is None:
-            return 0.0
-        before = self.num_batches_tracked.clone()
-        batches = gm if self.running == "sequential" and isinstance(gm, int) else 1
-        self.num_batches_tracked.add_(batches)
+    def momentum_of(self, gm: int | Tensor) -> float | Tensor:
+        """Return how far a step moves the running statistics; without a momentum, for every batch it counts as."""
         if self.momentum is not None:
             return self.momentum
-        counts = before + torch.arange(1, batches + 1, device=before.device)
+        if not self.training or self.num_batches_tracked is None or self.running_mean is None:
+            return 0.0
+        counted = self.num_batches_tracked
+        counts = counted + torch.arange(1, self.batches_of(gm) + 1, device=counted.device)
         return counts.to(statistics_dtype(self.running_mean.dtype)).reciprocal()
+
+    def count(self, gm: int | Tensor | None) -> None:
+        """Count a step that succeeded; called last, so that a batch that is refused is not counted."""
+        if self.training and self.num_batches_tracked is not None and self.running_mean is not None:
+            self.num_batches_tracked.add_(self.batches_of(self.gm if gm is None else gm))
+
+    def batches_of(self, gm: int | Tensor) -> int:
+        """Return how many batches a step with so many groups counts as."""
+        return 1 if self.running != "sequential" or isinstance(gm, Tensor) else index_of(gm, "gm")
 
 
 class GhostNorm(SampleNorm):
@@ -205,7 +212,9 @@ class GhostNorm(SampleNorm):
     def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
         check_input(input, self.num_channels)
-        return ghost_norm(input, **self.of_samples(input, gm))
+        output = ghost_norm(input, **self.of_samples(input, gm))
+        self.count(gm)
+        return output
 
     def extra_repr(self) -> str:
         """Show the numbers in ``print(model)``."""
@@ -271,7 +280,9 @@ class SeqNorm(SampleNorm):
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
         check_input(input, self.num_channels)
         gc = self.gc if gc is None else gc
-        return seq_norm(input, gc, ghost_first=self.ghost_first, **self.of_samples(input, gm))
+        output = seq_norm(input, gc, ghost_first=self.ghost_first, **self.of_samples(input, gm))
+        self.count(gm)
+        return output
 
     def extra_repr(self) -> str:
         """Show the numbers in ``print(model)``."""

@@ -250,12 +250,66 @@ def test_a_call_with_its_own_number_of_groups_counts_as_many_batches_in_turn():
     assert layer.num_batches_tracked == 6
 
 
-def test_a_refused_batch_leaves_the_statistics_alone():
-    layer = trained(GhostNorm(2, gm=2), [draw(4, 2, dtype=torch.float32)])
-    mean, var = layer.running_mean.clone(), layer.running_var.clone()
-    refused(lambda: layer(torch.zeros(5, 2)))
-    assert layer.running_mean.equal(mean)
-    assert layer.running_var.equal(var)
+COUNTING = {
+    "BatchNorm": lambda **options: BatchNorm(4, **options),
+    "GhostNorm": lambda **options: GhostNorm(4, gm=2, **options),
+    "NoisyBatchNorm": lambda **options: NoisyBatchNorm(4, sigma=0.1, gm=2, **options),
+    "SeqNorm": lambda **options: SeqNorm(4, gc=2, gm=2, **options),
+    "reversed SeqNorm": lambda **options: SeqNorm(4, gc=2, gm=2, ghost_first=True, **options),
+}
+EVERY_COUNTING_LAYER = pytest.mark.parametrize("make", COUNTING.values(), ids=COUNTING)
+
+
+def unmoved_by(layer, call, error=ValueError):
+    """Check that a layer which has seen a batch raises on a call, and keeps count and statistics as they were."""
+    layer(draw(8, 4, dtype=torch.float32))
+    before = copy.deepcopy(dict(layer.named_buffers()))
+    with pytest.raises(error):
+        call(layer)
+    assert_close(dict(layer.named_buffers()), before, rtol=0, atol=0)
+    assert layer.num_batches_tracked > 0
+
+
+@EVERY_COUNTING_LAYER
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("space", [(), (2, 2)])
+def test_a_batch_that_its_groups_do_not_divide_is_not_counted(make, momentum, convention, space):
+    layer = make(momentum=momentum, running=convention)
+    unmoved_by(layer, lambda layer: layer(torch.zeros(9, 4, *space), gm=2))
+    unmoved_by(layer, lambda layer: layer(torch.zeros(8, 4, *space), gm=-2))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("ghost_first", [False, True])
+@pytest.mark.parametrize("shape", [(8, 4), (8, 4, 1, 1)])
+def test_a_batch_whose_groups_of_channels_hold_one_value_is_not_counted(momentum, ghost_first, shape):
+    layer = SeqNorm(4, gc=2, gm=2, momentum=momentum, ghost_first=ghost_first)
+    unmoved_by(layer, lambda layer: layer(torch.zeros(shape), gc=4))
+    unmoved_by(layer, lambda layer: layer(torch.zeros(shape), gc=3))
+
+
+@EVERY_COUNTING_LAYER
+@pytest.mark.parametrize("space", [(), (2, 2)])
+def test_a_batch_with_a_tensor_of_groups_in_turn_is_not_counted(make, space):
+    layer = make(running="sequential")
+    unmoved_by(layer, lambda layer: layer(torch.zeros(8, 4, *space), gm=torch.tensor(2)))
+
+
+@EVERY_COUNTING_LAYER
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("space", [(), (2, 2)])
+def test_a_batch_that_torch_itself_refuses_is_not_counted(make, momentum, space):
+    def with_a_weight_too_short(layer):
+        layer.weight = nn.Parameter(torch.ones(3))
+        layer(torch.zeros(8, 4, *space))
+
+    unmoved_by(make(momentum=momentum), with_a_weight_too_short, RuntimeError)
+
+
+@EVERY_COUNTING_LAYER
+def test_a_compiled_layer_does_not_count_what_it_refuses(make):
+    unmoved_by(make(momentum=None), lambda layer: torch.compile(layer, backend="eager")(torch.zeros(9, 4), gm=2))
 
 
 @pytest.mark.parametrize("layer", [GhostNorm, BatchNorm, SeqNorm])

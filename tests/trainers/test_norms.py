@@ -111,6 +111,19 @@ def test_evaluation_is_without_noise(gc):
     assert torch.equal(noisy(x), quiet(x))
 
 
+@pytest.mark.parametrize("gc", [0, 2])
+@pytest.mark.parametrize("refused", [{"gm": 3}, {"gm": torch.tensor(2)}], ids=["uneven", "in turn"])
+def test_a_noisy_layer_does_not_count_what_it_refuses(gc, refused):
+    noisy = layer(gc=gc, noise=0.5)
+    noisy.running = "sequential"
+    noisy(samples())
+    before = {name: buffer.clone() for name, buffer in noisy.named_buffers()}
+    with pytest.raises(ValueError, match="gm"):
+        noisy(samples(), **refused)
+    assert before["num_batches_tracked"] == 4  # groups, each of them a batch
+    assert all(buffer.equal(before[name]) for name, buffer in noisy.named_buffers())
+
+
 def test_noise_leaves_the_order_of_the_halves_alone():
     assert layer(noise=0.5, ghost_first=True).ghost_first is True
 
