@@ -42,9 +42,7 @@ def test_what_runs_is_found_whatever_its_stage(recorder: Recorder) -> None:
     recorder.open(measured)
     also = recorder.start(measured.replicates()[0])
     with recorder.engine.begin() as connection:
-        (tuned,) = [
-            each.trial_id for each in attempts(connection, recorder._search_id, "gm") if each.state == "RUNNING"
-        ]
+        *_, tuned = attempts(connection, recorder._search_id, "gm")
         assert sorted(running(connection, recorder._search_id)) == [tuned.trial_id, also]
         assert running(connection, "another") == []
 
@@ -53,7 +51,7 @@ def test_a_search_has_the_stages_that_have_a_study(recorder: Recorder) -> None:
     search_id = recorder._search_id
     with recorder.engine.begin() as connection:
         assert list(stages_of(connection, search_id).values()) == ["gm"]
-        recorder.open(recorder._plan.baselines())
+    recorder.open(recorder._plan.baselines())
     with recorder.engine.begin() as connection:
         assert sorted(stages_of(connection, search_id).values()) == ["gm", "test"]
         assert list(stages_of(connection, search_id, "test").values()) == ["test"]
