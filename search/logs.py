@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -18,31 +17,14 @@ from types import TracebackType
 from typing import Any, TextIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from search.secret import redacted
 from search.settings import PREFIX, Settings
 
 FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # of a record, beside its message
 _OF_LIBRARIES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets that are not settings
-HIDDEN = "[redacted]"
 SHORTEST = 6  # characters of a secret; what is shorter is no secret, and is found everywhere
 LONG_PATH = 20  # of a webhook; from there on it may hold a key, as those of chats do
 
-# Repeats are bounded: without that, a long word that a recipe prints costs minutes under the handler's lock.
-_NAMES = r"(?:token|passw(?:or)?d|secret|api[-_]?key)\w{0,32}"
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"(\bseqnorm_[0-9a-z]{12}_)[\w-]+",  # a token; its id may be shown
-        r"(?i)(\b(?:bearer|basic) +)[\w.~+/=-]{8,}",
-        r"(?i)((?:[?&]|%3F|%26)code(?:=|%3D))[^\s&%\"']+",  # of a login link
-        rf"(?i)({_NAMES}[\"']?\s{{0,2}}(?:[=:,]|%3D)\s{{0,2}}b?[\"'])[^\"'\r\n]+",
-        rf"(?i)({_NAMES}\s?(?:=|%3D)\s?)[^\s&%\"',;]+",
-        rf"(?i)({_NAMES}(?::\s{{0,2}}|\s))(?=\S{{0,64}}\d)[^\s&%\"',;]{{8,}}",  # in a sentence a word may follow
-        r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s\"'<>]*(?=@)",  # to the last @, as a password may have one
-        r"(\bseqnorm_session=)[^\s;,\"']+",
-        r"(?i)(\b(?:set-)?cookie[\"']?[:,] *b?[\"']?)[^\r\n\"']+",
-        r"(\bwhsec_)[\w+/=-]+",
-    )
-)
 _EVERYTHING_ELSE = logging.WARNING  # libraries tell addresses they ask, and more, at a lower level
 
 
@@ -77,25 +59,18 @@ def adopt(library: str) -> None:
     logger.propagate = True
 
 
-def redacted(text: str, known: Iterable[str] = ()) -> str:
-    """Return a text without what looks like a secret, and without the ``known`` ones."""
-    for secret in known:
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
-    for form in _FORMS:
-        text = form.sub(rf"\1{HIDDEN}", text)
-    return text
-
-
 def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the secrets that are set, the longest first, as one may be part of another."""
-    found = {settings.token, settings.webhook_secret, settings.webhook_secret.removeprefix("whsec_")}
+    token, key, database = settings.token.reveal(), settings.webhook_secret.reveal(), settings.database_url.reveal()
+    targets = [url.reveal() for url in settings.webhook_urls]
+    found = {token, key, key.removeprefix("whsec_")}
     found |= {environ.get(variable, "") for variable in _OF_LIBRARIES}
-    found |= set(parse_qs(urlsplit(settings.db).query).get("password", []))
-    for url in (settings.db, *settings.webhook_urls):
+    found |= set(parse_qs(urlsplit(database).query).get("password", []))
+    for url in (database, *targets):
         _, _, behind = url.partition("://")
         user, _, password = behind.rpartition("@")[0].partition(":")
         found |= {password, unquote(password)} - {user, urlsplit(url).path.strip("/")}  # no secret: it stands there too
-    for url in settings.webhook_urls:
+    for url in targets:
         path = urlsplit(url).path.strip("/")
         found |= {urlsplit(url).query, path if len(path) >= LONG_PATH else ""}
     return tuple(sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True))

@@ -17,7 +17,7 @@ from search.reuse import Originals
 from search.selection import Candidate, Choice, Point, summarise
 from search.store import candidates as projection
 from search.store import leases, searches
-from search.store.database import Connection, on_begin, open_engine
+from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
 from search.store.metrics import add_metrics, copy_metrics
 from search.store.trials import TrialStore
@@ -39,7 +39,7 @@ class Recorder:
 
     def __init__(
         self,
-        url: str,
+        url: Url,
         lease: leases.Lease,
         recipe: Recipe,
         plan: Plan,

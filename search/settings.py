@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_data_path
 
 from search.errors import InvalidSpec
+from search.secret import Secret, SecretUrl
 
 PREFIX = "SEQNORM_"
 IN_FILE = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers
@@ -32,7 +33,9 @@ class Settings:
         default_factory=lambda: user_data_path("seqnorm"),
         metadata={"help": "folder of the default database, checkpoints, logs and data sets"},
     )
-    db: str = _setting("SQLAlchemy URL of the database; default: SQLite in the home folder", "")
+    db: SecretUrl = field(
+        default=SecretUrl(), metadata={"help": "SQLAlchemy URL of the database; default: SQLite in the home folder"}
+    )
     ray_address: str = _setting(
         "address of a Ray cluster; default: Ray's own RAY_ADDRESS, else a private local Ray", ""
     )
@@ -50,32 +53,49 @@ class Settings:
     log_format: str = _setting(
         "how serve, worker and drivers log: text, or json for an object a line and a line for each request", "text"
     )
-    webhooks: str = _setting("URLs, with commas, that are told when a search is done, failed, cancelled or paused", "")
-    webhook_secret: str = _setting("what webhooks are signed with: whsec_ and 24 to 64 random bytes in base64", "")
+    webhooks: Secret = field(  # those of chats have a key in their path
+        default=Secret(),
+        metadata={"help": "URLs, with commas, that are told when a search is done, failed, cancelled or paused"},
+    )
+    webhook_secret: Secret = field(
+        default=Secret(),
+        metadata={"help": "what webhooks are signed with: whsec_ and 24 to 64 random bytes in base64"},
+    )
     url: str = _setting("address of a service; commands then work there instead of here", "")
-    token: str = _setting("token for that service; default: the one in the home folder, made by the first serve", "")
+    token: Secret = field(
+        default=Secret(),
+        metadata={"help": "token for that service; default: the one in the home folder, made by the first serve"},
+    )
+
+    def __post_init__(self) -> None:
+        """Make secrets of plain text, so that no way of making settings leaves one that can be printed."""
+        for setting in fields(self):
+            if isinstance(setting.default, Secret):
+                text = getattr(self, setting.name)
+                object.__setattr__(self, setting.name, type(setting.default)(text))  # frozen
 
     @property
-    def database_url(self) -> str:
+    def database_url(self) -> SecretUrl:
         """The database to use, the default one spelled out."""
-        return self.db or f"sqlite:///{self.home / 'seqnorm.db'}"
+        return self.db or SecretUrl(f"sqlite:///{self.home / 'seqnorm.db'}")
 
     @property
-    def webhook_urls(self) -> list[str]:
+    def webhook_urls(self) -> list[Secret]:
         """The URLs of ``webhooks``, each once."""
-        return list(dict.fromkeys(url.strip() for url in self.webhooks.split(",") if url.strip()))
+        given = self.webhooks.reveal().split(",")
+        return [Secret(url) for url in dict.fromkeys(url.strip() for url in given) if url]
 
     @property
     def token_file(self) -> Path:
         """The file with the token that the first ``serve`` on loopback makes."""
         return self.home / "token"
 
-    def token_for(self, url: str) -> str:
+    def token_for(self, url: str) -> Secret:
         """Return the token for a service: the one that is set, else on this machine that of the home folder."""
         local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         if self.token or not local or not self.token_file.is_file():
             return self.token
-        return self.token_file.read_text().strip()
+        return Secret(self.token_file.read_text().strip())
 
     def folder_of(self, search_id: str) -> Path:
         """Return where a search keeps its checkpoints and logs."""
@@ -132,7 +152,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
 
 def _check_webhooks(settings: Settings) -> None:
     """Refuse webhooks that cannot be sent or signed. What may be secret is not quoted."""
-    for number, url in enumerate(settings.webhook_urls, 1):
+    for number, url in enumerate((each.reveal() for each in settings.webhook_urls), 1):
         try:
             usable = urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname and urlsplit(url).port != 0
         except ValueError:
@@ -144,7 +164,8 @@ def _check_webhooks(settings: Settings) -> None:
             )
     if not settings.webhook_urls:
         return
-    prefix, _, key = settings.webhook_secret.partition("_")
+    secret = settings.webhook_secret.reveal()
+    prefix, _, key = secret.partition("_")
     try:
         size = len(base64.b64decode(key, validate=True)) if prefix == "whsec" else 0
     except ValueError:
@@ -152,13 +173,14 @@ def _check_webhooks(settings: Settings) -> None:
     if not 24 <= size <= 64:
         raise InvalidSpec(
             "SEQNORM_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64, as SEQNORM_WEBHOOKS is set: got "
-            f"{len(settings.webhook_secret)} characters. Make one with: echo whsec_$(openssl rand -base64 32)"
+            f"{len(secret)} characters. Make one with: echo whsec_$(openssl rand -base64 32)"
         )
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process read the same settings, and no file instead of them."""
-    values = {PREFIX + setting.name.upper(): str(getattr(settings, setting.name)) for setting in fields(Settings)}
+    given = {PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
+    values = {name: value.reveal() if isinstance(value, Secret) else str(value) for name, value in given.items()}
     return values | {variable + IN_FILE: "" for variable in values}
 
 

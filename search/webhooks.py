@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from search.logs import known_secrets, redacted
+from search.logs import known_secrets
+from search.secret import Secret, redacted
 from search.settings import Settings
 from search.store import deliveries, searches
 from search.store.database import Connection, DatabaseFault, Engine, open_engine
@@ -59,10 +60,10 @@ class Senders:
 class Sender:
     """Tells one target."""
 
-    def __init__(self, settings: Settings, url: str, engine: Engine, reading: Engine) -> None:
+    def __init__(self, settings: Settings, url: Secret, engine: Engine, reading: Engine) -> None:
         self._url = url
-        self._host = urlsplit(url).hostname or ""  # the rest of a URL may be secret
-        self._target = hashlib.sha256(url.encode()).hexdigest()  # which is kept in no table either
+        self._host = urlsplit(url.reveal()).hostname or ""  # the rest of a URL may be secret
+        self._target = hashlib.sha256(url.reveal().encode()).hexdigest()  # which is kept in no table either
         self._secret = settings.webhook_secret
         self._known = known_secrets(settings)
         self._engine = engine
@@ -130,10 +131,11 @@ class Sender:
             "User-Agent": "seqnorm",
             "webhook-id": delivery.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signature(self._secret, delivery.id, timestamp, delivery.body),
+            "webhook-signature": signature(self._secret.reveal(), delivery.id, timestamp, delivery.body),
         }
         try:
-            with self._http.stream("POST", self._url, content=delivery.body.encode(), headers=headers) as answer:
+            url, body = self._url.reveal(), delivery.body.encode()
+            with self._http.stream("POST", url, content=body, headers=headers) as answer:
                 return f"HTTP {answer.status_code}", answer.is_success
         except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:  # some hosts cannot be written as asked
             return redacted(f"{type(error).__name__} {error}".strip(), self._known), False

@@ -16,6 +16,7 @@ from dataclasses import replace
 from search import leftovers
 from search.errors import Conflict
 from search.logs import message_of
+from search.secret import Secret
 from search.settings import Settings, environment_of
 from search.store import leases, searches, workers
 from search.store.database import DatabaseFault, Engine
@@ -120,7 +121,7 @@ class Worker:
 
         It is not told of webhooks: trials inherit what it is told, and recipes are anybody's code.
         """
-        settings = replace(self._settings, webhooks="", webhook_secret="")
+        settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
         printed = self._settings.driver_log(search_id)
         self._mark = secrets.token_hex(8)
         printed.parent.mkdir(parents=True, exist_ok=True)

@@ -293,11 +293,10 @@ def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not
 @db_app.command()
 def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
-    from search.logs import redacted
     from search.store.schema import upgrade as upgrade_schema
 
     settings = _here("db")
-    print(f"{redacted(settings.database_url)} has schema {upgrade_schema(settings.database_url)}")
+    print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
 
 
 @app.command("gc-files")
@@ -480,11 +479,18 @@ def _here(command: str, **given: Any) -> Any:
 
 
 def program() -> str:
-    """Return how a later command reaches the same database: the program as it was called, with its options."""
+    """Return how a later command reaches the same database: the program as it was called, with its options.
+
+    A password in them is left out, and stands as [redacted] for a person to fill in: advice is printed where others
+    see it, on screens and in logs of CI. Where it is to be copied as it is, the password belongs in SEQNORM_DB_FILE.
+    """
+    from search.secret import SecretUrl, redacted
+
     called = Path(sys.argv[0])
     found = shutil.which("seqnorm")
     words = ["seqnorm" if found and Path(found).resolve() == called.resolve() else str(called)]
-    for flag, value in (("--home", _where.home), ("--db", _where.db), ("--url", _where.url)):
+    db, url = SecretUrl(_where.db or ""), redacted(_where.url or "")
+    for flag, value in (("--home", _where.home), ("--db", db), ("--url", url)):
         words += [flag, str(value)] if value else []
     return shlex.join(words)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.secret import redacted
 from search.store.database import DatabaseFault
 
 
@@ -10,6 +11,6 @@ def said_of_database(error: Exception) -> str | None:
     if not isinstance(error, DatabaseFault):
         return None
     return (
-        f"the database must be readable and writable: got {' '.join(str(error.orig).split())}. "
+        f"the database must be readable and writable: got {redacted(' '.join(str(error.orig).split()))}. "
         "Check that it exists and who owns it, or name another with --db URL."
     )

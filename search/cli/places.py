@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Literal, Protocol
 
 from search.errors import InvalidSpec, StoreUnavailable
+from search.secret import redacted
 from search.settings import Settings
 
 Json = dict[str, Any]
@@ -61,7 +62,8 @@ def require_here(settings: Settings, command: str) -> None:
     """
     if settings.url:
         raise InvalidSpec(
-            f"{command} works on this machine alone: got the service {settings.url}. Leave out --url and SEQNORM_URL."
+            f"{command} works on this machine alone: got the service {redacted(settings.url)}. "
+            "Leave out --url and SEQNORM_URL."
         )
 
 
@@ -207,7 +209,7 @@ class There:
     def __init__(self, settings: Settings) -> None:
         from search.client import Client
 
-        self._client = Client(settings.url, settings.token_for(settings.url))
+        self._client = Client(settings.url, settings.token_for(settings.url).reveal())
         self.address = f"Service: {settings.url}"
 
     def submit(self, fields: Json) -> str:

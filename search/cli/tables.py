@@ -42,7 +42,7 @@ def print_result(shown: dict[str, Any], json: bool, settings: Settings, program:
         return
     if weights := chosen_checkpoint(settings.folder_of(shown["search"]), shown["chosen"]):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
-    console.print(f"Database: {settings.database_url}", soft_wrap=True)
+    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is no style
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 

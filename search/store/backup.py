@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from search.errors import InvalidSpec, StoreUnavailable
-from search.store.database import open_engine
+from search.store.database import Url, open_engine
 
 
-def back_up(url: str, file: Path) -> None:
+def back_up(url: Url, file: Path) -> None:
     """Write a database into a file, which then is a database itself.
 
     Raises:
@@ -21,7 +21,8 @@ def back_up(url: str, file: Path) -> None:
     """
     source = open_engine(url).url
     if source.get_backend_name() != "sqlite":
-        address = source.set(drivername="postgresql").render_as_string(hide_password=True).replace(":***", "")
+        shown = source.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
+        address = shown.render_as_string(hide_password=True).replace(":***", "")  # pg_dump asks for what is missing
         raise InvalidSpec(
             f"db backup copies SQLite databases: got {address}. PostgreSQL has a tool of its own: "
             f"pg_dump --format=custom --file={file} {address}"

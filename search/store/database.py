@@ -8,18 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
 from search.errors import StoreUnavailable
+from search.secret import Secret, SecretUrl, redacted, reveal
 
 __all__ = [
     "Connection",
     "DatabaseFault",
     "Engine",
+    "Url",
     "answers",
     "keep_turn",
     "make_folder",
@@ -27,6 +29,8 @@ __all__ = [
     "on_begin",
     "open_engine",
 ]
+
+Url = str | Secret  # of a database, as plain text or as the settings have it
 
 DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
 
@@ -50,7 +54,7 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-def open_engine(url: str, *, read_only: bool = False, hold_seconds: float | None = None) -> Engine:
+def open_engine(url: Url, *, read_only: bool = False, hold_seconds: float | None = None) -> Engine:
     """Open a database.
 
     Transactions of a writing engine take SQLite's write lock at once (``BEGIN IMMEDIATE``), so that what they read is
@@ -59,26 +63,44 @@ def open_engine(url: str, *, read_only: bool = False, hold_seconds: float | None
     Raises:
         StoreUnavailable: if the URL is malformed or its driver is missing.
     """
+    sqlite = parse_url(url).get_backend_name() == "sqlite"
     try:
-        sqlite = make_url(url).get_backend_name() == "sqlite"
-        engine = create_engine(url, **engine_options(url, hold_seconds))
+        engine = create_engine(parse_url(url), **engine_options(url, hold_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreUnavailable(
-            f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {_without_password(url)} ({error}). "
-            "Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name."
-        ) from None
+        raise _unusable(url, str(error)) from None
     if sqlite:
         prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE")
     return engine
 
 
-def engine_options(url: str, hold_seconds: float | None = None) -> dict[str, Any]:
+def parse_url(url: Url) -> URL:
+    """Take a database's URL apart.
+
+    Raises:
+        StoreUnavailable: if it is none.
+    """
+    try:
+        return make_url(reveal(url))
+    except ArgumentError as error:
+        raise _unusable(url, str(error)) from None
+    except ValueError:  # quotes what it took for the port, which is half a password that has an @ in it
+        raise _unusable(url, "its port is no number; in a password write @ as %40 and : as %3A") from None
+
+
+def _unusable(url: Url, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {SecretUrl(url)} ({redacted(why)}). "
+        "Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name."
+    )
+
+
+def engine_options(url: Url, hold_seconds: float | None = None) -> dict[str, Any]:
     """Return what ``create_engine`` needs beside the URL.
 
     With ``hold_seconds`` PostgreSQL ends a transaction that is left open for so long: that of a frozen driver, whose
     share lock would keep others from taking its search over.
     """
-    if make_url(url).get_backend_name() == "sqlite":
+    if parse_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
     options: dict[str, Any] = {}
     if hold_seconds is not None:
@@ -118,13 +140,13 @@ def keep_turn(connection: Connection, what: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def make_folder(url: str) -> None:
+def make_folder(url: Url) -> None:
     """Create the folder of an SQLite file.
 
     Raises:
         StoreUnavailable: if that is not allowed.
     """
-    parsed = make_url(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -135,16 +157,9 @@ def make_folder(url: str) -> None:
             ) from None
 
 
-def unavailable(url: str, error: DBAPIError) -> StoreUnavailable:
+def unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
     """Translate a driver's error into one a person can act on."""
     return StoreUnavailable(
-        f"the database must be readable and writable: got {_without_password(url)} "
-        f"({str(error.orig).strip()}). Check that it exists and who owns it, or name another with --db URL."
+        f"the database must be readable and writable: got {SecretUrl(url)} "
+        f"({redacted(str(error.orig).strip())}). Check that it exists and who owns it, or name another with --db URL."
     )
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "text that is no URL"

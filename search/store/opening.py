@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, make_url, select, update
+from sqlalchemy import Engine, select, update
 
 from search.errors import Conflict, StoreUnavailable
+from search.secret import reveal
 from search.store import leases, searches, tables
-from search.store.database import open_engine
+from search.store.database import Url, open_engine, parse_url
 from search.store.schema import upgrade
 
 
-def open_store(url: str, *, create: bool = False) -> Engine:
+def open_store(url: Url, *, create: bool = False) -> Engine:
     """Bring a database up to date, end what dead drivers left running, and return an engine that may write.
 
     Raises:
         StoreUnavailable: if it cannot be opened, or is missing and not to be created.
     """
-    parsed = make_url(url) if "://" in url else None
+    parsed = parse_url(url) if "://" in reveal(url) else None
     if not create and parsed and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
         raise StoreUnavailable(
             f"the database must exist: got {parsed.database}. Name it with --home DIR or --db URL, or start a search."
@@ -38,7 +39,7 @@ def _abandoned(engine: Engine) -> list[str]:
         return [search_id for search_id in ids if leases.holder_of(connection, search_id) is None]
 
 
-def end_abandoned(url: str, engine: Engine, search_id: str, status: str, reason: str) -> None:
+def end_abandoned(url: Url, engine: Engine, search_id: str, status: str, reason: str) -> None:
     """Take an abandoned search, end its running trials as lost, and leave it with a status."""
     from search.store.trials import TrialStore  # imports Optuna
 
@@ -54,7 +55,7 @@ def end_abandoned(url: str, engine: Engine, search_id: str, status: str, reason:
         leases.release(connection, lease)
 
 
-def leave_paused(url: str, engine: Engine, search_id: str, reason: str) -> None:
+def leave_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
     """Leave a search paused whose driver was stopped, whatever the driver managed to write itself."""
     with engine.connect() as connection:
         search = searches.get(connection, search_id)

@@ -17,13 +17,13 @@ from sqlalchemy.exc import DBAPIError
 
 from search.errors import StoreUnavailable
 from search.store import candidates
-from search.store.database import make_folder, open_engine, unavailable
+from search.store.database import Url, make_folder, open_engine, unavailable
 
 MIGRATION = 0x5E9A0  # the key of the lock of those who migrate
 VERSION_TABLE = "seqnorm_version"  # Optuna's own migrations use alembic_version in the same database
 
 
-def upgrade(url: str) -> str:
+def upgrade(url: Url) -> str:
     """Create or migrate our tables, and Optuna's where it has none; return the version.
 
     Raises:

@@ -11,25 +11,26 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
 from search.plan import Replicate, Stage
+from search.secret import reveal
 from search.selection import Mode
 from search.store.attempts import Attempt, attempts, running, study_name
-from search.store.database import engine_options, on_begin, prepare_sqlite
+from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def create_tables(url: str) -> None:
+def create_tables(url: Url) -> None:
     """Create Optuna's tables where there are none."""
-    optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url)).engine.dispose()
+    optuna.storages.RDBStorage(reveal(url), engine_kwargs=engine_options(url)).engine.dispose()
 
 
 class TrialStore:
     """Writes the trials of one search. Only the driver that holds the lease has one; its engine is fenced."""
 
-    def __init__(self, url: str, lease: Lease, mode: Mode, hold_seconds: float | None = None) -> None:
+    def __init__(self, url: Url, lease: Lease, mode: Mode, hold_seconds: float | None = None) -> None:
         self._storage = optuna.storages.RDBStorage(
-            url,
+            reveal(url),
             engine_kwargs=engine_options(url, hold_seconds),
             skip_table_creation=True,
             skip_compatibility_check=True,

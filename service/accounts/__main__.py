@@ -111,7 +111,7 @@ def main() -> int:
 
 
 def _client(settings: Settings) -> Client:
-    return Client(settings.url, settings.token_for(settings.url))
+    return Client(settings.url, settings.token_for(settings.url).reveal())
 
 
 @contextmanager

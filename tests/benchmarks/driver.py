@@ -46,7 +46,7 @@ def _beside_reports(settings: Settings, service: Running, search_id: str) -> Non
     """Let trials report while somebody looks at their search."""
     paths = [f"/api/searches/{search_id}", f"/api/searches/{search_id}/figures/grid/curves", "/api/searches"]
     before = _p95(service, paths, SECONDS / 3)
-    words = [sys.executable, "-m", "tests.benchmarks.driver", settings.database_url, search_id]
+    words = [sys.executable, "-m", "tests.benchmarks.driver", settings.database_url.reveal(), search_id]
     reporter = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     assert reporter.stdout
     reporter.stdout.readline()  # they report from now on

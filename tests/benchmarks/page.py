@@ -37,7 +37,7 @@ def main() -> None:
         with running(settings) as service:
             ours = [_ours(browser, service, large) for _ in range(VISITS)]
             megabytes = service.megabytes
-        theirs = _theirs(browser, settings.database_url)
+        theirs = _theirs(browser, settings.database_url.reveal())
         browser.close()
     first, *again = (seconds for seconds, _ in ours)
     print(f"First byte to charts drawn, a search of {TRIALS:,} trials, a browser without a cache each time.\n")

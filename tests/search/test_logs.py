@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from search import logs
-from search.logs import known_secrets, message_of, redacted
+from search.logs import known_secrets, message_of
+from search.secret import redacted
 from search.settings import Settings
 from service.access import COOKIE
 

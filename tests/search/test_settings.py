@@ -39,9 +39,9 @@ def test_foreign_variables_are_ignored():
 
 def test_the_database_lies_in_the_home_folder_unless_it_is_named():
     settings = read_settings({"SEQNORM_HOME": "/srv/seqnorm"})
-    assert settings.database_url == "sqlite:////srv/seqnorm/seqnorm.db"
+    assert settings.database_url.reveal() == "sqlite:////srv/seqnorm/seqnorm.db"
     assert settings.folder_of("ab12") == Path("/srv/seqnorm/searches/ab12")
-    assert read_settings({"SEQNORM_DB": "postgresql://db/seqnorm"}).database_url == "postgresql://db/seqnorm"
+    assert read_settings({"SEQNORM_DB": "postgresql://db/seqnorm"}).database_url.reveal() == "postgresql://db/seqnorm"
 
 
 def test_a_home_folder_is_made_absolute_and_a_tilde_spelled_out(monkeypatch, tmp_path):
@@ -60,7 +60,7 @@ def test_a_value_may_lie_in_a_file_that_a_variable_names(tmp_path):
     secret = tmp_path / "database_url"
     secret.write_text("postgresql://me:secret@db/seqnorm\n")
     settings = read_settings({"SEQNORM_DB_FILE": str(secret), "SEQNORM_HOME": "/srv/seqnorm"})
-    assert settings.db == "postgresql://me:secret@db/seqnorm"
+    assert settings.db.reveal() == "postgresql://me:secret@db/seqnorm"
     secret.write_text("9000")
     assert read_settings({"SEQNORM_PORT_FILE": str(secret)}).port == 9000
 
@@ -139,7 +139,7 @@ def test_webhooks_are_read_with_commas_each_once():
         "SEQNORM_WEBHOOKS": "https://a.example/x, http://b:80,https://a.example/x,",
         "SEQNORM_WEBHOOK_SECRET": SECRET,
     }
-    assert read_settings(environ).webhook_urls == ["https://a.example/x", "http://b:80"]
+    assert [url.reveal() for url in read_settings(environ).webhook_urls] == ["https://a.example/x", "http://b:80"]
     assert read_settings({}).webhook_urls == []
 
 

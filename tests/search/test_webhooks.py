@@ -36,7 +36,8 @@ def sender(database_url: str, url: str) -> Sender:
     """Make a sender as a worker does, with connections of its own, and have its target known."""
     upgrade(database_url)
     settings = Settings(db=database_url, webhooks=url, webhook_secret=SECRET)
-    made = Sender(settings, url, open_engine(database_url), open_engine(database_url, read_only=True))
+    (target,) = settings.webhook_urls
+    made = Sender(settings, target, open_engine(database_url), open_engine(database_url, read_only=True))
     made.send_one()
     return made
 

@@ -78,5 +78,7 @@ def test_a_fault_is_said_without_the_password() -> None:
     with pytest.raises(DatabaseFault) as fault:
         open_engine(url).connect()
     said = str(unavailable(url, fault.value))
-    assert said.startswith("the database must be readable and writable: got postgresql+psycopg://me:***@127.0.0.1:1/")
+    assert said.startswith(
+        "the database must be readable and writable: got postgresql+psycopg://me:[redacted]@127.0.0.1:1/"
+    )
     assert "secret" not in said
