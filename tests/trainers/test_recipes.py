@@ -331,16 +331,20 @@ def write_pickles(folder, files, kind, monkeypatch):
 
 
 def write_imagenet(home, monkeypatch):
-    """Put digits of 12 classes where ImageNet and ImageNetV2's three sets lie; the latter's folders are numbers."""
-    x, y = tinted(65, 12)
-    place = np.arange(len(y)) % 65
-    at = 0
-    for split, count in (("train", 40), ("val", 10), *((name, 5) for name in V2)):
-        for label in range(12):
-            folder = str(label) if split in V2 else f"n{label:08}"
-            mine = (y == label) & (at <= place) & (place < at + count)
-            write_images(home / "data" / "imagenet" / split / folder, x[mine])
-        at += count
+    """Put digits of 12 classes where ImageNet and ImageNetV2's three sets lie; the latter's folders are numbers.
+
+    The three sets hold the same images, but in the second one of five, and in the third two of five, lie in the folder
+    of the class before theirs. So whatever recognizes most images gets fewer right from set to set.
+    """
+    x, _ = tinted(55, 12)
+    of_class = x.reshape(12, 55, 32, 32, 3)
+    root = home / "data" / "imagenet"
+    for label in range(12):
+        write_images(root / "train" / f"n{label:08}", of_class[label, :40])
+        write_images(root / "val" / f"n{label:08}", of_class[label, 40:50])
+        for wrong, name in enumerate(V2):
+            folder = np.concatenate([of_class[label, 50 + wrong :], of_class[(label + 1) % 12, 50 : 50 + wrong]])
+            write_images(root / name / str(label), folder)
 
 
 def write_folder(home, monkeypatch):
@@ -406,9 +410,11 @@ def test_imagenet_is_measured_on_the_three_sets_of_imagenet_v2_and_their_mean(tm
     accuracies = [reports[-1][f"{name}_accuracy"] for name in V2]
     assert result.value == pytest.approx(sum(accuracies) / 3)
     assert (result.samples, result.fault()) == (180, None)
-    assert min(accuracies) > 0.7  # folders sorted as text would leave 2 of 12 classes right
+    right, fifth_wrong, two_fifths_wrong = accuracies
+    assert right > 0.5  # folders sorted as text would leave 2 of 12 classes right
+    assert right > fifth_wrong > two_fifths_wrong
     assert not any(f"{name}_accuracy" in figures for figures in reports[:-1] for name in V2)
-    assert result.value != reports[-1]["validation_accuracy"]
+    assert result.value < reports[-1]["validation_accuracy"]  # whose images all lie in their own folders
 
 
 # The paper's ablations, on a small Wide ResNet

