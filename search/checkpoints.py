@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from search.plan import Replicate
+from search.selection import Point
 
 
 class Checkpoints:
@@ -47,7 +46,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def chosen_checkpoint(folder: Path, chosen: Mapping[str, Any] | None) -> Path | None:
+def chosen_checkpoint(folder: Path, chosen: Point | None) -> Path | None:
     """Return the checkpoint of a finished trial of a search's chosen point; None if there is none on this machine.
 
     Args:
@@ -58,7 +57,7 @@ def chosen_checkpoint(folder: Path, chosen: Mapping[str, Any] | None) -> Path | 
     return min((file for file in weights if file.is_file()), default=None)
 
 
-def chosen_folders(folder: Path, chosen: Mapping[str, Any] | None) -> list[Path]:
+def chosen_folders(folder: Path, chosen: Point | None) -> list[Path]:
     """Return where the measured trials of a search's chosen point keep their weights.
 
     Args:
@@ -67,4 +66,4 @@ def chosen_folders(folder: Path, chosen: Mapping[str, Any] | None) -> list[Path]
     """
     if not chosen:
         return []
-    return sorted((folder / "checkpoints").glob("test-{variant}-gm{gm}-gc{gc}-seed*".format(**chosen)))
+    return sorted((folder / "checkpoints").glob(f"test-{chosen.variant}-gm{chosen.gm}-gc{chosen.gc}-seed*"))

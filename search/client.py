@@ -1,7 +1,7 @@
 """A client of the service, for programs: one method for each thing that a service can be asked.
 
 What may be repeated without harm is repeated, for ``patience`` seconds, when the connection is lost or the service is
-busy. Answers are the JSON values of the REST API; its problems are raised as the errors of :mod:`search.errors`.
+busy. Answers are the views of :mod:`search.views`; problems are raised as the errors of :mod:`search.errors`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,29 @@ from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
+from pydantic import TypeAdapter, ValidationError
 
 from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.states import Status, TrialState
+from search.views import (
+    CandidatesView,
+    ClusterView,
+    Comparison,
+    EventView,
+    NewTokenView,
+    PlanView,
+    ReadinessView,
+    RecipeView,
+    SearchPage,
+    SearchRow,
+    SearchState,
+    SearchView,
+    TokenView,
+    TrialPage,
+    TrialRow,
+    TrialView,
+)
 
-Json = dict[str, Any]
 Kind = TypeVar("Kind")
 
 CONNECT_SECONDS = 5.0
@@ -82,18 +101,18 @@ class Client:
 
     # Searches
 
-    def plan(self, fields: Mapping[str, Any]) -> Json:
+    def plan(self, fields: Mapping[str, Any]) -> PlanView:
         """Count the trials that a search would take; nothing is stored."""
-        return self._ask(dict, "POST", "searches", "plan", body=fields)
+        return self._ask(PlanView, "POST", "searches", "plan", body=fields)
 
-    def submit(self, fields: Mapping[str, Any]) -> Json:
+    def submit(self, fields: Mapping[str, Any]) -> SearchState:
         """Queue a search, once, however often its request has to be repeated; return its id and status."""
-        return self._ask(dict, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
+        return self._ask(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def searches_page(
         self,
         *,
-        status: str | None = None,
+        status: Status | None = None,
         recipe: str | None = None,
         name: str | None = None,
         owner: str | None = None,
@@ -102,54 +121,55 @@ class Client:
         archived: bool = False,
         cursor: str | None = None,
         limit: int = 50,
-    ) -> Json:
+    ) -> SearchPage:
         """Return a page of ``searches``; ``next`` is the cursor of the one behind it, None on the last."""
         query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
         return self._ask(
-            dict, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
+            SearchPage, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
         )
 
-    def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[Json]:
+    def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[SearchRow]:
         """Go through searches, newest first, over all pages; ``filters`` are those of :meth:`searches_page`."""
         cursor = None
         while limit is None or limit > 0:
             page = self.searches_page(cursor=cursor, limit=min(limit or LARGEST_PAGE, LARGEST_PAGE), **filters)
-            yield from page["searches"]
-            cursor = page["next"]
+            yield from page.searches
+            cursor = page.next
             if cursor is None:
                 return
-            limit = None if limit is None else limit - len(page["searches"])
+            limit = None if limit is None else limit - len(page.searches)
 
-    def show(self, search_id: str) -> Json:
+    def show(self, search_id: str) -> SearchView:
         """Return a search with its stages, candidates, choices, test table and progress."""
-        return self._ask(dict, "GET", "searches", search_id)
+        return self._ask(SearchView, "GET", "searches", search_id)
 
     def describe(
         self, search_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
-    ) -> Json:
+    ) -> SearchView:
         """Change what is written about a search; None leaves a part as it is. Return the search."""
         given = {"name": name, "tags": None if tags is None else list(tags), "note": note}
-        return self._ask(dict, "PATCH", "searches", search_id, body=_without_none(given))
+        return self._ask(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
 
     def archive(self, search_id: str) -> None:
         """Leave a search out of lists from now on; everything of it is kept."""
         self._send(self._request("DELETE", "searches", search_id))
 
-    def pause(self, search_id: str) -> Json:
+    def pause(self, search_id: str) -> SearchState:
         """Stop a search so that it can be resumed."""
-        return self._ask(dict, "POST", "searches", search_id, "pause")
+        return self._ask(SearchState, "POST", "searches", search_id, "pause")
 
-    def cancel(self, search_id: str) -> Json:
+    def cancel(self, search_id: str) -> SearchState:
         """End a search for good."""
-        return self._ask(dict, "POST", "searches", search_id, "cancel")
+        return self._ask(SearchState, "POST", "searches", search_id, "cancel")
 
-    def resume(self, search_id: str, accept_code_change: bool = False) -> Json:
+    def resume(self, search_id: str, accept_code_change: bool = False) -> SearchState:
         """Queue a paused search for a worker."""
-        return self._ask(dict, "POST", "searches", search_id, "resume", body={"accept_code_change": accept_code_change})
+        body = {"accept_code_change": accept_code_change}
+        return self._ask(SearchState, "POST", "searches", search_id, "resume", body=body)
 
-    def retry(self, search_id: str) -> Json:
+    def retry(self, search_id: str) -> SearchState:
         """Queue a search again to train its failed trials; ``trials`` says how many."""
-        return self._ask(dict, "POST", "searches", search_id, "retry", harmless=False)
+        return self._ask(SearchState, "POST", "searches", search_id, "retry", harmless=False)
 
     def widen(
         self,
@@ -159,48 +179,48 @@ class Client:
         gc: Sequence[int] | None = None,
         seeds: Sequence[int] | int | None = None,
         test_seeds: int | None = None,
-    ) -> Json:
+    ) -> SearchState:
         """Submit a search with more values or seeds that reuses the trials of this one; return the new one's id."""
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
-        return self._ask(dict, "POST", "searches", search_id, "widen", body=body, harmless=False)
+        return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, harmless=False)
 
-    def compare(self, search_ids: Sequence[str]) -> Json:
+    def compare(self, search_ids: Sequence[str]) -> Comparison:
         """Return several ``searches`` together."""
-        return self._ask(dict, "GET", "compare", query={"id": list(search_ids)})
+        return self._ask(Comparison, "GET", "compare", query={"id": list(search_ids)})
 
     # What is in a search
 
-    def candidates(self, search_id: str) -> Json:
+    def candidates(self, search_id: str) -> CandidatesView:
         """Return the candidates of each of the ``stages``, and those of ``test``."""
-        return self._ask(dict, "GET", "searches", search_id, "candidates")
+        return self._ask(CandidatesView, "GET", "searches", search_id, "candidates")
 
     def trials_page(
         self,
         search_id: str,
         *,
         stage: str | None = None,
-        state: str | None = None,
+        state: TrialState | None = None,
         gm: int | None = None,
         gc: int | None = None,
         sort: str = "started",
         after: int = 0,
         limit: int = 50,
-    ) -> Json:
+    ) -> TrialPage:
         """Return a page of ``trials``; ``next`` is the ``after`` of the one behind it, None on the last."""
         query = {"stage": stage, "state": state, "gm": gm, "gc": gc, "sort": sort, "after": after, "limit": limit}
-        return self._ask(dict, "GET", "searches", search_id, "trials", query=query)
+        return self._ask(TrialPage, "GET", "searches", search_id, "trials", query=query)
 
-    def trials(self, search_id: str, **filters: Any) -> Iterator[Json]:
+    def trials(self, search_id: str, **filters: Any) -> Iterator[TrialRow]:
         """Go through the trials of a search over all pages; ``filters`` are those of :meth:`trials_page`."""
         after: int | None = 0
         while after is not None:
             page = self.trials_page(search_id, **{"limit": LARGEST_PAGE, **filters, "after": after})
-            yield from page["trials"]
-            after = page["next"]
+            yield from page.trials
+            after = page.next
 
-    def trial(self, search_id: str, stage: str, number: int) -> Json:
-        """Return a trial with its figures by epoch, and every attempt at the same point with the same seed."""
-        return self._ask(dict, "GET", "searches", search_id, "trials", stage, str(number))
+    def trial(self, search_id: str, stage: str, number: int) -> TrialView:
+        """Return a trial with its metrics by epoch, and every attempt at the same point with the same seed."""
+        return self._ask(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
 
     def log(self, search_id: str, stage: str, number: int) -> str:
         """Return the end of what the attempts at a trial's point and seed have printed."""
@@ -214,7 +234,7 @@ class Client:
         """Write the weights of the chosen point to a file."""
         self._download(self._request("GET", "searches", search_id, "checkpoint"), file)
 
-    def events(self, search_id: str, after: int = 0) -> Iterator[Json]:
+    def events(self, search_id: str, after: int = 0) -> Iterator[EventView]:
         """Yield what happens to a search, from the start or after an event's id; a lost connection is made again.
 
         This does not end by itself.
@@ -227,62 +247,62 @@ class Client:
                 for event in _events_of(response):
                     last = event.id or last
                     if event.data:
-                        yield _parsed(dict, event.data, response)
+                        yield _parsed(EventView, event.data, response)
             except httpx2.RequestError:
                 pass  # it goes on behind the last event that arrived whole
             finally:
                 response.close()
             time.sleep(RECONNECT_SECONDS)
 
-    def follow(self, search_id: str) -> Iterator[Json]:
+    def follow(self, search_id: str) -> Iterator[SearchView]:
         """Yield a search as :meth:`show` does, now and again when something has happened, until it ends or is paused.
 
         The last one yielded is how it ended.
         """
         shown = self.show(search_id)
         yield shown
-        if shown["status"] not in ("queued", "running"):
+        if not shown.status.active:
             return
-        for event in self.events(search_id, after=shown["event"]):
-            if event["id"] <= shown["event"]:  # what was shown last has it already
+        for event in self.events(search_id, after=shown.newest_event):
+            if event.id <= shown.newest_event:  # what was shown last has it already
                 continue
             time.sleep(LOOK_SECONDS)
             shown = self.show(search_id)
             yield shown
-            if shown["status"] not in ("queued", "running"):
+            if not shown.status.active:
                 return
 
     # The service
 
-    def recipes(self) -> list[Json]:
+    def recipes(self) -> list[RecipeView]:
         """Return the recipes that are installed there, with their numbers and presets."""
-        return self._ask(list, "GET", "recipes")
+        return self._ask(list[RecipeView], "GET", "recipes")
 
-    def recipe(self, name: str) -> Json:
+    def recipe(self, name: str) -> RecipeView:
         """Return one recipe."""
-        return self._ask(dict, "GET", "recipes", name)
+        return self._ask(RecipeView, "GET", "recipes", name)
 
-    def cluster(self) -> Json:
+    def cluster(self) -> ClusterView:
         """Return workers, running searches with their nodes, and waiting ones with the reason."""
-        return self._ask(dict, "GET", "cluster")
+        return self._ask(ClusterView, "GET", "cluster")
 
-    def tokens(self) -> list[Json]:
+    def tokens(self) -> list[TokenView]:
         """Return every token without its secret; revoked and expired ones too."""
-        return self._ask(list, "GET", "tokens")
+        return self._ask(list[TokenView], "GET", "tokens")
 
-    def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> Json:
+    def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> NewTokenView:
         """Make a token; ``text`` is what its holder sends, and is never shown again."""
         body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
-        return self._ask(dict, "POST", "tokens", body=body, harmless=False)
+        return self._ask(NewTokenView, "POST", "tokens", body=body, harmless=False)
 
     def revoke_token(self, token_id: str) -> None:
         """Refuse a token from now on."""
         self._send(self._request("DELETE", "tokens", token_id))
 
-    def ready(self) -> Json:
+    def ready(self) -> ReadinessView:
         """Say of each part that searches need whether it is there."""
         request = self._http.build_request("GET", "/readyz")
-        return _answer(dict, self._send(request, also=503))
+        return _answer(ReadinessView, self._send(request, also=503))
 
     # Requests
 
@@ -296,7 +316,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         harmless: bool = True,
     ) -> Kind:
-        """Send a request and return the JSON value that answers it; ``harmless`` if it may be repeated."""
+        """Send a request and return the view that answers it; ``harmless`` if it may be repeated."""
         request = self._request(method, *parts, query=query, body=body, headers=headers)
         return _answer(kind, self._send(request, harmless=harmless))
 
@@ -431,7 +451,7 @@ def _written(body: Mapping[str, Any]) -> bytes:
         ) from None
 
 
-def _without_none(values: Mapping[str, Any]) -> Json:
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -440,18 +460,15 @@ def _answer(kind: type[Kind], response: httpx2.Response) -> Kind:
 
 
 def _parsed(kind: type[Kind], text: str, response: httpx2.Response) -> Kind:
-    """Read a JSON value.
+    """Read JSON as a view; fields that this version does not know are passed over.
 
     Raises:
-        StoreUnavailable: if it is none, or of another kind.
+        StoreUnavailable: if it is none.
     """
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError:
         raise _stranger(response) from None
-    if not isinstance(found, kind):
-        raise _stranger(response)
-    return found
 
 
 def _events_of(response: httpx2.Response) -> httpx2.EventSource:
@@ -463,8 +480,8 @@ def _events_of(response: httpx2.Response) -> httpx2.EventSource:
 def _refusal(response: httpx2.Response) -> SearchError:
     """Return the error that an answer stands for."""
     try:
-        detail = _parsed(dict, response.text, response)["detail"]
-    except (StoreUnavailable, KeyError):
+        detail = json.loads(response.text)["detail"]
+    except (ValueError, RecursionError, TypeError, KeyError):
         detail = None
     status = response.status_code
     if status in (429, 503):

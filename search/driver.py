@@ -20,6 +20,7 @@ from search.plan import NONE, Replicate, plan_of
 from search.recorder import FailuresInARow, Recorder
 from search.sequence import NothingStable, run_sequence
 from search.settings import Settings, read_settings
+from search.states import Cause, Status
 from search.store import leases, searches
 from search.store.database import DatabaseFault, open_engine
 from search.trial_process import TrialJob
@@ -74,7 +75,7 @@ class Driver:
         self._executor: Executor | None = None
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._left_as = ("queued", "the driver was stopped")  # status and reason if stopped
+        self._left_as = (Status.QUEUED, "the driver was stopped")  # status and reason if stopped
 
     def run(self) -> int:
         """Run the search; return the exit code of the process."""
@@ -86,10 +87,10 @@ class Driver:
         self._leave(status, reason)
         return 0
 
-    def _train(self) -> tuple[str, str]:
+    def _train(self) -> tuple[Status, str]:
         """Train everything; return the status that the search ends with, and why."""
         if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe, self._settings.home)):
-            return "paused", (
+            return Status.PAUSED, (
                 f"a search goes on with what it began with: got another {', '.join(changed)}. "
                 f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
@@ -125,13 +126,13 @@ class Driver:
                 folder=self._folder / f"ray-{os.environ.get(leftovers.MARK, os.getpid())}",
             )
         except (NothingStable, RecipeError, NoRoom) as error:
-            return "failed", str(error)
+            return Status.FAILED, str(error)
         except FailuresInARow as error:
-            return "paused", str(error)
+            return Status.PAUSED, str(error)
         finally:
             self._executor = None
             executor.close()
-        return "done", ""
+        return Status.DONE, ""
 
     def _set_slots(self, slots: int, reason: str) -> None:
         with self._record.engine.begin() as connection:
@@ -156,7 +157,7 @@ class Driver:
         )
 
     def _hold(self) -> None:
-        """Renew the lease, and watch for what somebody wants of the search, until the driver ends."""
+        """Renew the lease, and watch for what somebody requests of the search, until the driver ends."""
         parent, renewed = os.getppid(), time.monotonic()
         while not self._ended.wait(min(0.5, self._settings.renew_seconds)):
             try:
@@ -166,29 +167,29 @@ class Driver:
                         leases.renew(connection, self._lease, self._settings.lease_seconds)
                         if self._executor is not None:
                             searches.set_cluster(connection, self._lease.search_id, self._executor.nodes())
-                    wanted = searches.get(connection, self._lease.search_id).wanted
+                    requested = searches.get(connection, self._lease.search_id).requested_status
             except Fenced:
                 os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
             except DatabaseFault as error:
                 log.warning("the lease could not be renewed: %s", error)
                 continue
-            if wanted:
-                self._stop(wanted, f"{wanted} by a person")
+            if requested:
+                self._stop(requested, f"{requested} by a person")
             elif os.getppid() != parent:
-                self._stop("queued", "the worker that started the driver is gone")
+                self._stop(Status.QUEUED, "the worker that started the driver is gone")
 
     def _listen(self) -> None:
         """Have SIGTERM leave the search queued, and SIGINT leave it paused."""
-        for number, status in ((signal.SIGTERM, "queued"), (signal.SIGINT, "paused")):
+        for number, status in ((signal.SIGTERM, Status.QUEUED), (signal.SIGINT, Status.PAUSED)):
             signal.signal(number, self._on_signal(status))
 
-    def _on_signal(self, status: str) -> Callable[[int, FrameType | None], None]:
+    def _on_signal(self, status: Status) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
             self._stop(status, f"stopped by {signal.Signals(number).name}")
 
         return handle
 
-    def _stop(self, status: str, reason: str) -> None:
+    def _stop(self, status: Status, reason: str) -> None:
         """Have the search left with a status. What does not stop by itself soon is ended."""
         if self._stopping.is_set():
             return
@@ -209,10 +210,10 @@ class Driver:
             os._exit(1)
         os._exit(0)
 
-    def _leave(self, status: str, reason: str) -> None:
+    def _leave(self, status: Status, reason: str) -> None:
         """End what still runs; then write the status and let the lease go, in one transaction."""
         self._ended.set()
-        self._record.interrupt("cancelled", reason or "the search ended")
+        self._record.interrupt(Cause.CANCELLED, reason or "the search ended")
         with self._record.engine.begin() as connection:
             searches.set_status(connection, self._lease.search_id, status, reason)
             leases.release(connection, self._lease)

@@ -52,7 +52,9 @@ from search.leftovers import ray_prefix
 from search.logs import adopt
 from search.outcome import Outcome
 from search.plan import Replicate
+from search.states import Cause
 from search.trial_process import TrialJob, run_trial
+from search.views import NodeView
 
 
 class Record(Protocol):
@@ -162,16 +164,16 @@ class Executor:
             return ""
         return f"waiting for {room}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
 
-    def nodes(self) -> list[dict[str, Any]]:
+    def nodes(self) -> list[NodeView]:
         """Describe the nodes of the cluster."""
         return [
-            {
-                "id": node["NodeID"],
-                "host": node["NodeManagerHostname"],
-                "alive": node["Alive"],
-                "cpus": node["Resources"].get("CPU", 0),
-                "gpus": node["Resources"].get("GPU", 0),
-            }
+            NodeView(
+                id=node["NodeID"],
+                host=node["NodeManagerHostname"],
+                alive=node["Alive"],
+                cpus=node["Resources"].get("CPU", 0),
+                gpus=node["Resources"].get("GPU", 0),
+            )
             for node in ray.nodes()
         ]
 
@@ -412,8 +414,8 @@ class _Hand(Searcher):
     def lose_memory(self) -> None:
         """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
         running = [trial_id for trial_id, handed in self._handed.items() if handed.stored_as is not None]
-        alone = Outcome(cause="out_of_memory", detail="Ray ended its process, as its node ran out of memory")
-        among = Outcome(cause="lost", detail="Ray ended a process for lack of memory while it ran")
+        alone = Outcome(cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory")
+        among = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
         for trial_id in list(self._handed):
             self._end(trial_id, alone if running == [trial_id] else among)
 
@@ -421,13 +423,13 @@ class _Hand(Searcher):
         """Tell from the clock and from Ray's words why a process is gone."""
         limit = self._job_of(handed.replicate).timeout if handed.replicate else None
         if limit is not None and handed.started_at and time.monotonic() - handed.started_at >= limit:
-            return Outcome(cause="timeout", detail=f"no end after {limit:g} s; the log shows where it was")
+            return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {limit:g} s; the log shows where it was")
         if "OutOfMemory" in error or "low on memory" in error:
-            return Outcome(cause="out_of_memory", detail=error[-2000:])
+            return Outcome(cause=Cause.OUT_OF_MEMORY, detail=error[-2000:])
         if "node has died" in error:
-            return Outcome(cause="lost", detail="its node was lost")
+            return Outcome(cause=Cause.LOST, detail="its node was lost")
         last_line = (error.strip().splitlines() or [""])[-1]
-        return Outcome(cause="lost", detail=f"its process died: {last_line[:500]}")
+        return Outcome(cause=Cause.LOST, detail=f"its process died: {last_line[:500]}")
 
     def _end(self, trial_id: str, outcome: Outcome | None) -> None:
         handed = self._handed.pop(trial_id)
@@ -436,11 +438,11 @@ class _Hand(Searcher):
             return
         if stored_as is None:
             self._record.hand_back(handed.replicate)
-        elif outcome is not None and not (self.ending and outcome.cause == "lost"):
+        elif outcome is not None and not (self.ending and outcome.cause == Cause.LOST):
             self._telling(lambda: self._record.finish(stored_as, outcome))
         elif not self.ending:  # a trial that was stopped is ended by the driver, with the driver's reason
             self._telling(
-                lambda: self._record.finish(stored_as, Outcome(cause="lost", detail="it ended without a word"))
+                lambda: self._record.finish(stored_as, Outcome(cause=Cause.LOST, detail="it ended without a word"))
             )
 
     def _telling(self, tell: Callable[[], Any]) -> Any:

@@ -6,19 +6,16 @@ from typing import Any
 
 from search.plan import plan_of
 from search.spec import SearchSpec, read_spec, refused_values
+from search.views import PlanView, RefusedValue
 from trainers.recipe import Recipe
 
 
-def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> dict[str, Any]:
+def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
     """Count a search's trials by stage, grid beside sequential; list the group counts that are refused, and why.
 
     Args:
         fields: of a search.
         seconds_per_trial: how long its trials take, if anybody knows.
-
-    Returns:
-        ``strategy``, ``stages`` (trials by name), ``trials``, ``grid``, ``sequential``, ``refused`` and ``seconds``,
-        the trials one after another; None where nobody knows.
 
     Raises:
         InvalidSpec: if anything but a group count is wrong.
@@ -26,14 +23,14 @@ def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> dic
     spec, recipe = read_spec(fields)
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in ("grid", "sequential")}
     trials = totals[spec.strategy]
-    return {
-        "strategy": spec.strategy,
-        "stages": _stages(spec, recipe, spec.strategy),
-        "trials": trials,
+    return PlanView(
+        strategy=spec.strategy,
+        stages=_stages(spec, recipe, spec.strategy),
+        trials=trials,
         **totals,
-        "refused": [{"value": value, "reason": reason} for value, reason in refused_values(spec, recipe)],
-        "seconds": None if seconds_per_trial is None else seconds_per_trial * trials,
-    }
+        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused_values(spec, recipe)),
+        seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
+    )
 
 
 def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:

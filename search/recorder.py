@@ -11,10 +11,11 @@ from typing import Any
 
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
-from search.outcome import RUNS_AGAIN, Outcome, last_line
+from search.outcome import Outcome, last_line
 from search.plan import Plan, Replicate, Stage, groups_of
 from search.reuse import Originals
 from search.selection import Candidate, Choice, Point, summarise
+from search.states import Cause, EventKind, TrialState
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import Connection, Url, on_begin, open_engine
@@ -101,7 +102,7 @@ class Recorder:
             with self.engine.begin() as connection:
                 copy_metrics(connection, copies)
                 projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
-                add_event(connection, self._search_id, "reused", {"stage": stage.name, "trials": len(copies)})
+                add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
 
     def finished(self, stage: Stage) -> bool:
         """Say whether every replicate of a stage has ended for good."""
@@ -138,7 +139,7 @@ class Recorder:
     def winners(self, stage: Stage) -> list[Point] | None:
         """Return what a stage kept; None if it is not decided."""
         decided = self._choices.get(stage.name)
-        return None if decided is None else [Point(**point) for point in decided["finalists"]]
+        return None if decided is None else list(decided.finalists)
 
     def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
         """Store a choice and the stage that follows from it, together and once."""
@@ -188,10 +189,10 @@ class Recorder:
         with self._lock:
             replicate = self._running.pop(trial_id)
             state = self._stages[replicate.stage]
-            if outcome.cause == "lost" and state.count_loss(replicate) >= MAX_PROCESS_LOSSES:
-                outcome = Outcome(cause="crash_loop", detail=outcome.detail)
+            if outcome.cause == Cause.LOST and state.count_loss(replicate) >= MAX_PROCESS_LOSSES:
+                outcome = Outcome(cause=Cause.CRASH_LOOP, detail=outcome.detail)
             if outcome.cause is None and (outcome.value is None or not math.isfinite(outcome.value)):
-                outcome = Outcome(cause="diverged", detail=f"the metric is not finite: {outcome.value}")
+                outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
             if outcome.cause is None:
                 assert outcome.value is not None
                 self._trials.complete(trial_id, outcome.value)
@@ -199,10 +200,10 @@ class Recorder:
                 self._trials.fail(trial_id, outcome.cause, outcome.detail)
             state.end(replicate, outcome, trial_id)
             with self.engine.begin() as connection:
-                if outcome.cause not in RUNS_AGAIN:
+                if not outcome.runs_again:
                     projection.keep(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
-                self._tell(connection, trial_id, replicate, outcome.cause or "finished")
-            if self._checkpoints and outcome.cause not in RUNS_AGAIN:
+                self._tell(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
+            if self._checkpoints and not outcome.runs_again:
                 self._checkpoints.retire(replicate)
             self._count_failure(outcome)
             return outcome
@@ -210,12 +211,12 @@ class Recorder:
     def _tell(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
         """Record that something happened to a trial, for those who follow the search."""
         detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
-        add_event(connection, self._search_id, "trial", detail | {"what": what})
+        add_event(connection, self._search_id, EventKind.TRIAL, detail | {"what": what})
 
     def _count_failure(self, outcome: Outcome) -> None:
         if outcome.cause is None:
             self._failures_in_a_row = 0
-        elif outcome.cause not in RUNS_AGAIN:
+        elif not outcome.runs_again:
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
                 raise FailuresInARow(
@@ -228,7 +229,7 @@ class Recorder:
         with self._lock:
             self._stages[replicate.stage].put_back(replicate)
 
-    def interrupt(self, cause: str, detail: str) -> int:
+    def interrupt(self, cause: Cause, detail: str) -> int:
         """End every running trial for a cause after which it runs again; return how many."""
         with self._lock:
             running = list(self._running)
@@ -244,15 +245,15 @@ class Recorder:
         state = _StageState()
         for attempt in self._trials.attempts(self._search_id, stage.name):
             cause = attempt.cause
-            if attempt.state == "RUNNING":
-                cause = "lost"
+            if attempt.state == TrialState.RUNNING:
+                cause = Cause.LOST
                 self._trials.fail(attempt.trial_id, cause, "its driver was lost")
             elif cause is not None and attempt.trial_id <= self._retried_upto:
-                cause = "lost"  # somebody asked for another try
+                cause = Cause.LOST  # somebody asked for another try
             state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
         with self.engine.begin() as connection:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
-            add_event(connection, self._search_id, "opened", {"stage": stage.name})
+            add_event(connection, self._search_id, EventKind.OPENED, {"stage": stage.name})
         return state
 
 
@@ -290,7 +291,7 @@ class _StageState:
         return self._losses[replicate]
 
     def end(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
-        if outcome.cause in RUNS_AGAIN:
+        if outcome.runs_again:
             if replicate in self.unfinished:
                 self.put_back(replicate)  # first in line: its checkpoint is warm
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from search.digest import changed_parts
 from search.plan import Replicate
 from search.selection import Point
+from search.states import TrialState
 from search.store import searches
 from search.store.attempts import Attempt, attempts
 from search.store.database import Connection
@@ -25,7 +26,7 @@ class Originals:
         if not changed_parts(search.digest, digest):
             for stage in searches.stage_names(connection, parent):
                 for attempt in attempts(connection, parent, stage):
-                    if attempt.state == "COMPLETE":
+                    if attempt.state == TrialState.COMPLETE:
                         originals._found.setdefault(_key(attempt.replicate), attempt)
         return originals
 

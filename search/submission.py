@@ -8,8 +8,9 @@ from typing import Any
 from search.digest import ABSENT, digest_of
 from search.errors import InvalidSpec
 from search.plan import Plan, plan_of
+from search.provenance import provenance_of, resolved_numbers
 from search.settings import Settings
-from search.spec import SearchSpec, parse_spec
+from search.spec import NumberValue, SearchSpec, parse_spec
 from search.store import searches
 from search.store.database import Connection
 from trainers.recipe import Recipe, RecipeError, find, resolve
@@ -22,10 +23,23 @@ class Submission:
     spec: SearchSpec
     plan: Plan
     digest: dict[str, str]
+    numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them
 
     def store(self, connection: Connection, owner: str = "local") -> str:
         """Store the search, queued; return its id."""
-        return searches.submit(connection, self.spec, self.plan, self.digest, owner)
+        return self._submit(connection, owner)
+
+    def _submit(self, connection: Connection, owner: str, parent: str | None = None) -> str:
+        return searches.submit(
+            connection,
+            self.spec,
+            self.plan,
+            self.digest,
+            owner,
+            parent,
+            numbers=self.numbers,
+            provenance=provenance_of(self.spec.recipe),
+        )
 
 
 def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
@@ -39,7 +53,7 @@ def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
     digest = digest_of(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
         _refuse_without_data(spec, recipe, settings)
-    return Submission(spec, plan_of(spec, recipe), digest)
+    return Submission(spec, plan_of(spec, recipe), digest, resolved_numbers(spec, recipe))
 
 
 def _refuse_without_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from search.outcome import Outcome
+from search.states import Cause
 from trainers.recipe import find, resolve
 from trainers.trial import Diverged, Measure, Params
 
@@ -98,11 +99,11 @@ def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
         )
         result = resolve(recipe.run)(params, reporter)
         fault = result.fault()
-        return Outcome(cause="diverged", detail=fault) if fault else Outcome(value=float(result.value))
+        return Outcome(cause=Cause.DIVERGED, detail=fault) if fault else Outcome(value=float(result.value))
     except Diverged as error:
-        return Outcome(cause="diverged", detail=str(error))
+        return Outcome(cause=Cause.DIVERGED, detail=str(error))
     except Exception as error:
-        return Outcome(cause="out_of_memory" if _is_out_of_memory(error) else "raised", detail=_traceback())
+        return Outcome(cause=Cause.OUT_OF_MEMORY if _is_out_of_memory(error) else Cause.RAISED, detail=_traceback())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

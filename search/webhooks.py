@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import logging
 import threading
 import time
@@ -24,6 +23,7 @@ from search.settings import Settings
 from search.store import deliveries, searches
 from search.store.database import Connection, DatabaseFault, Engine, open_engine
 from search.store.deliveries import Delivery, News
+from search.views import WebhookView
 
 TIMEOUT_SECONDS = 10.0
 CLAIM_SECONDS = 60.0  # in which one attempt is over, but for targets that drip
@@ -144,21 +144,18 @@ class Sender:
 def body_of(connection: Connection, item: News) -> str:
     """Return the text that tells a status: that of the event, which may have been left since."""
     search = searches.get(connection, item.search_id)
-    points = [choice["point"] for choice in searches.choices(connection, item.search_id).values() if choice["point"]]
-    body = {
-        "id": f"{item.search_id}-{item.event_id}-{round(item.at * 1000):x}",  # a restored database gives ids again
-        "type": f"search.{item.status}",
-        "created_at": datetime.fromtimestamp(item.at, UTC).isoformat(timespec="milliseconds"),
-        "search": {
-            "id": search.id,
-            "name": search.name,
-            "status": item.status,
-            "reason": item.reason,
-            "chosen": points[-1] if points else None,
-            "owner": search.owner,
-        },
-    }
-    return json.dumps(body)
+    points = [choice.point for choice in searches.choices(connection, item.search_id).values() if choice.point]
+    return WebhookView(
+        id=f"{item.search_id}-{item.event_id}-{round(item.at * 1000):x}",  # a restored database gives ids again
+        type=f"search.{item.status}",
+        created_at=datetime.fromtimestamp(item.at, UTC).isoformat(timespec="milliseconds"),
+        search=search.id,
+        name=search.name,
+        status=item.status,
+        reason=item.reason,
+        chosen=points[-1] if points else None,
+        owner=search.owner,
+    ).model_dump_json()
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:

@@ -18,8 +18,6 @@ from search.store import searches
 from search.store.database import Connection
 from search.submission import Submission, prepare
 
-AT_REST = ("paused", "done", "failed", "cancelled")
-
 
 class Widening(BaseModel):
     """What a child searches beside what its parent did."""
@@ -49,7 +47,7 @@ class Child(Submission):
         parent = searches.get(connection, self.parent, to_change=True)
         _require_rest(parent)
         _require_same(parent, self.digest)
-        return searches.submit(connection, self.spec, self.plan, self.digest, owner, self.parent)
+        return self._submit(connection, owner, self.parent)
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,11 @@ def _child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) 
     _require_rest(parent)
     submission = prepare(settings, fields)
     _require_same(parent, submission.digest)
-    return Child(submission.spec, submission.plan, submission.digest, parent.id)
+    return Child(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
 
 
 def _require_rest(parent: searches.Search) -> None:
-    if parent.status not in AT_REST:
+    if parent.status.active:
         raise Conflict(
             f"only a search that neither waits nor runs has children: got {parent.id}, which is {parent.status}. "
             f"Wait for its end, or pause it: seqnorm pause {parent.id}"

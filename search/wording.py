@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 
-def mean_std(candidate: Mapping[str, Any]) -> str:
+class Measured(Protocol):
+    """What has a mean and a spread: a candidate, or a search by its chosen point."""
+
+    @property
+    def mean(self) -> float | None:
+        """Of the metric."""
+
+    @property
+    def std(self) -> float | None:
+        """Over the replicates."""
+
+
+def mean_std(measured: Measured) -> str:
     """Write ``0.9571 ± 0.0020``; a dash where nothing was measured."""
-    spread = f" ± {candidate['std']:.4f}" if candidate["std"] is not None else ""
-    return metric(candidate["mean"]) + spread
+    spread = f" ± {measured.std:.4f}" if measured.std is not None else ""
+    return metric(measured.mean) + spread
 
 
 def metric(value: float | None) -> str:

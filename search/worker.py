@@ -18,6 +18,7 @@ from search.errors import Conflict
 from search.logs import message_of
 from search.secret import Secret
 from search.settings import Settings, environment_of
+from search.states import Status
 from search.store import leases, searches, workers
 from search.store.database import DatabaseFault, Engine
 
@@ -99,7 +100,7 @@ class Worker:
             with self._engine.connect() as connection:
                 search = searches.get(connection, search_id)
                 holder = leases.holder_of(connection, search_id)
-            if search.status not in ("queued", "running"):
+            if not search.status.active:
                 return search
             if code == EXIT_BUSY and holder:
                 raise Conflict(
@@ -113,7 +114,7 @@ class Worker:
             if fruitless >= MAX_FRUITLESS:
                 reason = f"{MAX_FRUITLESS} drivers in a row died before a trial ended: {self._last_words(search_id)}"
                 with self._engine.begin() as connection:
-                    searches.set_status(connection, search_id, "failed", reason)
+                    searches.set_status(connection, search_id, Status.FAILED, reason)
                     return searches.get(connection, search_id)
 
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ import uvicorn
 from search import logs
 from search.errors import InvalidSpec, SearchError
 from search.settings import Settings, read_settings
+from search.states import Action
 from search.store.database import Engine
 from search.store.opening import open_store
 from service import accounts
@@ -113,7 +114,9 @@ def first_login(settings: Settings, engine: Engine) -> str | None:
             token, text = accounts.create_token(
                 connection, name="first start", owner=accounts.NOBODY, scopes=["admin"], lasts=None
             )
-            accounts.record(connection, None, "create token", token.id, {"owner": token.owner, "scopes": ["admin"]})
+            accounts.record(
+                connection, None, Action.CREATE_TOKEN, token.id, {"owner": token.owner, "scopes": ["admin"]}
+            )
             keep(settings.token_file, text)
         try:
             own = accounts.token_of(connection, settings.token_file.read_text().strip())

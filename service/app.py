@@ -17,8 +17,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
 from service import api, library, login, pages, problems
-from service.access import Access, is_public, looks
+from service.access import Access, looks
 from service.body import BodyLimit
+from service.document import document_of
 from service.headers import EntityTags, SecurityHeaders
 from service.metrics import Metrics
 from service.requests import Measured
@@ -65,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=[looks])
     def document() -> dict[str, Any]:
-        return described(app.openapi())
+        return document_of(app)
 
     # the last one added sees a request first
     app.add_middleware(EntityTags)
@@ -82,23 +83,3 @@ def _prepare() -> None:
     library.prepare()
     gc.collect()
     gc.freeze()
-
-
-def described(document: dict[str, Any]) -> dict[str, Any]:
-    """Add to the API's document what the framework does not know: how errors look, and how one logs in."""
-    parts = document["components"]
-    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    fields = {"type": "string", "title": "string", "status": "integer", "detail": "string", "field": "string"}
-    parts["schemas"]["Problem"] = {
-        "title": "Problem",
-        "description": "RFC 9457 problem details: `detail` says the rule, what was received, and what to do.",
-        "type": "object",
-        "properties": {name: {"type": kind} for name, kind in fields.items()},
-        "required": ["type", "title", "status", "detail"],
-    }
-    document["security"] = [{"token": []}]
-    for path, methods in document["paths"].items():
-        if is_public(path):
-            for operation in methods.values():
-                operation["security"] = []
-    return document

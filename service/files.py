@@ -7,19 +7,20 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from search.plan import Replicate
 from search.selection import Point
 from search.settings import Settings
+from search.views import TrialRow
 
 TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 2**20
 
 
-def tail(settings: Settings, search_id: str, trial: dict[str, Any]) -> str:
+def tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
     """Return the end of the log of a trial's point and seed; nothing if it has printed nothing here."""
-    replicate = Replicate(trial["stage"], Point(trial["variant"], trial["gm"], trial["gc"]), trial["seed"])
+    replicate = Replicate(trial.stage, Point(trial.variant, trial.gm, trial.gc), trial.seed)
     file = opened(settings.log_of(search_id, replicate.key))
     if file is None:
         return ""

@@ -29,8 +29,8 @@ def script(request: Request) -> Response:
 def prepare() -> None:
     """Do what the first figure would wait for."""
     _packed()
-    charts.heat_map([], "main", "")
-    charts.test_chart([], [], "")
+    charts.heat_map((), "main", "")
+    charts.test_chart((), (), "")
 
 
 @cache

@@ -61,12 +61,15 @@ def require_room(connection: Connection, settings: Settings, owner: str, trials:
         Conflict: if this one would be too many.
     """
     keep_turn(connection, f"room of {owner}")  # of two who count at once, neither would see what the other adds
-    waiting = queries.waiting_of(connection, owner)
-    for name, unit, more in (("waiting_searches", "searches", 1), ("waiting_trials", "trials", trials)):
+    active_searches, active_trials = queries.count_active(connection, owner)
+    for name, unit, active, more in (
+        ("waiting_searches", "searches", active_searches, 1),
+        ("waiting_trials", "trials", active_trials, trials),
+    ):
         limit = getattr(settings, name)
-        if limit and waiting[unit] + more > limit:
+        if limit and active + more > limit:
             raise Conflict(
-                f"an owner may have {limit} {unit} that wait or run: got {more} more beside {waiting[unit]}. "
+                f"an owner may have {limit} {unit} that wait or run: got {more} more beside {active}. "
                 "Wait until some have ended, cancel some, or ask the operator "
                 f"(SEQNORM_{name.upper()})."
             )

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from search.states import Action
 from service import accounts
 from service.access import COOKIE, cookie_options, looks
 from service.rendering import page
@@ -30,7 +31,7 @@ def login_page(
         token = accounts.redeem_link(connection, code)
         cookie = accounts.open_session(connection, token, SESSION_SECONDS) if token else None
         if token:
-            accounts.record(connection, token, "login", token.id, {"with": "link"})
+            accounts.record(connection, token, Action.LOG_IN, token.id, {"with": "link"})
     return _enter(request, cookie, local(next), USED)
 
 
@@ -48,7 +49,7 @@ def log_in(request: Request, stores: Store, form: Annotated[dict[str, str], Depe
         cookie = accounts.open_session(connection, token, SESSION_SECONDS) if token else None
         if token:
             accounts.sweep(connection)
-            accounts.record(connection, token, "login", token.id, {"with": "token"})
+            accounts.record(connection, token, Action.LOG_IN, token.id, {"with": "token"})
     return _enter(request, cookie, local(form.get("next", "/")), WRONG)
 
 

@@ -8,23 +8,26 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from search.errors import InvalidSpec
 from search.spec import SearchSpec
+from search.states import Status, TrialState
 from search.store import queries
-from service import api, charts, data_sets
+from search.views import SearchView, TrialView, View
+from service import accounts, api, charts, data_sets
 from service.access import Known, administers, looks, require
 from service.api import recipes as recipe_routes
 from service.api import searches as search_routes
-from service.api import tokens as token_routes
 from service.api import trials as trial_routes
 from service.api.figures import stage_of
-from service.api.parameters import After, Filter, StageName, State, Status, TrialNumber, Visible, visible
+from service.api.parameters import After, Filter, StageName, TrialNumber, Visible, visible
 from service.rendering import page
 from service.store import Configured, Reading
 from service.versions import Keeping, Kept
-from trainers.recipe import find, names
+from trainers.recipe import names
 
 router = APIRouter(include_in_schema=False, dependencies=[looks], default_response_class=HTMLResponse)
 EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
+AUDIT_ROWS = 50  # of the newest, on the page of tokens
 MAX_ROWS = 50  # candidates of a stage on the page of its search
 SHOWN = {"recipe", "strategy", "gm", "gc", "seeds", "test_seeds", "gm_rule", "gc_rule", "tolerance", "cpus", "gpus"}
 SHOWN |= {"concurrency", "trial_timeout", "priority", "data", "name", "tags", "note"}  # by the form
@@ -51,7 +54,8 @@ def searches(
     return page(
         request,
         "searches.html",
-        **found,
+        searches=found.searches,
+        next=found.next,
         filters=filters,
         filtered=any(filters.values()),
         first=cursor is None,
@@ -67,37 +71,50 @@ def search(
     id: Visible,
     after: After = 0,
     stage: StageName | None = None,
-    state: State | None = None,
+    state: TrialState | None = None,
     sort: queries.Sort = "started",
 ) -> HTMLResponse:
     """Show one search."""
-    shown = summary(kept, id)
+    found = summary(kept, id)
+    shown = found.search
     trials = trial_routes.trials_page(kept.store, id, stage, state, after, 50, sort)
-    waiting = queries.show_cluster(kept.store)["waiting"] if shown["status"] == "queued" else []
+    waiting = queries.show_cluster(kept.store).waiting if shown.status == Status.QUEUED else ()
     return page(
         request,
         "search.html",
         shown=shown,
+        counts=found.counts,
         page=trials,
         after=after,
         here={"stage": stage, "state": state, "sort": None if sort == "started" else sort},
-        stages=[each["name"] for each in shown["stages"]] + ["test"],
-        may_change=caller.changes(shown["owner"]),
-        why=next((each["why"] for each in waiting if each["id"] == id), None),
+        stages=[each.name for each in shown.stages] + ["test"],
+        may_change=caller.changes(shown.owner),
+        why=next((each.why for each in waiting if each.search == id), None),
     )
 
 
-def summary(kept: Kept, search_id: str) -> dict[str, Any]:
-    """Return a search with the best candidates of each stage alone, and how many there are."""
+class Summary(View):
+    """A search with the best candidates of each stage alone."""
 
-    def cut() -> dict[str, Any]:
+    search: SearchView
+    counts: dict[str, int]  #: how many candidates each stage has
+
+
+def summary(kept: Kept, search_id: str) -> Summary:
+    """Return what the page of a search shows."""
+
+    def cut() -> Summary:
         shown = kept.search(search_id)
-        for stage in shown["stages"]:
-            stage["count"] = len(stage["candidates"])
-            stage["candidates"] = charts.best_candidates(stage["candidates"], shown["mode"], MAX_ROWS)
-        return shown
+        stages = tuple(
+            stage.model_copy(
+                update={"candidates": tuple(charts.best_candidates(stage.candidates, shown.mode, MAX_ROWS))}
+            )
+            for stage in shown.stages
+        )
+        counts = {stage.name: len(stage.candidates) for stage in shown.stages}
+        return Summary(search=shown.model_copy(update={"stages": stages}), counts=counts)
 
-    return kept.part("summary", search_id, cut)
+    return kept.part(Summary, search_id, cut)
 
 
 @router.get("/searches/{id}/candidates/{stage}")
@@ -112,19 +129,33 @@ def trial(
     request: Request, kept: Keeping, settings: Configured, id: Visible, stage: StageName, number: TrialNumber
 ) -> HTMLResponse:
     """Show one trial."""
-    shown, found = summary(kept, id), queries.show_trial(kept.store, id, stage, number)
+    shown, found = summary(kept, id).search, queries.show_trial(kept.store, id, stage, number)
     log = trial_routes.show_log(settings, kept.store, id, stage, number)
     return page(request, "trial.html", shown=shown, trial=found, log=log, command=command_of(shown, found))
 
 
-def command_of(shown: dict[str, Any], trial: dict[str, Any]) -> str:
+def command_of(shown: SearchView, trial: TrialView) -> str:
     """Write the command that trains what a trial trained."""
-    spec = SearchSpec(**shown["spec"])
-    words = ["python", "-m", "trainers", spec.recipe, "--gm", trial["gm"], "--gc", trial["gc"], "--seed", trial["seed"]]
-    for name, value in spec.overrides_of(find(spec.recipe), trial["variant"]).items():
+    spec = shown.spec
+    words = ["python", "-m", "trainers", spec.recipe, "--gm", trial.gm, "--gc", trial.gc, "--seed", trial.seed]
+    for name, value in overrides_of(shown, trial.variant).items():
         words += ["--set", f"{name}={value}"]
     words += ["--data", spec.data] if spec.data else []
     return shlex.join(map(str, words))
+
+
+def overrides_of(shown: SearchView, variant: str) -> dict[str, object]:
+    """Return what a variant changes of the recipe's numbers, from what is stored: the recipe need not be installed.
+
+    The built-in variant ``none`` changes what the first one does, and what its resolved numbers say beyond that.
+    """
+    first = next(iter(shown.spec.variants))
+    overrides: dict[str, object] = {
+        **shown.spec.numbers,
+        **shown.spec.variants.get(variant, shown.spec.variants[first]),
+    }
+    normalized, own = shown.numbers.get(first, {}), shown.numbers.get(variant, {})
+    return overrides | {name: value for name, value in own.items() if variant == "none" and value != normalized[name]}
 
 
 @router.get("/new", dependencies=[Depends(require("submit"))])
@@ -140,8 +171,12 @@ def new(
     known = names()
     fields = {**EMPTY, "recipe": recipe if recipe in known else "mnist-simplenet"}
     if parent is not None:
-        fields = queries.show_search(store, visible(parent, store, caller))["spec"]
+        fields = queries.show_search(store, visible(parent, store, caller)).spec.model_dump(mode="json")
     spec = SearchSpec(**fields)
+    if spec.recipe not in known:
+        raise InvalidSpec(
+            f"a search is copied where its recipe is installed: got {spec.recipe}. Known: {', '.join(known)}."
+        )
     return page(
         request,
         "new.html",
@@ -162,20 +197,22 @@ def compare(
     id: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> HTMLResponse:
     """Show several searches over one another."""
-    found = search_routes.compare(kept, caller, id)["searches"] if id else []
+    found = search_routes.compare(kept, caller, id).searches if id else ()
     return page(request, "compare.html", searches=found)
 
 
 @router.get("/cluster")
 def cluster(request: Request, store: Reading, caller: Known) -> HTMLResponse:
     """Show what runs where, and why the waiting wait."""
-    return page(request, "cluster.html", **api.cluster.show_cluster(store, caller))
+    found = api.cluster.show_cluster(store, caller)
+    return page(request, "cluster.html", workers=found.workers, running=found.running, waiting=found.waiting)
 
 
 @router.get("/tokens", dependencies=[administers])
 def tokens(request: Request, store: Reading) -> HTMLResponse:
     """Show tokens and the audit trail."""
-    return page(request, "tokens.html", tokens=token_routes.list_tokens(store), audit=token_routes.newest_audit(store))
+    tokens, audit = accounts.list_tokens(store), accounts.newest_audit(store, AUDIT_ROWS)
+    return page(request, "tokens.html", tokens=tokens, audit=audit)
 
 
 @router.get("/docs")

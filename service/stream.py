@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from search.errors import StoreUnavailable
 from search.store import queries
+from search.views import EventView
 from service.store import Stores
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Follower:
                 f"a service has {MAX_STREAMS} streams at the most: got {self.count}. Try again later."
             )
 
-    async def follow(self, search_id: str, after: int) -> AsyncIterator[list[dict[str, Any]] | None]:
+    async def follow(self, search_id: str, after: int) -> AsyncIterator[list[EventView] | None]:
         """Yield the events of a search with ids above ``after``, in order; None now and then where nothing is new."""
         news = asyncio.Event()
         news.set()  # what there is already
@@ -51,12 +51,12 @@ class Follower:
         self.count += 1
         try:
             while not self.ending:
-                events = []
+                events: list[EventView] = []
                 if news.is_set():
                     news.clear()
                     events = await run_in_threadpool(self._read, search_id, after)
                 if events:
-                    after = events[-1]["id"]
+                    after = events[-1].id
                     if len(events) == AT_ONCE:
                         news.set()
                 yield events or None
@@ -87,7 +87,7 @@ class Follower:
                     for news in self._waiting.get(search_id, ()):
                         news.set()
 
-    def _read(self, search_id: str, after: int) -> list[dict[str, Any]]:
+    def _read(self, search_id: str, after: int) -> list[EventView]:
         with self._stores.reading.connect() as connection:
             return queries.list_events(connection, search_id, after, AT_ONCE)
 

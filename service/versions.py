@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 from weakref import WeakValueDictionary
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
-from pydantic_core import to_json
 
 from search.store import queries
 from search.store.database import Connection
+from search.views import SearchView, View
 from service.store import Reading
 
 MAX_BYTES = 32 * 2**20  # of answers kept in a process
 EACH_BYTES = 500  # about what an answer takes beside itself and its key
+Kind = TypeVar("Kind", bound=View)
 MOMENT = 0.5  # seconds for which what changes without an event is kept
 
 
@@ -88,19 +88,17 @@ class Kept:
         self._answers = answers
         self._request = request
 
-    def search(self, search_id: str) -> dict[str, Any]:
+    def search(self, search_id: str) -> SearchView:
         """Return a search as `show_search` does."""
-        return self.part("search", search_id, lambda: queries.show_search(self.store, search_id))
+        return self.part(SearchView, search_id, lambda: queries.show_search(self.store, search_id))
 
-    def part(self, name: str, search_id: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return what is made of a search alone, under a name of its own."""
+    def part(self, kind: type[Kind], search_id: str, make: Callable[[], Kind]) -> Kind:
+        """Return a view that is made of a search alone; there is one of its kind."""
         event, _ = queries.version_of(self.store, search_id)
-        part: dict[str, Any] = json.loads(
-            self._answers.get(f"{name} {search_id}", (event, 0), lambda: _written(make()))
-        )
-        return part
+        key = f"{kind.__name__} {search_id}"
+        return kind.model_validate_json(self._answers.get(key, (event, 0), lambda: _written(make())))
 
-    def answer(self, search_id: str, make: Callable[[], Any], *, moves: bool = False) -> JSONAnswer:
+    def answer(self, search_id: str, make: Callable[[], View], *, moves: bool = False) -> JSONAnswer:
         """Answer this request with what is made of a search.
 
         Args:
@@ -116,12 +114,12 @@ class Kept:
         return JSONAnswer(packed, self._request)
 
 
-def _packed(value: Any) -> bytes:
+def _packed(value: View) -> bytes:
     return gzip.compress(_written(value), LEVEL, mtime=0)  # without the time the same is packed alike, and tagged so
 
 
-def _written(value: Any) -> bytes:
-    return to_json(value, inf_nan_mode="null")  # what is not finite has no number in JSON
+def _written(value: View) -> bytes:
+    return value.model_dump_json().encode()
 
 
 def kept(request: Request, store: Reading) -> Kept:

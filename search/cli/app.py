@@ -6,13 +6,19 @@ import json as json_module
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search.errors import InvalidSpec
+from search.states import Action
+
+if TYPE_CHECKING:
+    from search.settings import Settings
+    from search.views import View
 
 app = typer.Typer(
     name="seqnorm",
@@ -240,7 +246,7 @@ def pause(id: Id, json: Json = False) -> None:
     """Stop a search so that it can be resumed; what finished is kept."""
     from search.cli.steering import steer
 
-    steer(_settings(), id, "pause", json)
+    steer(_settings(), id, Action.PAUSE, json)
 
 
 @app.command()
@@ -248,7 +254,7 @@ def cancel(id: Id, json: Json = False) -> None:
     """End a search for good; what finished is kept."""
     from search.cli.steering import steer
 
-    steer(_settings(), id, "cancel", json)
+    steer(_settings(), id, Action.CANCEL, json)
 
 
 @app.command()
@@ -459,7 +465,7 @@ def token(context: typer.Context) -> None:
     os.execv(sys.executable, words)  # noqa: S606  # `search` never imports `service`
 
 
-def _settings(**given: Any) -> Any:
+def _settings(**given: Any) -> Settings:
     from search.settings import read_settings
 
     if _where.url and _where.db:
@@ -469,7 +475,7 @@ def _settings(**given: Any) -> Any:
     return read_settings(home=_where.home, db=_where.db, url=url, **given)
 
 
-def _here(command: str, **given: Any) -> Any:
+def _here(command: str, **given: Any) -> Settings:
     """Return the settings of a command that works on this machine alone."""
     from search.cli.places import require_here
 
@@ -534,3 +540,13 @@ def _tolerance(text: str) -> float | str:
 def print_json(value: Any) -> None:
     """Print one JSON value to stdout."""
     print(json_module.dumps(value, allow_nan=False))
+
+
+def print_view(view: View) -> None:
+    """Print a view as one JSON object to stdout."""
+    print(view.model_dump_json())
+
+
+def print_views(views: Iterable[View]) -> None:
+    """Print views as one JSON array to stdout."""
+    print(f"[{','.join(view.model_dump_json() for view in views)}]")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from search.cli.app import print_json
+from search.cli.app import print_view
 from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.places import There, place_of
@@ -16,10 +16,12 @@ from search.cli.tables import print_result
 from search.digest import digest_of
 from search.errors import Conflict
 from search.settings import Settings
+from search.states import Status
 from search.store import leases, queries, searches
 from search.store.database import Engine, open_engine
 from search.store.opening import leave_paused, open_store
 from search.submission import prepare
+from search.views import SearchView
 from search.worker import Worker
 from trainers.recipe import find
 
@@ -58,7 +60,7 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
         try:
             with engine.connect() as connection:
                 search = searches.get(connection, search_id)
-            if search.status == "done":
+            if search.status == Status.DONE:
                 return _conclude(settings, search.id, json, program)
             _wait_for_lease(engine, search_id, interruption)
             digest = digest_of(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
@@ -80,13 +82,13 @@ def resume_there(settings: Settings, search_id: str, json: bool, program: str, a
     """
     place = There(settings)
     shown = place.show(search_id)
-    if shown["status"] == "done":
+    if shown.status == Status.DONE:
         return conclude(settings, shown, json, program)
     answer = place.resume(search_id, accept_code_change)
     if json:
-        print_json(answer)
+        print_view(answer)
     else:
-        print(f"{search_id} is {answer['status']}. A worker there goes on with it: {program} watch {search_id}")
+        print(f"{search_id} is {answer.status}. A worker there goes on with it: {program} watch {search_id}")
     return EXIT_OK
 
 
@@ -151,19 +153,19 @@ def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> i
     return conclude(settings, shown, json, program)
 
 
-def conclude(settings: Settings, shown: dict[str, Any], json: bool, program: str) -> int:
+def conclude(settings: Settings, shown: SearchView, json: bool, program: str) -> int:
     """Print how a search ended; return the exit code."""
     print_result(shown, json, settings, program)
-    search_id, status, reason = shown["search"], shown["status"], shown["reason"]
-    if status == "done":
+    search_id, status, reason = shown.search, shown.status, shown.reason
+    if status == Status.DONE:
         return EXIT_OK
     _say(f"The search is {status}: {reason or 'no reason was given'}")
-    if status == "failed":
+    if status == Status.FAILED:
         if not settings.url:
             _say(f"Logs are under {settings.folder_of(search_id)}")
         _say(f"Train its failed trials again with: {program} retry {search_id}")
         return EXIT_FAILED
-    if status == "paused" and "--accept-code-change" not in reason:
+    if status == Status.PAUSED and "--accept-code-change" not in reason:
         _say(f"Go on with: {program} resume {search_id}")
     return EXIT_STOPPED
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from search.errors import InvalidSpec, StoreUnavailable
 from search.secret import redacted
 from search.settings import Settings
+from search.states import Action, Status
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from search.store.database import Connection
+    from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
+
+Fields = dict[str, Any]  #: of a search, as a person gave them
+REQUESTS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
 
 
 class Place(Protocol):
@@ -18,31 +24,31 @@ class Place(Protocol):
 
     address: str  #: where a person finds it again
 
-    def submit(self, fields: Json) -> str:
+    def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
 
-    def plan(self, fields: Json) -> Json:
+    def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
 
-    def searches(self, status: str | None, limit: int) -> list[Json]:
+    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""
 
-    def show(self, search_id: str) -> Json:
+    def show(self, search_id: str) -> SearchView:
         """Show a search."""
 
-    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+    def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
         """Show a search again and again until it ends or is paused; return it as it then is."""
 
-    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+    def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
         """Ask for a search to be paused or cancelled."""
 
-    def retry(self, search_id: str) -> Json:
+    def retry(self, search_id: str) -> SearchState:
         """Queue a search again for its failed trials."""
 
-    def widen(self, search_id: str, more: Json) -> Json:
+    def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
 
-    def recipes(self) -> list[Json]:
+    def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
@@ -76,71 +82,68 @@ class Here:
         self._settings = settings
         self.address = f"Database: {settings.database_url}"
 
-    def submit(self, fields: Json) -> str:
+    def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
         from search.cli.foreground import submit_here
 
         return submit_here(self._settings, fields)
 
-    def plan(self, fields: Json) -> Json:
+    def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
         from search.pricing import price
 
         price(fields)  # refuses before the store is looked for
         return price(fields, self._seconds_per_trial(fields["recipe"]))
 
-    def searches(self, status: str | None, limit: int) -> list[Json]:
+    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""
         from search.store import queries
 
         with self._reading() as connection:
             return queries.list_searches(connection, status, limit=limit)
 
-    def show(self, search_id: str) -> Json:
+    def show(self, search_id: str) -> SearchView:
         """Show a search."""
         from search.store import queries
 
         with self._reading() as connection:
             return queries.show_search(connection, search_id)
 
-    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+    def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
         """Show a search again and again until it ends or is paused; return it as it then is."""
         import time
 
         while True:
             shown = self.show(search_id)
             tick(shown)
-            if shown["status"] not in ("queued", "running"):
+            if not shown.status.active:
                 return shown
             time.sleep(self.FOLLOW_SECONDS)
 
-    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+    def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
         """Ask for a search to be paused or cancelled."""
         from search.store import searches
+        from search.views import SearchState
 
         with self._writing() as connection:
-            search = searches.ask(connection, search_id, {"pause": "paused", "cancel": "cancelled"}[action])
-        return {"search": search_id, "status": search.status, "wanted": search.wanted}
+            search = searches.request(connection, search_id, REQUESTS[action])
+        return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
-    def retry(self, search_id: str) -> Json:
+    def retry(self, search_id: str) -> SearchState:
         """Queue a search again for its failed trials."""
+        from search.views import SearchState
         from search.widening import prepare_retry
 
         with self._reading() as connection:
             retrial = prepare_retry(self._settings, connection, search_id)
         with self._writing() as connection:
             retried = retrial.store(connection)
-        return {
-            "search": retried.search_id,
-            "status": "queued",
-            "wanted": None,
-            "parent": retried.parent,
-            "trials": retried.trials,
-        }
+        return SearchState(search=retried.search_id, status=Status.QUEUED, parent=retried.parent, trials=retried.trials)
 
-    def widen(self, search_id: str, more: Json) -> Json:
+    def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
         from search.store import searches
+        from search.views import SearchState
         from search.widening import parse_widening, prepare_wider
 
         widening = parse_widening(more)
@@ -148,14 +151,15 @@ class Here:
             submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
         with self._writing() as connection:
             child = submission.store(connection)
-        return {"search": child, "status": "queued", "wanted": None, "parent": search_id}
+        return SearchState(search=child, status=Status.QUEUED, parent=search_id)
 
-    def recipes(self) -> list[Json]:
+    def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""
-        from trainers.recipe import RecipeError, describe, find, names
+        from search.views import RecipeView
+        from trainers.recipe import RecipeError, find, names
 
         try:
-            return [describe(find(name)) for name in names()]
+            return [RecipeView.of(find(name)) for name in names()]
         except RecipeError as error:
             raise InvalidSpec(str(error)) from None
 
@@ -178,7 +182,7 @@ class Here:
             return None
 
     @contextmanager
-    def _reading(self) -> Iterator[Any]:
+    def _reading(self) -> Iterator[Connection]:
         """Open the store, and a connection that keeps nobody from writing, however long it is used."""
         from search.store.database import open_engine
         from search.store.opening import open_store
@@ -192,7 +196,7 @@ class Here:
             engine.dispose()
 
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
+    def _writing(self) -> Iterator[Connection]:
         from search.store.opening import open_store
 
         engine = open_store(self._settings.database_url)
@@ -212,46 +216,45 @@ class There:
         self._client = Client(settings.url, settings.token_for(settings.url).reveal())
         self.address = f"Service: {settings.url}"
 
-    def submit(self, fields: Json) -> str:
+    def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
-        return str(self._client.submit(fields)["search"])
+        return self._client.submit(fields).search
 
-    def plan(self, fields: Json) -> Json:
+    def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
         return self._client.plan(fields)
 
-    def searches(self, status: str | None, limit: int) -> list[Json]:
+    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""
         return list(self._client.searches(status=status, limit=limit))
 
-    def show(self, search_id: str) -> Json:
+    def show(self, search_id: str) -> SearchView:
         """Show a search."""
         return self._client.show(search_id)
 
-    def follow(self, search_id: str, tick: Callable[[Json], None]) -> Json:
+    def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
         """Show a search again and again until it ends or is paused; return it as it then is."""
-        shown: Json = {}
-        for shown in self._client.follow(search_id):
+        for shown in self._client.follow(search_id):  # at least once: as it is now
             tick(shown)
         return shown
 
-    def ask(self, search_id: str, action: Literal["pause", "cancel"]) -> Json:
+    def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
         """Ask for a search to be paused or cancelled."""
-        return self._client.pause(search_id) if action == "pause" else self._client.cancel(search_id)
+        return self._client.pause(search_id) if action == Action.PAUSE else self._client.cancel(search_id)
 
-    def resume(self, search_id: str, accept_code_change: bool) -> Json:
+    def resume(self, search_id: str, accept_code_change: bool) -> SearchState:
         """Queue a paused search for a worker there."""
         return self._client.resume(search_id, accept_code_change)
 
-    def retry(self, search_id: str) -> Json:
+    def retry(self, search_id: str) -> SearchState:
         """Queue a search again for its failed trials."""
         return self._client.retry(search_id)
 
-    def widen(self, search_id: str, more: Json) -> Json:
+    def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
         return self._client.widen(search_id, **more)
 
-    def recipes(self) -> list[Json]:
+    def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""
         return self._client.recipes()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from search.store import queries
 from search.store.database import Engine
+from search.views import SearchView
 from search.wording import duration
 
 READ_SECONDS = 0.5  # how often the store is read
@@ -50,7 +50,7 @@ class Progress:
             shown = queries.show_search(connection, search_id)
         self.update(shown)
 
-    def update(self, shown: dict[str, Any]) -> None:
+    def update(self, shown: SearchView) -> None:
         """Show how far a search is."""
         moment = time.monotonic()
         self._say_decisions(shown)
@@ -60,47 +60,47 @@ class Progress:
             self._written_at, self._last_line = moment, line
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _say_decisions(self, shown: dict[str, Any]) -> None:
+    def _say_decisions(self, shown: SearchView) -> None:
         """Say each stage's choice once, above the line that changes."""
-        for stage in shown["stages"]:
-            if stage["sentence"] and stage["name"] not in self._stages_said:
-                self._stages_said.add(stage["name"])
-                sentence = f"stage {stage['name']}: {stage['sentence']}"
+        for stage in shown.stages:
+            if stage.sentence and stage.name not in self._stages_said:
+                self._stages_said.add(stage.name)
+                sentence = f"stage {stage.name}: {stage.sentence}"
                 self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
 
-    def _picture(self, shown: dict[str, Any]) -> Table:
-        progress = shown["progress"]
+    def _picture(self, shown: SearchView) -> Table:
+        progress = shown.progress
         picture = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(1, progress["planned"]), completed=progress["finished"], width=30)
+        bar = ProgressBar(total=max(1, progress.planned), completed=progress.finished, width=30)
         picture.add_row(bar, Text(describe(shown)))
-        if not progress["slots"]:
+        if not progress.slots:
             waited = time.monotonic() - self._started
             picture.add_row(Text(""), Text(f"starting Ray and loading the data … {waited:.0f} s", style="dim"))
         return picture
 
 
-def describe(shown: dict[str, Any]) -> str:
+def describe(shown: SearchView) -> str:
     """Say in one line how far a search is."""
-    progress, running = shown["progress"], shown["trials"]["running"]
-    left = progress["planned"] - progress["finished"] - running
+    progress, running = shown.progress, shown.trials.running
+    left = progress.planned - progress.finished - running
     parts = [
-        f"stage {progress['stage'] or 'done'}",
-        f"{progress['finished']}/{progress['planned']} trials done, {running} running, {max(0, left)} left",
+        f"stage {progress.stage or 'done'}",
+        f"{progress.finished}/{progress.planned} trials done, {running} running, {max(0, left)} left",
     ]
-    if shown["trials"]["failed"]:
-        parts.append(f"{shown['trials']['failed']} failed")
+    if shown.trials.failed:
+        parts.append(f"{shown.trials.failed} failed")
     if best := best_so_far(shown):
         parts.append(best)
-    if progress["seconds_left"] is not None:
-        parts.append(f"{duration(progress['seconds_left'])} left")
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
     return " · ".join(parts)
 
 
-def best_so_far(shown: dict[str, Any]) -> str | None:
+def best_so_far(shown: SearchView) -> str | None:
     """Name the best candidate over the tuning stages; None before the first."""
-    measured = [c for stage in shown["stages"] for c in stage["candidates"] if c["mean"] is not None]
+    measured = [(row.mean, row) for stage in shown.stages for row in stage.candidates if row.mean is not None]
     if not measured:
         return None
-    pick = max if shown["mode"] == "max" else min
-    best = pick(measured, key=lambda candidate: candidate["mean"])
-    return f"best {best['mean']:.4f} at gm={best['gm']}, gc={best['gc']}"
+    pick = max if shown.mode == "max" else min
+    mean, best = pick(measured, key=lambda pair: pair[0])
+    return f"best {mean:.4f} at gm={best.gm}, gc={best.gc}"

@@ -11,12 +11,12 @@ from typing import Any, BinaryIO, Literal
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.app import print_json
+from search.cli.app import print_view, print_views
 from search.cli.places import place_of
 from search.cli.tables import print_result
 from search.errors import InvalidSpec
 from search.settings import Settings
-from search.store.searches import STATUSES
+from search.states import Status
 from search.wording import duration
 
 
@@ -26,11 +26,11 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
     Raises:
         InvalidSpec: for a status that no search can have.
     """
-    if status is not None and status not in STATUSES:
-        raise InvalidSpec(f"--status must be one of {', '.join(STATUSES)}: got {status!r}. Leave it out for all.")
-    rows = place_of(settings).searches(status, limit)
+    if status is not None and status not in set(Status):
+        raise InvalidSpec(f"--status must be one of {', '.join(Status)}: got {status!r}. Leave it out for all.")
+    rows = place_of(settings).searches(Status(status) if status else None, limit)
     if json:
-        print_json(rows)
+        print_views(rows)
         return
     console = Console(highlight=False)
     if not rows:
@@ -39,24 +39,20 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
         console.print(none, soft_wrap=True)
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("id", "status", "recipe", "strategy", "trials", "chosen", "created", "name"):
+    for column in ("search", "status", "recipe", "strategy", "trials", "chosen", "created", "name"):
         table.add_column(column, no_wrap=column != "name")
     for row in rows:
         table.add_row(
-            row["id"],
-            row["status"],
-            row["recipe"],
-            row["strategy"],
-            f"{row['finished']}/{row['planned']}",
-            _chosen(row["chosen"]),
-            datetime.fromtimestamp(row["created_at"]).strftime("%Y-%m-%d %H:%M"),
-            row["name"],
+            row.search,
+            row.status,
+            row.recipe,
+            row.strategy,
+            f"{row.finished}/{row.planned}",
+            f"gm={row.chosen.gm}, gc={row.chosen.gc}" if row.chosen else "",
+            datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
+            row.name,
         )
     console.print(table, crop=False, soft_wrap=True)  # an id cut short is of no use
-
-
-def _chosen(point: dict[str, Any] | None) -> str:
-    return f"gm={point['gm']}, gc={point['gc']}" if point else ""
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
@@ -71,23 +67,23 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
         InvalidSpec: if none has the name.
     """
     known = place_of(settings).recipes()
-    recipes = [recipe for recipe in known if name in (None, recipe["name"])]
+    recipes = [recipe for recipe in known if name in (None, recipe.name)]
     if not recipes:
-        raise InvalidSpec(f"no recipe is named {name!r}. Known: {', '.join(recipe['name'] for recipe in known)}.")
+        raise InvalidSpec(f"no recipe is named {name!r}. Known: {', '.join(recipe.name for recipe in known)}.")
     if json:
-        print_json(recipes)
+        print_views(recipes)
         return
     console = Console(highlight=False)
     for recipe in recipes:
-        console.print(f"[bold]{recipe['name']}[/bold]  {recipe['title']}", soft_wrap=True)
-        if recipe["data"]:
-            console.print(f"  data: {recipe['data']}", soft_wrap=True, style=None if name else "dim")
+        console.print(f"[bold]{recipe.name}[/bold]  {recipe.title}", soft_wrap=True)
+        if recipe.data:
+            console.print(f"  data: {recipe.data}", soft_wrap=True, style=None if name else "dim")
         if name is None:
             continue
-        for number in recipe["numbers"]:
-            line = f"  {number['name']:<19} {number['default']!s:<22} {number['unit']}"
+        for number in recipe.numbers:
+            line = f"  {number.name:<19} {number.default!s:<22} {number.unit}"
             console.print(line, style="dim", soft_wrap=True)
-        for preset, numbers in recipe["presets"].items():
+        for preset, numbers in recipe.presets.items():
             console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
     if name is None:
         console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
@@ -99,19 +95,19 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     Raises:
         InvalidSpec: if anything but a group count is wrong.
     """
-    priced = place_of(settings).plan(fields)
+    plan = place_of(settings).plan(fields)
     if json:
-        print_json(priced)
+        print_view(plan)
         return
     console = Console(highlight=False)
-    for stage, trials in priced["stages"].items():
+    for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
-    other = "sequential" if priced["strategy"] == "grid" else "grid"
-    console.print(f"{priced['trials']} trials at the most; {other} would take {priced[other]}.")
-    if priced["seconds"] is not None:
-        console.print(f"One after another they take about {duration(priced['seconds'])}.")
-    for refused in priced["refused"]:
-        console.print(f"{refused['value']} is refused: {refused['reason']}", style="red", soft_wrap=True)
+    other = f"sequential would take {plan.sequential}" if plan.strategy == "grid" else f"grid would take {plan.grid}"
+    console.print(f"{plan.trials} trials at the most; {other}.")
+    if plan.seconds is not None:
+        console.print(f"One after another they take about {duration(plan.seconds)}.")
+    for refused in plan.refused:
+        console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)
 
 
 def export_trials(settings: Settings, search_id: str, format: Literal["csv", "json"], out: Path | None) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from search import logs
-from search.cli.app import print_json
+from search.cli.app import print_json, print_view
 from search.cli.places import place_of
 from search.errors import InvalidSpec
 from search.settings import Settings
+from search.states import Action, Status
 from search.store.database import Engine
 from search.store.opening import open_store
 from search.worker import Worker
@@ -33,7 +34,7 @@ def submit_file(settings: Settings, file: Path, json: bool) -> None:
     """
     search_id = place_of(settings).submit(read_file(file))
     if json:
-        print_json({"search": search_id, "status": "queued"})
+        print_json({"search": search_id, "status": Status.QUEUED})
     else:
         print(search_id)
 
@@ -88,34 +89,34 @@ def _stop_with(parent: int, stopping: threading.Event) -> None:
     stopping.set()
 
 
-def steer(settings: Settings, search_id: str, action: Literal["pause", "cancel"], json: bool) -> None:
+def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool) -> None:
     """Ask for a search to be paused or cancelled."""
-    answer = place_of(settings).ask(search_id, action)
+    answer = place_of(settings).request(search_id, action)
     if json:
-        print_json(answer)
+        print_view(answer)
     else:
-        asked = f", {answer['wanted']} is asked for" if answer["wanted"] else ""
-        print(f"{search_id} is {answer['status']}{asked}")
+        requested = f", {answer.requested_status} is requested" if answer.requested_status else ""
+        print(f"{search_id} is {answer.status}{requested}")
 
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Queue a search again for its failed trials."""
     answer = place_of(settings).retry(search_id)
     if json:
-        print_json(answer)
+        print_view(answer)
         return
-    where = f", in its child {answer['search']}, as a decided stage is not changed" if answer["parent"] else ""
-    print(f"{answer['trials']} trials of {search_id} run again{where}.{_goes_on(settings, answer['search'], program)}")
+    where = f", in its child {answer.search}, as a decided stage is not changed" if answer.parent else ""
+    print(f"{answer.trials} trials of {search_id} run again{where}.{_goes_on(settings, answer.search, program)}")
 
 
 def widen(settings: Settings, search_id: str, more: dict[str, Any], json: bool, program: str) -> None:
     """Queue a child of a search with more values or seeds."""
     answer = place_of(settings).widen(search_id, more)
     if json:
-        print_json(answer)
+        print_view(answer)
         return
-    print(answer["search"])
-    _say(f"It reuses the finished trials of {search_id}.{_goes_on(settings, answer['search'], program)}")
+    print(answer.search)
+    _say(f"It reuses the finished trials of {search_id}.{_goes_on(settings, answer.search, program)}")
 
 
 def _goes_on(settings: Settings, search_id: str, program: str) -> str:

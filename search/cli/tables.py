@@ -2,82 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
 from search.checkpoints import chosen_checkpoint
-from search.cli.app import print_json
+from search.cli.app import print_view
 from search.settings import Settings
+from search.views import MeasuredView, ResultView, SearchView, StageView
 from search.wording import mean_std
 
-RESULT_FIELDS = ("search", "status", "strategy", "chosen", "stages", "test")
 
-
-def print_result(shown: dict[str, Any], json: bool, settings: Settings, program: str) -> None:
+def print_result(shown: SearchView, json: bool, settings: Settings, program: str) -> None:
     """Print each stage's candidates, what was chosen and why, the test table, and where to go on."""
     if json:
-        trials = {count: shown["trials"][count] for count in ("run", "reused", "failed")}
-        print_json({**{field: shown[field] for field in RESULT_FIELDS}, "trials": trials})
+        print_view(ResultView.of(shown))
         return
     console = Console(highlight=False)
-    console.print(
-        f"Search {shown['search']} · {shown['recipe']} · {shown['strategy']} · {shown['status']}", style="bold"
-    )
-    for stage in shown["stages"]:
-        if stage["candidates"]:
+    console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
+    for stage in shown.stages:
+        if stage.candidates:
             console.print(_stage_table(stage))
-            undecided = "Not decided." if shown["status"] in ("failed", "cancelled") else "Not decided yet."
-            console.print(stage["sentence"] or undecided, soft_wrap=True)
+            console.print(
+                stage.sentence or ("Not decided." if shown.status.ended else "Not decided yet."), soft_wrap=True
+            )
             console.print()
-    if shown["test"]:
-        console.print(_test_table(shown["test"]))
-    run, failed, interrupted = (shown["trials"][count] for count in ("run", "failed", "interrupted"))
-    cut = f" ({interrupted} more were cut and run again)" if interrupted else ""
-    reused = f", {shown['trials']['reused']} reused" if shown["trials"]["reused"] else ""
-    console.print(f"{run - interrupted} trials{reused}, {failed} failed{cut}.", soft_wrap=True)
+    if shown.test:
+        console.print(_test_table(shown.test))
+    trials = shown.trials
+    cut = f" ({trials.interrupted} more were cut and run again)" if trials.interrupted else ""
+    reused = f", {trials.reused} reused" if trials.reused else ""
+    console.print(f"{trials.run - trials.interrupted} trials{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
     if settings.url:
-        console.print(f"Open it in a browser: {settings.url}/searches/{shown['search']}", soft_wrap=True)
+        console.print(f"Open it in a browser: {settings.url}/searches/{shown.search}", soft_wrap=True)
         return
-    if weights := chosen_checkpoint(settings.folder_of(shown["search"]), shown["chosen"]):
+    if weights := chosen_checkpoint(settings.folder_of(shown.search), shown.chosen):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
     console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is no style
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 
-def _stage_table(stage: dict[str, Any]) -> Table:
-    tolerance = f" · tolerance {stage['tolerance']:.4f}" if stage["tolerance"] is not None else ""
-    table = _table(f"Stage {stage['name']} · {stage['rule']}{tolerance}")
+def _stage_table(stage: StageView) -> Table:
+    tolerance = f" · tolerance {stage.tolerance:.4f}" if stage.tolerance is not None else ""
+    table = _table(f"Stage {stage.name} · {stage.rule}{tolerance}")
     for column in ("", "gm", "gc", "mean ± std", "n", "failed", "why"):
         table.add_column(column, justify="left" if column in ("", "why") else "right")
-    with_variant = len({candidate["variant"] for candidate in stage["candidates"]}) > 1
-    rows = [*stage["candidates"]]
-    if stage["reference"]:
-        rows.insert(0, {**stage["reference"], "why": "for comparison: the winner of stage gm"})
+    with_variant = len({candidate.variant for candidate in stage.candidates}) > 1
+    rows = [*stage.candidates]
+    if stage.reference:
+        rows.insert(0, stage.reference.model_copy(update={"why": "for comparison: the winner of stage gm"}))
     for row in rows:
-        chosen = row.get("chosen", False)
-        why = f"{row['variant']}: {row.get('why') or ''}" if with_variant else row.get("why") or ""
-        cells = (
-            "→" if chosen else "",
-            str(row["gm"]),
-            str(row["gc"]),
-            mean_std(row),
-            str(row["n"]),
-            str(row["failed"]),
-            why,
-        )
-        table.add_row(*cells, style="bold green" if chosen else None)
+        why = f"{row.variant}: {row.why or ''}" if with_variant else row.why or ""
+        cells = ("→" if row.chosen else "", str(row.gm), str(row.gc), mean_std(row), str(row.n), str(row.failed), why)
+        table.add_row(*cells, style="bold green" if row.chosen else None)
     return table
 
 
-def _test_table(rows: list[dict[str, Any]]) -> Table:
+def _test_table(rows: Iterable[MeasuredView]) -> Table:
     table = _table("Test set · fresh seeds")
     for column in ("what", "gm", "gc", "mean ± std", "n", "failed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
-        groups = ("–", "–") if row["gm"] == 0 else (str(row["gm"]), str(row["gc"]))
-        table.add_row(", ".join(row["labels"]), *groups, mean_std(row), str(row["n"]), str(row["failed"]))
+        groups = ("–", "–") if row.gm == 0 else (str(row.gm), str(row.gc))
+        table.add_row(", ".join(row.labels), *groups, mean_std(row), str(row.n), str(row.failed))
     return table
 
 

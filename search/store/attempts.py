@@ -10,6 +10,7 @@ from sqlalchemy import Connection, String, case, cast, func, select
 
 from search.plan import Replicate
 from search.selection import Point
+from search.states import Cause, TrialState
 from search.store.tables import studies, trial_params, trial_user_attributes, trial_values, trials
 
 
@@ -38,9 +39,9 @@ class Attempt:
     trial_id: int
     number: int
     replicate: Replicate
-    state: str  #: Optuna's
+    state: TrialState
     value: float | None
-    cause: str | None  #: why it failed; None for a finished or running one
+    cause: Cause | None  #: why it failed; None for a finished or running one
 
 
 def attempts(connection: Connection, search_id: str, stage: str) -> Iterator[Attempt]:
@@ -83,14 +84,14 @@ def attempts(connection: Connection, search_id: str, stage: str) -> Iterator[Att
             trial_id=row.trial_id,
             number=row.number,
             replicate=Replicate(stage, Point(json.loads(row.variant), int(row.gm), int(row.gc)), int(row.seed)),
-            state=str(row.state),
+            state=TrialState(row.state),
             value=row.value,
-            cause=json.loads(row.cause) if row.cause else None,
+            cause=Cause(json.loads(row.cause)) if row.cause else None,
         )
 
 
 def running(connection: Connection, search_id: str) -> list[int]:
     """Return the trial_ids of a search that are RUNNING, whatever their stage."""
     here = trials.c.study_id.in_(stages_of(connection, search_id))
-    statement = select(trials.c.trial_id).where(here, cast(trials.c.state, String) == "RUNNING")
+    statement = select(trials.c.trial_id).where(here, cast(trials.c.state, String) == TrialState.RUNNING)
     return list(connection.execute(statement).scalars())

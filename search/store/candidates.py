@@ -9,6 +9,7 @@ from statistics import quantiles
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
 
 from search.selection import Candidate, Mode, Point
+from search.states import TrialState
 from search.store.attempts import attempts
 from search.store.tables import candidates
 from search.store.upsert import put
@@ -44,7 +45,7 @@ def fill(connection: Connection) -> None:
     for search_id, stage in connection.execute(without).all():
         found: dict[Point, list[Finished]] = {}
         for attempt in attempts(connection, search_id, stage):
-            if attempt.state == "COMPLETE" and attempt.value is not None:
+            if attempt.state == TrialState.COMPLETE and attempt.value is not None:
                 trial = (attempt.trial_id, attempt.replicate.seed, attempt.value)
                 found.setdefault(attempt.replicate.point, []).append(trial)
         for point, finished in found.items():
@@ -94,13 +95,13 @@ def read_point(connection: Connection, search_id: str, stage: str, point: Point)
 
 def read_quartiles(
     connection: Connection, search_id: str, stage: str, points: Iterable[Point]
-) -> dict[Point, list[float]]:
+) -> dict[Point, tuple[float, float, float, float, float]]:
     """Return the quartiles of those of some points that have a finished trial, from the lowest to the highest."""
     row = candidates.c
     wanted = tuple_(row.variant, row.gm, row.gc).in_([(point.variant, point.gm, point.gc) for point in points])
     here = (row.search_id == search_id) & (row.stage == stage) & row.quartiles.is_not(None)
     rows = connection.execute(select(row.variant, row.gm, row.gc, row.quartiles).where(here, wanted))
-    return {Point(each.variant, each.gm, each.gc): each.quartiles for each in rows}
+    return {Point(each.variant, each.gm, each.gc): (*each.quartiles,) for each in rows}
 
 
 def quartiles(values: Sequence[float]) -> list[float] | None:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, String, cast, func, select
 
+from search.states import EventKind, Status, TrialState
 from search.store import deliveries, workers
 from search.store.database import now
-from search.store.searches import STATUSES
 from search.store.tables import events, searches, stages, studies, trials
 
-STATES = ("RUNNING", "COMPLETE", "FAIL")  # of trials; Optuna has more, none of which a driver writes
+STATES = (
+    TrialState.RUNNING,
+    TrialState.COMPLETE,
+    TrialState.FAIL,
+)  # of trials; Optuna has more, none of which a driver writes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ def count(connection: Connection) -> Counts:
     """Count what a store holds."""
     by_status = select(searches.c.status, func.count().label("n")).group_by(searches.c.status)
     return Counts(
-        searches=dict.fromkeys(STATUSES, 0) | {row.status: row.n for row in connection.execute(by_status)},
+        searches=dict.fromkeys(Status, 0) | {row.status: row.n for row in connection.execute(by_status)},
         trials=dict.fromkeys(STATES, 0) | _trials(connection),
         workers=len(workers.alive(connection)),
         deliveries=deliveries.count(connection),
@@ -45,7 +49,7 @@ def _trials(connection: Connection) -> dict[str, int]:
         .join(stages, stages.c.search_id == searches.c.id)
         .join(studies, studies.c.study_name == stages.c.search_id + "/" + stages.c.name)
         .join(trials, trials.c.study_id == studies.c.study_id)
-        .where(searches.c.status == "running")
+        .where(searches.c.status == Status.RUNNING)
         .group_by(state)
     )
     return {row.name: row.n for row in rows}
@@ -55,10 +59,10 @@ def _longest_wait(connection: Connection) -> float:
     """Count from when a search was queued last: one that was paused for a week has not waited for a worker."""
     queued_at = (
         select(events.c.at)
-        .where(events.c.search_id == searches.c.id, events.c.kind.in_(("submitted", "status")))
+        .where(events.c.search_id == searches.c.id, events.c.kind.in_((EventKind.SUBMITTED, EventKind.STATUS)))
         .order_by(events.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
-    waited = select(func.max(now() - queued_at)).where(searches.c.status == "queued")
+    waited = select(func.max(now() - queued_at)).where(searches.c.status == Status.QUEUED)
     return max(0.0, connection.execute(waited).scalar_one() or 0.0)

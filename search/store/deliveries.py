@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal_column, select, update
 
+from search.states import Status
 from search.store.database import now
 from search.store.tables import deliveries, events, webhooks
 from search.store.upsert import add_new, put
 
-TOLD = ("done", "failed", "cancelled", "paused")  # statuses
+TOLD = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
 STATES = ("waiting", "delivered", "given_up")
 DAY = 86400.0
 LOOK_BACK = 3 * DAY  # what is older is no news; a weekend without any worker loses nothing
@@ -32,7 +32,7 @@ class News:
     event_id: int
     search_id: str
     at: float
-    status: str
+    status: Status
     reason: str
 
 
@@ -81,11 +81,16 @@ def news(connection: Connection, target: str, limit: int = 100) -> list[News]:
         .order_by(events.c.at, events.c.id)
         .limit(limit)
     )
-    return [News(event_id=row.id, search_id=row.search_id, at=row.at, **_said(row.detail)) for row in rows]
-
-
-def _said(detail: dict[str, Any]) -> dict[str, str]:
-    return {"status": detail["status"], "reason": detail.get("reason", "")}
+    return [
+        News(
+            event_id=row.id,
+            search_id=row.search_id,
+            at=row.at,
+            status=Status(row.detail["status"]),
+            reason=row.detail.get("reason", ""),
+        )
+        for row in rows
+    ]
 
 
 def add(connection: Connection, target: str, found: Iterable[tuple[News, str]]) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from search.states import EventKind
 from search.store.database import now
 from search.store.tables import events
 
 
-def add_event(connection: Connection, search_id: str, kind: str, detail: dict[str, Any]) -> None:
+def add_event(connection: Connection, search_id: str, kind: EventKind, detail: dict[str, Any]) -> None:
     """Record that something happened; what else the transaction changes of the search comes before.
 
     A search's events get their ids in the order in which they are committed, so that who has read up to an id has

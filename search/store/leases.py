@@ -16,6 +16,7 @@ import psutil
 from sqlalchemy import Connection, Engine, Select, case, func, or_, select, update
 
 from search.errors import Conflict, Fenced, NotFound
+from search.states import ACTIVE, EventKind, Status
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import searches
@@ -74,7 +75,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
         ).one_or_none()
         if row is None:
             raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
-        if row.status not in ("queued", "running"):
+        if row.status not in ACTIVE:
             raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
         if row.held and not Holder(**row.holder).gone:
             raise Conflict(
@@ -88,12 +89,12 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
                 epoch=row.epoch + 1,
                 holder=asdict(Holder.this_process()),
                 lease_until=now() + seconds,
-                status="running",
+                status=Status.RUNNING,
                 reason="",
                 started_at=func.coalesce(searches.c.started_at, now()),
             )
         )
-        add_event(connection, search_id, "status", {"status": "running", "reason": ""})
+        add_event(connection, search_id, EventKind.STATUS, {"status": Status.RUNNING, "reason": ""})
     return Lease(search_id, row.epoch + 1)
 
 
@@ -136,7 +137,7 @@ def in_turn(statement: Select[Any]) -> Select[Any]:
     thousand searches of one owner hold another's up for one at the most. What has lost its driver has had its turn.
     """
     others = searches.alias()
-    held = (others.c.status == "running") & (others.c.lease_until > now())
+    held = (others.c.status == Status.RUNNING) & (others.c.lease_until > now())
     owners = (
         select(
             others.c.owner,
@@ -146,7 +147,7 @@ def in_turn(statement: Select[Any]) -> Select[Any]:
         .group_by(others.c.owner)
         .subquery()
     )
-    served_at = case((searches.c.status == "running", 0.0), else_=owners.c.served_at)
+    served_at = case((searches.c.status == Status.RUNNING, 0.0), else_=owners.c.served_at)
     return statement.join(owners, owners.c.owner == searches.c.owner).order_by(
         searches.c.priority.desc(), owners.c.running, served_at, searches.c.created_at
     )
@@ -156,8 +157,9 @@ def next_claimable(connection: Connection) -> str | None:
     """Return the first search that waits for a driver: queued, or running under a lease that ended."""
     waiting = select(searches.c.id).where(
         or_(
-            searches.c.status == "queued",
-            (searches.c.status == "running") & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
+            searches.c.status == Status.QUEUED,
+            (searches.c.status == Status.RUNNING)
+            & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
         )
     )
     return connection.execute(in_turn(waiting).limit(1)).scalar_one_or_none()

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, literal, select
 
 from search.store.tables import metrics
 from search.store.upsert import add_new
+from search.views import EpochView
 
 
 def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
@@ -29,12 +30,12 @@ def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
         connection.execute(add_new(connection, metrics).from_select(columns, figures))
 
 
-def read_metrics(connection: Connection, trial_id: int) -> list[dict[str, Any]]:
-    """Return a trial's figures, an epoch each, in order."""
+def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
+    """Return a trial's metrics, an epoch each, in order."""
     rows = connection.execute(
         select(metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == trial_id).order_by(metrics.c.epoch)
     )
-    return [{"epoch": row.epoch, **row.figures} for row in rows]
+    return [EpochView(epoch=row.epoch, values=row.figures) for row in rows]
 
 
 def _json(value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from search.errors import Conflict, StoreUnavailable
 from search.secret import reveal
+from search.states import Status
 from search.store import leases, searches, tables
 from search.store.database import Url, open_engine, parse_url
 from search.store.schema import upgrade
@@ -27,19 +28,19 @@ def open_store(url: Url, *, create: bool = False) -> Engine:
     upgrade(url)
     engine = open_engine(url)
     for search_id in _abandoned(engine):
-        end_abandoned(url, engine, search_id, "queued", "its driver was lost")
+        end_abandoned(url, engine, search_id, Status.QUEUED, "its driver was lost")
     return engine
 
 
 def _abandoned(engine: Engine) -> list[str]:
     """Return the searches that are running by name, under a lease that has ended or of a process that is gone."""
     with engine.connect() as connection:
-        running = select(tables.searches.c.id).where(tables.searches.c.status == "running")
+        running = select(tables.searches.c.id).where(tables.searches.c.status == Status.RUNNING)
         ids = connection.execute(running).scalars().all()
         return [search_id for search_id in ids if leases.holder_of(connection, search_id) is None]
 
 
-def end_abandoned(url: Url, engine: Engine, search_id: str, status: str, reason: str) -> None:
+def end_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reason: str) -> None:
     """Take an abandoned search, end its running trials as lost, and leave it with a status."""
     from search.store.trials import TrialStore  # imports Optuna
 
@@ -59,9 +60,8 @@ def leave_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
     """Leave a search paused whose driver was stopped, whatever the driver managed to write itself."""
     with engine.connect() as connection:
         search = searches.get(connection, search_id)
-    if search.status == "running":
-        end_abandoned(url, engine, search_id, "paused", reason)
-    elif search.status == "queued":
+    if search.status == Status.RUNNING:
+        end_abandoned(url, engine, search_id, Status.PAUSED, reason)
+    elif search.status == Status.QUEUED:
         with engine.begin() as connection:
-            connection.execute(update(tables.searches).where(tables.searches.c.id == search_id).values(wanted=None))
-            searches.set_status(connection, search_id, "paused", reason)
+            searches.set_status(connection, search_id, Status.PAUSED, reason)

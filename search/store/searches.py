@@ -11,16 +11,16 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from search.errors import Conflict, NotFound
 from search.plan import Plan, Stage
-from search.selection import Choice
-from search.spec import SearchSpec
+from search.selection import Choice, Mode, Point
+from search.spec import NumberValue, SearchSpec
+from search.states import ACTIVE, EventKind, Status
 from search.store import leases
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
 from search.store.upsert import put
+from search.views import ChoiceView, NodeView, Provenance
 
-STATUSES = ("queued", "running", "paused", "done", "failed", "cancelled")
-ENDED = ("done", "failed", "cancelled")
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
@@ -37,13 +37,17 @@ class Search:
     """A submitted search."""
 
     id: str
-    status: str  #: queued, running, paused, done, failed or cancelled
+    status: Status
     reason: str  #: why it has that status, for a person
-    wanted: str | None  #: the status somebody asked for and the driver has yet to reach
+    requested_status: Status | None  #: what somebody asked for and the driver has yet to reach
     name: str
     tags: list[str]
     note: str
     spec: SearchSpec
+    metric: str  #: what candidates are compared by
+    mode: Mode  #: whether a higher or a lower metric is better
+    numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them; empty if unknown
+    provenance: Provenance | None
     planned: int  #: trials, the most they can be
     slots: int | None  #: how many trials run at once
     owner: str
@@ -56,6 +60,11 @@ class Search:
     digest: dict[str, Any]
     retried_upto: int  #: trials that failed up to this trial_id run again
 
+    @property
+    def plan(self) -> Plan:
+        """What the spec means, as it was submitted; the recipe need not be installed."""
+        return Plan(spec=self.spec, metric=self.metric, mode=self.mode)
+
 
 def submit(
     connection: Connection,
@@ -64,6 +73,9 @@ def submit(
     digest: dict[str, str],
     owner: str = "local",
     parent: str | None = None,
+    *,
+    numbers: dict[str, dict[str, NumberValue]] | None = None,
+    provenance: Provenance | None = None,
 ) -> str:
     """Store a search with its first stages, queued; return its id. It reuses what its ``parent`` finished."""
     search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
@@ -78,9 +90,13 @@ def submit(
             recipe=spec.recipe,
             strategy=spec.strategy,
             spec=spec.model_dump(mode="json"),
+            metric=plan.metric,
+            mode=plan.mode,
+            numbers=numbers,
+            provenance=provenance.model_dump(mode="json") if provenance else None,
             digest=digest,
             planned=sum(plan.size().values()),
-            status="queued",
+            status=Status.QUEUED,
             reason="",
             priority=spec.priority,
             retried_upto=0,
@@ -91,9 +107,9 @@ def submit(
     first = plan.stage(plan.stage_names[0], [])
     open_stage(connection, search_id, plan, first)
     open_stage(connection, search_id, plan, plan.baselines())
-    add_event(connection, search_id, "submitted", {"parent": parent} if parent else {})
+    add_event(connection, search_id, EventKind.SUBMITTED, {"parent": parent} if parent else {})
     if parent:
-        add_event(connection, parent, "child", {"search": search_id})
+        add_event(connection, parent, EventKind.CHILD, {"search": search_id})
     return search_id
 
 
@@ -114,13 +130,17 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
     return Search(
         id=row.id,
-        status=row.status,
+        status=Status(row.status),
         reason=row.reason,
-        wanted=row.wanted,
+        requested_status=Status(row.requested_status) if row.requested_status else None,
         name=row.name,
         tags=row.tags,
         note=row.note,
         spec=SearchSpec(**row.spec),
+        metric=row.metric,
+        mode=row.mode,
+        numbers=row.numbers or {},
+        provenance=Provenance(**row.provenance) if row.provenance else None,
         planned=row.planned,
         slots=row.slots,
         owner=row.owner,
@@ -148,19 +168,19 @@ def queue(connection: Connection, search_id: str, digest: dict[str, str] | None 
         Conflict: if it has ended.
     """
     search = get(connection, search_id, to_change=True)
-    if search.status in ENDED:
+    if search.status.ended:
         raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
     if digest is not None and digest != search.digest:
         connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
-        add_event(connection, search_id, "change accepted", {"before": search.digest, "after": digest})
-    if search.wanted is not None:
-        _want(connection, search_id, None)
-    if search.status == "paused":
-        set_status(connection, search_id, "queued", "")
+        add_event(connection, search_id, EventKind.CHANGE_ACCEPTED, {"before": search.digest, "after": digest})
+    if search.requested_status is not None:
+        _request(connection, search_id, None)
+    if search.status == Status.PAUSED:
+        set_status(connection, search_id, Status.QUEUED, "")
 
 
-def ask(connection: Connection, search_id: str, wanted: str) -> Search:
-    """Ask for a search to be ``paused`` or ``cancelled``; return it as it then is.
+def request(connection: Connection, search_id: str, status: Status) -> Search:
+    """Ask for a search to be paused or cancelled; return it as it then is.
 
     One that nobody runs has the status at once, one that runs within a second, when its driver sees it. Asking again,
     or asking for what a search already is, changes nothing.
@@ -170,20 +190,20 @@ def ask(connection: Connection, search_id: str, wanted: str) -> Search:
         Conflict: if it has ended otherwise.
     """
     search = get(connection, search_id, to_change=True)
-    if search.status in (wanted, "cancelled" if wanted == "paused" else wanted):
+    if search.status in (status, Status.CANCELLED):
         return search
-    if search.status in ENDED:
-        raise Conflict(f"only an unfinished search can be {wanted}: got {search_id}, which is {search.status}.")
-    if search.status == "running" and leases.holder_of(connection, search_id) is not None:
-        _want(connection, search_id, wanted)
+    if search.status.ended:
+        raise Conflict(f"only an unfinished search can be {status}: got {search_id}, which is {search.status}.")
+    if search.status == Status.RUNNING and leases.holder_of(connection, search_id) is not None:
+        _request(connection, search_id, status)
     else:
-        set_status(connection, search_id, wanted, f"{wanted} by a person")
+        set_status(connection, search_id, status, f"{status} by a person")
     return get(connection, search_id)
 
 
-def _want(connection: Connection, search_id: str, wanted: str | None) -> None:
-    connection.execute(update(searches).where(searches.c.id == search_id).values(wanted=wanted))
-    add_event(connection, search_id, "asked", {"wanted": wanted})
+def _request(connection: Connection, search_id: str, status: Status | None) -> None:
+    connection.execute(update(searches).where(searches.c.id == search_id).values(requested_status=status))
+    add_event(connection, search_id, EventKind.REQUESTED, {"requested_status": status})
 
 
 def retry(connection: Connection, search_id: str) -> int:
@@ -197,8 +217,8 @@ def retry(connection: Connection, search_id: str) -> int:
     trials_again = count_retriable(connection, search_id, to_change=True)
     newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
     connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
-    add_event(connection, search_id, "retry", {"trials": trials_again})
-    set_status(connection, search_id, "queued", "")
+    add_event(connection, search_id, EventKind.RETRY, {"trials": trials_again})
+    set_status(connection, search_id, Status.QUEUED, "")
     return trials_again
 
 
@@ -209,7 +229,7 @@ def count_retriable(connection: Connection, search_id: str, *, to_change: bool =
         NotFound, Conflict, Decided: as :func:`retry`.
     """
     search = get(connection, search_id, to_change=to_change)
-    if search.status not in ("paused", "failed", "done"):
+    if search.status in (*ACTIVE, Status.CANCELLED):
         raise Conflict(
             f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
         )
@@ -250,7 +270,7 @@ def describe(
     changes = {part: value for part, value in given.items() if value is not None}
     if changes:
         connection.execute(update(searches).where(searches.c.id == search_id).values(changes))
-        add_event(connection, search_id, "described", {"changed": sorted(changes)})
+        add_event(connection, search_id, EventKind.DESCRIBED, {"changed": sorted(changes)})
 
 
 def archive(connection: Connection, search_id: str) -> None:
@@ -261,23 +281,25 @@ def archive(connection: Connection, search_id: str) -> None:
         Conflict: if it waits or runs.
     """
     search = get(connection, search_id, to_change=True)
-    if search.status in ("queued", "running"):
+    if search.status.active:
         raise Conflict(
             f"only a search that neither waits nor runs can be archived: got {search_id}, which is {search.status}. "
             f"End it first: seqnorm cancel {search_id}"
         )
     if search.archived_at is None:
         connection.execute(update(searches).where(searches.c.id == search_id).values(archived_at=now()))
-        add_event(connection, search_id, "archived", {})
+        add_event(connection, search_id, EventKind.ARCHIVED, {})
 
 
-def set_status(connection: Connection, search_id: str, status: str, reason: str) -> None:
+def set_status(connection: Connection, search_id: str, status: Status, reason: str) -> None:
     """Write a search's status, and the event that says so."""
-    ended = {"finished_at": now()} if status in ENDED else {}
+    ended = {"finished_at": now()} if status.ended else {}
     connection.execute(
-        update(searches).where(searches.c.id == search_id).values(status=status, reason=reason, wanted=None, **ended)
+        update(searches)
+        .where(searches.c.id == search_id)
+        .values(status=status, reason=reason, requested_status=None, **ended)
     )
-    add_event(connection, search_id, "status", {"status": status, "reason": reason})
+    add_event(connection, search_id, EventKind.STATUS, {"status": status, "reason": reason})
 
 
 def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:
@@ -294,7 +316,7 @@ def stage_names(connection: Connection, search_id: str) -> list[str]:
     return list(connection.execute(found).scalars())
 
 
-def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice, finalists: Sequence[Any]) -> None:
+def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice, finalists: Sequence[Point]) -> None:
     """Write a stage's choice, once.
 
     Raises:
@@ -308,7 +330,7 @@ def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice,
     )
     if written.rowcount != 1:
         raise Conflict(f"a stage is decided once: got a second choice for {stage.name} of {search_id}.")
-    add_event(connection, search_id, "decided", {"stage": stage.name, "sentence": choice.sentence})
+    add_event(connection, search_id, EventKind.DECIDED, {"stage": stage.name, "sentence": choice.sentence})
 
 
 def set_planned(connection: Connection, search_id: str, planned: int) -> None:
@@ -316,34 +338,35 @@ def set_planned(connection: Connection, search_id: str, planned: int) -> None:
     connection.execute(update(searches).where(searches.c.id == search_id).values(planned=planned))
 
 
-def choices(connection: Connection, search_id: str) -> dict[str, dict[str, Any]]:
+def choices(connection: Connection, search_id: str) -> dict[str, ChoiceView]:
     """Return the choices made so far, by stage."""
     rows = connection.execute(
         select(stages.c.name, stages.c.choice)
         .where(stages.c.search_id == search_id, stages.c.decided_at.is_not(None))
         .order_by(stages.c.position)
     )
-    return {row.name: row.choice for row in rows}
+    return {row.name: ChoiceView.model_validate(row.choice) for row in rows}
 
 
 def set_slots(connection: Connection, search_id: str, slots: int, reason: str) -> None:
     """Write how many trials run at once, and why none starts yet if that is so."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots, reason=reason))
-    add_event(connection, search_id, "slots", {"slots": slots, "reason": reason})
+    add_event(connection, search_id, EventKind.SLOTS, {"slots": slots, "reason": reason})
 
 
 def clear_reason(connection: Connection, search_id: str) -> None:
     """Say no more why nothing runs: something does."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(reason=""))
-    add_event(connection, search_id, "slots", {"reason": ""})
+    add_event(connection, search_id, EventKind.SLOTS, {"reason": ""})
 
 
-def set_cluster(connection: Connection, search_id: str, nodes: list[dict[str, Any]]) -> None:
+def set_cluster(connection: Connection, search_id: str, nodes: Sequence[NodeView]) -> None:
     """Write which nodes the cluster has; say in an event when one came or went."""
     before = connection.execute(select(searches.c.cluster).where(searches.c.id == search_id)).scalar_one()
-    if before != nodes:
-        connection.execute(update(searches).where(searches.c.id == search_id).values(cluster=nodes))
-        add_event(connection, search_id, "cluster", {"alive": sum(node["alive"] for node in nodes)})
+    cluster = [node.model_dump(mode="json") for node in nodes]
+    if before != cluster:
+        connection.execute(update(searches).where(searches.c.id == search_id).values(cluster=cluster))
+        add_event(connection, search_id, EventKind.CLUSTER, {"alive": sum(node.alive for node in nodes)})
 
 
 def count_finished(connection: Connection, search_id: str) -> int:

@@ -36,12 +36,16 @@ searches = Table(
     Column("recipe", String(100), nullable=False),
     Column("strategy", String(20), nullable=False),
     Column("spec", JSON, nullable=False),
+    Column("metric", String(100), nullable=False),  # what candidates are compared by
+    Column("mode", String(3), nullable=False),  # max or min: whether a higher or a lower metric is better
+    Column("numbers", JSON(none_as_null=True)),  # the recipe's, as each variant trains with them; none if unknown
+    Column("provenance", JSON(none_as_null=True)),  # versions; none for searches of version 0.1.0
     Column("digest", JSON, nullable=False),  # of recipe module, numbers, data and seqnorm version
     Column("planned", Integer, nullable=False),  # trials, the most they can be
     Column("slots", Integer),  # how many trials run at once, as the driver found
     Column("status", String(20), nullable=False),
     Column("reason", Text, nullable=False),  # why the status is what it is, for a person
-    Column("wanted", String(20)),  # the status somebody asked for: paused or cancelled
+    Column("requested_status", String(20)),  # what somebody asked for and the driver has yet to reach
     Column("priority", Integer, nullable=False),
     Column("retried_upto", Integer, nullable=False),  # trials that failed up to this trial_id run again
     Column("parent", String(32)),  # the search whose finished trials this one may link

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from search.plan import Replicate, Stage
 from search.secret import reveal
 from search.selection import Mode
+from search.states import Cause
 from search.store.attempts import Attempt, attempts, running, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
@@ -101,7 +102,7 @@ class TrialStore:
         """Finish a trial with its result."""
         self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
 
-    def fail(self, trial_id: int, cause: str, detail: str) -> None:
+    def fail(self, trial_id: int, cause: Cause, detail: str) -> None:
         """Finish a trial without a result, for a cause that a person can read."""
         self._storage.set_trial_user_attr(trial_id, "cause", cause)
         if detail:
@@ -113,7 +114,7 @@ class TrialStore:
         with self._storage.engine.begin() as connection:
             left = list(running(connection, search_id))
         for trial_id in left:
-            self.fail(trial_id, "lost", detail)
+            self.fail(trial_id, Cause.LOST, detail)
 
     def attempts(self, search_id: str, stage: str) -> list[Attempt]:
         """Return every trial of a stage, oldest first."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from search.store.database import now
 from search.store.tables import workers
+from search.views import WorkerView
 
 ALIVE_SECONDS = 20.0  # since a worker was last seen
 FORGOTTEN_SECONDS = 3600.0
@@ -38,8 +38,18 @@ def leave(connection: Connection, worker_id: str) -> None:
     connection.execute(delete(workers).where(workers.c.id == worker_id))
 
 
-def alive(connection: Connection) -> list[dict[str, Any]]:
+def alive(connection: Connection) -> list[WorkerView]:
     """Return the workers that were seen lately, the longest-serving first."""
     lately = workers.c.seen_at >= now() - ALIVE_SECONDS
     rows = connection.execute(select(workers).where(lately).order_by(workers.c.started_at))
-    return [dict(row._mapping) for row in rows]
+    return [
+        WorkerView(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            started_at=row.started_at,
+            seen_at=row.seen_at,
+            search=row.search_id,
+        )
+        for row in rows
+    ]

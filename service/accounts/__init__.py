@@ -3,7 +3,7 @@
 Every function works inside the caller's transaction, so that what it writes is kept together with what it is about.
 """
 
-from service.accounts.audit import NOBODY, Entry, list_audit, newest_audit, record
+from service.accounts.audit import NOBODY, list_audit, newest_audit, record
 from service.accounts.replies import Answer, begin_reply, keep_reply
 from service.accounts.sessions import close_session, open_link, open_session, redeem_link, session_of, sweep
 from service.accounts.tokens import SCOPES, Token, create_token, list_tokens, revoke, token_of, touch
@@ -12,7 +12,6 @@ __all__ = [
     "NOBODY",
     "SCOPES",
     "Answer",
-    "Entry",
     "Token",
     "begin_reply",
     "close_session",

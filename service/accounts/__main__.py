@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from search.cli.app import print_view, print_views
 from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_OK
 from search.cli.faults import said_of_database
 from search.client import Client
 from search.errors import Conflict, SearchError
 from search.settings import Settings, read_settings
+from search.states import Action
 from search.store.database import Connection, DatabaseFault
 from search.store.opening import open_store
+from search.views import NewTokenView
 from service import accounts
 from service.accounts.tokens import shown
 
@@ -53,13 +55,15 @@ def create(
         with _store(settings) as connection:
             lasts = days * DAY if days else None
             token, text = accounts.create_token(connection, name=name, owner=owner, scopes=wanted, lasts=lasts)
-            accounts.record(connection, None, "create token", token.id, {"owner": owner, "scopes": list(token.scopes)})
-            made = {"token": shown(token), "text": text}
+            accounts.record(
+                connection, None, Action.CREATE_TOKEN, token.id, {"owner": owner, "scopes": list(token.scopes)}
+            )
+            made = NewTokenView(token=shown(token), text=text)
     if json:
-        _print_json(made)
+        print_view(made)
         return
-    print(f"Token {made['token']['id']} of {owner}; this is shown once:", file=sys.stderr)
-    print(made["text"])
+    print(f"Token {made.token.id} of {owner}; this is shown once:", file=sys.stderr)
+    print(made.text)
 
 
 @app.command("list")
@@ -73,13 +77,15 @@ def list_(json: Json = False) -> None:
         with _store(settings) as connection:
             tokens = [shown(token) for token in accounts.list_tokens(connection)]
     if json:
-        _print_json(tokens)
+        print_views(tokens)
         return
-    table = Table("id", "name", "owner", "scopes", "expires", "last used", "", box=None, header_style="dim")
+    table = Table(box=None, header_style="dim")
+    for column in ("id", "name", "owner", "scopes", "expires", "last used", ""):
+        table.add_column(column, no_wrap=column != "name")  # an id cut short is of no use
     for token in tokens:
-        state = "" if token["active"] else "revoked" if token["revoked_at"] else "expired"
-        dates = (_day(token["expires_at"], "never"), _day(token["last_used_at"], "–"))
-        table.add_row(token["id"], token["name"], token["owner"], ", ".join(token["scopes"]), *dates, state)
+        state = "" if token.active else "revoked" if token.revoked_at else "expired"
+        dates = (_day(token.expires_at, "never"), _day(token.last_used_at, "–"))
+        table.add_row(token.id, token.name, token.owner, ", ".join(token.scopes), *dates, state)
     Console(highlight=False, markup=False).print(table if tokens else "No tokens yet.", crop=False, soft_wrap=True)
 
 
@@ -93,7 +99,7 @@ def revoke(id: Annotated[str, typer.Argument(help="Id of a token; seqnorm token 
     else:
         with _store(settings) as connection:
             accounts.revoke(connection, id)
-            accounts.record(connection, None, "revoke token", id, {})
+            accounts.record(connection, None, Action.REVOKE_TOKEN, id, {})
     print(f"{id} is revoked")
 
 
@@ -122,10 +128,6 @@ def _store(settings: Settings) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value))
 
 
 def _day(moment: float | None, otherwise: str) -> str:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from search.states import Action
 from search.store.database import now
 from search.store.tables import audit
+from search.views import AuditView
 from service.accounts.tokens import Token
 
 NOBODY = "local"  # the owner of what is done without a token, as of searches submitted at the command line
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """Something that somebody did."""
-
-    id: int
-    at: float
-    token_id: str | None  #: None: done without one
-    owner: str
-    action: str  #: e.g. submit
-    subject: str  #: the id of a search or a token
-    detail: dict[str, Any]
-
-
-def record(connection: Connection, token: Token | None, action: str, subject: str, detail: dict[str, Any]) -> None:
+def record(connection: Connection, token: Token | None, action: Action, subject: str, detail: dict[str, Any]) -> None:
     """Record what is done, in the transaction that does it: both are kept or neither.
 
     Args:
         connection: that may write.
         token: whose holder does it; None for a process without one.
-        action: at most 40 characters.
+        action: what is done.
         subject: the id of a search or a token that exists.
         detail: a JSON object, without secrets.
     """
@@ -43,17 +31,17 @@ def record(connection: Connection, token: Token | None, action: str, subject: st
     )
 
 
-def list_audit(connection: Connection, subject: str | None = None, after: int = 0, limit: int = 200) -> list[Entry]:
+def list_audit(connection: Connection, subject: str | None = None, after: int = 0, limit: int = 200) -> list[AuditView]:
     """Return what was done, oldest first: to one subject or to all, after an entry's id, at most ``limit``."""
     query = select(audit).where(audit.c.id > after).order_by(audit.c.id).limit(limit)
     if subject is not None:
         if not (subject.isascii() and subject.isprintable()):
             return []  # no id is such a text, and PostgreSQL's driver refuses some of them
         query = query.where(audit.c.subject == subject)
-    return [Entry(**row._mapping) for row in connection.execute(query)]
+    return [AuditView(**row._mapping) for row in connection.execute(query)]
 
 
-def newest_audit(connection: Connection, limit: int) -> list[Entry]:
+def newest_audit(connection: Connection, limit: int) -> list[AuditView]:
     """Return what was done lately, newest first."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    return [Entry(**row._mapping) for row in connection.execute(query)]
+    return [AuditView(**row._mapping) for row in connection.execute(query)]

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from search.errors import InvalidSpec, NotFound
 from search.store.database import now
 from search.store.searches import ALPHABET
 from search.store.tables import sessions, tokens
+from search.views import TokenView
 
 SCOPES = ("read", "submit", "manage", "admin")
 TOUCH_SECONDS = 60.0  # last use is written at most this often: a write for every read would wait for SQLite's one lock
@@ -123,11 +124,9 @@ def list_tokens(connection: Connection) -> list[Token]:
     return [from_row(row) for row in connection.execute(selected().order_by(tokens.c.created_at, tokens.c.id))]
 
 
-def shown(token: Token) -> dict[str, Any]:
+def shown(token: Token) -> TokenView:
     """Return a token as it is listed."""
-    parts = asdict(token)
-    del parts["read_at"]
-    return {**parts, "active": token.active}
+    return TokenView(**asdict(token), active=token.active)
 
 
 def hashed(secret: str) -> str:
@@ -135,7 +134,7 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def selected() -> Any:
+def selected() -> Select[Any]:
     """Return the query whose rows :func:`from_row` reads."""
     shown = [column for column in tokens.c if column is not tokens.c.hash]
     return select(*shown, now().label("read_at"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from search.digest import digest_of
+from search.states import Action, Status
 from search.store import searches
+from search.views import SearchState
 from search.widening import Widening, prepare_retry, prepare_wider
 from service import accounts
 from service.access import Known, require
@@ -29,15 +29,15 @@ class Resumption(BaseModel):
 
 
 @router.post("/pause")
-def pause(stores: Store, caller: Known, id: Changeable) -> dict[str, Any]:
+def pause(stores: Store, caller: Known, id: Changeable) -> SearchState:
     """Stop a search so that it can be resumed; what finished is kept."""
-    return _ask(stores, caller, id, "pause", "paused")
+    return _request(stores, caller, id, Action.PAUSE, Status.PAUSED)
 
 
 @router.post("/cancel")
-def cancel(stores: Store, caller: Known, id: Changeable) -> dict[str, Any]:
+def cancel(stores: Store, caller: Known, id: Changeable) -> SearchState:
     """End a search for good; what finished is kept."""
-    return _ask(stores, caller, id, "cancel", "cancelled")
+    return _request(stores, caller, id, Action.CANCEL, Status.CANCELLED)
 
 
 @router.post("/resume")
@@ -48,22 +48,22 @@ def resume(
     caller: Known,
     id: Changeable,
     body: Resumption | None = None,
-) -> dict[str, Any]:
+) -> SearchState:
     """Queue a paused search again."""
     accepted = body is not None and body.accept_code_change
     spec = searches.get(store, id).spec
     digest = digest_of(spec, find(spec.recipe), settings.home) if accepted else None
     with stores.write() as connection:
         search = searches.get(connection, id)
-        if search.status == "paused":
+        if search.status == Status.PAUSED:
             require_room(connection, settings, search.owner, search.planned)
         searches.queue(connection, id, digest)
-        accounts.record(connection, caller.token, "resume", id, {"accept_code_change": accepted})
+        accounts.record(connection, caller.token, Action.RESUME, id, {"accept_code_change": accepted})
         return _state(searches.get(connection, id))
 
 
 @router.post("/retry")
-def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id: Changeable) -> dict[str, Any]:
+def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id: Changeable) -> SearchState:
     """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
     retrial = prepare_retry(settings, store, id)
     with stores.write() as connection:
@@ -71,8 +71,8 @@ def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id
         require_room(connection, settings, search.owner, search.planned)
         retried = retrial.store(connection, caller.token.owner)
         trials, child = retried.trials, retried.search_id
-        accounts.record(connection, caller.token, "retry", id, {"trials": trials, "search": child})
-        return {**_state(searches.get(connection, child)), "parent": retried.parent, "trials": trials}
+        accounts.record(connection, caller.token, Action.RETRY, id, {"trials": trials, "search": child})
+        return _state(searches.get(connection, child), parent=retried.parent, trials=trials)
 
 
 @router.post("/widen", status_code=201, dependencies=[Depends(require("submit"))])
@@ -84,7 +84,7 @@ def widen(
     id: Visible,
     body: Widening,
     response: Response,
-) -> dict[str, Any]:
+) -> SearchState:
     """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
     submission = prepare_wider(settings, searches.get(store, id), body)
     require_priority(settings, caller.token, submission.spec.priority)
@@ -92,18 +92,24 @@ def widen(
     with stores.write() as connection:
         require_room(connection, settings, owner, sum(submission.plan.size().values()))
         child = submission.store(connection, owner)
-        accounts.record(connection, caller.token, "widen", id, {"search": child})
-        answer = {**_state(searches.get(connection, child)), "parent": id}
+        accounts.record(connection, caller.token, Action.WIDEN, id, {"search": child})
+        answer = _state(searches.get(connection, child), parent=id)
     response.headers["Location"] = f"/api/searches/{child}"
     return answer
 
 
-def _ask(stores: Store, caller: Known, id: str, action: str, wanted: str) -> dict[str, Any]:
+def _request(stores: Store, caller: Known, id: str, action: Action, status: Status) -> SearchState:
     with stores.write() as connection:
-        search = searches.ask(connection, id, wanted)
+        search = searches.request(connection, id, status)
         accounts.record(connection, caller.token, action, id, {})
         return _state(search)
 
 
-def _state(search: searches.Search) -> dict[str, Any]:
-    return {"search": search.id, "status": search.status, "wanted": search.wanted}
+def _state(search: searches.Search, parent: str | None = None, trials: int | None = None) -> SearchState:
+    return SearchState(
+        search=search.id,
+        status=search.status,
+        requested_status=search.requested_status,
+        parent=parent,
+        trials=trials,
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from search.store import queries
+from search.views import ClusterView
 from service.access import Known
 from service.store import Reading
 
@@ -14,6 +13,6 @@ router = APIRouter()
 
 
 @router.get("/cluster")
-def show_cluster(store: Reading, caller: Known) -> dict[str, Any]:
+def show_cluster(store: Reading, caller: Known) -> ClusterView:
     """Show workers, running searches with their nodes, and waiting ones with the reason."""
     return queries.show_cluster(store, None if caller.sees("") else caller.token.owner)

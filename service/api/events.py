@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from search.views import EventView
 from service.access import identify
 from service.api.parameters import LARGEST, After, Visible
 from service.store import Store
@@ -35,7 +35,11 @@ def follower(request: Request) -> Follower:
     return found
 
 
-@router.get("/events", response_class=EventStream)
+@router.get(
+    "/events",
+    response_class=EventStream,
+    responses={200: {"description": "Server-sent events; the data of each is an EventView in JSON."}},
+)
 async def follow(
     request: Request,
     stores: Store,
@@ -68,6 +72,6 @@ async def follow(
     return EventStream(lines())
 
 
-def written(event: dict[str, Any]) -> str:
+def written(event: EventView) -> str:
     """Write an event as the stream has it."""
-    return f"id: {event['id']}\ndata: {json.dumps(event)}\n\n"
+    return f"id: {event.id}\ndata: {event.model_dump_json(exclude_unset=True)}\n\n"

@@ -16,10 +16,20 @@ from service.files import attachment, chunks, opened
 from service.store import Configured, Reading, Store
 
 router = APIRouter(prefix="/searches/{id}")
+EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}
 KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
-@router.get("/export", response_class=StreamingResponse)
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Every trial, in the order they started.",
+            "content": {"text/csv": {"schema": {"type": "string"}}, "application/json": {"schema": EXPORT_SCHEMA}},
+        }
+    },
+)
 def export_trials(stores: Store, id: Visible, format: Format = "csv") -> StreamingResponse:
     """Download every trial of a search."""
     connection = stores.reading.connect()  # open as long as the download goes on, which a route's own is not
@@ -31,10 +41,19 @@ def export_trials(stores: Store, id: Visible, format: Format = "csv") -> Streami
     return StreamingResponse(pieces(), media_type=KINDS[format], headers=attachment(f"{id}.{format}"))
 
 
-@router.get("/checkpoint", response_class=StreamingResponse)
+@router.get(
+    "/checkpoint",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "A file of torch.save.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 def checkpoint(store: Reading, settings: Configured, id: Visible) -> StreamingResponse:
     """Download the weights of the chosen point, as one of its finished trials left them."""
-    found = chosen_checkpoint(settings.folder_of(id), queries.show_search(store, id)["chosen"])
+    found = chosen_checkpoint(settings.folder_of(id), queries.show_search(store, id).chosen)
     file = opened(found) if found else None
     if file is None:
         raise NotFound(

@@ -11,6 +11,7 @@ from search.settings import Settings
 from search.store import workers
 from search.store.database import DatabaseFault, answers
 from search.store.schema import is_current
+from search.views import HealthView, ReadinessView
 from service.store import Configured, Reading, Store, Stores
 
 router = APIRouter()
@@ -18,17 +19,19 @@ CONNECT_SECONDS = 1.0
 
 
 @router.get("/healthz")
-def healthz(store: Reading) -> dict[str, str]:
+def healthz(store: Reading) -> HealthView:
     """Say whether the service answers, and its database too."""
     answers(store)
-    return {"status": "ok"}
+    return HealthView(status="ok")
 
 
-@router.get("/readyz", responses={503: {"description": "Something that searches need is not there"}})
-def readyz(stores: Store, settings: Configured, response: Response) -> dict[str, str]:
+@router.get(
+    "/readyz", responses={503: {"description": "Something that searches need is not there", "model": ReadinessView}}
+)
+def readyz(stores: Store, settings: Configured, response: Response) -> ReadinessView:
     """Say of each part that searches need whether it is there; 503 if one is not."""
-    parts = {**_of_database(stores), "ray": _ray(settings)}
-    if not all(state.startswith("ok") for state in parts.values()):
+    parts = ReadinessView(**_of_database(stores), ray=_ray(settings))
+    if not parts.ready:
         response.status_code = 503
     return parts
 

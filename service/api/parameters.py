@@ -13,8 +13,6 @@ from service.store import Reading
 
 LARGEST = 2**31 - 1  # of an INTEGER in every database
 
-Status = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
-State = Literal["RUNNING", "COMPLETE", "FAIL", "PRUNED", "WAITING"]
 StageName = Literal["gm", "gc", "grid", "test"]
 TrialNumber = Annotated[int, Path(ge=0, le=LARGEST)]
 GroupCount = Annotated[int | None, Query(ge=0, le=LARGEST)]

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from search.errors import NotFound
+from search.views import DataSetView, RecipeView
 from service import data_sets
 from service.store import Configured
-from trainers.recipe import RecipeError, describe, find, names
+from trainers.recipe import RecipeError, find, names
 
 router = APIRouter()
 
 
 @router.get("/recipes")
-def list_recipes() -> list[dict[str, Any]]:
+def list_recipes() -> list[RecipeView]:
     """List the installed recipes with their numbers and presets."""
-    return [describe(find(name)) for name in names()]
+    return [RecipeView.of(find(name)) for name in names()]
 
 
 @router.get("/recipes/{name}")
-def show_recipe(name: str) -> dict[str, Any]:
+def show_recipe(name: str) -> RecipeView:
     """Show one recipe."""
     try:
-        return describe(find(name))
+        return RecipeView.of(find(name))
     except RecipeError as error:
         raise NotFound(str(error)) from None
 
 
 @router.get("/data")
-def list_data(settings: Configured) -> list[str]:
+def list_data(settings: Configured) -> list[DataSetView]:
     """Name the data sets that a search may take."""
-    return data_sets.names(settings)
+    return [DataSetView(name=name) for name in data_sets.names(settings)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
@@ -14,11 +14,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from search.errors import InvalidSpec
 from search.pricing import price
 from search.spec import Name, Note, SearchSpec, Text
+from search.states import Action, Status
 from search.store import queries, searches
 from search.submission import prepare
+from search.views import (
+    CandidatesView,
+    Comparison,
+    Figure,
+    PlanView,
+    SearchPage,
+    SearchRow,
+    SearchState,
+    SearchView,
+)
 from service import accounts, charts
 from service.access import Known, require
-from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Status, Visible, visible
+from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Visible, visible
 from service.data_sets import by_name
 from service.limits import require_priority, require_room
 from service.store import Configured, Reading, Store
@@ -51,7 +62,7 @@ def list_searches(
     archived: bool = False,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = 50,
-) -> dict[str, Any]:
+) -> SearchPage:
     """List searches, newest first; ``next`` is the cursor of the page that follows, null on the last one."""
     before = _read_cursor(cursor, sort) if cursor else None
     if not caller.sees(owner or ""):  # one's own alone
@@ -61,10 +72,10 @@ def list_searches(
     )
     more = len(rows) > limit
     last = rows[limit - 1] if more else None
-    return {"searches": rows[:limit], "next": _write_cursor(last, sort) if last else None}
+    return SearchPage(searches=tuple(rows[:limit]), next=_write_cursor(last, sort) if last else None)
 
 
-@router.post("/searches", status_code=201, dependencies=[Depends(require("submit"))])
+@router.post("/searches", status_code=201, response_model=SearchState, dependencies=[Depends(require("submit"))])
 def submit(
     body: SearchSpec,
     caller: Known,
@@ -72,7 +83,7 @@ def submit(
     settings: Configured,
     response: Response,
     key: IdempotencyKey = None,
-) -> Any:
+) -> SearchState | Response:
     """Queue a search for a worker. Repeated with the same ``Idempotency-Key`` it is queued once."""
     fields = body.model_dump(mode="json", exclude_unset=True)
     submission = prepare(settings, by_name(settings, fields))
@@ -85,34 +96,34 @@ def submit(
                 return JSONResponse(earlier.body, earlier.status, {"Location": _location(earlier.body["search"])})
         require_room(connection, settings, owner, sum(submission.plan.size().values()))
         search_id = submission.store(connection, owner)
-        answer = {"search": search_id, "status": "queued"}
-        accounts.record(connection, caller.token, "submit", search_id, {})
+        answer = SearchState(search=search_id, status=Status.QUEUED)
+        accounts.record(connection, caller.token, Action.SUBMIT, search_id, {})
         if key is not None:
-            accounts.keep_reply(connection, owner, key, accounts.Answer(201, answer))
+            accounts.keep_reply(connection, owner, key, accounts.Answer(201, answer.model_dump(mode="json")))
     response.headers["Location"] = _location(search_id)
     return answer
 
 
 @router.post("/searches/plan")
-def plan(body: SearchSpec, store: Reading, settings: Configured) -> dict[str, Any]:
+def plan(body: SearchSpec, store: Reading, settings: Configured) -> PlanView:
     """Count the trials that a search would take, grid beside sequential; name refused group counts with the reason."""
     fields = by_name(settings, body.model_dump(mode="json", exclude_unset=True))
     return price(fields, queries.seconds_per_trial(store, body.recipe))
 
 
-@router.get("/searches/{id}")
+@router.get("/searches/{id}", response_model=SearchView)
 def show_search(kept: Keeping, id: Visible) -> JSONAnswer:
     """Show a search: status, progress, stages with candidates and choices, test table."""
     return kept.answer(id, lambda: kept.search(id))
 
 
 @router.patch("/searches/{id}")
-def describe(stores: Store, caller: Known, id: Changeable, body: Description) -> dict[str, Any]:
+def describe(stores: Store, caller: Known, id: Changeable, body: Description) -> SearchView:
     """Change a search's name, tags or note."""
     changes = body.model_dump(exclude_unset=True)
     with stores.write() as connection:
         searches.describe(connection, id, **changes)
-        accounts.record(connection, caller.token, "describe", id, {"changed": sorted(changes)})
+        accounts.record(connection, caller.token, Action.DESCRIBE, id, {"changed": sorted(changes)})
     with stores.reading.connect() as connection:  # others may write by now
         return queries.show_search(connection, id)
 
@@ -122,48 +133,48 @@ def archive(stores: Store, caller: Known, id: Changeable) -> None:
     """Leave a search out of lists from now on; everything of it is kept."""
     with stores.write() as connection:
         searches.archive(connection, id)
-        accounts.record(connection, caller.token, "archive", id, {})
+        accounts.record(connection, caller.token, Action.ARCHIVE, id, {})
 
 
-@router.get("/searches/{id}/candidates")
+@router.get("/searches/{id}/candidates", response_model=CandidatesView)
 def list_candidates(kept: Keeping, id: Visible) -> JSONAnswer:
     """List the candidates of each stage."""
 
-    def collect() -> dict[str, Any]:
+    def collect() -> CandidatesView:
         shown = kept.search(id)
-        return {"stages": {stage["name"]: stage["candidates"] for stage in shown["stages"]}, "test": shown["test"]}
+        return CandidatesView(stages={stage.name: stage.candidates for stage in shown.stages}, test=shown.test)
 
     return kept.answer(id, collect)
 
 
 @router.get("/compare")
-def compare(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
+def compare(kept: Keeping, caller: Known, id: Compared) -> Comparison:
     """Show several searches together, each once."""
-    return {"searches": [kept.search(visible(each, kept.store, caller)) for each in dict.fromkeys(id)]}
+    return Comparison(searches=tuple(kept.search(visible(each, kept.store, caller)) for each in dict.fromkeys(id)))
 
 
 @router.get("/compare/candidates")
-def compare_candidates(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
+def compare_candidates(kept: Keeping, caller: Known, id: Compared) -> Figure:
     """Draw the candidates of several searches over one another, as Plotly JSON."""
-    return charts.compare_chart(compare(kept, caller, id)["searches"])
+    return charts.compare_chart(compare(kept, caller, id).searches)
 
 
 @router.get("/compare/test")
-def compare_test(kept: Keeping, caller: Known, id: Compared) -> dict[str, Any]:
+def compare_test(kept: Keeping, caller: Known, id: Compared) -> Figure:
     """Draw what several searches measured on the test set, as Plotly JSON."""
-    return charts.compare_test_chart(compare(kept, caller, id)["searches"])
+    return charts.compare_test_chart(compare(kept, caller, id).searches)
 
 
 def _location(search_id: str) -> str:
     return f"/api/searches/{search_id}"
 
 
-def _write_cursor(last: dict[str, Any], sort: str) -> str:
-    value = last["name"] if sort.endswith("name") else last["created_at"]
-    return base64.urlsafe_b64encode(json.dumps([sort, value, last["id"]]).encode()).decode()
+def _write_cursor(last: SearchRow, sort: str) -> str:
+    value = last.name if sort.endswith("name") else last.created_at
+    return base64.urlsafe_b64encode(json.dumps([sort, value, last.search]).encode()).decode()
 
 
-def _read_cursor(cursor: str, sort: str) -> tuple[Any, str]:
+def _read_cursor(cursor: str, sort: str) -> tuple[str | float, str]:
     try:
         of, value, id = json.loads(base64.urlsafe_b64decode(cursor))
         if of != sort or not id.isascii() or not id.isalnum():

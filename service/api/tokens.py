@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from search.states import Action
+from search.views import AuditView, NewTokenView, TokenView
 from service import accounts
 from service.access import Known
 from service.accounts.tokens import shown
@@ -30,13 +31,13 @@ class NewToken(BaseModel):
 
 
 @router.get("/tokens")
-def list_tokens(store: Reading) -> list[dict[str, Any]]:
+def list_tokens(store: Reading) -> list[TokenView]:
     """List tokens without their secrets, revoked and expired ones too."""
     return [shown(token) for token in accounts.list_tokens(store)]
 
 
 @router.post("/tokens", status_code=201)
-def create_token(stores: Store, caller: Known, body: NewToken) -> dict[str, Any]:
+def create_token(stores: Store, caller: Known, body: NewToken) -> NewTokenView:
     """Make a token; ``text`` is shown this once."""
     lasts = None if body.days is None else body.days * DAY
     with stores.write() as connection:
@@ -44,8 +45,8 @@ def create_token(stores: Store, caller: Known, body: NewToken) -> dict[str, Any]
             connection, name=body.name, owner=body.owner, scopes=body.scopes, lasts=lasts
         )
         said = {"owner": token.owner, "scopes": list(token.scopes)}
-        accounts.record(connection, caller.token, "create token", token.id, said)
-    return {"token": shown(token), "text": text}
+        accounts.record(connection, caller.token, Action.CREATE_TOKEN, token.id, said)
+    return NewTokenView(token=shown(token), text=text)
 
 
 @router.delete("/tokens/{id}", status_code=204)
@@ -53,15 +54,10 @@ def revoke_token(stores: Store, caller: Known, id: str) -> None:
     """Refuse a token from now on, and end its sessions."""
     with stores.write() as connection:
         accounts.revoke(connection, id)
-        accounts.record(connection, caller.token, "revoke token", id, {})
+        accounts.record(connection, caller.token, Action.REVOKE_TOKEN, id, {})
 
 
 @router.get("/audit")
-def list_audit(store: Reading, subject: Filter = None, after: After = 0, limit: Limit = 200) -> list[dict[str, Any]]:
+def list_audit(store: Reading, subject: Filter = None, after: After = 0, limit: Limit = 200) -> list[AuditView]:
     """List who did what, oldest first: to one search or token, or to all."""
-    return [asdict(entry) for entry in accounts.list_audit(store, subject, after, limit)]
-
-
-def newest_audit(store: Reading, limit: int = 50) -> list[dict[str, Any]]:
-    """Return who did what lately, newest first."""
-    return [asdict(entry) for entry in accounts.newest_audit(store, limit)]
+    return accounts.list_audit(store, subject, after, limit)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from search.states import TrialState
 from search.store import queries
 from search.store.database import Connection
+from search.views import TrialPage, TrialView
 from service import files
-from service.api.parameters import After, GroupCount, Limit, StageName, State, TrialNumber, Visible
+from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, Visible
 from service.store import Configured, Reading
 from service.versions import JSONAnswer, Keeping
 
 router = APIRouter(prefix="/searches/{id}/trials")
 
 
-@router.get("")
+@router.get("", response_model=TrialPage)
 def list_trials(
     kept: Keeping,
     id: Visible,
     stage: StageName | None = None,
-    state: State | None = None,
+    state: TrialState | None = None,
     gm: GroupCount = None,
     gc: GroupCount = None,
     sort: queries.Sort = "started",
@@ -37,21 +37,21 @@ def trials_page(
     store: Connection,
     id: str,
     stage: str | None,
-    state: str | None,
+    state: TrialState | None,
     after: int,
     limit: int,
     sort: queries.Sort,
     gm: int | None = None,
     gc: int | None = None,
-) -> dict[str, Any]:
+) -> TrialPage:
     """Return a page of trials, and the ``after`` of the page that follows; None after the last one."""
     rows = queries.list_trials(store, id, stage, state, after, limit + 1, sort, gm, gc)
-    return {"trials": rows[:limit], "next": rows[limit - 1]["trial_id"] if len(rows) > limit else None}
+    return TrialPage(trials=tuple(rows[:limit]), next=rows[limit - 1].trial_id if len(rows) > limit else None)
 
 
-@router.get("/{stage}/{number}")
+@router.get("/{stage}/{number}", response_model=TrialView)
 def show_trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber) -> JSONAnswer:
-    """Show a trial: its figures by epoch, and every attempt at the same point with the same seed."""
+    """Show a trial: its metrics by epoch, and every attempt at the same point with the same seed."""
     return kept.answer(id, lambda: queries.show_trial(kept.store, id, stage, number), moves=True)
 
 

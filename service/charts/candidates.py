@@ -3,75 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import plotly.graph_objects as go
 
-from service.charts.figure import ACCENT, CHOSEN, MUTED, Row, finished
+from search.selection import Mode, Point
+from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
+from service.charts.figure import ACCENT, CHOSEN, MUTED, finished
 
 MAX_CANDIDATES = 100  # in one figure: the best ones; a page has them all
 MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quartiles
 DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
 
-Label = Callable[[Row], str]
+Label = Callable[[Point], str]
+Spread = Sequence[SeedView] | Sequence[QuartilesView]  #: of the replicates of candidates
+Kind = TypeVar("Kind", bound=CandidateView)
 
 
-def stage_chart(stage: Row, seeds: Sequence[Row], mode: str, metric: str) -> Row:
+def stage_chart(stage: StageView, spread: Spread, mode: Mode, metric: str) -> Figure:
     """Draw a stage's candidates: mean ± std, each seed a dot, the tolerance band, the choice with its reason.
 
     Args:
         stage: as a search shows it.
-        seeds: rows with a value each; where they are too many to tell apart, rows with the quartiles of a candidate.
+        spread: the seeds with a value each; where they are too many to tell apart, the quartiles of each candidate.
         mode: whether higher is better.
         metric: what the value is called.
     """
     label = _labels(stage)
-    rows = best_candidates(stage["candidates"], mode)
-    chart = _Chart([*(["gc=0"] if stage["reference"] else []), *(label(row) for row in rows)], label)
-    if stage["reference"]:
-        chart.add_candidates([stage["reference"]], "GhostNorm, for comparison", MUTED)
-    chart.add_dots(seeds)
+    rows = best_candidates(stage.candidates, mode)
+    chart = _Chart([*(["gc=0"] if stage.reference else []), *(label(row.point) for row in rows)], label)
+    if stage.reference:
+        chart.add_candidates([stage.reference], "GhostNorm, for comparison", MUTED)
+    chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
-    if stage["tolerance"] is not None and stage["best_mean"] is not None:
-        best, width = stage["best_mean"], stage["tolerance"]
+    if stage.tolerance is not None and stage.best_mean is not None:
+        best, width = stage.best_mean, stage.tolerance
         chart.add_band(*((best - width, best) if mode == "max" else (best, best + width)), width)
-    if winner := next((row for row in rows if row.get("chosen")), None):
-        chart.add_choice(winner, stage["sentence"])
-    left_out = len(stage["candidates"]) - len(rows)
+    if winner := next((row for row in rows if row.chosen), None):
+        chart.add_choice(winner, stage.sentence or "")
+    left_out = len(stage.candidates) - len(rows)
     return chart.finished(f"validation {metric}", f"the best {len(rows):,}; {left_out:,} more" if left_out else "")
 
 
-def best_candidates(rows: Sequence[Row], mode: str, most: int = MAX_CANDIDATES) -> list[Row]:
+def best_candidates(rows: Sequence[Kind], mode: Mode, most: int = MAX_CANDIDATES) -> list[Kind]:
     """Return ``most`` candidates or fewer, in their order: those with the best means, and the choice."""
     if len(rows) <= most:
         return list(rows)
     sign = 1 if mode == "max" else -1
-    with_mean = [row for row in rows if row["mean"] is not None]
-    best = sorted(with_mean, key=lambda row: (bool(row.get("chosen")), sign * row["mean"]), reverse=True)
-    shown = {id(row) for row in best[:most]}
+    with_mean = [(row.chosen, sign * row.mean, row) for row in rows if row.mean is not None]
+    best = sorted(with_mean, key=lambda ranked: ranked[:2], reverse=True)
+    shown = {id(row) for *_, row in best[:most]}
     return [row for row in rows if id(row) in shown]
 
 
-def test_chart(rows: Sequence[Row], seeds: Sequence[Row], metric: str) -> Row:
+def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Figure:
     """Draw the test stage: each measured point with its seeds."""
-    names = {(row["variant"], row["gm"], row["gc"]): "<br>".join(row["labels"]) for row in rows}
+    names = {row.point: "<br>".join(row.labels) for row in rows}
 
-    def label(row: Row) -> str:
-        return names.get((row["variant"], row["gm"], row["gc"]), "")  # a seed can be there a moment before its row is
+    def label(point: Point) -> str:
+        return names.get(point, "")  # a seed can be there a moment before its row is
 
-    chart = _Chart([label(row) for row in rows], label)
-    chart.add_dots(seeds)
+    chart = _Chart([label(row.point) for row in rows], label)
+    chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
     return chart.finished(f"test {metric}")
 
 
-def _labels(stage: Row) -> Label:
+def _labels(stage: StageView) -> Label:
     """Return how a candidate is named on the axis: by what the stage varies."""
-    several = len({row["variant"] for row in stage["candidates"]}) > 1
+    several = len({row.variant for row in stage.candidates}) > 1
 
-    def label(row: Row) -> str:
-        groups = {"gm": f"gm={row['gm']}", "gc": f"gc={row['gc']}"}
-        name = groups.get(stage["name"], f"gm={row['gm']}, gc={row['gc']}")
-        return f"{row['variant']}<br>{name}" if several else name
+    def label(point: Point) -> str:
+        groups = {"gm": f"gm={point.gm}", "gc": f"gc={point.gc}"}
+        name = groups.get(stage.name, f"gm={point.gm}, gc={point.gc}")
+        return f"{point.variant}<br>{name}" if several else name
 
     return label
 
@@ -85,49 +90,53 @@ class _Chart:
         self._position = {category: index for index, category in enumerate(categories)}
         self._label = label
 
-    def _x(self, row: Row) -> int:
-        return self._position[self._label(row)]
+    def _x(self, point: Point) -> int:
+        return self._position[self._label(point)]
 
-    def add_candidates(self, rows: Sequence[Row], name: str, color: str) -> None:
+    def add_candidates(self, rows: Sequence[CandidateView], name: str, color: str) -> None:
         """Add means with their standard deviation."""
-        rows = [row for row in rows if row["mean"] is not None]
+        rows = [row for row in rows if row.mean is not None]
         self._figure.add_trace(
             go.Scatter(
-                x=[self._x(row) for row in rows],
-                y=[row["mean"] for row in rows],
-                error_y={"type": "data", "array": [row["std"] or 0 for row in rows], "thickness": 1.5, "width": 5},
+                x=[self._x(row.point) for row in rows],
+                y=[row.mean for row in rows],
+                error_y={"type": "data", "array": [row.std or 0 for row in rows], "thickness": 1.5, "width": 5},
                 mode="markers",
                 name=name,
                 marker={"size": 11, "color": color},
-                customdata=[[self._label(row), row["n"], row["failed"], row.get("why") or ""] for row in rows],
+                customdata=[[self._label(row.point), row.n, row.failed, row.why or ""] for row in rows],
                 hovertemplate="%{customdata[0]}: %{y:.4f}<br>n=%{customdata[1]}, failed=%{customdata[2]}"
                 "<br>%{customdata[3]}<extra></extra>",
             )
         )
 
-    def add_dots(self, seeds: Sequence[Row]) -> None:
+    def add_spread(self, spread: Spread) -> None:
         """Add a dot for each seed, or a box for each candidate if quartiles are what is known."""
-        shown = [row for row in seeds if self._label(row) in self._position]
-        if any("quartiles" in row for row in shown):
-            return self._add_boxes(shown)
+        shown = [row for row in spread if self._label(row.point) in self._position]
+        if boxes := [row for row in shown if isinstance(row, QuartilesView)]:
+            self._add_boxes(boxes)
+        else:
+            self._add_dots([row for row in shown if isinstance(row, SeedView)])
+
+    def _add_dots(self, seeds: Sequence[SeedView]) -> None:
         self._figure.add_trace(
             go.Scatter(
-                x=[self._x(row) + DOT_OFFSET for row in shown],
-                y=[row["value"] for row in shown],
+                x=[self._x(seed.point) + DOT_OFFSET for seed in seeds],
+                y=[seed.value for seed in seeds],
                 mode="markers",
                 name="each seed",
                 marker={"size": 7, "color": MUTED, "opacity": 0.8},
-                customdata=[[self._label(row), row["seed"]] for row in shown],
+                customdata=[[self._label(seed.point), seed.seed] for seed in seeds],
                 hovertemplate="%{customdata[0]}: %{y:.4f}<br>seed %{customdata[1]}<extra></extra>",
             )
         )
 
-    def _add_boxes(self, rows: Sequence[Row]) -> None:
+    def _add_boxes(self, rows: Sequence[QuartilesView]) -> None:
         """Add the quartiles of each candidate's seeds, from the lowest to the highest."""
-        low, first, median, third, high = zip(*(row["quartiles"] for row in rows), strict=True)
+        low, first, median, third, high = zip(*(row.quartiles for row in rows), strict=True)
         self._figure.add_trace(
             go.Box(
-                x=[self._x(row) + 2 * DOT_OFFSET for row in rows],
+                x=[self._x(row.point) + 2 * DOT_OFFSET for row in rows],
                 lowerfence=low,
                 q1=first,
                 median=median,
@@ -151,16 +160,16 @@ class _Chart:
             showlegend=True,
         )
 
-    def add_choice(self, winner: Row, sentence: str) -> None:
+    def add_choice(self, winner: CandidateView, sentence: str) -> None:
         """Mark what was chosen."""
-        x, y = self._x(winner), winner["mean"]
+        x, y = self._x(winner.point), winner.mean
         star = {"symbol": "star", "size": 18, "color": CHOSEN}
         self._figure.add_trace(
             go.Scatter(x=[x], y=[y], mode="markers", name="chosen", marker=star, hovertext=sentence, hoverinfo="text")
         )
         self._figure.add_annotation(x=x, y=y, text="chosen", ax=-34, ay=-30, font={"color": CHOSEN})
 
-    def finished(self, y_title: str, note: str = "") -> Row:
+    def finished(self, y_title: str, note: str = "") -> Figure:
         """Return the figure as JSON, with a note below it."""
         axis = {
             "tickvals": list(self._position.values()),

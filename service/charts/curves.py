@@ -6,21 +6,22 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from service.charts.figure import GRID, Row, colors, faded, finished
+from search.views import CurveView, Figure
+from service.charts.figure import GRID, colors, faded, finished
 
 
-def curves_chart(curves: Sequence[Row], metric: str) -> Row:
+def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
     """Draw the mean metric of each point by epoch, with a band from its least to its greatest seed."""
     figure = go.Figure()
-    several = len({curve["variant"] for curve in curves}) > 1
-    shown = sorted(curves, key=lambda curve: (curve["variant"], curve["gm"], curve["gc"]))
+    several = len({curve.variant for curve in curves}) > 1
+    shown = sorted(curves, key=lambda curve: (curve.variant, curve.gm, curve.gc))
     for curve, color in zip(shown, colors(), strict=False):
-        name = f"gm={curve['gm']}, gc={curve['gc']}"
-        name = f"{curve['variant']}, {name}" if several else name
+        name = f"gm={curve.gm}, gc={curve.gc}"
+        name = f"{curve.variant}, {name}" if several else name
         figure.add_trace(
             go.Scatter(
-                x=[*curve["epoch"], *reversed(curve["epoch"])],
-                y=[*curve["high"], *reversed(curve["low"])],
+                x=[*curve.epoch, *reversed(curve.epoch)],
+                y=[*curve.high, *reversed(curve.low)],
                 fill="toself",
                 fillcolor=faded(color, 0.15),
                 line={"width": 0},
@@ -32,13 +33,13 @@ def curves_chart(curves: Sequence[Row], metric: str) -> Row:
         )
         figure.add_trace(
             go.Scatter(
-                x=curve["epoch"],
-                y=curve["mean"],
-                mode="lines+markers" if len(curve["epoch"]) < 3 else "lines",
+                x=curve.epoch,
+                y=curve.mean,
+                mode="lines+markers" if len(curve.epoch) < 3 else "lines",
                 name=name,
                 legendgroup=name,
                 line={"color": color, "width": 2},
-                customdata=curve["n"],
+                customdata=curve.n,
                 hovertemplate=f"{name}, epoch %{{x}}: %{{y:.4f}}<br>n=%{{customdata}}<extra></extra>",
             )
         )

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import plotly.graph_objects as go
 
-from service.charts.figure import GRID, Row, finished
+from search.selection import Mode
+from search.views import Figure, TrialRow
+from service.charts.figure import GRID, finished
 
+Value = TypeVar("Value", int, str)
 MAX_LINES = 500
 MAX_MARKED = 200  # lines with a marker at each axis; of more, a browser draws markers for half a second
 MAX_WRITTEN = 12  # values written at an axis
 RAMP = ("#8a94a6", "#7d93bd", "#5b8dd6", "#3fa7b0", "#2e9b5f")  # from the worst fifth to the best
 
 
-def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
+def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figure:
     """Draw trials as lines over axes, coloured by fifths of the metric.
 
     Plotly's own parallel coordinates need WebGL, which many machines under test or over remote desktops lack.
 
     Args:
-        trials: rows with stage, variant, gm, gc, seed and value, oldest first; of more than ``MAX_LINES`` the newest
-            are drawn.
+        trials: that finished, oldest first; of more than ``MAX_LINES`` the newest are drawn.
         mode: whether higher is better.
         metric: what the value is called.
     """
-    rows = list(trials)[-MAX_LINES:]
-    several = len({row["variant"] for row in rows}) > 1
+    rows = [(row, row.value) for row in trials if row.value is not None][-MAX_LINES:]
+    several = len({row.variant for row, _ in rows}) > 1
     names = [*(["variant"] if several else []), "gm", "gc", "seed"]
-    axes = [_places({row[name] for row in rows}) for name in names]
-    values = [row["value"] for row in rows]
+    axes = [_places({getattr(row, name) for row, _ in rows}) for name in names]
+    values = [value for _, value in rows]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     figure = go.Figure()
-    order = sorted(rows, key=lambda row: row["value"], reverse=mode == "min")
+    order = sorted(rows, key=lambda measured: measured[1], reverse=mode == "min")
     for fifth, color in enumerate(RAMP):
         part = order[len(order) * fifth // len(RAMP) : len(order) * (fifth + 1) // len(RAMP)]
         if not part:
@@ -41,12 +43,12 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
         x: list[float | None] = []
         y: list[float | None] = []
         said: list[str] = []
-        for row in part:
-            heights = [axis[row[name]] for name, axis in zip(names, axes, strict=True)]
-            heights.append((row["value"] - low) / (high - low) if high > low else 0.5)
+        for row, value in part:
+            heights = [axis[getattr(row, name)] for name, axis in zip(names, axes, strict=True)]
+            heights.append((value - low) / (high - low) if high > low else 0.5)
             x += [*range(len(heights)), None]
             y += [*heights, None]
-            said += [_said(row, metric)] * len(heights) + [""]
+            said += [_said(row, value, metric)] * len(heights) + [""]
         figure.add_trace(
             go.Scatter(
                 x=x,
@@ -80,15 +82,15 @@ def parallel_chart(trials: Sequence[Row], mode: str, metric: str) -> Row:
     )
 
 
-def _places(values: set[Any]) -> dict[Any, float]:
+def _places(values: set[Value]) -> dict[Value, float]:
     """Return how high each value of an axis stands, from 0 to 1, in their order."""
     return {value: index / (len(values) - 1) if len(values) > 1 else 0.5 for index, value in enumerate(sorted(values))}
 
 
-def _written(x: float, y: float, text: str, side: str = "right") -> Row:
+def _written(x: float, y: float, text: str, side: str = "right") -> dict[str, object]:
     shift = 6 if side == "left" else -6
     return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": side, "xshift": shift, "font": {"size": 11}}
 
 
-def _said(row: Row, metric: str) -> str:
-    return f"{row['stage']}: gm={row['gm']}, gc={row['gc']}, seed {row['seed']}<br>{metric} {row['value']:.4f}"
+def _said(row: TrialRow, value: float, metric: str) -> str:
+    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}<br>{metric} {value:.4f}"

@@ -1,4 +1,4 @@
-"""The figures of one trial by epoch."""
+"""The metrics of one trial by epoch."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.store.queries.curves import MAX_EPOCHS
-from service.charts.figure import GRID, Row, colors, finished
+from search.views import EpochView, Figure
+from service.charts.figure import GRID, colors, finished
 
 
-def trial_chart(figures: Sequence[Row], metric: str) -> Row:
-    """Draw what a trial reported: the metric's figures on the left axis, losses on the right one.
+def trial_chart(epochs: Sequence[EpochView], metric: str) -> Figure:
+    """Draw what a trial reported: the metric on the left axis, losses on the right one.
 
     Of very many epochs ``MAX_EPOCHS`` are drawn, evenly, with the last one.
     """
-    every = len(figures) // (MAX_EPOCHS + 1) + 1
-    figures = figures[::-1][::every][::-1]
+    every = len(epochs) // (MAX_EPOCHS + 1) + 1
+    epochs = epochs[::-1][::every][::-1]
     drawn = go.Figure()
-    names = dict.fromkeys(name for row in figures for name in row if name not in ("epoch", "seconds"))
+    names = dict.fromkeys(name for row in epochs for name in row.values if name != "seconds")
     for name, color in zip(names, colors(), strict=False):
-        points = [(row["epoch"], row[name]) for row in figures if isinstance(row.get(name), int | float)]
+        points = [(row.epoch, row.values[name]) for row in epochs if isinstance(row.values.get(name), int | float)]
         drawn.add_trace(
             go.Scatter(
                 x=[epoch for epoch, _ in points],

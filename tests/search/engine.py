@@ -12,10 +12,12 @@ from search.plan import Replicate, plan_of
 from search.recorder import Recorder
 from search.sequence import run_sequence
 from search.spec import parse_spec
+from search.states import Status
 from search.store import leases, queries, searches
 from search.store.database import open_engine
 from search.store.opening import open_store
 from search.store.schema import upgrade
+from search.views import SearchView
 from trainers.recipe import find
 
 PLANTED: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3}
@@ -59,7 +61,7 @@ def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> 
         if stop_after is not None and len(trained) == stop_after:
             return trained
     with recorder.engine.begin() as connection:
-        searches.set_status(connection, search_id, "done", "")
+        searches.set_status(connection, search_id, Status.DONE, "")
     return trained
 
 
@@ -84,10 +86,10 @@ def finish(url: str, search_id: str) -> Counter[tuple[str, int, int, int]]:
     with engine.connect() as connection:
         trials = queries.list_trials(connection, search_id, state="COMPLETE", limit=500)
     engine.dispose()
-    return Counter((t["stage"], t["gm"], t["gc"], t["seed"]) for t in trials)
+    return Counter((t.stage, t.gm, t.gc, t.seed) for t in trials)
 
 
-def show(url: str, search_id: str) -> dict[str, Any]:
+def show(url: str, search_id: str) -> SearchView:
     """Read a search as pages and commands do."""
     engine = open_engine(url, read_only=True)
     with engine.connect() as connection:

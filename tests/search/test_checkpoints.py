@@ -59,7 +59,7 @@ def test_adopting_replaces_nothing_and_misses_nothing(tmp_path: Path) -> None:
 
 
 def test_the_chosen_checkpoint_is_that_of_a_measured_trial_of_the_chosen_point(tmp_path: Path) -> None:
-    checkpoints, chosen = Checkpoints(tmp_path / "checkpoints"), {"variant": "main", "gm": 4, "gc": 2}
+    checkpoints, chosen = Checkpoints(tmp_path / "checkpoints"), Point("main", 4, 2)
     unfinished = checkpoints.folder_of(Replicate("test", MEASURED.point, 999))
     unfinished.mkdir(parents=True)
     file = keep(checkpoints, MEASURED)
@@ -71,4 +71,4 @@ def test_the_chosen_checkpoint_is_that_of_a_measured_trial_of_the_chosen_point(t
 def test_without_a_choice_or_its_weights_there_is_no_chosen_checkpoint(tmp_path: Path) -> None:
     keep(Checkpoints(tmp_path / "checkpoints"), MEASURED)
     assert chosen_checkpoint(tmp_path, None) is None
-    assert chosen_checkpoint(tmp_path, {"variant": "main", "gm": 8, "gc": 2}) is None
+    assert chosen_checkpoint(tmp_path, Point("main", 8, 2)) is None

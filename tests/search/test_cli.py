@@ -21,6 +21,7 @@ from search.cli.app import app
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
+from search.states import Cause
 from search.store import queries
 from search.store.database import open_engine
 from service.accounts.__main__ import app as tokens
@@ -198,7 +199,7 @@ def test_a_search_whose_driver_is_gone_is_not_shown_as_running(tmp_path: Path) -
     engine = open_engine(url, read_only=True)
     with engine.connect() as connection:
         (trial,) = queries.list_trials(connection, search_id)
-    assert (trial["state"], trial["cause"], trial["detail"]) == ("FAIL", "lost", "its driver was lost")
+    assert (trial.state, trial.cause, trial.detail) == ("FAIL", "lost", "its driver was lost")
 
 
 def test_serving_on_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
@@ -273,7 +274,7 @@ def test_every_trial_is_exported_with_harmless_texts(tmp_path: Path) -> None:
     recorder = open_recorder(url, search_id)
     recorder.open(stage := recorder._plan.stage("gm", []))
     for replicate, outcome in zip(
-        stage.replicates(), (Outcome(value=0.5), Outcome(cause="raised", detail='=cmd|"x"')), strict=True
+        stage.replicates(), (Outcome(value=0.5), Outcome(cause=Cause.RAISED, detail='=cmd|"x"')), strict=True
     ):
         recorder.finish(recorder.start(replicate), outcome)
     out = tmp_path / "trials.csv"

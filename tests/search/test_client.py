@@ -7,17 +7,39 @@ import logging
 import socket
 import time
 from itertools import islice
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from search import client as client_module
 from search.client import Client, is_loopback
 from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.states import Status
+from search.views import (
+    ReadinessView,
+    RecipeView,
+    SearchPage,
+    SearchRow,
+    SearchState,
+    SearchView,
+    TokenView,
+    TrialPage,
+    TrialRow,
+    View,
+)
+from tests.search.examples import example
 from tests.search.scripted import Answer, hangs_up, problem, says, serving, streams, text
 
 TOKEN = "seqnorm_0123456789ab_" + "s" * 43
-QUEUED = {"search": "2143c8ehmh", "status": "queued"}
+QUEUED: dict[str, Any] = {"search": "2143c8ehmh", "status": "queued"}
+
+
+def json_of(kind: type[View]) -> Any:
+    """Return a view as a service answers it."""
+    return example(kind).model_dump(mode="json")
+
+
+SHOWN = json_of(SearchView)
 
 
 @pytest.fixture(autouse=True)
@@ -87,47 +109,61 @@ def said_of(error: type[SearchError], *answers: Answer, **options: Any) -> str:
     ],
 )
 def test_each_method_asks_its_route_with_the_token(call: Any, method: str, path: str, body: Any) -> None:
-    with serving(says({})) as server, Client(server.url + "/", TOKEN) as client:
-        call(client)
+    kind = get_type_hints(getattr(Client, call.__code__.co_names[0]))["return"]
+    answer = says(json_of(kind)) if isinstance(kind, type) and issubclass(kind, View) else says({})
+    with serving(answer) as server, Client(server.url + "/", TOKEN) as client:
+        assert call(client) in (None, "{}") or isinstance(kind, type)
     (received,) = server.received
     assert (received.method, received.path, received.body) == (method, path, body)
     assert received.headers["authorization"] == f"Bearer {TOKEN}"
 
 
 def test_recipes_and_tokens_are_lists() -> None:
-    with serving(says([{"name": "a"}])) as server, Client(server.url) as client:
-        assert client.recipes() == client.tokens() == [{"name": "a"}]
+    recipes, tokens = [example(RecipeView)], [example(TokenView), example(TokenView)]
+    answers = (says([each.model_dump(mode="json") for each in views]) for views in (recipes, tokens))
+    with serving(*answers) as server, Client(server.url) as client:
+        assert client.recipes() == recipes
+        assert client.tokens() == tokens
     assert "authorization" not in server.received[0].headers
 
 
 def test_a_service_under_a_path_is_asked_there() -> None:
-    with serving(says({})) as server, Client(f"{server.url}/norms") as client:
+    with serving(says(json_of(ReadinessView)), says(SHOWN)) as server, Client(f"{server.url}/norms") as client:
         client.ready()
         client.show("A")
     assert [received.path for received in server.received] == ["/norms/readyz", "/norms/api/searches/A"]
 
 
 def test_searches_go_over_all_pages_or_to_a_limit() -> None:
-    pages = says({"searches": [{"id": 1}, {"id": 2}], "next": "c"}), says({"searches": [{"id": 3}], "next": None})
+    rows = [example(SearchRow, search=name) for name in "abc"]
+    pages = [
+        says(SearchPage(searches=(*part,), next=cursor).model_dump(mode="json"))
+        for part, cursor in ((rows[:2], "c"), (rows[2:], None))
+    ]
     with serving(*pages) as server, Client(server.url) as client:
-        assert [row["id"] for row in client.searches(status="done")] == [1, 2, 3]
+        assert list(client.searches(status=Status.DONE)) == rows
     assert "limit=500" in server.received[0].path
     assert {"cursor=c", "status=done"} <= set(server.received[1].path.partition("?")[2].split("&"))
     with serving(*pages) as server, Client(server.url) as client:
-        assert [row["id"] for row in client.searches(limit=2)] == [1, 2]
+        assert list(client.searches(limit=2)) == rows[:2]
     assert len(server.received) == 1
 
 
 def test_trials_go_over_all_pages() -> None:
-    pages = says({"trials": [{"trial_id": 8}], "next": 8}), says({"trials": [{"trial_id": 9}], "next": None})
+    rows = [example(TrialRow, trial_id=8), example(TrialRow, trial_id=9)]
+    pages = [
+        says(TrialPage(trials=(row,), next=cursor).model_dump(mode="json"))
+        for row, cursor in zip(rows, (8, None), strict=True)
+    ]
     with serving(*pages) as server, Client(server.url) as client:
-        assert [row["trial_id"] for row in client.trials("A", stage="gm")] == [8, 9]
+        assert list(client.trials("A", stage="gm")) == rows
     assert {"after=8", "stage=gm"} <= set(server.received[1].path.partition("?")[2].split("&"))
 
 
 def test_what_is_not_ready_is_said_although_that_is_no_success() -> None:
-    with serving(says({"database": "ok", "worker": "none"}, 503)) as server, Client(server.url) as client:
-        assert client.ready()["worker"] == "none"
+    missing = example(ReadinessView, worker="none")
+    with serving(says(missing.model_dump(), 503)) as server, Client(server.url) as client:
+        assert client.ready() == missing
     assert len(server.received) == 1
 
 
@@ -137,7 +173,7 @@ def test_what_is_not_ready_is_said_although_that_is_no_success() -> None:
 @pytest.mark.parametrize("trouble", [hangs_up, problem(429, "slower"), problem(503, "restarting"), text("busy", 503)])
 def test_a_submission_is_repeated_with_its_key_until_it_is_answered(trouble: Answer) -> None:
     with serving(trouble, trouble, says(QUEUED, 201)) as server, Client(server.url, TOKEN) as client:
-        assert client.submit({"recipe": "digits-mlp"}) == QUEUED
+        assert client.submit({"recipe": "digits-mlp"}) == SearchState(**QUEUED)
     keys = [received.headers["idempotency-key"] for received in server.received]
     assert len(keys) == 3
     assert len(set(keys)) == 1
@@ -151,7 +187,7 @@ def test_each_submission_has_a_key_of_its_own() -> None:
 
 
 def test_a_service_says_how_long_to_wait() -> None:
-    with serving(problem(429, "slower", Retry_After="1"), says(QUEUED)) as server, Client(server.url) as client:
+    with serving(problem(429, "slower", Retry_After="1"), says(SHOWN)) as server, Client(server.url) as client:
         began = time.monotonic()
         client.show("A")
         assert time.monotonic() - began >= 1
@@ -160,7 +196,7 @@ def test_a_service_says_how_long_to_wait() -> None:
 def test_a_service_that_went_is_waited_for_but_not_one_that_never_was_there() -> None:
     with Client(f"http://127.0.0.1:{closed_port()}", patience=30) as stranger, pytest.raises(StoreUnavailable):
         stranger.show("A")
-    with serving(says({}, Connection="close")) as server:
+    with serving(says(SHOWN, Connection="close")) as server:
         client = Client(server.url, patience=0.5)
         client.show("A")
     began = time.monotonic()
@@ -186,8 +222,8 @@ def test_what_may_have_been_done_is_not_repeated_where_that_would_do_it_twice(tr
 
 
 def test_what_was_refused_for_its_number_is_repeated_whatever_it_is() -> None:
-    with serving(problem(429, "slower"), says({"trials": 3})) as server, Client(server.url) as client:
-        assert client.retry("A") == {"trials": 3}
+    with serving(problem(429, "slower"), says({**QUEUED, "trials": 3})) as server, Client(server.url) as client:
+        assert client.retry("A").trials == 3
 
 
 # What goes wrong
@@ -294,8 +330,8 @@ def test_the_token_is_in_no_error_no_log_and_no_description(caplog: pytest.LogCa
 def test_a_proxy_for_other_hosts_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, f"http://127.0.0.1:{closed_port()}")
-    with serving(says({})) as server, Client(server.url, TOKEN) as client:
-        assert client.show("A") == {}
+    with serving(says(SHOWN)) as server, Client(server.url, TOKEN) as client:
+        assert client.show("A") == SearchView(**SHOWN)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +356,7 @@ def test_an_address_of_this_machine_is_known_as_one(url: str, here: bool) -> Non
 
 
 def event(number: int, **detail: Any) -> str:
-    return f'id: {number}\ndata: {{"id": {number}, "kind": "{detail.get("kind", "trial")}"}}\n\n'
+    return f'id: {number}\ndata: {{"id": {number}, "at": 0.5, "kind": "{detail.get("kind", "trial")}"}}\n\n'
 
 
 def test_events_go_on_behind_the_last_whole_one_when_their_stream_is_cut() -> None:
@@ -334,7 +370,7 @@ def test_events_go_on_behind_the_last_whole_one_when_their_stream_is_cut() -> No
     )
     with serving(*answers) as server, Client(server.url, TOKEN) as client:
         events = client.events("A", after=0)
-        assert [found["id"] for found in islice(events, 3)] == [1, 2, 3]
+        assert [found.id for found in islice(events, 3)] == [1, 2, 3]
         events.close()
     assert [received.headers["last-event-id"] for received in server.received] == ["0", "1", "1", "1", "2"]
 
@@ -343,7 +379,7 @@ def test_events_end_when_the_service_refuses_or_stays_away() -> None:
     answers = streams(event(1), whole=True), problem(401, "who?")
     with serving(*answers) as server, Client(server.url, TOKEN) as client:
         events = client.events("A")
-        assert next(events)["id"] == 1
+        assert next(events).id == 1
         with pytest.raises(Denied, match="who"):
             next(events)
     with serving(streams(event(1)), hangs_up) as server, Client(server.url, patience=0.1) as client:
@@ -363,7 +399,7 @@ def test_a_stream_of_something_else_is_not_followed(junk: Answer) -> None:
 
 def test_following_shows_a_search_again_after_news_only_and_ends_with_it() -> None:
     def shown(status: str, newest: int) -> Answer:
-        return says({"status": status, "event": newest})
+        return says({**SHOWN, "status": status, "newest_event": newest})
 
     answers = (
         shown("queued", 4),
@@ -373,10 +409,10 @@ def test_following_shows_a_search_again_after_news_only_and_ends_with_it() -> No
         shown("done", 7),
     )
     with serving(*answers) as server, Client(server.url) as client:
-        assert [each["status"] for each in client.follow("A")] == ["queued", "running", "done"]
+        assert [each.status for each in client.follow("A")] == ["queued", "running", "done"]
     assert [received.headers.get("last-event-id") for received in server.received] == [None, "4", None, "6", None]
     with serving(shown("paused", 1)) as server, Client(server.url) as client:
-        assert [each["status"] for each in client.follow("A")] == ["paused"]
+        assert [each.status for each in client.follow("A")] == ["paused"]
 
 
 # Files

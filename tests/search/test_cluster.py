@@ -76,17 +76,17 @@ def test_a_lost_node_costs_its_trial_the_time_since_its_checkpoint_and_nothing_e
     finally:
         service.stop()
     shown = show(service.settings.database_url, search_id)
-    assert (shown["trials"]["failed"], shown["trials"]["running"]) == (0, 0)
+    assert (shown.trials.failed, shown.trials.running) == (0, 0)
     with service.engine.connect() as connection:
         trials = queries.list_trials(connection, search_id, stage="grid")
-        (lost,) = [trial for trial in trials if trial["cause"] == "lost"]
-        (again,) = [t for t in trials if (t["gm"], t["cause"]) == (lost["gm"], "finished")]
-        before = [row["epoch"] for row in read_metrics(connection, lost["trial_id"])]
-        after = [row["epoch"] for row in read_metrics(connection, again["trial_id"])]
+        (lost,) = [trial for trial in trials if trial.cause == "lost"]
+        (again,) = [t for t in trials if (t.gm, t.cause) == (lost.gm, "finished")]
+        before = [row.epoch for row in read_metrics(connection, lost.trial_id)]
+        after = [row.epoch for row in read_metrics(connection, again.trial_id)]
         nodes = connection.execute(select(search_rows.c.cluster)).scalar_one()
     assert len(trials) == 3
-    assert lost["detail"] == "its node was lost"
-    assert lost["attributes"]["where"]["node"] != again["attributes"]["where"]["node"]
+    assert lost.detail == "its node was lost"
+    assert lost.where.node != again.where.node
     assert before[0] == 1
     assert 1 < after[0] <= before[-1] + 200, "it went on from a checkpoint"
     assert after[-1] == 300
@@ -98,4 +98,4 @@ def _reported(service: Service, search_id: str) -> list[int]:
     """Return the running trials that have reported."""
     with service.engine.connect() as connection:
         running = queries.list_trials(connection, search_id, state="RUNNING")
-        return [trial["trial_id"] for trial in running if read_metrics(connection, trial["trial_id"])]
+        return [trial.trial_id for trial in running if read_metrics(connection, trial.trial_id)]

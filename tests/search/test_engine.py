@@ -64,7 +64,7 @@ def test_a_finished_search_is_shown_listed_and_resumed_without_training(digits) 
     assert seqnorm_json(home, "resume", search_id) == result
     (row,) = seqnorm_json(home, "list")
     trained = result["trials"]["run"]
-    assert (row["id"], row["status"], row["finished"], row["planned"]) == (search_id, "done", trained, trained)
+    assert (row["search"], row["status"], row["finished"], row["planned"]) == (search_id, "done", trained, trained)
     shown = seqnorm(home, "show", search_id).stdout
     assert result["stages"][0]["sentence"] in shown
     assert "chosen SeqNorm" in shown
@@ -124,8 +124,7 @@ def finished_trials(home: Path, search_id: str) -> list[str]:
         trials = queries.list_trials(connection, search_id, state="COMPLETE", limit=500)
     measures = {"test": "test"}
     return [
-        f"{measures.get(trial['stage'], 'validation')} gm={trial['gm']} gc={trial['gc']} seed={trial['seed']}"
-        for trial in trials
+        f"{measures.get(trial.stage, 'validation')} gm={trial.gm} gc={trial.gc} seed={trial.seed}" for trial in trials
     ]
 
 
@@ -157,7 +156,7 @@ def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
     wait_until_gone(tmp_path, 1)
     (row,) = seqnorm_json(tmp_path, "list")
     assert row["status"] == "paused"
-    assert seqnorm_json(tmp_path, "show", row["id"])["status"] == "paused"
+    assert seqnorm_json(tmp_path, "show", row["search"])["status"] == "paused"
     with sqlite3.connect(tmp_path / "seqnorm.db") as connection:
         assert connection.execute("SELECT count(*) FROM trials WHERE state = 'RUNNING'").fetchone() == (0,)
     connection.close()
@@ -215,13 +214,19 @@ def test_a_paused_search_holds_no_process_and_is_resumed(tmp_path: Path) -> None
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 4)
     (row,) = seqnorm_json(tmp_path, "list", "--status", "running")
-    assert seqnorm_json(tmp_path, "pause", row["id"]) == {"search": row["id"], "status": "running", "wanted": "paused"}
+    assert seqnorm_json(tmp_path, "pause", row["search"]) == {
+        "search": row["search"],
+        "status": "running",
+        "requested_status": "paused",
+        "parent": None,
+        "trials": None,
+    }
     _, said = process.communicate(timeout=15)
     assert process.returncode == 3
     assert "The search is paused: paused by a person" in said
     wait_until_gone(tmp_path, 2)
-    assert seqnorm_json(tmp_path, "cancel", row["id"])["status"] == "cancelled"
-    refused = seqnorm(tmp_path, "resume", row["id"], expect=4)
+    assert seqnorm_json(tmp_path, "cancel", row["search"])["status"] == "cancelled"
+    refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
     assert f"only an unfinished search can be resumed: got {row['id']}, which is cancelled." in refused.stderr
 
 
@@ -230,7 +235,7 @@ def test_two_processes_never_run_one_search(tmp_path: Path) -> None:
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 2)
     (row,) = seqnorm_json(tmp_path, "list")
-    refused = seqnorm(tmp_path, "resume", row["id"], expect=4)
+    refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
     assert f"a search has one driver: got {row['id']}, which process" in refused.stderr
     interrupt(process)
 

@@ -137,19 +137,17 @@ def test_kills_at_random_moments_change_nothing(service: Service, undisturbed: d
         service.start()
     service.wait(lambda: service.status(search_id) == "done", 120, "the search did not end")
     shown = show(service.settings.database_url, search_id)
-    assert shown["stages"] == undisturbed["stages"]
-    assert shown["test"] == undisturbed["test"]
-    assert shown["trials"]["running"] == 0
-    assert shown["trials"]["failed"] == 0
+    assert shown.stages == undisturbed.stages
+    assert shown.test == undisturbed.test
+    assert shown.trials.running == 0
+    assert shown.trials.failed == 0
     with service.engine.connect() as connection:
         trials = queries.list_trials(connection, search_id, limit=500)
-    complete = Counter(
-        (t["stage"], t["variant"], t["gm"], t["gc"], t["seed"]) for t in trials if t["state"] == "COMPLETE"
-    )
+    complete = Counter((t.stage, t.variant, t.gm, t.gc, t.seed) for t in trials if t.state == "COMPLETE")
     assert set(complete.values()) == {1}
-    assert len(complete) == 2 * 2 + 2 * 2 + len(undisturbed["test"]) * 2
-    assert {t["cause"] for t in trials} <= {"finished", "lost", "cancelled"}
-    assert "lost" in {t["cause"] for t in trials}, "no kill met a running trial"
+    assert len(complete) == 2 * 2 + 2 * 2 + len(undisturbed.test) * 2
+    assert {t.cause for t in trials} <= {"finished", "lost", "cancelled"}
+    assert "lost" in {t.cause for t in trials}, "no kill met a running trial"
     assert _epoch(service, search_id) > KILLS / 2, "the kills of drivers were not noticed"
 
 
@@ -173,7 +171,7 @@ def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(service: Se
         other.wait(lambda: other.status(search_id) == "done", 60, "the search did not end")
         assert before > 0
         assert _written_by(service, 1) == before
-        assert show(service.settings.database_url, search_id)["trials"]["running"] == 0
+        assert show(service.settings.database_url, search_id).trials.running == 0
     finally:
         other.stop()
         other.engine.dispose()
@@ -226,7 +224,7 @@ while True:
     print(search_id, flush=True)
     with engine.begin() as connection:
         leases.release(connection, lease)
-        searches.set_status(connection, search_id, "done", "")
+        searches.set_status(connection, search_id, Status.DONE, "")
 """
 
 
@@ -263,7 +261,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_search_queued_and_free(service
     assert service.status(search_id) == "queued"
     with service.engine.connect() as connection:
         assert leases.holder_of(connection, search_id) is None
-        causes = {trial["cause"] for trial in queries.list_trials(connection, search_id)}
+        causes = {trial.cause for trial in queries.list_trials(connection, search_id)}
     assert causes <= {"finished", "cancelled"}
 
 

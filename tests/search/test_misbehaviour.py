@@ -31,7 +31,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 
 def causes(trials: list[dict[str, Any]], gm: int) -> list[str]:
     """Return the causes of the attempts at a point, in order."""
-    return [trial["cause"] for trial in trials if trial["gm"] == gm and trial["gc"] == 0]
+    return [trial.cause for trial in trials if trial.gm == gm and trial.gc == 0]
 
 
 def test_the_search_goes_on_to_the_point_that_behaves(faulty) -> None:
@@ -43,8 +43,8 @@ def test_the_search_goes_on_to_the_point_that_behaves(faulty) -> None:
 def test_a_trial_that_raises_is_not_run_again_and_keeps_the_end_of_its_traceback(faulty) -> None:
     _, _, trials = faulty
     assert causes(trials, 1) == ["raised"]
-    (trial,) = [trial for trial in trials if trial["gm"] == 1 and trial["gc"] == 0]
-    assert trial["detail"].strip().endswith("RuntimeError: planted fault at gm=1")
+    (trial,) = [trial for trial in trials if trial.gm == 1 and trial.gc == 0]
+    assert trial.detail.strip().endswith("RuntimeError: planted fault at gm=1")
 
 
 def test_a_trial_that_hangs_is_ended_at_its_time_limit_and_its_log_says_where_it_was(faulty) -> None:

@@ -1,10 +1,11 @@
-"""How a trial ended, in words."""
+"""How a trial ended."""
 
 from __future__ import annotations
 
 import pytest
 
-from search.outcome import CAUSES, RUNS_AGAIN, last_line
+from search.outcome import Outcome, last_line
+from search.states import Cause
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ def test_of_a_traceback_the_last_line_is_said(detail: str, end: str) -> None:
     assert last_line(detail) == end
 
 
-def test_every_cause_has_a_sentence_that_says_whether_the_trial_runs_again() -> None:
-    assert set(RUNS_AGAIN) < set(CAUSES)
-    assert {cause for cause, said in CAUSES.items() if "runs again" in said} == set(RUNS_AGAIN)
+def test_what_was_cut_runs_again_and_what_failed_or_finished_does_not() -> None:
+    again = {cause for cause in Cause if Outcome(cause=cause).runs_again}
+    assert again == {Cause.LOST, Cause.CANCELLED}
+    assert not Outcome(value=0.9).runs_again

@@ -9,6 +9,7 @@ from search.errors import Fenced
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
+from search.states import Cause
 from search.store.attempts import attempts
 from search.store.database import open_engine
 from tests.search.engine import finished_search, open_recorder, show, submit, train
@@ -22,7 +23,7 @@ def test_going_on_trains_only_what_is_missing(database_url: str) -> None:
     after = train(second, search_id)
     assert len(before) == 20
     assert not set(before) & set(after)
-    assert show(database_url, search_id)["trials"]["run"] == 36
+    assert show(database_url, search_id).trials.run == 36
 
 
 def test_a_search_interrupted_anywhere_ends_like_one_left_alone(database_url: str) -> None:
@@ -31,8 +32,8 @@ def test_a_search_interrupted_anywhere_ends_like_one_left_alone(database_url: st
     for stop_after in (1, 9, 2, 6, None):  # inside stages and at their ends
         train(open_recorder(database_url, search_id, lease_seconds=-1), search_id, stop_after)
     shown = show(database_url, search_id)
-    assert shown["stages"] == undisturbed["stages"]
-    assert shown["test"] == undisturbed["test"]
+    assert shown.stages == undisturbed.stages
+    assert shown.test == undisturbed.test
 
 
 def test_taking_over_ends_what_was_left_running(database_url: str) -> None:
@@ -97,7 +98,7 @@ def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> N
     causes = []
     for _ in range(3):
         assert first is not None
-        causes.append(recorder.finish(recorder.start(first), Outcome(cause="lost", detail="died")).cause)
+        causes.append(recorder.finish(recorder.start(first), Outcome(cause=Cause.LOST, detail="died")).cause)
         following = recorder.next_missing(stage)
         assert (following == first) == (len(causes) < 3)
     assert causes == ["lost", "lost", "crash_loop"]

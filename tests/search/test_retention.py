@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from search.retention import DAY, find_leftovers
 from search.settings import Settings
+from search.states import Status
 from search.store import searches
 from search.store.database import now, open_engine
 from search.store.tables import searches as rows
@@ -51,10 +52,9 @@ def files(settings: Settings, search_id: str) -> set[str]:
 def chosen_files(settings: Settings, search_id: str) -> set[str]:
     engine = open_engine(settings.database_url)
     with engine.connect() as connection:
-        point = searches.choices(connection, search_id)["gc"]["point"]
+        point = searches.choices(connection, search_id)["gc"].point
     return {
-        f"checkpoints/test-{point['variant']}-gm{point['gm']}-gc{point['gc']}-seed{seed}/checkpoint.pt"
-        for seed in (1000, 1001)
+        f"checkpoints/test-{point.variant}-gm{point.gm}-gc{point.gc}-seed{seed}/checkpoint.pt" for seed in (1000, 1001)
     }
 
 
@@ -96,7 +96,7 @@ def test_the_files_of_a_search_that_is_run_again_meanwhile_stay(settings: Settin
     leftovers = find_leftovers(settings, engine, 30, unknown=False)
     assert next(leftovers).search_id == ids[0]
     with engine.begin() as connection:
-        searches.set_status(connection, ids[1], "queued", "")
+        searches.set_status(connection, ids[1], Status.QUEUED, "")
     assert list(leftovers) == []
 
 

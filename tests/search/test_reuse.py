@@ -12,6 +12,7 @@ from search.plan import Replicate
 from search.reuse import Originals
 from search.selection import Point
 from search.settings import Settings
+from search.states import Cause
 from search.store.database import Connection, open_engine
 from search.store.schema import upgrade
 from search.store.tables import searches
@@ -50,7 +51,7 @@ def test_what_failed_or_still_runs_is_trained_anew(settings: Settings, connectio
     parent = submit(settings.database_url)
     recorder = open_recorder(settings.database_url, parent)
     recorder.open(recorder._plan.stage("gm", []))
-    recorder.finish(recorder.start(Replicate("gm", POINT, 0)), Outcome(cause="raised", detail="x"))
+    recorder.finish(recorder.start(Replicate("gm", POINT, 0)), Outcome(cause=Cause.RAISED, detail="x"))
     recorder.start(Replicate("gm", POINT, 1))
     originals = Originals.read(connection, parent, {})
     assert [originals.find(Replicate("gm", POINT, seed)) for seed in (0, 1)] == [None, None]

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from search.errors import InvalidSpec
+from search.provenance import provenance_of
 from search.settings import Settings
 from search.store import searches
 from search.store.database import open_engine
+from search.store.schema import upgrade
 from search.submission import prepare
-from tests.search.engine import PLANTED, finished_search
+from tests.search.engine import PLANTED
 
 
 def test_a_search_that_can_be_run_is_prepared_and_not_stored(settings: Settings) -> None:
@@ -22,13 +24,15 @@ def test_a_search_that_can_be_run_is_prepared_and_not_stored(settings: Settings)
     assert not settings.home.exists()
 
 
-def test_what_was_prepared_is_stored_queued_with_its_owner_and_its_parent(settings: Settings) -> None:
-    parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
-    submission = prepare(settings, {**PLANTED, "name": "wider"})
+def test_what_was_prepared_is_stored_queued_with_its_owner_and_what_it_was_submitted_with(settings: Settings) -> None:
+    upgrade(settings.database_url)
+    submission = prepare(settings, {**PLANTED, "name": "mine", "numbers": {"noise": 0.5}})
     with open_engine(settings.database_url).begin() as connection:
-        stored = searches.get(connection, submission.store(connection, "ada", parent))
-    assert (stored.status, stored.owner, stored.parent, stored.name) == ("queued", "ada", parent, "wider")
+        stored = searches.get(connection, submission.store(connection, "ada"))
+    assert (stored.status, stored.owner, stored.parent, stored.name) == ("queued", "ada", None, "mine")
     assert (stored.spec, stored.digest) == (submission.spec, submission.digest)
+    assert (stored.metric, stored.mode, stored.numbers["main"]["noise"]) == ("accuracy", "max", 0.5)
+    assert stored.provenance == provenance_of("planted")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sqlalchemy import select, update
 
 from search import webhooks
 from search.settings import Settings, environment_of
+from search.states import Status
 from search.store import deliveries, searches, tables
 from search.store.database import open_engine
 from search.store.schema import upgrade
@@ -42,9 +43,9 @@ def sender(database_url: str, url: str) -> Sender:
     return made
 
 
-def ask(database_url: str, search_id: str, wanted: str) -> None:
+def request(database_url: str, search_id: str, status: str) -> None:
     with open_engine(database_url).begin() as connection:
-        searches.ask(connection, search_id, wanted)
+        searches.request(connection, search_id, Status(status))
 
 
 def send_all(sender: Sender, until: Callable[[], bool]) -> None:
@@ -92,10 +93,8 @@ def test_a_search_that_is_done_is_told_with_what_it_chose(database_url: str) -> 
     assert said == {
         "id": said["id"],
         "type": "search.done",
-        "search": {
-            **{"id": search_id, "name": "ä name", "status": "done", "reason": "", "owner": "local"},
-            "chosen": {"variant": "main", "gm": 8, "gc": 4},
-        },
+        **{"search": search_id, "name": "ä name", "status": "done", "reason": "", "owner": "local"},
+        "chosen": {"variant": "main", "gm": 8, "gc": 4},
     }
     (row,) = stored(database_url)
     assert (row.state, row.attempts, row.said) == ("delivered", 1, "HTTP 200")
@@ -110,33 +109,33 @@ def test_searches_that_fail_pause_or_are_cancelled_are_told_and_those_that_wait_
         search_id = submit(database_url)
         with open_engine(database_url).begin() as connection:
             for status in ("paused", "queued", "failed", "queued", "running", "cancelled"):
-                searches.set_status(connection, search_id, status, f"{status} for a reason")
+                searches.set_status(connection, search_id, Status(status), f"{status} for a reason")
         send_all(tells, lambda: len(target.received) == 3)
         assert not tells.send_one()
     told = [verify(received) for received in target.received]
     assert [said["type"] for said in told] == ["search.paused", "search.failed", "search.cancelled"]
-    assert [said["search"]["status"] for said in told] == ["paused", "failed", "cancelled"], "as it was, not as it is"
-    assert told[0]["search"]["reason"] == "paused for a reason"
-    assert told[0]["search"]["chosen"] is None
+    assert [said["status"] for said in told] == ["paused", "failed", "cancelled"], "as it was, not as it is"
+    assert told[0]["reason"] == "paused for a reason"
+    assert told[0]["chosen"] is None
     assert len({said["id"] for said in told}) == 3
 
 
 def test_what_happened_before_a_target_was_named_is_not_told(database_url: str) -> None:
     earlier = submit(database_url)
-    ask(database_url, earlier, "paused")
+    request(database_url, earlier, "paused")
     with serving(says({})) as target:
         tells = sender(database_url, target.url)
         search_id = submit(database_url)
-        ask(database_url, search_id, "paused")
+        request(database_url, search_id, "paused")
         send_all(tells, lambda: bool(target.received))
         assert not tells.send_one()
-    assert [received.body["search"]["id"] for received in target.received] == [search_id]
+    assert [received.body["search"] for received in target.received] == [search_id]
 
 
 def test_every_target_is_told(database_url: str) -> None:
     with serving(text("no", 500)) as one, serving(says({})) as other:
         senders = [sender(database_url, target.url) for target in (one, other)]
-        ask(database_url, submit(database_url), "cancelled")
+        request(database_url, submit(database_url), "cancelled")
         for tells, target in zip(senders, (one, other), strict=True):
             send_all(tells, lambda target=target: bool(target.received))  # type: ignore[misc]
     assert one.received[0].body == other.received[0].body
@@ -151,7 +150,7 @@ def test_a_target_that_fails_is_told_again_with_the_same_id_and_body(
     with serving(*fails) as target:
         tells = sender(database_url, target.url)
         search_id = submit(database_url)
-        ask(database_url, search_id, "paused")
+        request(database_url, search_id, "paused")
         with open_engine(database_url).begin() as connection:
             searches.describe(connection, search_id, name="another name")
         send_all(tells, lambda: stored(database_url) != [] and stored(database_url)[0].state == "delivered")
@@ -168,7 +167,7 @@ def test_attempts_are_ever_further_apart_and_given_up_after_a_day(
 ) -> None:
     with serving(text("no", 503)) as target:
         tells = sender(database_url, target.url)
-        ask(database_url, submit(database_url), "paused")
+        request(database_url, submit(database_url), "paused")
         waits = []
         for attempt in range(1, webhooks.ATTEMPTS + 1):
             assert tells.send_one()
@@ -194,18 +193,18 @@ def test_senders_in_several_workers_send_nothing_twice(database_url: str) -> Non
         senders = [sender(database_url, target.url) for _ in range(4)]
         ids = [submit(database_url) for _ in range(12)]
         for search_id in ids:
-            ask(database_url, search_id, "paused")
+            request(database_url, search_id, "paused")
         with ThreadPoolExecutor(4) as pool:
             done = lambda: len(target.received) >= len(ids)  # noqa: E731
             list(pool.map(lambda tells: send_all(tells, done), senders))
         assert not any(tells.send_one() for tells in senders)
-    assert sorted(received.body["search"]["id"] for received in target.received) == sorted(ids)
+    assert sorted(received.body["search"] for received in target.received) == sorted(ids)
 
 
 def test_a_delivery_whose_sender_died_is_sent_when_its_claim_has_lapsed(database_url: str) -> None:
     with serving(says({})) as target:
         tells = sender(database_url, target.url)
-        ask(database_url, submit(database_url), "paused")
+        request(database_url, submit(database_url), "paused")
         tells._take_news()
         with open_engine(database_url).begin() as connection:
             claimed = deliveries.claim(connection, tells._target, 60)
@@ -223,7 +222,7 @@ def test_a_delivery_whose_sender_died_is_sent_when_its_claim_has_lapsed(database
 def test_after_a_weekend_without_a_worker_what_waits_is_sent(database_url: str) -> None:
     with serving(text("no", 503), says({})) as target:
         tells = sender(database_url, target.url)
-        ask(database_url, submit(database_url), "paused")
+        request(database_url, submit(database_url), "paused")
         assert tells.send_one()
         _let_pass(database_url, 3 * deliveries.DAY)
         others = sender(database_url, target.url + "/another")  # its worker happens to start first
@@ -246,7 +245,7 @@ def test_what_nobody_sends_any_more_is_given_up_and_forgotten(database_url: str)
     with serving(says({})) as target:
         gone = sender(database_url, target.url + "/gone")
         old = submit(database_url)
-        ask(database_url, old, "paused")
+        request(database_url, old, "paused")
         gone._take_news()
         for passed, left in ((deliveries.ABANDONED, ["given_up"]), (deliveries.KEPT, [])):
             _let_pass(database_url, passed + 60)
@@ -258,7 +257,7 @@ def test_what_nobody_sends_any_more_is_given_up_and_forgotten(database_url: str)
 
 def test_a_host_that_cannot_be_asked_counts_as_an_attempt(database_url: str) -> None:
     tells = sender(database_url, "http://a..b/hook")
-    ask(database_url, submit(database_url), "paused")
+    request(database_url, submit(database_url), "paused")
     assert tells.send_one()
     (row,) = stored(database_url)
     assert (row.attempts, row.state) == (1, "waiting")
@@ -285,7 +284,7 @@ def test_a_target_that_hangs_holds_up_no_other(
                 time.sleep(0.05)
         ids = [submit(database_url) for _ in range(3)]
         for search_id in ids:
-            ask(database_url, search_id, "paused")
+            request(database_url, search_id, "paused")
         deadline = time.monotonic() + 8
         while len(other.received) < 3:
             assert time.monotonic() < deadline
@@ -328,7 +327,7 @@ def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(database_ur
             assert second.wait(20) == 0
     told = [verify(received) for received in target.received]
     assert told[0] == told[1]
-    assert (told[0]["type"], told[0]["search"]["id"]) == ("search.done", search_id)
+    assert (told[0]["type"], told[0]["search"]) == ("search.done", search_id)
     assert target.received[0].headers["authorization"] == "Basic " + base64.b64encode(b"bob:swordfish").decode()
     assert any("search.driver" in command for command in seen), "drivers were looked at"
     assert any(command.startswith("ray::") for command in seen), "and trials"

@@ -16,6 +16,7 @@ from search.plan import Replicate
 from search.selection import Point
 from search.settings import Settings
 from search.spec import parse_spec
+from search.states import Cause, Status
 from search.store import leases, searches, tables
 from search.store.database import open_engine
 from search.store.queries import learning_curves, list_trials
@@ -48,11 +49,12 @@ def test_a_wider_search_trains_only_what_its_parent_did_not(database_url: str, t
     of_gm = {(each.point.gm, each.seed) for each in trained if each.stage == "gm"}
     assert of_gm == {(gm, seed) for gm in (1, 2, 4, 8, 16) for seed in range(4) if gm > 4 or seed == 3}
     after = show(database_url, child)
-    assert after["trials"]["run"] == len(trained)
-    assert after["trials"]["reused"] >= 9 + 6
-    assert sum(candidate["n"] for candidate in after["stages"][0]["candidates"]) == 20
-    assert (after["status"], after["parent"]) == ("done", parent)
-    assert {**before, "children": [child], "event": 0} == {**show(database_url, parent), "event": 0}
+    assert after.trials.run == len(trained)
+    assert after.trials.reused >= 9 + 6
+    assert sum(candidate.n for candidate in after.stages[0].candidates) == 20
+    assert (after.status, after.parent) == ("done", parent)
+    now = show(database_url, parent)
+    assert now == before.model_copy(update={"children": (child,), "newest_event": now.newest_event})
 
 
 def test_copies_say_where_they_come_from_and_have_the_same_figures(database_url: str, tmp_path: Any) -> None:
@@ -65,12 +67,12 @@ def test_copies_say_where_they_come_from_and_have_the_same_figures(database_url:
         originals, copies = (list_trials(connection, id, "gm", limit=500) for id in (parent, grandchild))
         curves = learning_curves(connection, grandchild, "gm")
         below = learning_curves(connection, parent, "gm")
-    sources = {copy["attributes"]["reused_from"]: copy for copy in copies if "reused_from" in copy["attributes"]}
+    sources = {copy.reused_from: copy for copy in copies if copy.reused_from}
     for original in originals:
-        copy = sources[f"{parent}/gm/{original['number']}"]
+        copy = sources[f"{parent}/gm/{original.number}"]
         for part in ("variant", "gm", "gc", "seed", "value", "state", "started_at", "seconds"):
-            assert copy[part] == original[part]
-    assert len([curve for curve in curves if curve["gm"] < 4]) == len(below) > 0
+            assert getattr(copy, part) == getattr(original, part)
+    assert len([curve for curve in curves if curve.gm < 4]) == len(below) > 0
 
 
 def test_a_child_that_is_interrupted_links_nothing_twice(database_url: str, tmp_path: Any) -> None:
@@ -80,7 +82,7 @@ def test_a_child_that_is_interrupted_links_nothing_twice(database_url: str, tmp_
     run(database_url, child)
     with open_engine(database_url, read_only=True).connect() as connection:
         rows = list_trials(connection, child, state="COMPLETE", limit=500)
-    keys = [(row["stage"], row["variant"], row["gm"], row["gc"], row["seed"]) for row in rows]
+    keys = [(row.stage, row.variant, row.gm, row.gc, row.seed) for row in rows]
     assert len(set(keys)) == len(keys)
 
 
@@ -101,12 +103,12 @@ def search_with_a_failed_trial(url: str, decided: bool = True, **fields: Any) ->
     recorder = open_recorder(url, parent)
     recorder.open(recorder._plan.stage("gm", []))
     recorder._stages["gm"].pop_waiting()
-    recorder.finish(recorder.start(FAILED), Outcome(cause="raised", detail="a fault"))
+    recorder.finish(recorder.start(FAILED), Outcome(cause=Cause.RAISED, detail="a fault"))
     if decided:
         train(recorder, parent)
     with recorder.engine.begin() as connection:
         if not decided:
-            searches.set_status(connection, parent, "paused", "")
+            searches.set_status(connection, parent, Status.PAUSED, "")
         leases.release(connection, leases.Lease(parent, 1))
     recorder.close()
     return parent
@@ -118,7 +120,7 @@ def test_failed_trials_of_a_decided_stage_run_again_in_a_child(database_url: str
         retried = prepare_retry(settings_of(database_url, tmp_path), connection, parent).store(connection)
     assert (retried.parent, retried.trials) == (parent, 1)
     assert run(database_url, retried.search_id) == [FAILED]
-    assert show(database_url, parent)["trials"]["failed"] == 1
+    assert show(database_url, parent).trials.failed == 1
 
 
 def test_failed_trials_of_an_undecided_stage_run_again_where_they_are(database_url: str, tmp_path: Any) -> None:
@@ -126,7 +128,7 @@ def test_failed_trials_of_an_undecided_stage_run_again_where_they_are(database_u
     with open_engine(database_url).begin() as connection:
         retried = prepare_retry(settings_of(database_url, tmp_path), connection, search_id).store(connection)
     assert (retried.search_id, retried.parent, retried.trials) == (search_id, None, 1)
-    assert show(database_url, search_id)["status"] == "queued"
+    assert show(database_url, search_id).status == "queued"
 
 
 def prepare_both(url: str, tmp_path: Any, parent: str) -> tuple[Retrial, Child]:
@@ -155,7 +157,7 @@ def test_a_child_is_not_stored_when_its_parent_has_changed_since_it_was_prepared
     for each in prepared:
         with pytest.raises(Conflict, match=said), open_engine(database_url).begin() as connection:
             each.store(connection)
-    assert show(database_url, parent)["children"] == []
+    assert show(database_url, parent).children == ()
 
 
 def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(database_url: str, tmp_path: Any) -> None:
@@ -163,12 +165,12 @@ def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(dat
     with open_engine(database_url, read_only=True).connect() as connection:
         retrial = prepare_retry(settings_of(database_url, tmp_path), connection, search_id)
     with open_engine(database_url).begin() as connection:
-        searches.set_status(connection, search_id, "queued", "")
+        searches.set_status(connection, search_id, Status.QUEUED, "")
     run(database_url, search_id)  # to its end
     refused = pytest.raises(Conflict, match=r"got one that was decided meanwhile\. Ask again\.")
     with refused, open_engine(database_url).begin() as connection:
         retrial.store(connection)
-    assert show(database_url, search_id)["children"] == []
+    assert show(database_url, search_id).children == ()
 
 
 class Meanwhile:
@@ -210,7 +212,7 @@ def test_others_write_while_a_command_hashes_sources_and_data(
         here.submit({**PLANTED, "seeds": 1})
     else:
         made = here.retry(parent) if action == "retry" else here.widen(parent, {"seeds": 4})
-        assert made["parent"] == parent
+        assert made.parent == parent
     assert meanwhile.wrote >= 1
 
 

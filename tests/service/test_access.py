@@ -126,12 +126,12 @@ def test_who_submits_steers_their_own_and_nobody_elses(site: Site) -> None:
 def test_who_does_not_read_sees_their_own_alone(site: Site) -> None:
     eve = site.client("submit", owner="eve")
     own = eve.post("/api/searches", json=SPEC).json()["search"]
-    assert [row["id"] for row in eve.get("/api/searches").json()["searches"]] == [own]
-    assert eve.get("/api/searches?owner=local").json()["searches"][0]["id"] == own
+    assert [row["search"] for row in eve.get("/api/searches").json()["searches"]] == [own]
+    assert eve.get("/api/searches?owner=local").json()["searches"][0]["search"] == own
     for path in (f"/api/searches/{site.done}", f"/api/searches/{site.done}/events", f"/api/compare?id={site.done}"):
         assert eve.get(path).status_code == 404, path
     assert eve.post(f"/api/searches/{site.queued}/pause").status_code == 404
-    assert {row["id"] for row in eve.get("/api/cluster").json()["waiting"]} == {own}
+    assert {row["search"] for row in eve.get("/api/cluster").json()["waiting"]} == {own}
     eve.post(f"/api/searches/{own}/cancel")
 
 

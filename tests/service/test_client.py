@@ -19,6 +19,7 @@ import pytest
 from search.client import Client
 from search.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from search.outcome import Outcome
+from search.states import Cause, Status
 from search.store import leases, searches
 from tests.search.engine import open_recorder, show, submit
 from tests.search.program import SEQNORM, seqnorm
@@ -35,24 +36,24 @@ def client(site: Site) -> Iterator[Client]:
 
 def test_what_a_service_answers_is_what_the_store_has(site: Site, client: Client) -> None:
     assert client.show(site.done) == show(site.database, site.done)
-    assert {site.done, site.grid} <= {row["id"] for row in client.searches()}
+    assert {site.done, site.grid} <= {row.search for row in client.searches()}
     assert len(list(client.searches(limit=2))) == 2
     assert [len(list(client.trials(site.done, limit=size))) for size in (7, 500)] == [36, 36]
-    assert client.trial(site.done, "gm", 3)["number"] == 3
-    assert client.recipe("planted")["name"] == "planted"
-    assert [len(shown["test"]) for shown in client.compare([site.done, site.grid])["searches"]] == [4, 4]
+    assert client.trial(site.done, "gm", 3).number == 3
+    assert client.recipe("planted").name == "planted"
+    assert [len(shown.test) for shown in client.compare([site.done, site.grid]).searches] == [4, 4]
 
 
 def test_a_search_is_submitted_described_steered_and_followed(site: Site, client: Client) -> None:
-    assert client.plan(SPEC)["trials"] == 15
-    search_id = client.submit(SPEC)["search"]
-    assert client.describe(search_id, name="by a program")["name"] == "by a program"
-    assert client.pause(search_id)["status"] == "paused"
-    assert [shown["status"] for shown in client.follow(search_id)] == ["paused"]
-    assert client.resume(search_id)["status"] == "queued"
+    assert client.plan(SPEC).trials == 15
+    search_id = client.submit(SPEC).search
+    assert client.describe(search_id, name="by a program").name == "by a program"
+    assert client.pause(search_id).status == "paused"
+    assert [shown.status for shown in client.follow(search_id)] == ["paused"]
+    assert client.resume(search_id).status == "queued"
     threading.Timer(0.5, lambda: site.api.post(f"/api/searches/{search_id}/cancel")).start()
-    assert [shown["status"] for shown in client.follow(search_id)][-1] == "cancelled"
-    kinds = [event["kind"] for event in islice(client.events(search_id), 5)]
+    assert [shown.status for shown in client.follow(search_id)][-1] == "cancelled"
+    kinds = [event.kind for event in islice(client.events(search_id), 5)]
     assert kinds == ["submitted", "described", "status", "status", "status"]
     client.archive(search_id)
     exported = io.BytesIO()
@@ -95,11 +96,11 @@ def test_commands_work_at_a_service_as_they_do_here(site: Site, tmp_path: Path) 
     file = tmp_path / "search.yaml"
     file.write_text(json.dumps(SPEC))
     search_id = remote(site, "submit", "-f", str(file)).strip()
-    assert json.loads(remote(site, "list", "--json"))[0]["id"] == search_id
+    assert json.loads(remote(site, "list", "--json"))[0]["search"] == search_id
     assert json.loads(remote(site, "pause", search_id, "--json")) == {
         "search": search_id,
         "status": "paused",
-        "wanted": None,
+        **{"requested_status": None, "parent": None, "trials": None},
     }
     assert remote(site, "resume", search_id).startswith(f"{search_id} is queued. A worker there goes on with it: ")
     assert remote(site, "cancel", search_id) == f"{search_id} is cancelled\n"
@@ -144,9 +145,9 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
         search_id = submit(site.database)
         recorder = open_recorder(site.database, search_id)
         recorder.open(stage := recorder._plan.stage("gm", []))
-        recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause="raised", detail="no"))
+        recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause=Cause.RAISED, detail="no"))
         with recorder.engine.begin() as connection:
-            searches.set_status(connection, search_id, "failed", "a test")
+            searches.set_status(connection, search_id, Status.FAILED, "a test")
             leases.release(connection, leases.Lease(search_id, 1))
         recorder.close()
         return search_id
@@ -156,7 +157,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
         json.loads(run_here(site, "retry", here := failed(), "--json")),
     ]
     assert [answer.pop("search") for answer in answers] == [there, here]
-    assert answers == [{"status": "queued", "wanted": None, "parent": None, "trials": 1}] * 2
+    assert answers == [{"status": "queued", "requested_status": None, "parent": None, "trials": 1}] * 2
 
 
 def test_a_search_is_widened_with_the_same_answer_here_and_there(site: Site) -> None:
@@ -164,9 +165,7 @@ def test_a_search_is_widened_with_the_same_answer_here_and_there(site: Site) -> 
     there = json.loads(remote(site, "widen", parent, *words))
     here = json.loads(run_here(site, "widen", parent, *words))
     children = [answer.pop("search") for answer in (there, here)]
-    assert (
-        {**there, "wanted": None} == {**here, "wanted": None} == {"status": "queued", "wanted": None, "parent": parent}
-    )
+    assert there == here == {"status": "queued", "requested_status": None, "parent": parent, "trials": None}
     specs = [site.api.get(f"/api/searches/{child}").json()["spec"] for child in children]
     assert specs[0] == specs[1]
     assert (specs[0]["gc"][-1], specs[0]["seeds"]) == (8, [0, 1, 2, 3])

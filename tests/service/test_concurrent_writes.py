@@ -125,14 +125,14 @@ def test_others_write_while_a_request_hashes_sources_and_data(
     with stores.reading.connect() as store:
         if action == "retry":
             answer = actions.retry(store, **known)
-            assert (answer["parent"], answer["trials"]) == (search_id, 1)
+            assert (answer.parent, answer.trials) == (search_id, 1)
         elif action == "widen":
             answer = actions.widen(store, **known, body=Widening(seeds=4), response=actions.Response())
-            assert answer["parent"] == search_id
+            assert answer.parent == search_id
         else:
             answer = actions.resume(store, **known, body=actions.Resumption(accept_code_change=True))
-            assert answer["search"] == search_id
-    assert answer["status"] == "queued"
+            assert answer.search == search_id
+    assert answer.status == "queued"
     assert meanwhile.wrote == 1
 
 
@@ -141,4 +141,4 @@ def test_what_was_changed_is_shown_to_who_changed_it_after_the_write(stores: Sto
     with stores.write() as connection:
         token, _ = accounts.create_token(connection, name="a test", owner="ada", scopes=["manage"], lasts=None)
     shown = describe(stores, Caller(token, False), search_id, Description(name="renamed", note=None, tags=None))
-    assert shown["name"] == "renamed"
+    assert shown.name == "renamed"

@@ -21,7 +21,7 @@ def test_data_sets_are_named_and_links_are_none(site: Site) -> None:
     (folder / "link").symlink_to("/etc", target_is_directory=True)
     (folder / "other.npz").write_bytes(b"")
     (folder / "notes.txt").write_text("")
-    assert site.api.get("/api/data").json() == ["mine", "other.npz"]
+    assert site.api.get("/api/data").json() == [{"name": "mine"}, {"name": "other.npz"}]
     for name in ("link", ".hidden", "notes.txt", "mine/..", "mine/"):
         refusal = site.api.post("/api/searches", json={**SPEC, "data": name}).json()["detail"]
         assert refusal.startswith(f"data must name a data set of this service: got {name!r}. Known: mine, other.npz.")

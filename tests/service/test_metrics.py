@@ -9,6 +9,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from search.settings import Settings
+from search.states import Status
 from search.store import deliveries, searches
 from tests.search.engine import submit
 from tests.service.conftest import Site, free_port, serving
@@ -126,14 +127,14 @@ def test_a_scrape_tells_what_the_store_holds(site: Site) -> None:
     for name in ("running", "paused", "failed", "cancelled"):
         assert ("seqnorm_searches", frozenset({("status", name)})) in after, "there are none, which is a number too"
     with site.engine.begin() as connection:
-        searches.ask(connection, search_id, "cancelled")
+        searches.request(connection, search_id, Status.CANCELLED)
 
 
 def test_deliveries_of_webhooks_are_counted(site: Site) -> None:
     before, search_id = scrape(site.api), submit(site.database)
     with site.engine.begin() as connection:
         deliveries.enter(connection, "a target")
-        searches.ask(connection, search_id, "cancelled")
+        searches.request(connection, search_id, Status.CANCELLED)
         (item,) = deliveries.news(connection, "a target")
         deliveries.add(connection, "a target", [(item, "{}")])
     after = scrape(site.api)

@@ -10,6 +10,7 @@ from search.plan import Replicate
 from search.recorder import Recorder
 from search.selection import Point
 from search.spec import parse_spec
+from search.states import Cause
 from search.store import leases
 from search.store.database import open_engine
 from service.pages import MAX_ROWS
@@ -22,8 +23,8 @@ def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> No
     page.goto(site.url)
     page.locator(f"a[href='/searches/{site.done}']").click()  # children of it have its name too
     expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
-    for stage in show(site.database, site.done)["stages"]:
-        expect(page.get_by_text(stage["sentence"])).to_be_visible()
+    for stage in show(site.database, site.done).stages:
+        expect(page.get_by_text(stage.sentence)).to_be_visible()
     expect(page.locator("[data-drawn]")).to_have_count(7)
     expect(page.get_by_role("row", name="chosen SeqNorm")).to_be_visible()
 
@@ -159,7 +160,7 @@ def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site
     recorder = open_recorder(site.database, search_id)
     recorder.open(recorder._plan.stage("gm", []))
     replicate = Replicate("gm", Point("main", 4, 0), 0)
-    recorder.finish(recorder.start(replicate), Outcome(cause="lost", detail="its node went away"))
+    recorder.finish(recorder.start(replicate), Outcome(cause=Cause.LOST, detail="its node went away"))
     again = recorder.start(replicate)
     recorder.report(again, {epoch: {"validation_accuracy": epoch / 10, "train_loss": 1 / epoch} for epoch in (1, 2, 3)})
     recorder.finish(again, Outcome(value=0.3))

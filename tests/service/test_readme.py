@@ -22,4 +22,4 @@ def test_a_search_is_submitted_and_listed_with_the_curl_of_the_readme(site: Site
     submitted, end = json.JSONDecoder().raw_decode(done.stdout)
     listed = json.loads(done.stdout[end:])
     assert submitted["status"] == "queued"
-    assert [row["id"] for row in listed["searches"]] == [submitted["search"]]
+    assert [row["search"] for row in listed["searches"]] == [submitted["search"]]

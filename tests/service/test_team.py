@@ -168,7 +168,7 @@ def test_a_search_of_a_team_outlives_a_node_and_takes_up_another(team: Team, bro
             return list(answer.json()["trials"])
 
         def nodes(state: str) -> set[str]:
-            places = [trial["attributes"].get("where") for trial in trials() if trial["state"] == state]
+            places = [trial["where"] for trial in trials() if trial["state"] == state]
             return {place["node"] for place in places if place}
 
         team.wait(lambda: nodes("COMPLETE"), "no trial finished")

@@ -13,9 +13,11 @@ from fastapi import Request
 
 from search.outcome import Outcome
 from search.sequence import run_sequence
+from search.states import Cause, EventKind, Status
 from search.store import queries, searches
 from search.store.database import open_engine
 from search.store.events import add_event
+from service import charts
 from service.versions import EACH_BYTES, MOMENT, Answers, Kept
 from tests.search.engine import open_recorder, submit
 from tests.service.conftest import Site
@@ -76,7 +78,7 @@ def test_an_answer_made_anew_that_is_the_same_has_the_same_tag(site: Site) -> No
     for _ in range(2):
         tags.append(site.api.get(url).headers["ETag"])
         with site.engine.begin() as connection:
-            add_event(connection, site.queued, "described", {})
+            add_event(connection, site.queued, EventKind.DESCRIBED, {})
         time.sleep(1.1)  # a time in it would be another one
     assert tags[0] == tags[1]
 
@@ -108,7 +110,7 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
     def require_fresh() -> None:
         with engine.connect() as connection:
             fresh = queries.show_search(connection, search_id)
-            assert Kept(answers, connection, request_for("/")).search(search_id) == json.loads(json.dumps(fresh))
+            assert Kept(answers, connection, request_for("/")).search(search_id) == fresh
 
     require_fresh()
     recorder = open_recorder(database_url, search_id)
@@ -122,10 +124,10 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
         require_fresh()
         recorder.report(trial_id, {1: {"validation_accuracy": 0.5}})
         require_fresh()
-        recorder.finish(trial_id, Outcome(value=0.9) if number % 3 else Outcome(cause="lost"))
+        recorder.finish(trial_id, Outcome(value=0.9) if number % 3 else Outcome(cause=Cause.LOST))
         require_fresh()
         with writing.begin() as connection:
-            searches.ask(connection, search_id, "paused")
+            searches.request(connection, search_id, Status.PAUSED)
         require_fresh()
         with writing.begin() as connection:
             searches.queue(connection, search_id)
@@ -133,7 +135,7 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
         require_fresh()
     recorder.close()
     with writing.begin() as connection:
-        searches.set_status(connection, search_id, "paused", "")
+        searches.set_status(connection, search_id, Status.PAUSED, "")
     require_fresh()
 
 
@@ -149,8 +151,11 @@ def test_figures_by_epoch_are_at_most_a_moment_old_while_a_search_runs(tmp_path:
             connection.rollback()
             time.sleep(2 * MOMENT)
             answer = Kept(answers, connection, request_for("/curves")).answer(
-                search_id, lambda: queries.learning_curves(connection, search_id, "gm"), moves=True
+                search_id,
+                lambda: charts.curves_chart(queries.learning_curves(connection, search_id, "gm"), "accuracy"),
+                moves=True,
             )
-            lengths.append([len(curve["epoch"]) for curve in json.loads(bytes(answer.body))])
+            (_, line) = json.loads(bytes(answer.body))["data"]
+            lengths.append(len(line["x"]))
     recorder.close()
-    assert lengths == [[1], [2]]
+    assert lengths == [1, 2]

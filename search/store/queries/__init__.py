@@ -6,17 +6,18 @@ from search.store.queries.events import list_events, newest_events, version_of
 from search.store.queries.retention import ended_before, known_among
 from search.store.queries.searches import (
     SearchSort,
+    count_active,
     list_searches,
     measure_of,
     seconds_per_trial,
     show_search,
-    waiting_of,
 )
 from search.store.queries.trials import Sort, list_trials, newest_tuning, quartiles_of, seeds_of, show_trial
 
 __all__ = [
     "SearchSort",
     "Sort",
+    "count_active",
     "ended_before",
     "known_among",
     "learning_curves",
@@ -33,5 +34,4 @@ __all__ = [
     "show_search",
     "show_trial",
     "version_of",
-    "waiting_of",
 ]

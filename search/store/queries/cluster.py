@@ -6,43 +6,45 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, func, select
 
+from search.states import ACTIVE, Status, TrialState
 from search.store import leases, workers
 from search.store.tables import searches, studies, trials
+from search.views import ClusterView, NodeView, RunningView, WaitingView
 
 
-def show_cluster(connection: Connection, owner: str | None = None) -> dict[str, Any]:
+def show_cluster(connection: Connection, owner: str | None = None) -> ClusterView:
     """Return the workers, the searches that run with the nodes they run on, and those that wait with the reason.
 
     ``owner`` leaves out the others' searches; what they hold up is still said.
     """
     alive = workers.alive(connection)
-    unfinished = select(searches).where(searches.c.status.in_(("running", "queued")), searches.c.archived_at.is_(None))
+    unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
     rows = connection.execute(leases.in_turn(unfinished)).all()
-    running = [row for row in rows if row.status == "running"]
-    waiting = [row for row in rows if row.status == "queued"]
-    return {
-        "workers": alive,
-        "running": [
-            {
+    running = [row for row in rows if row.status == Status.RUNNING]
+    waiting = [row for row in rows if row.status == Status.QUEUED]
+    return ClusterView(
+        workers=tuple(alive),
+        running=tuple(
+            RunningView(
                 **_named(row),
-                "slots": row.slots,
-                "trials": _count_running(connection, row.id),
-                "nodes": row.cluster or [],
-            }
+                slots=row.slots,
+                trials=_count_running(connection, row.id),
+                nodes=tuple(NodeView(**node) for node in row.cluster or ()),
+            )
             for row in running
             if owner in (None, row.owner)
-        ],
-        "waiting": [
-            {**_named(row), "position": position, "why": _why(position, len(alive), len(running))}
+        ),
+        waiting=tuple(
+            WaitingView(**_named(row), position=position, why=_why(position, len(alive), len(running)))
             for position, row in enumerate(waiting, 1)
             if owner in (None, row.owner)
-        ],
-    }
+        ),
+    )
 
 
 def _named(row: Any) -> dict[str, Any]:
-    parts = ("id", "name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
-    return {part: getattr(row, part) for part in parts}
+    parts = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
+    return {"search": row.id, **{part: getattr(row, part) for part in parts}}
 
 
 def _why(position: int, workers: int, running: int) -> str:
@@ -57,5 +59,7 @@ def _why(position: int, workers: int, running: int) -> str:
 
 def _count_running(connection: Connection, search_id: str) -> int:
     of_search = select(studies.c.study_id).where(studies.c.study_name.startswith(f"{search_id}/", autoescape=True))
-    count = select(func.count()).where(trials.c.study_id.in_(of_search), cast(trials.c.state, String) == "RUNNING")
+    count = select(func.count()).where(
+        trials.c.study_id.in_(of_search), cast(trials.c.state, String) == TrialState.RUNNING
+    )
     return connection.execute(count.select_from(trials)).scalar_one()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
 from search.selection import Mode, Point
+from search.states import TrialState
 from search.store.attempts import stages_of
 from search.store.candidates import read_finished, read_point
 from search.store.searches import get
 from search.store.tables import trial_intermediate_values, trial_params, trial_user_attributes, trials
+from search.views import CurveView
 
 MAX_CURVES = 16  # more lines than that nobody tells apart
-MAX_EPOCHS = 300  # of a line; of more every so manieth one
+MAX_EPOCHS = 300  # of a line; longer ones are subsampled evenly
 
 
-def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mode = "max") -> list[dict[str, Any]]:
+def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mode = "max") -> list[CurveView]:
     """Return curves of points that run and of the best ones of a stage: by epoch the mean, least and greatest.
 
     Attempts that run again are left out; an epoch at which a seed has no finite metric counts the others. Of very many
@@ -39,8 +39,8 @@ def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mo
     for point, ended in finished.items():
         ids.setdefault(point, []).extend(trial_id for trial_id, *_ in ended)
     drawn = _epochs(connection, [trial_id for of_point in ids.values() for trial_id in of_point])
-    curves = [{**asdict(point), **_curve(connection, ids[point], drawn)} for point in sorted(ids, key=str)]
-    return [curve for curve in curves if curve["epoch"]]
+    curves = [_curve(connection, point, ids[point], drawn) for point in sorted(ids, key=str)]
+    return [curve for curve in curves if curve.epoch]
 
 
 def _running(connection: Connection, search_id: str, stage: str) -> list[tuple[Point, int]]:
@@ -57,7 +57,7 @@ def _running(connection: Connection, search_id: str, stage: str) -> list[tuple[P
         select(trials.c.trial_id, variant.value_json, *groups)
         .join(trial_user_attributes, (variant.trial_id == trials.c.trial_id) & (variant.key == "variant"))
         .where(trials.c.study_id.in_(stages_of(connection, search_id, stage)))
-        .where(cast(trials.c.state, String) == "RUNNING")
+        .where(cast(trials.c.state, String) == TrialState.RUNNING)
     )
     return [(Point(json.loads(row.value_json), int(row.gm), int(row.gc)), row.trial_id) for row in rows]
 
@@ -69,7 +69,7 @@ def _epochs(connection: Connection, trial_ids: list[int]) -> ColumnElement[bool]
     return (last - row.step) % (last // (MAX_EPOCHS + 1) + 1) == 0
 
 
-def _curve(connection: Connection, trial_ids: list[int], epochs: ColumnElement[bool]) -> dict[str, list[Any]]:
+def _curve(connection: Connection, point: Point, trial_ids: list[int], epochs: ColumnElement[bool]) -> CurveView:
     row = trial_intermediate_values.c
     value = row.intermediate_value
     rows = connection.execute(
@@ -84,4 +84,5 @@ def _curve(connection: Connection, trial_ids: list[int], epochs: ColumnElement[b
         .group_by(row.step)
         .order_by(row.step)
     ).all()
-    return {name: [getattr(each, name) for each in rows] for name in ("epoch", "mean", "low", "high", "n")}
+    columns = {name: tuple(getattr(each, name) for each in rows) for name in ("epoch", "mean", "low", "high", "n")}
+    return CurveView(variant=point.variant, gm=point.gm, gc=point.gc, **columns)

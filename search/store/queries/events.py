@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from search.errors import NotFound
+from search.states import ACTIVE
 from search.store.tables import events, searches
+from search.views import EventView
 
 
-def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[dict[str, Any]]:
+def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[EventView]:
     """Return what happened to a search, oldest first."""
     rows = connection.execute(
         select(events).where(events.c.search_id == search_id, events.c.id > after).order_by(events.c.id).limit(limit)
     )
-    return [{**row.detail, "id": row.id, "at": row.at, "kind": row.kind} for row in rows]
+    return [EventView(**{**row.detail, "id": row.id, "at": row.at, "kind": row.kind}) for row in rows]
 
 
 NEWEST = (  # by the index, however many events a search has; grouped they are all looked at
@@ -37,7 +38,7 @@ def version_of(connection: Connection, search_id: str) -> tuple[int, bool]:
     ).first()
     if row is None:
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
-    return row.id, row.status in ("queued", "running")
+    return row.id, row.status in ACTIVE
 
 
 def newest_events(connection: Connection, search_ids: Sequence[str]) -> dict[str, int]:

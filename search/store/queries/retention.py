@@ -7,12 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
+from search.selection import Point
+from search.states import ENDED
 from search.store.database import now
-from search.store.searches import ENDED, choices
+from search.store.searches import choices
 from search.store.tables import searches
 
 
-def ended_before(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, dict[str, Any] | None]:
+def ended_before(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, Point | None]:
     """Return those of some searches that ended at least so many seconds ago, with the point each has chosen, if any.
 
     Those are left out that have a child which has not ended: it may still take over what its parent has kept.
@@ -38,6 +40,6 @@ def _among(connection: Connection, found: Select[Any], search_ids: list[str]) ->
         yield from connection.execute(part).scalars().all()
 
 
-def _chosen(connection: Connection, search_id: str) -> dict[str, Any] | None:
-    points: list[dict[str, Any]] = [choice["point"] for choice in choices(connection, search_id).values()]
+def _chosen(connection: Connection, search_id: str) -> Point | None:
+    points = [choice.point for choice in choices(connection, search_id).values()]
     return points[-1] if points else None

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, cast, func, select
 
-from search.outcome import RUNS_AGAIN
-from search.plan import Plan, plan_of, test_labels
+from search.plan import Plan, test_labels
 from search.selection import Candidate, Mode, Point
+from search.states import ACTIVE, RUNS_AGAIN, Status, TrialState
 from search.store import candidates as projection
 from search.store.attempts import stages_of
 from search.store.database import now
@@ -23,7 +23,17 @@ from search.store.tables import (
     trial_user_attributes,
     trials,
 )
-from trainers.recipe import RecipeError, find
+from search.views import (
+    CandidateView,
+    ChoiceView,
+    MeasuredView,
+    Progress,
+    SearchRow,
+    SearchView,
+    StageProgress,
+    StageView,
+    TrialCounts,
+)
 
 SearchSort = Literal["-created", "created", "name", "-name"]
 RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
@@ -31,8 +41,8 @@ RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
 
 def list_searches(
     connection: Connection,
-    status: str | None = None,
-    before: tuple[Any, str] | None = None,
+    status: Status | None = None,
+    before: tuple[str | float, str] | None = None,
     limit: int = 50,
     recipe: str | None = None,
     owner: str | None = None,
@@ -40,7 +50,7 @@ def list_searches(
     tag: str | None = None,
     sort: SearchSort = "-created",
     archived: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[SearchRow]:
     """Return searches, newest first by default.
 
     ``before`` is the (sorted value, id) of the last one of the page before. ``status``, ``recipe`` and ``owner`` must
@@ -76,40 +86,45 @@ def list_searches(
         .order_by(stages.c.position)
     )
     chosen = {row.search_id: _chosen(row.choice) for row in decided}  # the last decided stage wins
-    return [
-        {
-            "id": row.id,
-            "name": row.name,
-            "recipe": row.recipe,
-            "strategy": row.strategy,
-            "status": row.status,
-            "wanted": row.wanted,
-            "reason": row.reason,
-            "owner": row.owner,
-            "tags": row.tags,
-            "created_at": row.created_at,
-            "finished_at": row.finished_at,
-            "age": row.read_at - row.created_at,
-            "finished": row.finished,
-            "planned": row.planned,
-            "seconds_left": _at_this_pace(row),
-            "chosen": chosen.get(row.id, (None, None, None))[0],
-            "mean": chosen.get(row.id, (None, None, None))[1],
-            "std": chosen.get(row.id, (None, None, None))[2],
-        }
-        for row in rows
-    ]
+    return [_row(row, *chosen.get(row.id, (None, None, None))) for row in rows]
 
 
-def _chosen(choice: dict[str, Any]) -> tuple[Any, float | None, float | None]:
-    """Return a choice's point, with the mean and spread that it was chosen for."""
+def _row(row: Any, chosen: Point | None, mean: float | None, std: float | None) -> SearchRow:
+    return SearchRow(
+        search=row.id,
+        name=row.name,
+        recipe=row.recipe,
+        strategy=row.strategy,
+        status=row.status,
+        requested_status=row.requested_status,
+        reason=row.reason,
+        owner=row.owner,
+        tags=tuple(row.tags),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        age=row.read_at - row.created_at,
+        finished=row.finished,
+        planned=row.planned,
+        seconds_left=_at_this_pace(row),
+        chosen=chosen,
+        mean=mean,
+        std=std,
+    )
+
+
+def _chosen(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
+    """Return a choice's point, with the mean and spread that it was chosen for.
+
+    The stored choice is read as it lies: a page of searches may have thousands of candidates in its evidence.
+    """
+    point = Point(**choice["point"]) if choice["point"] else None
     rows = [row for row in choice["evidence"].get("candidates", ()) if row["chosen"]]
-    return (choice["point"], rows[0]["mean"], rows[0]["std"]) if rows else (choice["point"], None, None)
+    return (point, rows[0]["mean"], rows[0]["std"]) if rows else (point, None, None)
 
 
 def _at_this_pace(row: Any) -> float | None:
     """Tell how long a running search will take if it goes on as it has since its start; None if nobody knows."""
-    if row.status != "running" or not row.finished or row.started_at is None:
+    if row.status != Status.RUNNING or not row.finished or row.started_at is None:
         return None
     return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
 
@@ -118,24 +133,24 @@ def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
     """Return how long the trials of the newest finished search of a recipe took; None if there is none."""
     newest = connection.execute(
         select(searches.c.id)
-        .where(searches.c.recipe == recipe, searches.c.status == "done")
+        .where(searches.c.recipe == recipe, searches.c.status == Status.DONE)
         .order_by(searches.c.created_at.desc())
         .limit(1)
     ).scalar_one_or_none()
     return None if newest is None else _mean_seconds(connection, newest)
 
 
-def waiting_of(connection: Connection, owner: str) -> dict[str, int]:
+def count_active(connection: Connection, owner: str) -> tuple[int, int]:
     """Count the searches of an owner that wait or run, and their trials."""
     row = connection.execute(
         select(func.count().label("searches"), func.coalesce(func.sum(searches.c.planned), 0).label("trials")).where(
-            searches.c.owner == owner, searches.c.status.in_(("queued", "running"))
+            searches.c.owner == owner, searches.c.status.in_(ACTIVE)
         )
     ).one()
-    return {"searches": row.searches, "trials": row.trials}
+    return row.searches, row.trials
 
 
-def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
+def show_search(connection: Connection, search_id: str) -> SearchView:
     """Return a search with its stages, candidates, choices, test table and progress.
 
     Raises:
@@ -143,41 +158,42 @@ def show_search(connection: Connection, search_id: str) -> dict[str, Any]:
     """
     event = newest_events(connection, [search_id]).get(search_id, 0)  # first: what comes meanwhile is told again
     search = get(connection, search_id)
-    plan = _plan(search)
+    plan = search.plan
     decided = choices(connection, search_id)
     found = projection.read(connection, search_id, without=decided)  # a choice has its candidates in its evidence
-    winners = [Point(**point) for choice in decided.values() for point in choice["finalists"]]
-    tuning = [
+    winners = [point for choice in decided.values() for point in choice.finalists]
+    tuning = tuple(
         _stage(name, found.get(name, []), decided.get(name), search) for name in plan.stage_names if name != "test"
-    ]
-    chosen = next((stage["chosen"] for stage in reversed(tuning) if stage["chosen"]), None)
-    return {
-        "search": search.id,
-        "name": search.name,
-        "tags": search.tags,
-        "note": search.note,
-        "status": search.status,
-        "wanted": search.wanted,
-        "reason": search.reason,
-        "recipe": search.spec.recipe,
-        "mode": plan.mode,
-        "metric": plan.metric,
-        "strategy": search.spec.strategy,
-        "chosen": chosen,
-        "stages": tuning,
-        "test": _test_table(found.get("test", []), winners, plan),
-        "trials": _trial_counts(connection, search),
-        "progress": _progress(connection, search, plan, set(decided)),
-        "spec": search.spec.model_dump(mode="json"),
-        "owner": search.owner,
-        "parent": search.parent,
-        "children": _children(connection, search.id),
-        "created_at": search.created_at,
-        "started_at": search.started_at,
-        "finished_at": search.finished_at,
-        "archived_at": search.archived_at,
-        "event": event,
-    }
+    )
+    return SearchView(
+        search=search.id,
+        name=search.name,
+        tags=tuple(search.tags),
+        note=search.note,
+        status=search.status,
+        requested_status=search.requested_status,
+        reason=search.reason,
+        recipe=search.spec.recipe,
+        metric=search.metric,
+        mode=search.mode,
+        strategy=search.spec.strategy,
+        chosen=next((stage.chosen for stage in reversed(tuning) if stage.chosen), None),
+        stages=tuning,
+        test=_test_table(found.get("test", []), winners, plan),
+        trials=_trial_counts(connection, search),
+        progress=_progress(connection, search, plan, set(decided)),
+        spec=search.spec,
+        numbers=search.numbers,
+        provenance=search.provenance,
+        owner=search.owner,
+        parent=search.parent,
+        children=_children(connection, search.id),
+        created_at=search.created_at,
+        started_at=search.started_at,
+        finished_at=search.finished_at,
+        archived_at=search.archived_at,
+        newest_event=event,
+    )
 
 
 def measure_of(connection: Connection, search_id: str) -> tuple[str, Mode]:
@@ -186,48 +202,41 @@ def measure_of(connection: Connection, search_id: str) -> tuple[str, Mode]:
     Raises:
         NotFound: if no search has that id.
     """
-    plan = _plan(get(connection, search_id))
-    return plan.metric, plan.mode
+    search = get(connection, search_id)
+    return search.metric, search.mode
 
 
-def _children(connection: Connection, search_id: str) -> list[str]:
+def _children(connection: Connection, search_id: str) -> tuple[str, ...]:
     found = select(searches.c.id).where(searches.c.parent == search_id).order_by(searches.c.created_at)
-    return list(connection.execute(found).scalars())
+    return tuple(connection.execute(found).scalars())
 
 
-def _plan(search: Search) -> Plan:
-    try:
-        return plan_of(search.spec, find(search.spec.recipe))
-    except RecipeError:  # its package is not installed here; what was stored can still be read
-        return Plan(spec=search.spec, metric="metric", mode="max")
-
-
-def _stage(name: str, found: list[Candidate], choice: dict[str, Any] | None, search: Search) -> dict[str, Any]:
-    evidence = choice["evidence"] if choice else {}
-    return {
-        "name": name,
-        "chosen": choice["point"] if choice else None,
-        "rule": search.spec.gm_rule if name == "gm" else search.spec.gc_rule,
-        "tolerance": evidence.get("tolerance"),
-        "best_mean": evidence.get("best_mean"),
-        "sentence": choice["sentence"] if choice else None,
-        "candidates": evidence.get("candidates") or [candidate.as_json() for candidate in _sorted(found)],
-        "reference": evidence.get("reference"),
-    }
+def _stage(name: str, found: list[Candidate], choice: ChoiceView | None, search: Search) -> StageView:
+    evidence = choice.evidence if choice else None
+    return StageView(
+        name=name,
+        chosen=choice.point if choice else None,
+        rule=search.spec.gm_rule if name == "gm" else search.spec.gc_rule,
+        tolerance=evidence.tolerance if evidence else None,
+        best_mean=evidence.best_mean if evidence else None,
+        sentence=choice.sentence if choice else None,
+        candidates=evidence.candidates if evidence else tuple(map(CandidateView.of, _sorted(found))),
+        reference=evidence.reference if evidence else None,
+    )
 
 
 def _sorted(found: list[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
 
 
-def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> list[dict[str, Any]]:
+def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
     """Return the measured points: without normalization, BatchNorm, GhostNorm, SeqNorm."""
     batch_norm = plan.baselines().points[0]
-    rows = [{**candidate.as_json(), "labels": test_labels(candidate.point, winners, batch_norm)} for candidate in found]
-    return sorted(rows, key=lambda row: (row["gc"], row["gm"]))
+    rows = [MeasuredView.measured(row, test_labels(row.point, winners, batch_norm)) for row in found]
+    return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 
-def _trial_counts(connection: Connection, search: Search) -> dict[str, int]:
+def _trial_counts(connection: Connection, search: Search) -> TrialCounts:
     """Count trials: those run, of them those that failed for good, those that run now; those copied from elsewhere."""
     attribute, state = trial_user_attributes.c, cast(trials.c.state, String)
     cause = (
@@ -237,22 +246,22 @@ def _trial_counts(connection: Connection, search: Search) -> dict[str, int]:
     )
     here = trials.c.study_id.in_(stages_of(connection, search.id))
     count = connection.execute(select(func.count()).select_from(trials).where(here)).scalar_one()  # from the index
-    runs_again = (state == "FAIL") & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
+    runs_again = (state == TrialState.FAIL) & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
     found = connection.execute(
         select(
-            func.count().filter(state == "RUNNING").label("running"),
-            func.count().filter(state == "FAIL").label("failed"),
+            func.count().filter(state == TrialState.RUNNING).label("running"),
+            func.count().filter(state == TrialState.FAIL).label("failed"),
             func.count().filter(runs_again).label("interrupted"),
-        ).where(here, state != "COMPLETE")
+        ).where(here, state != TrialState.COMPLETE)
     ).one()
     reused = _count_reused(connection, search.id) if search.parent else 0
-    return {
-        "run": count - reused,
-        "reused": reused,
-        "failed": found.failed - found.interrupted,
-        "interrupted": found.interrupted,
-        "running": found.running,
-    }
+    return TrialCounts(
+        run=count - reused,
+        reused=reused,
+        failed=found.failed - found.interrupted,
+        interrupted=found.interrupted,
+        running=found.running,
+    )
 
 
 def _count_reused(connection: Connection, search_id: str) -> int:
@@ -265,42 +274,38 @@ def _count_reused(connection: Connection, search_id: str) -> int:
     ).scalar_one()
 
 
-def _progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> dict[str, Any]:
+def _progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> Progress:
     """Say how far each stage is, and how long the rest will take."""
     ended = projection.count_ended(connection, search.id)
     planned = plan.size()
     planned["test"] += search.planned - sum(planned.values())  # fewer, where points coincide
-    by_stage: list[dict[str, Any]] = [
-        {
-            "stage": name,
-            "planned": planned[name],
-            "finished": ended.get(name, 0),
-            "decided": name in decided,
-        }
+    by_stage = tuple(
+        StageProgress(stage=name, planned=planned[name], finished=ended.get(name, 0), decided=name in decided)
         for name in planned
-    ]
-    total, finished = sum(planned.values()), sum(stage["finished"] for stage in by_stage)
+    )
+    total, finished = sum(planned.values()), sum(stage.finished for stage in by_stage)
     seconds = _mean_seconds(connection, search.id)
     left = None
-    if search.status in ("queued", "running") and seconds is not None:
+    if search.status.active and seconds is not None:
         left = seconds * (total - finished) / (search.slots or 1)
-    current = next((stage["stage"] for stage in by_stage if stage["finished"] < stage["planned"]), None)
-    return {
-        "stage": current,
-        "stages": by_stage,
-        "planned": total,
-        "finished": finished,
-        "slots": search.slots,
-        "seconds_left": left,
-        "seconds_per_trial": seconds,
-    }
+    return Progress(
+        stage=next((stage.stage for stage in by_stage if stage.finished < stage.planned), None),
+        stages=by_stage,
+        planned=total,
+        finished=finished,
+        slots=search.slots,
+        seconds_left=left,
+        seconds_per_trial=seconds,
+    )
 
 
 def _mean_seconds(connection: Connection, search_id: str) -> float | None:
     """Return the mean duration of the newest finished trials; None if there is none."""
     rows = connection.execute(
         select(trials.c.datetime_start, trials.c.datetime_complete)
-        .where(trials.c.study_id.in_(stages_of(connection, search_id)), cast(trials.c.state, String) == "COMPLETE")
+        .where(
+            trials.c.study_id.in_(stages_of(connection, search_id)), cast(trials.c.state, String) == TrialState.COMPLETE
+        )
         .order_by(trials.c.trial_id.desc())
         .limit(RECENT_TRIALS)
     ).all()

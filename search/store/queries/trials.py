@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,11 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Select, String, cast, select
 
 from search.errors import NotFound
 from search.selection import Point
+from search.states import Cause, TrialState
 from search.store.attempts import stages_of
 from search.store.candidates import read_finished, read_point, read_quartiles
 from search.store.metrics import read_metrics
 from search.store.searches import get
 from search.store.tables import trial_params, trial_user_attributes, trial_values, trials
+from search.views import CandidateView, QuartilesView, SeedView, TrialRow, TrialView
 
 Sort = Literal["started", "-started", "value", "-value"]
 
@@ -25,13 +26,13 @@ def list_trials(
     connection: Connection,
     search_id: str,
     stage: str | None = None,
-    state: str | None = None,
+    state: TrialState | None = None,
     after: int = 0,
     limit: int = 50,
     sort: Sort = "started",
     gm: int | None = None,
     gc: int | None = None,
-) -> list[dict[str, Any]]:
+) -> list[TrialRow]:
     """Return trials, by default in the order they started; ``-value`` puts the highest first, unfinished ones last.
 
     ``after`` is the trial_id of the last one of the page before, in the same order.
@@ -50,10 +51,10 @@ def list_trials(
     return _described(connection, _page(connection, found, sort, after).limit(limit), stages)
 
 
-def newest_tuning(connection: Connection, search_id: str, limit: int) -> list[dict[str, Any]]:
+def newest_tuning(connection: Connection, search_id: str, limit: int) -> list[TrialRow]:
     """Return the newest finished trials of the stages that tune, oldest first."""
     stages = {study_id: name for study_id, name in stages_of(connection, search_id).items() if name != "test"}
-    finished = (trials.c.study_id.in_(stages)) & (cast(trials.c.state, String) == "COMPLETE")
+    finished = (trials.c.study_id.in_(stages)) & (cast(trials.c.state, String) == TrialState.COMPLETE)
     newest = select(trials.c.trial_id).where(finished).order_by(trials.c.trial_id.desc()).limit(limit)
     return _described(connection, newest, stages)[::-1]
 
@@ -65,7 +66,7 @@ def _has(name: str, value: int) -> ColumnElement[bool]:
     return found.where(row.trial_id == trials.c.trial_id).exists()
 
 
-def _described(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[dict[str, Any]]:
+def _described(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[TrialRow]:
     """Read trials, whose ids ``found`` selects, of some stages, by study_id, with their parameters and attributes.
 
     The ids are found first and alone: together with the rest, databases describe very many trials to show a page.
@@ -120,29 +121,33 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
     return statement.order_by(*order)
 
 
-def _trial(row: Any, stage: str, detail: dict[str, Any]) -> dict[str, Any]:
+def _trial(row: Any, stage: str, detail: dict[str, Any]) -> TrialRow:
     started = moment_of(row.datetime_start)
     ended = moment_of(row.datetime_complete) if row.datetime_complete else None
-    return {
-        "trial_id": row.trial_id,
-        "stage": stage,
-        "number": row.number,
-        "variant": detail.pop("variant"),
-        "gm": detail.pop("gm"),
-        "gc": detail.pop("gc"),
-        "seed": detail.pop("seed"),
-        "state": row.state,
-        "value": row.value,
-        "cause": detail.pop("cause", "finished" if row.state == "COMPLETE" else None),
-        "detail": detail.pop("detail", ""),
-        "started_at": started.timestamp(),
-        "seconds": (ended - started).total_seconds() if ended else None,
-        "attributes": detail,
-    }
+    return TrialRow(
+        trial_id=row.trial_id,
+        stage=stage,
+        number=row.number,
+        variant=detail["variant"],
+        gm=detail["gm"],
+        gc=detail["gc"],
+        seed=detail["seed"],
+        state=row.state,
+        value=row.value,
+        cause=detail.get("cause", Cause.FINISHED if row.state == TrialState.COMPLETE else None),
+        detail=detail.get("detail", ""),
+        started_at=started.timestamp(),
+        seconds=(ended - started).total_seconds() if ended else None,
+        gm_total=detail.get("gm_total"),
+        group_size=detail.get("group_size"),
+        epoch=detail.get("epoch"),
+        reused_from=detail.get("reused_from"),
+        where=detail.get("where"),
+    )
 
 
-def show_trial(connection: Connection, search_id: str, stage: str, number: int) -> dict[str, Any]:
-    """Return a trial with its figures by epoch, and every attempt at the same point with the same seed.
+def show_trial(connection: Connection, search_id: str, stage: str, number: int) -> TrialView:
+    """Return a trial with its metrics by epoch, and every attempt at the same point with the same seed.
 
     Raises:
         NotFound: if no search has that id, or it no such trial.
@@ -154,50 +159,53 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
     if not found:
         raise NotFound(f"no trial of {search_id} has that stage and number: got {stage} and {number}.")
     (trial,) = found
-    return {
-        **trial,
-        "figures": read_metrics(connection, trial["trial_id"]),
-        "attempts": _attempts(connection, search_id, trial, stages),
-    }
+    return TrialView(
+        **dict(trial),
+        metrics=tuple(read_metrics(connection, trial.trial_id)),
+        attempts=_attempts(connection, search_id, trial, stages),
+    )
 
 
 def _attempts(
-    connection: Connection, search_id: str, trial: dict[str, Any], stages: Mapping[int, str]
-) -> list[dict[str, Any]]:
+    connection: Connection, search_id: str, trial: TrialRow, stages: Mapping[int, str]
+) -> tuple[TrialRow, ...]:
     """Return every attempt at a trial's point with its seed.
 
     The one that finished, if one has, is known to the candidate; the others are looked for among those that did not.
     """
-    point = Point(trial["variant"], trial["gm"], trial["gc"])
-    finished = read_point(connection, search_id, trial["stage"], point)
-    ids = {trial_id for trial_id, seed, _ in finished if seed == trial["seed"]}
+    point = Point(trial.variant, trial.gm, trial.gc)
+    finished = read_point(connection, search_id, trial.stage, point)
+    ids = {trial_id for trial_id, seed, _ in finished if seed == trial.seed}
+    same = {"seed": trial.seed, "gm": trial.gm, "gc": trial.gc}  # the seed first: it leaves the fewest
     unfinished = (
         select(trials.c.trial_id)
-        .where(trials.c.study_id.in_(stages), cast(trials.c.state, String) != "COMPLETE")
-        .where(*(_has(name, trial[name]) for name in ("seed", "gm", "gc")))  # the seed first: it leaves the fewest
+        .where(trials.c.study_id.in_(stages), cast(trials.c.state, String) != TrialState.COMPLETE)
+        .where(*(_has(name, value) for name, value in same.items()))
     )
-    ids |= {trial["trial_id"], *connection.execute(unfinished).scalars()}
+    ids |= {trial.trial_id, *connection.execute(unfinished).scalars()}
     all_of_them = select(trials.c.trial_id).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
     rows = _described(connection, all_of_them, stages)
-    return [row for row in rows if row["variant"] == trial["variant"]]
+    return tuple(row for row in rows if row.variant == trial.variant)
 
 
-def seeds_of(connection: Connection, search_id: str, stage: str) -> list[dict[str, Any]]:
+def seeds_of(connection: Connection, search_id: str, stage: str) -> list[SeedView]:
     """Return each finished replicate of a stage with its value, for the dots of a chart."""
     return [
-        {**asdict(point), "seed": seed, "value": value}
+        SeedView(variant=point.variant, gm=point.gm, gc=point.gc, seed=seed, value=value)
         for point, finished in read_finished(connection, search_id, stage).items()
         for _, seed, value in finished
     ]
 
 
 def quartiles_of(
-    connection: Connection, search_id: str, stage: str, candidates: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    connection: Connection, search_id: str, stage: str, candidates: Iterable[CandidateView]
+) -> list[QuartilesView]:
     """Return the quartiles of some candidates of a stage over their finished replicates, for the boxes of a chart."""
-    points = [Point(row["variant"], row["gm"], row["gc"]) for row in candidates]
-    found = read_quartiles(connection, search_id, stage, points)
-    return [{**asdict(point), "quartiles": quartiles} for point, quartiles in found.items()]
+    found = read_quartiles(connection, search_id, stage, [row.point for row in candidates])
+    return [
+        QuartilesView(variant=point.variant, gm=point.gm, gc=point.gc, quartiles=quartiles)
+        for point, quartiles in found.items()
+    ]
 
 
 def moment_of(value: Any) -> datetime:

@@ -9,6 +9,7 @@ from search.plan import Replicate
 from search.recorder import Recorder
 from search.selection import Point
 from search.settings import Settings
+from search.states import Cause
 from search.store.attempts import attempts, running, stages_of
 from tests.search.engine import open_recorder, submit
 
@@ -20,7 +21,7 @@ def recorder(settings: Settings) -> Recorder:
     """That of a search with one trial that failed, one that finished and one that runs."""
     recorder = open_recorder(settings.database_url, submit(settings.database_url))
     recorder.open(recorder._plan.stage("gm", []))
-    recorder.finish(recorder.start(FIRST), Outcome(cause="raised", detail="a fault"))
+    recorder.finish(recorder.start(FIRST), Outcome(cause=Cause.RAISED, detail="a fault"))
     recorder.finish(recorder.start(SECOND), Outcome(value=0.25))
     recorder.start(THIRD)
     return recorder

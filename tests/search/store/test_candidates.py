@@ -78,4 +78,4 @@ def test_the_finished_trials_of_the_best_points_are_read(settings: Settings, mod
         points = [Point("main", gm, 0) for gm in (2, 8)]
         boxes = projection.read_quartiles(connection, search_id, "gm", points)
     assert {point.gm for point in found} == set(best)
-    assert boxes == {points[0]: [0.2] * 5}
+    assert boxes == {points[0]: (0.2,) * 5}

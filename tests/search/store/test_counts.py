@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
+from search.states import Status
 from search.store import searches, tables, workers
 from search.store.counts import count
 from search.store.database import open_engine
@@ -33,7 +34,7 @@ def test_searches_trials_and_workers_are_counted_in_either_database(database_url
     assert (found.workers, found.longest_wait) == (1, 0.0)
     with engine.begin() as connection:
         workers.leave(connection, worker)
-        searches.set_status(connection, search_id, "paused", "")
+        searches.set_status(connection, search_id, Status.PAUSED, "")
     assert counted().trials == {"RUNNING": 0, "COMPLETE": 0, "FAIL": 0}, "only those of searches that run"
     assert counted().workers == 0
 
@@ -44,7 +45,7 @@ def test_a_search_waits_from_when_it_was_queued_last(database_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(update(tables.events).values(at=tables.events.c.at - 1000))
         assert count(connection).longest_wait == pytest.approx(1000, abs=20)
-        searches.ask(connection, search_id, "paused")
+        searches.request(connection, search_id, Status.PAUSED)
         assert count(connection).longest_wait == 0
         searches.queue(connection, search_id)
         assert count(connection).longest_wait < 20

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.settings import Settings
+from search.states import Status
 from search.store import deliveries, searches
 from search.store.database import Connection, open_engine
 from tests.search.engine import submit
@@ -20,7 +21,7 @@ def connection(settings: Settings) -> Iterator[Connection]:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         deliveries.enter(connection, "here")
-        searches.ask(connection, search_id, "cancelled")
+        searches.request(connection, search_id, Status.CANCELLED)
         yield connection
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from search.errors import Conflict
 from search.plan import plan_of
 from search.spec import parse_spec
+from search.states import Status
 from search.store import leases, searches
 from search.store.database import Engine, open_engine
 from search.store.schema import upgrade
@@ -72,7 +73,7 @@ def test_where_one_runs_after_another_owners_take_turns(engine: Engine) -> None:
     for _ in range(5):
         taken += turns(engine, 1)
         with engine.begin() as connection:
-            searches.set_status(connection, taken[-1], "done", "")
+            searches.set_status(connection, taken[-1], Status.DONE, "")
     assert taken == [many[0], few[0], many[1], few[1], many[2]]
 
 

@@ -9,6 +9,7 @@ from search.store import queries
 from search.store.database import open_engine
 from search.store.metrics import add_metrics, copy_metrics, read_metrics
 from search.store.schema import upgrade
+from search.views import EpochView
 from tests.search.engine import open_recorder, submit
 
 
@@ -20,8 +21,8 @@ def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
     recorder.report(trial_id, {1: {"train_loss": float("inf"), "validation_accuracy": 0.25}})
     with recorder.engine.begin() as connection:
         shown = queries.show_trial(connection, search_id, "gm", 0)
-    assert shown["trial_id"] == trial_id
-    assert shown["figures"] == [{"epoch": 1, "train_loss": "inf", "validation_accuracy": 0.25}]
+    assert shown.trial_id == trial_id
+    assert shown.metrics == (EpochView(epoch=1, values={"train_loss": "inf", "validation_accuracy": 0.25}),)
 
 
 def test_an_epoch_that_is_stored_stays_as_it_is(settings: Settings) -> None:
@@ -30,7 +31,7 @@ def test_an_epoch_that_is_stored_stays_as_it_is(settings: Settings) -> None:
         add_metrics(connection, 1, {2: {"train_loss": 0.4}, 1: {"train_loss": 0.5}})
         add_metrics(connection, 1, {2: {"train_loss": 9.9}, 3: {"train_loss": 0.3}})
         assert read_metrics(connection, 1) == [
-            {"epoch": epoch, "train_loss": loss} for epoch, loss in ((1, 0.5), (2, 0.4), (3, 0.3))
+            EpochView(epoch=epoch, values={"train_loss": loss}) for epoch, loss in ((1, 0.5), (2, 0.4), (3, 0.3))
         ]
         assert read_metrics(connection, 2) == []
 
@@ -43,4 +44,4 @@ def test_a_copy_has_the_figures_of_its_original(settings: Settings) -> None:
         for _ in range(2):
             copy_metrics(connection, {7: 1, 8: 2})
         assert read_metrics(connection, 7) == read_metrics(connection, 1)
-        assert read_metrics(connection, 8) == [{"epoch": 1, "train_loss": 0.9}]
+        assert read_metrics(connection, 8) == [EpochView(epoch=1, values={"train_loss": 0.9})]

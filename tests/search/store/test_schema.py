@@ -52,13 +52,16 @@ def test_a_search_half_way_through_goes_on_after_an_upgrade(database_url: str) -
         for table in ("webhooks", "deliveries"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("DROP INDEX ix_events_status"))
+        for column in ("metric", "mode", "numbers", "provenance"):
+            connection.execute(text(f"ALTER TABLE searches DROP COLUMN {column}"))
+        connection.execute(text("ALTER TABLE searches RENAME COLUMN requested_status TO wanted"))
         connection.execute(text("UPDATE seqnorm_version SET version_num = '0003'"))
     head = upgrade(database_url)
     assert current_version(engine) == head != "0003"
     with engine.connect() as connection:
         seeds = queries.seeds_of(connection, search_id, "gm")
-        boxes = {each["gm"]: each["quartiles"] for each in queries.quartiles_of(connection, search_id, "gm", seeds)}
-    assert Counter(row["gm"] for row in seeds) == {1: 3, 8: 3}
-    assert boxes == {gm: quartiles([row["value"] for row in seeds if row["gm"] == gm]) for gm in (1, 8)}
+        boxes = {each.gm: each.quartiles for each in queries.quartiles_of(connection, search_id, "gm", seeds)}
+    assert Counter(row.gm for row in seeds) == {1: 3, 8: 3}
+    assert boxes == {gm: (*quartiles([row.value for row in seeds if row.gm == gm]),) for gm in (1, 8)}
     time.sleep(1.5 * LEASE_SECONDS)
     assert set(finish(database_url, search_id).values()) == {1}

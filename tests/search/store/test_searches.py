@@ -9,6 +9,7 @@ from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
 from search.settings import Settings
+from search.states import Cause, Status
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import open_engine
@@ -31,17 +32,17 @@ def test_a_stage_is_decided_once(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "wanted", "then"),
-    [("queued", "paused", "paused"), ("queued", "cancelled", "cancelled"), ("paused", "cancelled", "cancelled")],
+    ("status", "requested"),
+    [(Status.QUEUED, Status.PAUSED), (Status.QUEUED, Status.CANCELLED), (Status.PAUSED, Status.CANCELLED)],
 )
-def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status: str, wanted: str, then: str) -> None:
+def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status: Status, requested: Status) -> None:
     search_id = submit(database_url)
     engine = open_engine(database_url)
     with engine.begin() as connection:
         searches.set_status(connection, search_id, status, "")
     with engine.begin() as connection:
-        assert searches.ask(connection, search_id, wanted).status == then
-        assert searches.ask(connection, search_id, wanted).status == then
+        assert searches.request(connection, search_id, requested).status == requested
+        assert searches.request(connection, search_id, requested).status == requested
 
 
 def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
@@ -49,8 +50,8 @@ def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
     engine = open_engine(database_url)
     leases.take(engine, search_id, 60)
     with engine.begin() as connection:
-        search = searches.ask(connection, search_id, "paused")
-    assert (search.status, search.wanted) == ("running", "paused")
+        search = searches.request(connection, search_id, Status.PAUSED)
+    assert (search.status, search.requested_status) == ("running", "paused")
 
 
 def test_an_ended_search_is_not_steered(database_url: str) -> None:
@@ -58,7 +59,7 @@ def test_an_ended_search_is_not_steered(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.begin() as connection:
         with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
-            searches.ask(connection, search_id, "cancelled")
+            searches.request(connection, search_id, Status.CANCELLED)
         with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
             searches.queue(connection, search_id)
 
@@ -68,25 +69,25 @@ def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(data
     first = open_recorder(database_url, search_id, lease_seconds=-1)
     first.open(first._plan.stage("gm", []))
     failed = Replicate("gm", Point("main", 1, 0), 0)
-    first.finish(first.start(failed), Outcome(cause="raised", detail="a fault"))
+    first.finish(first.start(failed), Outcome(cause=Cause.RAISED, detail="a fault"))
     first.finish(first.start(Replicate("gm", Point("main", 2, 0), 0)), Outcome(value=0.9))
     engine = open_engine(database_url)
     with engine.begin() as connection:
-        searches.set_status(connection, search_id, "paused", "")
+        searches.set_status(connection, search_id, Status.PAUSED, "")
         leases.release(connection, leases.Lease(search_id, 1))
     with engine.begin() as connection:
         assert searches.retry(connection, search_id) == 1
     trained = train(open_recorder(database_url, search_id), search_id)
     assert trained.count(failed) == 1
     assert len(trained) == 36 - 1
-    assert show(database_url, search_id)["trials"]["run"] == 37
+    assert show(database_url, search_id).trials.run == 37
 
 
 def test_a_decided_stage_is_not_retried(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
     train(recorder, search_id)
-    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause=Cause.RAISED, detail="x"))
     refused = pytest.raises(Conflict, match="a decided stage is not changed: got 1 failed trials in stage gm")
     with open_engine(database_url).begin() as connection, refused:
         searches.retry(connection, search_id)
@@ -102,14 +103,14 @@ def test_what_a_person_has_written_is_changed_part_by_part(settings: Settings) -
         assert searches.get(connection, search_id).note == ""
 
 
-@pytest.mark.parametrize("status", ["queued", "running"])
-def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status: str) -> None:
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING])
+def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status: Status) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         searches.set_status(connection, search_id, status, "")
         with pytest.raises(Conflict, match=f"can be archived: got {search_id}, which is {status}"):
             searches.archive(connection, search_id)
-        searches.set_status(connection, search_id, "paused", "")
+        searches.set_status(connection, search_id, Status.PAUSED, "")
         searches.archive(connection, search_id)
         since = searches.get(connection, search_id).archived_at
         searches.archive(connection, search_id)
@@ -119,7 +120,7 @@ def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status:
 def test_a_paused_search_is_queued_again_with_what_was_accepted(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
-        searches.set_status(connection, search_id, "paused", "for a reason")
+        searches.set_status(connection, search_id, Status.PAUSED, "for a reason")
         searches.queue(connection, search_id, {"recipe": "another"})
         search = searches.get(connection, search_id)
     assert (search.status, search.reason, search.digest) == ("queued", "", {"recipe": "another"})

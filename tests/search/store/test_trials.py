@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import optuna
 
+from search.selection import Point
 from tests.search.engine import finished_search, show
 
 
@@ -22,6 +23,6 @@ def test_stock_optuna_opens_every_study(database_url: str) -> None:
 def test_a_loss_is_minimised(database_url: str) -> None:
     search_id = finished_search(database_url, recipe="planted-loss")
     shown = show(database_url, search_id)
-    assert shown["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
-    assert "gc=4 has the lowest mean" in shown["stages"][1]["sentence"]
+    assert shown.chosen == Point("main", 8, 4)
+    assert "gc=4 has the lowest mean" in shown.stages[1].sentence
     assert optuna.load_study(study_name=f"{search_id}/gc", storage=database_url).direction.name == "MINIMIZE"

@@ -28,19 +28,19 @@ def not_seen_for(connection: Connection, worker_id: str, seconds: float) -> None
 
 def test_a_worker_is_there_from_when_it_enters_until_it_leaves(connection: Connection) -> None:
     first, second = workers.enter(connection), workers.enter(connection)
-    assert [(each["id"], each["pid"], each["search_id"]) for each in workers.alive(connection)] == [
+    assert [(each.id, each.pid, each.search) for each in workers.alive(connection)] == [
         (first, os.getpid(), None),
         (second, os.getpid(), None),
     ]
     workers.leave(connection, first)
-    assert [each["id"] for each in workers.alive(connection)] == [second]
+    assert [each.id for each in workers.alive(connection)] == [second]
 
 
 def test_a_worker_says_what_it_runs(connection: Connection) -> None:
     worker_id = workers.enter(connection)
     for search_id in ("one", None):
         workers.beat(connection, worker_id, search_id)
-        assert [each["search_id"] for each in workers.alive(connection)] == [search_id]
+        assert [each.search for each in workers.alive(connection)] == [search_id]
 
 
 def test_a_worker_that_was_not_seen_lately_is_not_there_until_it_is_seen_again(connection: Connection) -> None:

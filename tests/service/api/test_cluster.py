@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.states import Status
 from search.store import searches, workers
 from tests.search.engine import open_recorder, submit
 from tests.service.conftest import Site
@@ -23,4 +24,4 @@ def test_the_cluster_shows_who_works_what_runs_and_what_waits(site: Site) -> Non
     recorder.close()
     with site.engine.begin() as connection:
         workers.leave(connection, worker)
-        searches.set_status(connection, running, "cancelled", "a test")
+        searches.set_status(connection, running, Status.CANCELLED, "a test")

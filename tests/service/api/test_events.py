@@ -14,9 +14,11 @@ from typing import Any
 import httpx2
 
 from search.settings import Settings
+from search.states import EventKind
 from search.store import queries, searches
 from search.store.database import Engine, open_engine
 from search.store.events import add_event
+from search.views import EventView
 from tests.search.engine import submit
 from tests.service.conftest import Site, free_port, serving
 
@@ -42,7 +44,7 @@ def take(events: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return [next(events) for _ in range(count)]
 
 
-def happened(engine: Engine, search_id: str) -> list[dict[str, Any]]:
+def happened(engine: Engine, search_id: str) -> list[EventView]:
     with engine.connect() as connection:
         return queries.list_events(connection, search_id, limit=100_000)
 
@@ -54,14 +56,14 @@ def test_a_stream_starts_with_what_happened_and_goes_on_with_what_happens(site: 
         site.api.post(f"/api/searches/{search_id}/pause")
         (paused,) = take(events, 1)
         assert (paused["kind"], paused["status"], paused["reason"]) == ("status", "paused", "paused by a person")
-    assert paused["id"] == happened(site.engine, search_id)[-1]["id"]
+    assert paused["id"] == happened(site.engine, search_id)[-1].id
 
 
 def test_a_stream_goes_on_after_the_last_event_that_a_client_has(site: Site) -> None:
     search_id = submit(site.database)
     for name in ("one", "two", "three"):
         site.api.patch(f"/api/searches/{search_id}", json={"name": name})
-    ids = [event["id"] for event in happened(site.engine, search_id)]
+    ids = [event.id for event in happened(site.engine, search_id)]
     with following(site.api, search_id, f"?after={ids[1]}") as events:
         assert [event["id"] for event in take(events, 2)] == ids[2:]
     with following(site.api, search_id, f"?after={ids[0]}", **{"Last-Event-ID": str(ids[2])}) as events:
@@ -86,7 +88,7 @@ def test_no_event_is_missed_or_repeated_across_reconnects(database_url: str, tmp
                 if number % 3 == 0:
                     searches.describe(connection, search_id, name=f"{writer} {number}")
                 else:
-                    add_event(connection, search_id, "test", {"writer": writer, "number": number})
+                    add_event(connection, search_id, EventKind.SLOTS, {"slots": number})
                 time.sleep(0.02 * writer)  # what is written first is not committed first
 
     total, seen = 1 + each * writers, list[int]()
@@ -104,7 +106,7 @@ def test_no_event_is_missed_or_repeated_across_reconnects(database_url: str, tmp
                     seen += [event["id"] for event in take(events, min(3, total - len(seen)))]
             for done in writing:
                 done.result()
-    assert seen == [event["id"] for event in happened(engine, search_id)]
+    assert seen == [event.id for event in happened(engine, search_id)]
 
 
 def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:

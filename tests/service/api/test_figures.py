@@ -9,14 +9,14 @@ from tests.service.conftest import Site
 
 def test_a_stage_chart_has_means_error_bars_seeds_band_and_choice(site: Site) -> None:
     figure = get(site, f"/api/searches/{site.done}/figures/gm")
-    shown = show(site.database, site.done)["stages"][0]
+    shown = show(site.database, site.done).stages[0]
     traces = {trace["name"]: trace for trace in figure["data"]}
-    assert traces["mean ± std"]["y"] == [row["mean"] for row in shown["candidates"]]
-    assert traces["mean ± std"]["error_y"]["array"] == [row["std"] for row in shown["candidates"]]
+    assert traces["mean ± std"]["y"] == [row.mean for row in shown.candidates]
+    assert traces["mean ± std"]["error_y"]["array"] == [row.std for row in shown.candidates]
     assert len(traces["each seed"]["y"]) == 15
-    assert traces["chosen"]["hovertext"] == shown["sentence"]
+    assert traces["chosen"]["hovertext"] == shown.sentence
     (band,) = figure["layout"]["shapes"]
-    assert (band["y0"], band["y1"]) == (shown["best_mean"] - shown["tolerance"], shown["best_mean"])
+    assert (band["y0"], band["y1"]) == (shown.best_mean - shown.tolerance, shown.best_mean)
 
 
 def test_the_chart_of_stage_gc_shows_ghost_norm_for_comparison(site: Site) -> None:

@@ -15,7 +15,7 @@ def test_readiness_tells_of_database_schema_worker_and_ray(site: Site) -> None:
     ready = site.api.get("/readyz")
     assert ready.status_code == 200
     assert (ready.json()["worker"], ready.json()["ray"]) == ("ok: 1", "ok: a matter of the workers")
-    why = {row["id"]: row["why"] for row in site.api.get("/api/cluster").json()["waiting"]}
+    why = {row["search"]: row["why"] for row in site.api.get("/api/cluster").json()["waiting"]}
     assert "no worker" not in why[site.queued]
     with site.engine.begin() as connection:
         workers.leave(connection, worker)

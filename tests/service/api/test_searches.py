@@ -34,7 +34,7 @@ REFUSED: list[tuple[Any, str]] = [
 
 
 def test_a_search_is_answered_as_the_store_shows_it(site: Site) -> None:
-    assert get(site, f"/api/searches/{site.done}") == show(site.database, site.done)
+    assert get(site, f"/api/searches/{site.done}") == show(site.database, site.done).model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_searches_are_listed_sorted_in_pages_each_once(site: Site, sort: str, ke
         page = get(site, f"/api/searches?limit=2&sort={sort}&cursor={cursor}")
         rows += page["searches"]
         cursor = page["next"]
-    assert {site.queued, site.grid, site.done} <= {row["id"] for row in rows}
-    assert len({row["id"] for row in rows}) == len(rows)
+    assert {site.queued, site.grid, site.done} <= {row["search"] for row in rows}
+    assert len({row["search"] for row in rows}) == len(rows)
     assert [row[key] for row in rows] == sorted((row[key] for row in rows), reverse=falling)
 
 
@@ -65,7 +65,7 @@ def test_searches_are_filtered(site: Site) -> None:
         ("tag=nothing", []),
         ("name=%25", []),
     ):
-        assert [row["id"] for row in get(site, f"/api/searches?{query}")["searches"]] == expected, query
+        assert [row["search"] for row in get(site, f"/api/searches?{query}")["searches"]] == expected, query
 
 
 def test_candidates_name_the_chosen_one(site: Site) -> None:
@@ -82,7 +82,7 @@ def test_a_submitted_search_waits_for_a_worker(site: Site) -> None:
     shown = site.api.get(answer.headers["Location"]).json()
     assert (shown["status"], shown["owner"], shown["name"], shown["tags"]) == ("queued", "local", "new", ["a"])
     assert [entry["action"] for entry in site.api.get(f"/api/audit?subject={search_id}").json()] == ["submit"]
-    waiting = {row["id"]: row["why"] for row in site.api.get("/api/cluster").json()["waiting"]}
+    waiting = {row["search"]: row["why"] for row in site.api.get("/api/cluster").json()["waiting"]}
     assert waiting[search_id] == "no worker is there. Start one with: seqnorm worker"
 
 
@@ -133,7 +133,7 @@ def test_name_tags_and_note_are_changed_at_any_time(site: Site) -> None:
     shown = site.api.patch(path, json={"name": "<i>late</i>", "tags": ["x_1", "100%".rstrip("%")]}).json()
     assert (shown["name"], shown["tags"], shown["note"]) == ("<i>late</i>", ["x_1", "100"], "")
     assert site.api.patch(path, json={"note": "seen"}).json()["name"] == "<i>late</i>"
-    assert [row["id"] for row in site.api.get("/api/searches?tag=x_1").json()["searches"]] == [search_id]
+    assert [row["search"] for row in site.api.get("/api/searches?tag=x_1").json()["searches"]] == [search_id]
     assert site.api.get("/api/searches?tag=x%251").json()["searches"] == []
     assert site.api.get("/api/searches?tag=x11").json()["searches"] == []
     for body, said in (
@@ -149,9 +149,9 @@ def test_an_archived_search_leaves_the_lists_and_stays(site: Site) -> None:
     path = f"/api/searches/{search_id}"
     assert site.api.delete(path).status_code == 204
     assert site.api.delete(path).status_code == 204
-    listed = {row["id"] for row in site.api.get("/api/searches?limit=500").json()["searches"]}
+    listed = {row["search"] for row in site.api.get("/api/searches?limit=500").json()["searches"]}
     assert search_id not in listed
-    assert search_id in {row["id"] for row in site.api.get("/api/searches?archived=true").json()["searches"]}
+    assert search_id in {row["search"] for row in site.api.get("/api/searches?archived=true").json()["searches"]}
     assert site.api.get(path).json()["archived_at"] is not None
     waiting = submit(site.database)
     assert site.api.delete(f"/api/searches/{waiting}").status_code == 409

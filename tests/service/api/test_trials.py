@@ -18,10 +18,10 @@ def test_trials_are_filtered_by_stage_and_state(site: Site) -> None:
     assert len(trials) == 9
 
 
-def test_a_trial_is_answered_with_its_figures_and_attempts(site: Site) -> None:
+def test_a_trial_is_answered_with_its_metrics_and_attempts(site: Site) -> None:
     trial = get(site, f"/api/searches/{site.done}/trials/gc/4")
     assert (trial["stage"], trial["number"], trial["state"]) == ("gc", 4, "COMPLETE")
-    assert trial["figures"] == [{"epoch": 1, "train_loss": 0.5, "validation_accuracy": trial["value"]}]
+    assert trial["metrics"] == [{"epoch": 1, "values": {"train_loss": 0.5, "validation_accuracy": trial["value"]}}]
     assert [attempt["number"] for attempt in trial["attempts"]] == [4]
 
 

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
 
 import pytest
 
 from search.store.candidates import quartiles
+from search.views import CandidateView, QuartilesView, SeedView, StageView
 from service.charts import stage_chart
 from service.charts.candidates import MAX_CANDIDATES, MAX_DOTS
+from tests.search.examples import example
 from tests.service.charts.traces import traces
 
+POINT = {"variant": "main", "gc": 0}
 
-def stage(seeds: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    point = {"variant": "main", "gc": 0}
+
+def stage(seeds: int) -> tuple[StageView, list[SeedView]]:
     candidates = [
-        {
-            **point,
-            "gm": gm,
-            "mean": 0.9,
-            "std": 0.01,
-            "sem": 0.001,
-            "n": seeds,
-            "failed": 0,
-            "chosen": gm == 2,
-            "why": "",
-        }
-        for gm in (1, 2)
+        example(CandidateView, **POINT, gm=gm, mean=0.9, std=0.01, n=seeds, failed=0, chosen=gm == 2) for gm in (1, 2)
     ]
-    dots = [{**point, "gm": gm, "seed": seed, "value": 0.8 + seed / 1e5} for seed in range(seeds) for gm in (1, 2)]
-    shown = {"name": "gm", "candidates": candidates, "reference": None, "tolerance": None, "best_mean": None}
-    return {**shown, "sentence": "gm=2 is the largest."}, dots
+    dots = [SeedView(**POINT, gm=gm, seed=seed, value=0.8 + seed / 1e5) for seed in range(seeds) for gm in (1, 2)]
+    return example(StageView, name="gm", candidates=candidates, sentence="gm=2 is the largest."), dots
 
 
 def test_each_seed_is_a_dot_as_long_as_they_can_be_told_apart() -> None:
@@ -42,8 +32,8 @@ def test_each_seed_is_a_dot_as_long_as_they_can_be_told_apart() -> None:
 
 def test_more_seeds_are_drawn_as_quartiles() -> None:
     shown, dots = stage(8)
-    values = [dot["value"] for dot in dots if dot["gm"] == 1]
-    rows = [{"variant": "main", "gm": gm, "gc": 0, "quartiles": quartiles(values)} for gm in (1, 2)]
+    values = [dot.value for dot in dots if dot.gm == 1]
+    rows = [QuartilesView(**POINT, gm=gm, quartiles=quartiles(values)) for gm in (1, 2)]
     drawn = traces(stage_chart(shown, rows, "max", "accuracy"))
     assert "each seed" not in drawn
     boxes = drawn["quartiles over the seeds"]
@@ -55,11 +45,11 @@ def test_more_seeds_are_drawn_as_quartiles() -> None:
 
 def test_of_more_candidates_than_a_figure_holds_the_best_and_the_choice_are_drawn() -> None:
     shown, _ = stage(1)
-    like, count = shown["candidates"][0], MAX_CANDIDATES + 50
-    shown["candidates"] = [{**like, "gm": gm, "mean": gm / count, "chosen": gm == 3} for gm in range(1, count + 1)]
-    drawn = stage_chart(shown, [], "max", "accuracy")
+    like, count = shown.candidates[0], MAX_CANDIDATES + 50
+    many = [like.model_copy(update={"gm": gm, "mean": gm / count, "chosen": gm == 3}) for gm in range(1, count + 1)]
+    drawn = stage_chart(shown.model_copy(update={"candidates": many}), [], "max", "accuracy")
     names = [said for said, *_ in traces(drawn)["mean ± std"]["customdata"]]
     assert len(names) == MAX_CANDIDATES
     assert names[0] == "gm=3"
     assert names[1:] == [f"gm={gm}" for gm in range(52, count + 1)]
-    assert "50 more" in drawn["layout"]["xaxis"]["title"]["text"]
+    assert "50 more" in drawn.layout["xaxis"]["title"]["text"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from search.views import Figure
 
-def traces(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+
+def traces(figure: Figure) -> dict[str, dict[str, Any]]:
     """Return the traces of a figure by their names."""
-    return {trace["name"]: trace for trace in figure["data"]}
+    return {trace["name"]: trace for trace in figure.data}

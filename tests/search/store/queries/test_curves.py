@@ -8,6 +8,7 @@ from sqlalchemy import text
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
+from search.states import Cause
 from search.store import queries
 from search.store.queries.curves import MAX_CURVES, MAX_EPOCHS
 from tests.search.engine import open_recorder, submit
@@ -22,13 +23,13 @@ def test_learning_curves_take_the_seeds_of_a_point_together(database_url: str) -
         recorder.report(trial_id, {epoch: {"validation_accuracy": value} for epoch, value in enumerate(values, 1)})
     lost = recorder.start(Replicate("gm", Point("main", 2, 0), 0))
     recorder.report(lost, {1: {"validation_accuracy": 0.9}})
-    recorder.finish(lost, Outcome(cause="lost"))
+    recorder.finish(lost, Outcome(cause=Cause.LOST))
     with recorder.engine.begin() as connection:
         (curve,) = queries.learning_curves(connection, search_id, "gm")
         assert queries.learning_curves(connection, search_id, "gc") == []
-    assert (curve["variant"], curve["gm"], curve["gc"]) == ("main", 2, 0)
-    assert curve["mean"] == pytest.approx([0.4, 0.6])
-    assert (curve["epoch"], curve["low"], curve["high"], curve["n"]) == ([1, 2], [0.2, 0.4], [0.6, 0.8], [3, 2])
+    assert (curve.variant, curve.gm, curve.gc) == ("main", 2, 0)
+    assert curve.mean == pytest.approx((0.4, 0.6))
+    assert (curve.epoch, curve.low, curve.high, curve.n) == ((1, 2), (0.2, 0.4), (0.6, 0.8), (3, 2))
 
 
 def test_of_many_points_the_curves_of_those_that_run_and_of_the_best_are_read(database_url: str) -> None:
@@ -48,9 +49,9 @@ def test_of_many_points_the_curves_of_those_that_run_and_of_the_best_are_read(da
     train_one("v19", 1, 0.5, to_its_end=False)  # the worst
     with recorder.engine.begin() as connection:
         curves = queries.learning_curves(connection, search_id, "grid")
-    assert [curve["variant"] for curve in curves] == [*list(variants)[: MAX_CURVES - 1], "v19"]
+    assert [curve.variant for curve in curves] == [*list(variants)[: MAX_CURVES - 1], "v19"]
     running = curves[-1]
-    assert (running["n"], running["low"], running["high"]) == ([2], [0.5], [pytest.approx(0.71)])
+    assert (running.n, running.low, running.high) == ((2,), (0.5,), (pytest.approx(0.71),))
 
 
 def test_of_very_many_epochs_a_curve_has_as_many_as_a_line_can_with_the_last(database_url: str) -> None:
@@ -64,5 +65,5 @@ def test_of_very_many_epochs_a_curve_has_as_many_as_a_line_can_with_the_last(dat
     with recorder.engine.begin() as connection:
         connection.execute(text(write + f"VALUES ({trial_id}, :step, :value, 'FINITE')"), rows)
         (curve,) = queries.learning_curves(connection, search_id, "gm")
-    assert curve["epoch"] == list(range(3, epochs + 1, 3))
-    assert curve["mean"][-1] == 1.0
+    assert curve.epoch == tuple(range(3, epochs + 1, 3))
+    assert curve.mean[-1] == 1.0

@@ -9,19 +9,22 @@ from planted import surface
 from sqlalchemy import event
 
 from search.errors import NotFound
+from search.selection import Point
+from search.states import Status
 from search.store import queries
 from search.store.database import open_engine
 from search.store.schema import upgrade
+from search.views import TrialCounts
 from tests.search.engine import finished_search, open_recorder, show, submit, train
 
 
 def test_a_finished_search_shows_the_planted_optimum(database_url: str) -> None:
     shown = show(database_url, finished_search(database_url))
-    assert shown["status"] == "done"
-    assert shown["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
-    assert [stage["chosen"]["gm"] for stage in shown["stages"]] == [8, 8]
-    assert shown["trials"] == {"run": 5 * 3 + 3 * 3 + 4 * 3, "reused": 0, "failed": 0, "interrupted": 0, "running": 0}
-    assert {label for row in shown["test"] for label in row["labels"]} == {
+    assert shown.status == "done"
+    assert shown.chosen == Point("main", 8, 4)
+    assert [stage.chosen.gm for stage in shown.stages] == [8, 8]
+    assert shown.trials == TrialCounts(run=5 * 3 + 3 * 3 + 4 * 3, reused=0, failed=0, interrupted=0, running=0)
+    assert {label for row in shown.test for label in row.labels} == {
         "BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization",
     }  # fmt: skip
 
@@ -29,10 +32,10 @@ def test_a_finished_search_shows_the_planted_optimum(database_url: str) -> None:
 def test_candidates_are_the_statistics_of_their_replicates(database_url: str) -> None:
     shown = show(database_url, finished_search(database_url))
     values = [surface(8, 0, seed, 0.002) for seed in (0, 1, 2)]
-    (candidate,) = [row for row in shown["stages"][0]["candidates"] if row["gm"] == 8]
-    assert candidate["mean"] == pytest.approx(statistics.mean(values), abs=1e-12)
-    assert candidate["std"] == pytest.approx(statistics.stdev(values), abs=1e-12)
-    assert candidate["sem"] == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-12)
+    (candidate,) = [row for row in shown.stages[0].candidates if row.gm == 8]
+    assert candidate.mean == pytest.approx(statistics.mean(values), abs=1e-12)
+    assert candidate.std == pytest.approx(statistics.stdev(values), abs=1e-12)
+    assert candidate.sem == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-12)
 
 
 def test_searches_are_filtered(database_url: str) -> None:
@@ -41,9 +44,9 @@ def test_searches_are_filtered(database_url: str) -> None:
     submit(database_url, recipe="planted-loss")
     engine = open_engine(database_url, read_only=True)
     with engine.connect() as connection:
-        assert [row["id"] for row in queries.list_searches(connection, name="100%")] == [wanted]
+        assert [row.search for row in queries.list_searches(connection, name="100%")] == [wanted]
         assert len(queries.list_searches(connection, recipe="planted-loss")) == 1
-        assert queries.list_searches(connection, status="done") == []
+        assert queries.list_searches(connection, status=Status.DONE) == []
 
 
 def test_searches_are_paged_newest_first(database_url: str) -> None:
@@ -52,8 +55,8 @@ def test_searches_are_paged_newest_first(database_url: str) -> None:
     with engine.connect() as connection:
         first = queries.list_searches(connection, limit=3)
         last = first[-1]
-        second = queries.list_searches(connection, before=(last["created_at"], last["id"]), limit=3)
-    assert [row["id"] for row in [*first, *second]] == ids[::-1]
+        second = queries.list_searches(connection, before=(last.created_at, last.search), limit=3)
+    assert [row.search for row in [*first, *second]] == ids[::-1]
 
 
 def test_the_number_of_queries_does_not_grow_with_the_trials(database_url: str) -> None:
@@ -80,9 +83,9 @@ def test_a_done_search_has_as_many_finished_trials_as_it_planned_where_points_co
     engine = open_engine(database_url, read_only=True)
     with engine.connect() as connection:
         rows = queries.list_searches(connection)
-        shown = [queries.show_search(connection, row["id"])["progress"] for row in rows]
+        shown = [queries.show_search(connection, row.search).progress for row in rows]
     for row, progress in zip(rows, shown, strict=True):
-        assert row["finished"] == row["planned"] == progress["planned"] == progress["finished"]
+        assert row.finished == row.planned == progress.planned == progress.finished
 
 
 def test_an_unknown_search_is_named(database_url: str) -> None:

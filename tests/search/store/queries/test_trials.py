@@ -8,8 +8,10 @@ from search.errors import NotFound
 from search.outcome import Outcome
 from search.plan import Replicate
 from search.selection import Point
+from search.states import Cause
 from search.store import queries
 from search.store.database import open_engine
+from search.views import TrialRow
 from tests.search.engine import finished_search, open_recorder, submit, train
 
 
@@ -18,13 +20,13 @@ def test_trials_are_paged_in_the_order_they_started(database_url: str) -> None:
     engine = open_engine(database_url, read_only=True)
     with engine.connect() as connection:
         first = queries.list_trials(connection, search_id, limit=20)
-        second = queries.list_trials(connection, search_id, after=first[-1]["trial_id"], limit=20)
+        second = queries.list_trials(connection, search_id, after=first[-1].trial_id, limit=20)
         only_gc = queries.list_trials(connection, search_id, stage="gc")
     assert (len(first), len(second), len(only_gc)) == (20, 16, 9)
-    assert first[0] | {"trial_id": 0, "started_at": 0, "seconds": 0, "value": 0, "attributes": {}} == {
-        "trial_id": 0, "stage": "gm", "number": 0, "variant": "main", "gm": 1, "gc": 0, "seed": 0, "state": "COMPLETE",
-        "value": 0, "cause": "finished", "detail": "", "started_at": 0, "seconds": 0, "attributes": {},
-    }  # fmt: skip
+    row = first[0]
+    assert (row.stage, row.number, row.variant, row.gm, row.gc, row.seed) == ("gm", 0, "main", 1, 0, 0)
+    assert (row.state, row.cause, row.detail, row.where, row.reused_from) == ("COMPLETE", "finished", "", None, None)
+    assert (row.gm_total, row.group_size, row.epoch) == (1, 64, 1)
 
 
 @pytest.mark.parametrize("sort", ["value", "-value"])
@@ -32,18 +34,18 @@ def test_trials_are_sorted_by_value_across_pages(database_url: str, sort: str) -
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
     train(recorder, search_id, stop_after=30)
-    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause="raised", detail="x"))
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 9)), Outcome(cause=Cause.RAISED, detail="x"))
     engine = open_engine(database_url, read_only=True)
-    rows: list[dict] = []
+    rows: list[TrialRow] = []
     with engine.connect() as connection:
         while page := queries.list_trials(
-            connection, search_id, sort=sort, after=rows[-1]["trial_id"] if rows else 0, limit=7
+            connection, search_id, sort=sort, after=rows[-1].trial_id if rows else 0, limit=7
         ):
             rows += page
-    values = [row["value"] for row in rows]
+    values = [row.value for row in rows]
     assert values[-1] is None
     assert values[:-1] == sorted(values[:-1], reverse=sort == "-value")
-    assert len({row["trial_id"] for row in rows}) == 31
+    assert len({row.trial_id for row in rows}) == 31
 
 
 def test_trials_are_filtered_by_point(database_url: str) -> None:
@@ -51,7 +53,7 @@ def test_trials_are_filtered_by_point(database_url: str) -> None:
     engine = open_engine(database_url, read_only=True)
     with engine.connect() as connection:
         rows = queries.list_trials(connection, search_id, gm=8, gc=4)
-    assert {(row["gm"], row["gc"]) for row in rows} == {(8, 4)}
+    assert {(row.gm, row.gc) for row in rows} == {(8, 4)}
     assert len(rows) == 6
 
 
@@ -59,10 +61,14 @@ def test_a_trial_is_shown_with_every_attempt_at_its_point_and_seed(database_url:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
     recorder.open(recorder._plan.stage("gm", []))
-    for gm, seed, outcome in ((1, 0, Outcome(cause="lost")), (1, 1, Outcome(value=0.5)), (1, 0, Outcome(value=0.6))):
+    for gm, seed, outcome in (
+        (1, 0, Outcome(cause=Cause.LOST)),
+        (1, 1, Outcome(value=0.5)),
+        (1, 0, Outcome(value=0.6)),
+    ):
         recorder.finish(recorder.start(Replicate("gm", Point("main", gm, 0), seed)), outcome)
     with recorder.engine.begin() as connection:
         shown = queries.show_trial(connection, search_id, "gm", 2)
         with pytest.raises(NotFound, match="got gm and 3"):
             queries.show_trial(connection, search_id, "gm", 3)
-    assert [(row["number"], row["cause"]) for row in shown["attempts"]] == [(0, "lost"), (2, "finished")]
+    assert [(row.number, row.cause) for row in shown.attempts] == [(0, "lost"), (2, "finished")]
