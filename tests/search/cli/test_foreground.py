@@ -1,0 +1,79 @@
+"""How a command ends that ran or watched a search. Whole searches are in tests/search/test_engine.py."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from search.cli.foreground import conclude, resume_here, submit_here, watch
+from search.errors import Conflict, InvalidSpec, NotFound
+from search.settings import Settings
+from search.states import Status
+from search.store import searches
+from search.store.database import open_engine
+from tests.search.engine import PLANTED, finished_search, show, submit
+
+SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
+
+
+def test_a_search_is_stored_in_a_new_home_and_queued(settings: Settings) -> None:
+    search_id = submit_here(settings, PLANTED)
+    with open_engine(settings.database_url).connect() as connection:
+        assert searches.get(connection, search_id).status == "queued"
+
+
+def test_a_search_that_cannot_be_run_leaves_no_home(settings: Settings) -> None:
+    with pytest.raises(InvalidSpec, match="gm must divide the batch"):
+        submit_here(settings, {**PLANTED, "gm": [3]})
+    assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code", "said"),
+    [
+        (Status.DONE, "", 0, []),
+        (
+            Status.FAILED,
+            "nothing is stable",
+            1,
+            ["The search is failed: nothing is stable", "Logs are under ", "Train its failed trials again with: "],
+        ),
+        (Status.PAUSED, "interrupted", 3, ["The search is paused: interrupted", "Go on with: "]),
+        (Status.PAUSED, "resume it with --accept-code-change", 3, ["The search is paused: resume it with "]),
+        (Status.CANCELLED, "", 3, ["The search is cancelled: no reason was given"]),
+    ],
+)
+def test_the_exit_code_and_the_last_lines_say_how_a_search_ended(
+    settings: Settings, status: Status, reason: str, code: int, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    with open_engine(settings.database_url).begin() as connection:
+        searches.set_status(connection, search_id, status, reason)
+    assert conclude(settings, show(settings.database_url, search_id), False, "seqnorm") == code
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert len(lines) == len(said)
+    assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
+    assert f"Search {search_id} · planted · sequential · {status}" in printed.out
+
+
+@pytest.mark.parametrize("command", ["watch", "resume"])
+def test_a_search_that_is_done_is_shown_and_not_run(
+    settings: Settings, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_id = finished_search(settings.database_url, **SMALL)
+    run = {"watch": watch, "resume": resume_here}[command]
+    assert run(settings, search_id, True, "seqnorm") == 0
+    assert json.loads(capsys.readouterr().out)["search"] == search_id
+    assert not settings.folder_of(search_id).exists(), "no driver has written a log"
+
+
+def test_only_an_unfinished_search_is_resumed(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        searches.set_status(connection, search_id, Status.CANCELLED, "")
+    with pytest.raises(Conflict, match=f"got {search_id}, which is cancelled"):
+        resume_here(settings, search_id, False, "seqnorm")
+    with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
+        resume_here(settings, "nowhere", False, "seqnorm")

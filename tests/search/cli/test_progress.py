@@ -1,0 +1,67 @@
+"""How far a running search is, in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from search.cli.progress import Progress, best_so_far, describe
+from search.outcome import Outcome
+from search.plan import Replicate
+from search.selection import Point
+from search.settings import Settings
+from search.states import Cause
+from search.store.database import open_engine
+from tests.search.engine import finished_search, open_recorder, show, submit
+
+SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
+
+
+def started(settings: Settings, **fields: str) -> str:
+    """Store a search with two finished trials, one that failed and one that runs."""
+    search_id = submit(settings.database_url, **SMALL, **fields)
+    recorder = open_recorder(settings.database_url, search_id)
+    recorder.open(recorder._plan.stage("gm", []))
+    for gm, seed, outcome in (
+        (1, 0, Outcome(value=0.5)),
+        (8, 0, Outcome(value=0.75)),
+        (1, 1, Outcome(cause=Cause.RAISED, detail="x")),
+    ):
+        recorder.finish(recorder.start(Replicate("gm", Point("main", gm, 0), seed)), outcome)
+    recorder.start(Replicate("gm", Point("main", 8, 0), 1))
+    return search_id
+
+
+def test_a_line_says_stage_counts_failures_and_the_best_so_far(settings: Settings) -> None:
+    said = describe(show(settings.database_url, started(settings)))
+    assert said.startswith("stage gm · 3/10 trials done, 1 running, 6 left · 1 failed · best 0.7500 at gm=8, gc=0 · ")
+    assert said.endswith(" s left")
+
+
+def test_of_a_loss_the_lowest_is_the_best(settings: Settings) -> None:
+    shown = show(settings.database_url, started(settings, recipe="planted-loss"))
+    assert best_so_far(shown) == "best 0.5000 at gm=1, gc=0"
+
+
+def test_before_the_first_trial_ends_there_is_no_best(settings: Settings) -> None:
+    shown = show(settings.database_url, submit(settings.database_url, **SMALL))
+    assert best_so_far(shown) is None
+    assert describe(shown) == "stage gm · 0/10 trials done, 0 running, 10 left"
+
+
+def test_off_a_terminal_each_decision_is_said_once(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = show(settings.database_url, finished_search(settings.database_url, **SMALL))
+    with Progress() as progress:
+        for _ in range(2):
+            progress.update(shown)
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == [f"stage {stage.name}: {stage.sentence}" for stage in shown.stages]
+    assert said[2:] == [describe(shown)]
+
+
+def test_the_store_is_read_now_and_then(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    engine = open_engine(settings.database_url, read_only=True)
+    with Progress() as progress:
+        for _ in range(3):
+            progress.read(engine, search_id)
+    assert capsys.readouterr().err.splitlines() == ["stage gm · 0/10 trials done, 0 running, 10 left"]

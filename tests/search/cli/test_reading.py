@@ -1,0 +1,91 @@
+"""``list``, ``show``, ``recipes``, ``plan`` and ``export``, in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.cli.reading import export_trials, list_recipes, list_searches, print_plan, show_search
+from search.errors import InvalidSpec, NotFound
+from search.settings import Settings
+from search.store.schema import upgrade
+from tests.search.engine import PLANTED, finished_search, submit
+
+SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
+
+
+def test_a_list_has_a_line_for_each_search_newest_first(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # a long name is broken into lines
+    done, queued = finished_search(settings.database_url, **SMALL), submit(settings.database_url, name="mine")
+    list_searches(settings, None, 50, False, "seqnorm")
+    _, *lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [line[:5] for line in lines[-2:]] == [
+        [queued, "queued", "planted", "sequential", "0/36"],
+        [done, "done", "planted", "sequential", "10/10"],
+    ]
+    assert lines[-2][-1] == "mine"
+    assert lines[-1][5:7] == ["gm=8,", "gc=4"]
+
+
+def test_a_list_is_filtered_cut_and_printed_as_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = [submit(settings.database_url) for _ in range(3)]
+    list_searches(settings, "queued", 2, True, "seqnorm")
+    list_searches(settings, "done", 2, True, "seqnorm")
+    first, second = capsys.readouterr().out.splitlines()
+    assert [row["search"] for row in json.loads(first)] == ids[:0:-1]
+    assert json.loads(second) == []
+    with pytest.raises(InvalidSpec, match=r"--status must be one of queued, running, .*: got 'finished'"):
+        list_searches(settings, "finished", 2, True, "seqnorm")
+
+
+def test_a_search_is_shown_and_an_unknown_one_named(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    search_id = submit(settings.database_url)
+    show_search(settings, search_id, False, "seqnorm")
+    assert capsys.readouterr().out.startswith(f"Search {search_id} · planted · sequential · queued\n")
+    with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
+        show_search(settings, "nowhere", False, "seqnorm")
+
+
+def test_recipes_are_listed_and_one_of_them_with_its_numbers(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_recipes(settings, None, False)
+    listed = capsys.readouterr().out
+    assert "planted  a known response surface; trains nothing\n" in listed
+    assert "samples per step" not in listed
+    list_recipes(settings, "planted", False)
+    assert "  batch               64                     samples per step\n" in capsys.readouterr().out
+    with pytest.raises(InvalidSpec, match=r"no recipe is named 'nosuch'\. Known: .*planted"):
+        list_recipes(settings, "nosuch", False)
+
+
+def test_a_plan_is_printed_with_what_is_refused(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(settings, {**PLANTED, "gm": [1, 2, 3]}, False)
+    printed = capsys.readouterr().out
+    assert printed.startswith("stage gm          9 trials\nstage gc          9 trials\n")
+    assert "30 trials at the most; grid would take " in printed
+    assert "gm=3 is refused: gm must divide the batch" in printed
+    assert not settings.home.exists()
+
+
+@pytest.mark.parametrize("name", ["new.json", "old.json"])
+def test_an_export_is_written_whole_in_place_of_what_was_there(settings: Settings, tmp_path: Path, name: str) -> None:
+    (tmp_path / "old.json").write_text("precious")
+    export_trials(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / name)
+    assert len(json.loads((tmp_path / name).read_text())) == 10
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_export_that_fails_leaves_what_was_there(settings: Settings, tmp_path: Path) -> None:
+    upgrade(settings.database_url)
+    (tmp_path / "old.json").write_text("precious")
+    with pytest.raises(NotFound):
+        export_trials(settings, "nowhere", "json", tmp_path / "old.json")
+    assert (tmp_path / "old.json").read_text() == "precious"
+    with pytest.raises(InvalidSpec, match="-o must name a file that can be written: got "):
+        export_trials(settings, "nowhere", "json", tmp_path / "no folder" / "a.json")
+    assert not list(tmp_path.glob("*.part"))

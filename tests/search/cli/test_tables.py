@@ -1,0 +1,75 @@
+"""Searches as a person reads them, and as one JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from search.cli.tables import print_result
+from search.settings import Settings
+from search.views import SearchView
+from tests.search.engine import finished_search, open_recorder, show, submit, train
+
+SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
+
+
+@pytest.fixture
+def finished(settings: Settings) -> SearchView:
+    return show(settings.database_url, finished_search(settings.database_url, **SMALL))
+
+
+def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(finished, False, settings, "seqnorm --home here")
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Search {finished.search} · planted · sequential · done\n")
+    for stage in finished.stages:
+        assert f"Stage {stage.name} · {stage.rule} · tolerance {stage.tolerance:.4f}" in printed
+        assert f"\n{stage.sentence}\n" in printed
+    chosen = [line.split()[:3] for line in printed.splitlines() if line.startswith("→")]
+    assert chosen == [["→", "8", "0"], ["→", "8", "4"]]
+    for label in ("BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization"):
+        assert label in printed
+    assert "10 trials, 0 failed.\n" in printed
+    assert printed.endswith(f"Database: {settings.database_url}\nOpen the dashboard with: seqnorm --home here serve\n")
+
+
+def test_the_weights_of_the_chosen_point_are_named_where_they_are(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = settings.folder_of(finished.search) / "checkpoints" / "test-main-gm8-gc4-seed1000"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").touch()
+    print_result(finished, False, settings, "seqnorm")
+    assert f"Weights of the chosen point: {folder}\n" in capsys.readouterr().out
+
+
+def test_a_search_at_a_service_is_opened_in_a_browser(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(finished, False, replace(settings, url="http://service"), "seqnorm")
+    printed = capsys.readouterr().out
+    assert printed.endswith(f"Open it in a browser: http://service/searches/{finished.search}\n")
+    assert "Database" not in printed
+
+
+def test_what_is_not_decided_is_said_so(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    train(open_recorder(settings.database_url, search_id), search_id, stop_after=1)
+    print_result(show(settings.database_url, search_id), False, settings, "seqnorm")
+    printed = capsys.readouterr().out
+    assert "Not decided yet.\n" in printed
+    assert "→" not in printed
+
+
+def test_as_json_the_result_alone_is_printed(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(finished, True, settings, "seqnorm")
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"search", "status", "strategy", "chosen", "stages", "test", "trials"}
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+    assert result["trials"] == {"run": 10, "reused": 0, "failed": 0}
