@@ -61,7 +61,7 @@ def add_search(connection: Connection, search_id: str) -> None:
     connection.execute(
         insert(tables.searches).values(
             id=search_id, created_at=now(), owner="ada", name="kept", note="", tags=["a"], recipe="planted",
-            strategy="grid", spec={"gm": [1]}, digest={}, planned=1, status="queued", reason="", priority=0,
-            retried_upto=0, epoch=0,
+            strategy="grid", spec={"recipe": "planted", "gm": [1], "gc": [1]}, digest={}, planned=1, status="queued",
+            reason="", priority=0, retried_upto=0, epoch=0,
         )
     )  # fmt: skip
