@@ -7,8 +7,9 @@ from statistics import median
 import pytest
 
 from search.store.candidates import quartiles
-from search.views import CandidateView, QuartilesView, SeedView, StageView
-from service.charts import stage_chart
+from search.views import CandidateView, MeasuredView, QuartilesView, SeedView, StageView
+from service import charts
+from service.charts import best_candidates, stage_chart
 from service.charts.candidates import MAX_CANDIDATES, MAX_DOTS
 from tests.search.examples import example
 from tests.service.charts.traces import traces
@@ -53,3 +54,30 @@ def test_of_more_candidates_than_a_figure_holds_the_best_and_the_choice_are_draw
     assert names[0] == "gm=3"
     assert names[1:] == [f"gm={gm}" for gm in range(52, count + 1)]
     assert "50 more" in drawn.layout["xaxis"]["title"]["text"]
+
+
+def test_the_best_are_the_lowest_where_lower_is_better() -> None:
+    means = {1: 0.1, 2: 0.2, 4: 0.4, 8: None}
+    rows = [example(CandidateView, **POINT, gm=gm, mean=mean) for gm, mean in means.items()]
+    assert [row.gm for row in best_candidates(rows, "min", 2)] == [1, 2]
+    assert [row.gm for row in best_candidates(rows, "max", 2)] == [2, 4]
+    assert [row.gm for row in best_candidates(rows, "max", 4)] == [1, 2, 4, 8], "all there are, in their order"
+
+
+def test_a_decided_stage_shows_the_band_the_choice_and_its_reason() -> None:
+    shown = stage(3)[0].model_copy(update={"tolerance": 0.02, "best_mean": 0.91})
+    drawn = stage_chart(shown, [], "max", "accuracy")
+    chosen = traces(drawn)["chosen"]
+    assert (chosen["x"], chosen["y"], chosen["hovertext"]) == ([1], [0.9], "gm=2 is the largest.")
+    (band,) = drawn.layout["shapes"]
+    assert (band["y0"], band["y1"]) == pytest.approx((0.89, 0.91))
+    (band,) = stage_chart(shown, [], "min", "loss").layout["shapes"]
+    assert (band["y0"], band["y1"]) == pytest.approx((0.91, 0.93))
+
+
+def test_the_test_stage_names_points_by_the_parts_that_they_play() -> None:
+    row = example(MeasuredView, variant="main", gm=8, gc=4, mean=0.9, labels=("chosen SeqNorm", "best"))
+    seeds = [SeedView(variant="main", gm=8, gc=4, seed=1000, value=0.9), *stage(1)[1]]
+    drawn = charts.test_chart([row], seeds, "accuracy")
+    assert drawn.layout["xaxis"]["ticktext"] == ["chosen SeqNorm<br>best"]
+    assert traces(drawn)["each seed"]["y"] == [0.9], "a seed is left out until its point is measured"

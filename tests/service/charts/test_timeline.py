@@ -31,3 +31,8 @@ def test_what_was_reused_ran_elsewhere() -> None:
     drawn = timeline_chart([trial(0, 0, 10), trial(1, 1, 10, reused_from="parent/gm/1")], NOON)
     assert [trace["x"] for trace in drawn.data] == [[10_000]]
     assert timeline_chart([], NOON).data == []
+
+
+def test_a_trial_that_no_process_has_yet_is_shown_as_starting() -> None:
+    drawn = timeline_chart([trial(0, 0, None, None, where=None)], NOON + 1)
+    assert drawn.layout["yaxis"]["ticktext"] == ["starting · 1"]
