@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test faults check serve bench secrets
+.PHONY: help install demo test faults kernels check serve bench secrets
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,11 @@ test: install ## run the whole test suite
 
 faults: install ## kill drivers, trials, workers and all of them, 12 times on each database
 	KILLS_PER_DATABASE=12 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800
+
+KERNELS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1 OMP_NUM_THREADS=2
+
+kernels: install ## run the numeric tests under other CPU kernels and thread counts
+	@for kernel in $(KERNELS); do echo "$$kernel" && env $$kernel $(BIN)/python -m pytest -q tests/seqnorm tests/trainers || exit 1; done
 
 check: install ## lint, format and type checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
