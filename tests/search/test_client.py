@@ -202,7 +202,7 @@ def test_a_service_that_went_is_waited_for_but_not_one_that_never_was_there() ->
     began = time.monotonic()
     with client, pytest.raises(StoreUnavailable, match="refused"):
         client.show("A")
-    assert 0.1 < time.monotonic() - began < 1
+    assert 0.1 < time.monotonic() - began < 15  # its half second, and not the 30 s that are usual
 
 
 def test_patience_ends_and_says_what_was_received() -> None:

@@ -270,9 +270,10 @@ def test_a_target_that_hangs_holds_up_no_other(
 ) -> None:
     ended = threading.Event()
     monkeypatch.setattr(webhooks, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 100.0)  # so that no wait below can be for it
 
     def hangs(_: Any) -> None:
-        ended.wait(20)
+        ended.wait(100)
 
     with serving(hangs) as one, serving(says({})) as other:
         upgrade(database_url)
@@ -285,14 +286,14 @@ def test_a_target_that_hangs_holds_up_no_other(
         ids = [submit(database_url) for _ in range(3)]
         for search_id in ids:
             request(database_url, search_id, "paused")
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 50
         while len(other.received) < 3:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert len(one.received) == 1
         start = time.monotonic()
         senders.stop()
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 50
         ended.set()
 
 

@@ -247,6 +247,7 @@ def test_the_network_of_full_size_takes_the_papers_step(name):
     for weight, parameter in network.named_parameters():
         decay = 0.0 if "bn" in weight and not paper["decay_norms"] else paper["weight_decay"]
         step_taken = rate * ahead * (clipped * gradients[weight] + decay * before[weight])
+        # weight and step are at most about 1, and each is rounded a few times by 6e-8
         torch.testing.assert_close(parameter.detach(), before[weight] - step_taken, rtol=1e-6, atol=2e-6, msg=weight)
         assert not torch.equal(parameter, before[weight]) or not gradients[weight].any(), weight
 
