@@ -1,6 +1,7 @@
 """The paper's three ways to GhostNorm give every parameter the same gradient (section 2.3)."""
 
 import copy
+import multiprocessing
 import os
 from functools import partial
 
@@ -109,7 +110,8 @@ def data_parallel(rank, processes, folder):
 
 
 def in_processes(program, processes, folder):
-    torch.multiprocessing.spawn(program, (processes, str(folder)), nprocs=processes)
+    multiprocessing.set_forkserver_preload([__name__])  # torch is imported once, not in every process
+    torch.multiprocessing.start_processes(program, (processes, str(folder)), processes, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
 
 
