@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test faults kernels check serve bench secrets
+.PHONY: help install demo test test-fast faults kernels check serve bench secrets
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,15 @@ install: .venv/.installed ## create .venv with everything in it
 demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (about 2 minutes)
 	$(BIN)/seqnorm --home $(DEMO_HOME) tune mnist-simplenet --gm 1,2,4,8,16,32,64,128 --gc 1,2,4 --seeds 3
 
+# Processes that share the tests: one more than a small machine has cores, as many tests wait for what they started.
+TEST_PROCESSES ?= 3
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+
 test: install ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: install ## run the tests that start no Ray, browser or PostgreSQL
+	$(PYTEST) -m "not ray and not browser and not postgres"
 
 faults: install ## kill drivers, trials, workers and all of them, 12 times on each database
 	KILLS_PER_DATABASE=12 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800

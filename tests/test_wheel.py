@@ -22,6 +22,8 @@ from packaging.requirements import Requirement
 
 from tests.service.conftest import free_port
 
+pytestmark = pytest.mark.usefixtures("own_ray")  # of all, as they share an installation
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("seqnorm", "trainers", "search", "service")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

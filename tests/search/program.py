@@ -68,7 +68,7 @@ def wait_until_gone(home: Path, seconds: float = 10) -> None:
         time.sleep(0.1)
 
 
-def wait_for_driver(home: Path, seconds: float = 20) -> None:
+def wait_for_driver(home: Path, seconds: float = 60) -> None:
     """Wait until a driver has started, which then starts Ray."""
     deadline = time.monotonic() + seconds
     while not any("search.driver" in command_of(process) for process in processes_of(home)):
@@ -77,7 +77,7 @@ def wait_for_driver(home: Path, seconds: float = 20) -> None:
     time.sleep(1.5)
 
 
-def wait_for_lines(journal: Path, count: int, seconds: float = 60) -> None:
+def wait_for_lines(journal: Path, count: int, seconds: float = 180) -> None:
     """Wait until trials have written so many lines."""
     deadline = time.monotonic() + seconds
     while not journal.exists() or len(journal.read_text().splitlines()) < count:

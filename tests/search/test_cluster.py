@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,36 +17,20 @@ from search.store import queries
 from search.store.metrics import read_metrics
 from search.store.tables import searches as search_rows
 from tests.search.engine import show, submit
+from tests.search.ray_cluster import Cluster, serving_ray
 from tests.search.test_faults import Service
 
 
-@dataclass
-class Cluster:
-    """Where a cluster is, and the processes to kill of it."""
-
-    address: str
-    raylets: list[int]
-
-
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(own_ray: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two nodes of one CPU each, with a secret, and health checks that notice a lost node in seconds."""
     from search.executor import HEALTH_CHECKS
 
-    for name, value in {**HEALTH_CHECKS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    for name, value in secret.items():
         monkeypatch.setenv(name, value)
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("ray_cluster.py")), "1", "1"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    line = next((line for line in process.stdout if line.startswith("{")), None)
-    assert line, "the cluster did not start"
-    yield Cluster(**json.loads(line))
-    process.communicate(timeout=30)
+    with serving_ray(0, 1, 1, environment={**HEALTH_CHECKS, **secret}) as cluster:
+        yield cluster
 
 
 def test_a_lost_node_costs_its_trial_the_time_since_its_checkpoint_and_nothing_else(

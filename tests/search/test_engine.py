@@ -30,7 +30,7 @@ SPACE = ("--gm", "1,2,4,8,16", "--gc", "1,2,4", "--seeds", "2", "--test-seeds", 
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def digits(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """One sequential search on the real digits, shared by the tests that only look at it."""
     home = tmp_path_factory.mktemp("digits")
     return home, seqnorm_json(home, "tune", "digits-mlp", "--gm", "1,4,16", "--gc", "1,2", "--seeds", "2")
@@ -88,7 +88,7 @@ def test_what_trials_print_is_kept_in_a_file_each(digits) -> None:
     assert len(logs) == result["trials"]["run"]
 
 
-def test_an_interrupted_search_is_finished_by_the_line_it_prints(tmp_path: Path) -> None:
+def test_an_interrupted_search_is_finished_by_the_line_it_prints(own_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     process = start(
         tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.3", "--set", "epochs=5", "--set", f"journal={journal}"
@@ -139,7 +139,7 @@ def finished_trials(home: Path, search_id: str) -> list[str]:
     ],
 )
 def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
-    moment: str, numbers: list[signal.Signals], code: int, tmp_path: Path
+    moment: str, numbers: list[signal.Signals], code: int, own_ray: None, tmp_path: Path
 ) -> None:
     journal = tmp_path / "journal"
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=5", "--set", f"journal={journal}")
@@ -170,7 +170,9 @@ def is_left(folder: Path) -> bool:
     return not psutil.pid_exists(int(folder.name.split("-")[2]))
 
 
-def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(tmp_path: Path) -> None:
+def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(
+    shared_ray: None, tmp_path: Path
+) -> None:
     faults = ("--set", "raise_at=2", "--set", "diverge_at=4", "--set", "chance_at=16")
     result = seqnorm_json(tmp_path, "tune", "planted", *SPACE, *faults)
     assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
@@ -180,14 +182,14 @@ def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(
     assert "3 of 5 candidates are not stable." in result["stages"][0]["sentence"]
 
 
-def test_a_search_without_a_stable_candidate_fails_with_the_reason(tmp_path: Path) -> None:
+def test_a_search_without_a_stable_candidate_fails_with_the_reason(shared_ray: None, tmp_path: Path) -> None:
     words = ("tune", "planted", "--gm", "8", "--gc", "1", "--seeds", "2", "--set", "raise_at=8")
     done = seqnorm(tmp_path, *words, expect=1)
     assert "The search is failed: stage gm: Nothing was chosen: none of 1 candidates is stable" in done.stderr
     assert "2 of 2 failed trials: raised: RuntimeError: planted fault at gm=8." in done.stderr
 
 
-def test_a_trial_that_kills_its_process_is_given_up_after_three_times(tmp_path: Path) -> None:
+def test_a_trial_that_kills_its_process_is_given_up_after_three_times(shared_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     words = ("grid", "planted", "--gm", "4,8", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1")
     result = seqnorm_json(tmp_path, *words, "--set", "die_at=4", "--set", f"journal={journal}")
@@ -197,7 +199,7 @@ def test_a_trial_that_kills_its_process_is_given_up_after_three_times(tmp_path: 
     assert {c["failed"] for c in result["stages"][0]["candidates"] if c["gm"] == 4} == {1}
 
 
-def test_a_search_goes_on_with_other_code_only_if_that_is_accepted(tmp_path: Path) -> None:
+def test_a_search_goes_on_with_other_code_only_if_that_is_accepted(shared_ray: None, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text("recipe: planted\ngm: [4, 8]\ngc: [4]\nseeds: 1\ntest_seeds: 1\n")
     search_id = seqnorm(tmp_path, "submit", "-f", str(tmp_path / "spec.yaml")).stdout.strip()
     with sqlite3.connect(tmp_path / "seqnorm.db") as connection:
@@ -210,7 +212,7 @@ def test_a_search_goes_on_with_other_code_only_if_that_is_accepted(tmp_path: Pat
     assert result["status"] == "done"
 
 
-def test_a_paused_search_holds_no_process_and_is_resumed(tmp_path: Path) -> None:
+def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 4)
@@ -231,7 +233,7 @@ def test_a_paused_search_holds_no_process_and_is_resumed(tmp_path: Path) -> None
     assert f"only an unfinished search can be resumed: got {row['id']}, which is cancelled." in refused.stderr
 
 
-def test_two_processes_never_run_one_search(tmp_path: Path) -> None:
+def test_two_processes_never_run_one_search(shared_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 2)
@@ -254,10 +256,10 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_a_cap_on_concurrency_is_kept_and_the_search_ends(concurrency: int, tmp_path: Path) -> None:
+def test_a_cap_on_concurrency_is_kept_and_the_search_ends(shared_ray: None, concurrency: int, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     words = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1")
-    numbers = ("--set", "seconds=0.2", "--set", f"journal={journal}")
+    numbers = ("--set", "seconds=1", "--set", f"journal={journal}")  # time for a second process to start
     result = seqnorm_json(tmp_path, *words, *numbers, "--concurrency", str(concurrency))
     assert result["status"] == "done"
     running, most = 0, 0

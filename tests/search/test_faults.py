@@ -23,6 +23,7 @@ from sqlalchemy import text
 from search.settings import Settings, environment_of
 from search.store import leases, queries, searches
 from search.store.database import open_engine
+from tests.lanes import permit_ray
 from tests.processes import command_of
 from tests.search.engine import finished_search, show, submit
 from tests.search.program import SEQNORM, processes_of, wait_until_gone
@@ -88,7 +89,7 @@ class Service:
 
 
 @pytest.fixture
-def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
+def service(own_ray: None, database_url: str, tmp_path: Path) -> Iterator[Service]:
     service = Service(tmp_path / "home", database_url)
     yield service
     service.stop()
@@ -117,7 +118,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     home = tmp_path_factory.mktemp("undisturbed")
     service = Service(home, f"sqlite:///{home / 'test.db'}")
     search_id = submit(service.settings.database_url, **DIGITS)
-    service.start()
+    with pytest.MonkeyPatch.context() as patch:
+        permit_ray(patch)
+        service.start()
     service.wait(lambda: service.status(search_id) == "done", 120, "the undisturbed run did not end")
     service.stop()
     shown = show(service.settings.database_url, search_id)

@@ -15,7 +15,9 @@ FAULTS = {"raise_at": 1, "hang_at": 2, "hoard_at": 4, "die_at": 16, "diverge_at"
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
+def faulty(
+    shared_ray: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
     """A grid in which every gm but 8 misbehaves in its own way."""
     home = tmp_path_factory.mktemp("faulty")
     words = ["grid", "planted", "--gm", "1,2,4,8,16,32", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1"]
@@ -69,7 +71,9 @@ def test_a_trial_that_ends_in_nan_has_diverged(faulty) -> None:
     assert causes(trials, 32) == ["diverged"]
 
 
-def test_failures_in_a_row_pause_the_search_with_the_reason_and_retry_runs_them_again(tmp_path: Path) -> None:
+def test_failures_in_a_row_pause_the_search_with_the_reason_and_retry_runs_them_again(
+    shared_ray: None, tmp_path: Path
+) -> None:
     (tmp_path / "spec.yaml").write_text(
         "recipe: planted\ngm: [8]\ngc: [1, 4]\nseeds: 4\ntest_seeds: 1\nmax_failures_in_a_row: 3\n"
         "numbers: {raise_unless: %s}\n" % (tmp_path / "mended")
@@ -86,7 +90,7 @@ def test_failures_in_a_row_pause_the_search_with_the_reason_and_retry_runs_them_
     assert all(candidate["failed"] == 0 for stage in result["stages"] for candidate in stage["candidates"])
 
 
-def test_a_trial_that_no_node_can_hold_is_refused_with_what_the_cluster_has(tmp_path: Path) -> None:
+def test_a_trial_that_no_node_can_hold_is_refused_with_what_the_cluster_has(own_ray: None, tmp_path: Path) -> None:
     words = ("tune", "planted", "--gm", "8", "--gc", "4", "--gpus", "2")
     left = seqnorm(tmp_path, *words, expect=1)
     assert "a trial must fit on one node: got 1 CPU, 2 GPU, and the cluster has 1 nodes with" in left.stderr

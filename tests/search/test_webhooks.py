@@ -300,7 +300,9 @@ def test_a_target_that_hangs_holds_up_no_other(
 # The program
 
 
-def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(database_url: str, tmp_path: Path) -> None:
+def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(
+    own_ray: None, database_url: str, tmp_path: Path
+) -> None:
     answers = [text("no", 500), says({})]
     with serving(*answers) as target:
         url = target.url.replace("http://", "http://bob:swordfish@") + "/?key=opensesame"

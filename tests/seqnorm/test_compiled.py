@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch._dynamo.testing import CompileCounterWithBackend
 from torch.profiler import profile
 from torch.testing import assert_close
 
@@ -23,6 +22,13 @@ LAYERS = {
 @pytest.fixture(autouse=True)
 def fresh_compiler():
     torch.compiler.reset()
+
+
+def counting(backend):
+    """Return a backend that counts the programs it is given."""
+    from torch._dynamo.testing import CompileCounterWithBackend  # takes seconds, which collecting tests need not spend
+
+    return CompileCounterWithBackend(backend)
 
 
 def draw(*shape, seed=0):
@@ -69,7 +75,7 @@ def test_a_constant_input_compiles_to_zeros_with_finite_gradients(make, value):
     "norm", [lambda x: seq_norm(x, 2, 4), lambda x: ghost_norm(x, 4)], ids=["SeqNorm", "GhostNorm"]
 )
 def test_more_layer_shapes_need_no_more_programs_after_the_first_few(norm):
-    counter = CompileCounterWithBackend("aot_eager")
+    counter = counting("aot_eager")
     compiled = torch.compile(norm, backend=counter, fullgraph=True)
     shapes = [(16, 64, 8, 8), (16, 128, 4, 4), (32, 256, 4, 4), (64, 32, 16, 16), (8, 16, 7, 7), (24, 20, 5, 3)]
     for shape in [*shapes, (12, 40, 9, 9), (20, 24, 6, 6), (8, 48, 3, 5)]:
@@ -79,7 +85,7 @@ def test_more_layer_shapes_need_no_more_programs_after_the_first_few(norm):
 
 
 def test_counts_given_as_tensors_share_one_program():
-    counter = CompileCounterWithBackend("inductor")
+    counter = counting("inductor")
     compiled = torch.compile(lambda x, gc, gm: seq_norm(x, gc, gm), backend=counter, fullgraph=True)
     x = draw(16, 8, 3, 3).requires_grad_()
     for gc, gm in [(0, 1), (0, 4), (1, 2), (2, 8), (8, 1)]:

@@ -21,6 +21,7 @@ from search.settings import Settings, environment_of
 from search.store.database import open_engine
 from service import accounts
 from service.access import COOKIE
+from tests.lanes import require_mark
 from tests.search.engine import finished_search, submit
 
 
@@ -106,8 +107,9 @@ def serving(settings: Settings, code: str = "from service.__main__ import main; 
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
     """A headless Chromium: the one on the PATH, else one that is installed now."""
+    require_mark(pytestconfig, "browser")
     with sync_playwright() as playwright:
         executable = chromium()
         browser = playwright.chromium.launch(

@@ -40,7 +40,7 @@ def test_who_only_reads_is_offered_nothing_else(site: Site, browser: Browser) ->
 
 
 class Live:
-    """A service with a worker of its own, on a private Ray."""
+    """A service with a worker of its own."""
 
     def __init__(self, settings: Settings, printed: Path) -> None:
         self.url = f"http://{settings.host}:{settings.port}"
@@ -48,7 +48,7 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("live")
     settings = Settings(home=home, port=free_port(), lease_seconds=3.0, renew_seconds=0.5)
     finished_search(settings.database_url, name="an older one")

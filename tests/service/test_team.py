@@ -129,7 +129,7 @@ class Team:
 
 
 @pytest.fixture
-def team(database_url: str, tmp_path: Path) -> Iterator[Team]:
+def team(own_ray: None, database_url: str, tmp_path: Path) -> Iterator[Team]:
     team = Team(tmp_path / "home", database_url)
     yield team
     team.stop()

@@ -74,8 +74,8 @@ class Old:
 
 
 @pytest.fixture(params=["0.1.0"])
-def old(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Old:
-    return Old(tmp_path / "home", database_url, restore(request.param, database_url))
+def old(request: pytest.FixtureRequest, empty_database_url: str, tmp_path: Path) -> Old:
+    return Old(tmp_path / "home", empty_database_url, restore(request.param, empty_database_url))
 
 
 def differences(then: Any, now: Any, where: str = "") -> list[str]:
@@ -166,7 +166,7 @@ def test_stock_optuna_opens_an_old_database_after_it_was_brought_up_to_date(old:
 
 
 def test_an_interrupted_search_of_an_old_database_trains_what_is_missing_once_its_new_code_is_accepted(
-    old: Old,
+    shared_ray: None, old: Old
 ) -> None:
     search_id, then = old.id("interrupted"), old.shown["interrupted"]
     trained = [trial for trial in old.trials("interrupted") if trial[1] == "COMPLETE"]
@@ -178,7 +178,7 @@ def test_an_interrupted_search_of_an_old_database_trains_what_is_missing_once_it
     check_finished(old, "interrupted", result, len(trained))
 
 
-def test_a_search_of_an_old_database_whose_driver_was_killed_is_taken_over(old: Old) -> None:
+def test_a_search_of_an_old_database_whose_driver_was_killed_is_taken_over(shared_ray: None, old: Old) -> None:
     before = Counter(trial[1] for trial in old.trials("killed"))
     assert before["RUNNING"] > 0
     result = seqnorm_json(old.home, *old.place, "resume", old.id("killed"), "--accept-code-change")

@@ -17,12 +17,12 @@ from search.store.schema import current_version, upgrade
 from tests.search.engine import finish, open_recorder, submit, train
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_hosts_that_migrate_at_once_do_not_get_into_each_others_way(database_url: str) -> None:
+@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
+def test_hosts_that_migrate_at_once_do_not_get_into_each_others_way(empty_database_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        versions = list(pool.map(upgrade, [database_url] * 4))
+        versions = list(pool.map(upgrade, [empty_database_url] * 4))
     assert len(set(versions)) == 1
-    assert current_version(open_engine(database_url)) == versions[0]
+    assert current_version(open_engine(empty_database_url)) == versions[0]
 
 
 def test_a_newer_schema_is_refused(database_url: str) -> None:

@@ -19,8 +19,8 @@ from service import accounts
 from tests.service.accounts.conftest import add_search, create
 
 
-def test_a_database_from_before_accounts_is_migrated_with_its_rows(database_url: str) -> None:
-    engine = open_engine(database_url)
+def test_a_database_from_before_accounts_is_migrated_with_its_rows(empty_database_url: str) -> None:
+    engine = open_engine(empty_database_url)
     config = Config()
     config.set_main_option("script_location", str(Path(search.store.__file__).parent / "migrations"))
     with engine.begin() as connection:
@@ -31,7 +31,7 @@ def test_a_database_from_before_accounts_is_migrated_with_its_rows(database_url:
         connection.execute(insert(tables.events).values(search_id="before", at=1.5, kind="submitted", detail={"n": 1}))
         queries = [of_columns_there(connection, table) for table in (tables.searches, tables.events)]
         kept = [connection.execute(query).all() for query in queries]
-    assert upgrade(database_url) >= "0002"
+    assert upgrade(empty_database_url) >= "0002"
     with engine.begin() as connection:
         assert [connection.execute(query).all() for query in queries] == kept
         token, shown = create(connection)

@@ -1,0 +1,78 @@
+"""What tests start, which decides the lane that they run in, and which of them wait for each other.
+
+Marks follow from fixtures, so that none is forgotten. The fast lane is everything without one; what would start Ray,
+PostgreSQL or a browser there fails, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GROUPS = {  # by fixture: tests that run in one process, one after another, as they share what is made once in a run
+    "browser": "browser and shared Ray",
+    "shared_ray": "browser and shared Ray",
+    "own_ray": "own Ray",  # one at a time, as each takes the whole machine
+    "site": "site",
+}
+DATABASES = {"database_url", "empty_database_url"}
+RUNNING = pytest.StashKey[pytest.Item]()
+WITHOUT_RAY = Path(__file__).parent / "without_ray"
+
+
+def mark_and_group(items: list[pytest.Item]) -> None:
+    """Mark tests by what they start, and group them; the groups go first, as they last longest."""
+    order = [*dict.fromkeys(GROUPS.values()), None]
+    group_of = {}
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        for mark in _starts(item):
+            item.add_marker(mark)
+        group_of[item] = next((GROUPS[name] for name in GROUPS if name in item.fixturenames), None)
+        if group := group_of[item] or _module_that_shares(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: order.index(group_of[item]))
+
+
+def _starts(item: pytest.Function) -> Iterator[str]:
+    """Name what a test starts, by its fixtures."""
+    fixtures = set(item.fixturenames)
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    if fixtures & {"own_ray", "shared_ray"}:
+        yield "ray"
+    if "browser" in fixtures:
+        yield "browser"
+    if "postgres_server" in fixtures or (fixtures & DATABASES and "postgresql" in parameters):
+        yield "postgres"
+
+
+def _module_that_shares(item: pytest.Function) -> str | None:
+    """Return the file of a test that shares a fixture with others of its file."""
+    scopes = {definitions[-1].scope for definitions in item._fixtureinfo.name2fixturedefs.values()}
+    return item.nodeid.partition("::")[0] if "module" in scopes else None
+
+
+def require_mark(config: pytest.Config, mark: str) -> None:
+    """Refuse to start what the test that runs is not marked with."""
+    item = config.stash[RUNNING]
+    assert item.get_closest_marker(mark), f"{item.nodeid} is not marked {mark}: name the fixture among its arguments"
+
+
+def forbid_ray() -> None:
+    """Have ``import ray`` fail in every process that is started from now on."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(WITHOUT_RAY), _path_with_ray()])
+
+
+def permit_ray(patch: pytest.MonkeyPatch) -> None:
+    """Have processes import Ray, and drivers start one of their own."""
+    patch.setenv("PYTHONPATH", _path_with_ray())
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        patch.delenv(name, raising=False)
+
+
+def _path_with_ray() -> str:
+    folders = os.environ["PYTHONPATH"].split(os.pathsep)  # a process that shares the tests inherits what we have added
+    return os.pathsep.join(folder for folder in folders if folder != str(WITHOUT_RAY))
