@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test test-fast faults kernels check serve bench secrets
+.PHONY: help install demo test test-fast faults kernels check openapi serve bench secrets
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,9 @@ secrets/webhook_secret:
 secrets/%:
 	@mkdir -p -m 700 secrets
 	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 644 $@
+
+openapi: install ## write the API's document anew, after a change of it on purpose
+	$(BIN)/python -m service.document > docs/openapi.json
 
 pictures: install ## take the README's pictures of the dashboard anew
 	PYTHONPATH=tests/plugin $(BIN)/python -m tests.pictures docs

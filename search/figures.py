@@ -99,6 +99,6 @@ def share_axis(figure: go.Figure, panels: int) -> None:
         figure.update_layout({f"yaxis{place}": {"matches": "y"}})
 
 
-def layout(title: str, height: int) -> dict[str, Any]:
+def layout(title: str, height: int) -> dict[str, object]:
     """Return what all figures have in common."""
     return {"title": {"text": title}, "template": "plotly_white", "height": height, "legend": {"traceorder": "normal"}}

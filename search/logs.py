@@ -128,7 +128,7 @@ class _Objects(_Lines):
         }
         return json.dumps({name: self._clean(value) for name, value in said.items()})
 
-    def _clean(self, value: Any) -> Any:
+    def _clean(self, value: object) -> object:
         return value if isinstance(value, int | float) else redacted(str(value), self._known)
 
 

@@ -52,7 +52,7 @@ class Candidate:
         """Standard error of the mean; None at n = 1."""
         return None if self.std is None else self.std / math.sqrt(self.n)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the fields and the standard error; a figure that is not finite is null, as JSON has none."""
         figures = {**asdict(self), "sem": self.sem}
         return {
@@ -69,7 +69,7 @@ class Choice:
     evidence: dict[str, Any]  #: JSON: every candidate with why it was in or out, and the numbers of the rule
     sentence: str  #: the reason, for a person
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return the choice as JSON."""
         return {
             "point": asdict(self.point) if self.point else None,
@@ -178,7 +178,7 @@ def _instability(candidate: Candidate) -> str | None:
 
 def _verdict(
     candidate: Candidate, winner: Candidate | None, rule: Rule, sign: int, best: float | None, width: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Say whether a candidate was in or out, and why, in numbers."""
     instability = _instability(candidate)
     if instability or best is None:

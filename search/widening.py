@@ -111,7 +111,7 @@ def prepare_wider(settings: Settings, parent: searches.Search, more: Widening) -
     return _child(settings, parent, fields)
 
 
-def widened(spec: SearchSpec, more: Widening) -> dict[str, Any]:
+def widened(spec: SearchSpec, more: Widening) -> dict[str, object]:
     """Return the fields of a search with what is added; what it has already stays where it is."""
     seeds = list(range(more.seeds)) if isinstance(more.seeds, int) else more.seeds
     if more.test_seeds is not None and more.test_seeds < spec.test_seeds:

@@ -104,7 +104,7 @@ class Worker:
                 return search
             if code == EXIT_BUSY and holder:
                 raise Conflict(
-                    f"a search has one driver: got {search_id}, which process {holder['pid']} on {holder['host']} "
+                    f"a search has one driver: got {search_id}, which process {holder.pid} on {holder.host} "
                     f"runs. Follow it with: seqnorm watch {search_id}"
                 )
             if code == 0:

@@ -15,10 +15,13 @@ from typing import Any
 
 from sqlalchemy import URL, make_url
 
+from search.secret import reveal
+from search.store.database import Url
+
 _made: dict[tuple[URL, str], tuple[str, Any]] = {}  # by place and name: the template's URL, and what its maker returned
 
 
-def clone(url: str, name: str, make: Callable[[str], Any]) -> Any:
+def clone(url: Url, name: str, make: Callable[[str], Any]) -> Any:
     """Put a copy of a template at a URL, in the place of a database that holds nothing yet, if there is one.
 
     Args:
@@ -26,6 +29,7 @@ def clone(url: str, name: str, make: Callable[[str], Any]) -> Any:
         name: of the template.
         make: makes the template, given the URL of an empty database; what it returns is returned with every copy.
     """
+    url = reveal(url)
     place = make_url(url)
     key = _around(place), name
     if key not in _made:

@@ -165,7 +165,7 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _preset(name: str, preset: str | None) -> dict[str, Any]:
+def _preset(name: str, preset: str | None) -> dict[str, object]:
     """Return the numbers of a recipe's preset."""
     from trainers.recipe import RecipeError, find
 

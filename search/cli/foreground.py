@@ -179,14 +179,14 @@ def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) 
             holder = leases.holder_of(connection, search_id)
         if holder is None:
             return
-        who = f"process {holder['pid']} on {holder['host']}"
-        if holder["seconds_left"] > last + 0.5:
+        who = f"process {holder.pid} on {holder.host}"
+        if holder.seconds_left > last + 0.5:
             raise Conflict(
                 f"a search has one driver: got {search_id}, which {who} runs. Follow it with: seqnorm watch {search_id}"
             )
-        last = min(last, holder["seconds_left"])
+        last = min(last, holder.seconds_left)
         if not said:
-            _say(f"Waiting for the lease of {who} to end, {holder['seconds_left']:.0f} s at most …")
+            _say(f"Waiting for the lease of {who} to end, {holder.seconds_left:.0f} s at most …")
             said = True
         time.sleep(0.5)
 

@@ -39,7 +39,7 @@ def submit_file(settings: Settings, file: Path, json: bool) -> None:
         print(search_id)
 
 
-def read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, object]:
     """Read the fields of a search from a YAML file.
 
     Raises:

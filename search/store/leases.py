@@ -48,6 +48,13 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Held(Holder):
+    """A process that holds a search."""
+
+    seconds_left: float  #: of its lease
+
+
+@dataclass(frozen=True)
 class Lease:
     """The right to write for a search, until somebody raises its epoch."""
 
@@ -165,11 +172,11 @@ def next_claimable(connection: Connection) -> str | None:
     return connection.execute(in_turn(waiting).limit(1)).scalar_one_or_none()
 
 
-def holder_of(connection: Connection, search_id: str) -> dict[str, Any] | None:
+def holder_of(connection: Connection, search_id: str) -> Held | None:
     """Return the process that holds a search, with the seconds its lease has left; None if nobody does."""
     row = connection.execute(
         select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
     ).one_or_none()
     if row is None or row.holder is None or row.left <= 0 or Holder(**row.holder).gone:
         return None
-    return {**row.holder, "seconds_left": row.left}
+    return Held(**row.holder, seconds_left=row.left)

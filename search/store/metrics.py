@@ -38,6 +38,6 @@ def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
     return [EpochView(epoch=row.epoch, values=row.figures) for row in rows]
 
 
-def _json(value: Any) -> Any:
+def _json(value: object) -> object:
     """Spell out what JSON has no number for."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

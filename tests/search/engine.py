@@ -16,7 +16,7 @@ from search.sequence import run_sequence
 from search.spec import parse_spec
 from search.states import Status
 from search.store import leases, queries, searches
-from search.store.database import make_folder, open_engine
+from search.store.database import Url, make_folder, open_engine
 from search.store.opening import open_store
 from search.store.schema import is_current, upgrade
 from search.store.tables import metadata
@@ -27,7 +27,7 @@ from trainers.recipe import find
 PLANTED: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3}
 
 
-def submit(url: str, owner: str = "local", **fields: Any) -> str:
+def submit(url: Url, owner: str = "local", **fields: Any) -> str:
     """Store a search over the planted surface; return its id."""
     prepare(url)
     spec = parse_spec({**PLANTED, **fields})
@@ -38,7 +38,7 @@ def submit(url: str, owner: str = "local", **fields: Any) -> str:
     return search_id
 
 
-def prepare(url: str) -> None:
+def prepare(url: Url) -> None:
     """Bring a database up to date: one without tables by a copy."""
     if _is_empty(url, and_its_tables=False):
         clone(url, "migrated", upgrade)
@@ -46,7 +46,7 @@ def prepare(url: str) -> None:
         upgrade(url)
 
 
-def _is_empty(url: str, and_its_tables: bool = True) -> bool:
+def _is_empty(url: Url, and_its_tables: bool = True) -> bool:
     """Tell whether a database has no tables, or none with a row of ours in it."""
     make_folder(url)
     engine = open_engine(url, read_only=True)
@@ -60,7 +60,7 @@ def _is_empty(url: str, and_its_tables: bool = True) -> bool:
         engine.dispose()
 
 
-def open_recorder(url: str, search_id: str, lease_seconds: float = 60) -> Recorder:
+def open_recorder(url: Url, search_id: str, lease_seconds: float = 60) -> Recorder:
     """Take the lease of a search, as a driver does."""
     engine = open_engine(url)
     lease = leases.take(engine, search_id, lease_seconds)
@@ -91,14 +91,14 @@ def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> 
     return trained
 
 
-def finished_search(url: str, **fields: Any) -> str:
+def finished_search(url: Url, **fields: Any) -> str:
     """Store a search and run it to its end; return its id. A database that is empty gets a copy of an earlier run."""
     if _is_empty(url):
         return str(clone(url, json.dumps(fields, sort_keys=True), lambda empty: _finished_search(empty, **fields)))
     return _finished_search(url, **fields)
 
 
-def _finished_search(url: str, **fields: Any) -> str:
+def _finished_search(url: Url, **fields: Any) -> str:
     search_id = submit(url, **fields)
     recorder = open_recorder(url, search_id)
     train(recorder, search_id)
@@ -108,7 +108,7 @@ def _finished_search(url: str, **fields: Any) -> str:
     return search_id
 
 
-def finish(url: str, search_id: str) -> Counter[tuple[str, int, int, int]]:
+def finish(url: Url, search_id: str) -> Counter[tuple[str, int, int, int]]:
     """Run what is missing of a search; count its COMPLETE trials by what they trained."""
     open_store(url)
     recorder = open_recorder(url, search_id)
@@ -121,7 +121,7 @@ def finish(url: str, search_id: str) -> Counter[tuple[str, int, int, int]]:
     return Counter((t.stage, t.gm, t.gc, t.seed) for t in trials)
 
 
-def show(url: str, search_id: str) -> SearchView:
+def show(url: Url, search_id: str) -> SearchView:
     """Read a search as pages and commands do."""
     engine = open_engine(url, read_only=True)
     with engine.connect() as connection:

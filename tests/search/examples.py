@@ -29,6 +29,8 @@ def value_of(annotation: Any) -> Any:
         return None
     if get_origin(annotation) is Literal:
         return arguments[0]
+    if get_origin(annotation) is tuple and Ellipsis not in arguments:
+        return tuple(map(value_of, arguments))
     if get_origin(annotation) in (tuple, list, dict):
         return get_origin(annotation)()
     if annotation is Point:

@@ -17,8 +17,7 @@ from search.selection import Point
 from search.settings import Settings
 from search.states import Cause
 from search.store.database import open_engine
-from search.store.schema import upgrade
-from tests.search.engine import finished_search, open_recorder, submit
+from tests.search.engine import finished_search, open_recorder, prepare, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -64,7 +63,7 @@ def test_a_search_without_trials_is_a_file_without_rows(settings: Settings) -> N
 
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_an_unknown_search_is_refused_before_anything_is_written(settings: Settings, format: Format) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with (
         open_engine(settings.database_url, read_only=True).connect() as connection,
         pytest.raises(NotFound, match="no search has the id 'nowhere'"),

@@ -7,28 +7,26 @@ from importlib.metadata import version
 
 from search.provenance import provenance_of, resolved_numbers
 from search.spec import parse_spec
-from tests.search.engine import PLANTED
 from trainers.recipe import find
 
 
-def test_versions_are_those_of_here_and_of_the_distribution_that_brings_the_recipe() -> None:
-    found = provenance_of("planted")
-    assert (found.seqnorm, found.torch) == (version("seqnorm"), version("torch"))
-    assert found.python == platform.python_version()
-    assert (found.package, found.package_version) == ("planted", "0.1")
-    assert provenance_of("digits-mlp").package == "seqnorm"
+def test_versions_of_the_program_and_of_the_package_with_the_recipe_are_known() -> None:
+    found = provenance_of("digits-mlp")
+    assert (found.seqnorm, found.package, found.package_version) == (version("seqnorm"), "seqnorm", version("seqnorm"))
+    assert (found.python, found.torch) == (platform.python_version(), version("torch"))
 
 
-def test_a_recipe_that_is_not_installed_has_no_package() -> None:
-    assert (provenance_of("nosuch").package, provenance_of("nosuch").package_version) == (None, None)
+def test_a_recipe_that_is_not_there_has_no_package() -> None:
+    found = provenance_of("nosuch")
+    assert (found.package, found.package_version) == (None, None)
 
 
-def test_numbers_are_resolved_for_each_variant_and_for_training_without_normalization() -> None:
-    fields = {**PLANTED, "numbers": {"epochs": 3}, "variants": {"main": {}, "slow": {"seconds": 2}}}
-    numbers = resolved_numbers(parse_spec(fields), find("planted"))
-    assert set(numbers) == {"main", "slow", "none"}
-    assert {variant: (of["epochs"], of["seconds"]) for variant, of in numbers.items()} == {
-        "main": (3, 0.0),
-        "slow": (3, 2.0),
-        "none": (3, 0.0),
+def test_numbers_are_those_that_each_variant_trains_with() -> None:
+    variants = {"main": {}, "long": {"epochs": 7}}
+    spec = parse_spec({"recipe": "planted", "gm": [1], "gc": [1], "numbers": {"noise": 0.5}, "variants": variants})
+    numbers = resolved_numbers(spec, find("planted"))
+    assert {name: (each["epochs"], each["noise"]) for name, each in numbers.items()} == {
+        "main": (1, 0.5),
+        "long": (7, 0.5),
+        "none": (1, 0.5),
     }

@@ -14,16 +14,15 @@ from search.selection import Point
 from search.settings import Settings
 from search.states import Cause
 from search.store.database import Connection, open_engine
-from search.store.schema import upgrade
 from search.store.tables import searches
-from tests.search.engine import finished_search, open_recorder, submit
+from tests.search.engine import finished_search, open_recorder, prepare, submit
 
 POINT = Point("main", 8, 0)
 
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Connection]:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with open_engine(settings.database_url, read_only=True).connect() as connection:
         yield connection
 

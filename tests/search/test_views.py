@@ -1,20 +1,86 @@
-"""What is read: frozen, and JSON for any figure."""
+"""Views: frozen, JSON both ways, and what the store keeps in them is read without a recipe."""
 
 from __future__ import annotations
 
-import json
+import inspect
+import math
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from search.selection import Point, summarise
+from search import views
+from search.selection import Candidate, Point, summarise
 from search.settings import Settings
+from search.states import Cause, EventKind
 from search.store import queries
 from search.store.database import open_engine
-from search.views import CandidateView, ExportRow, MeasuredView, ResultView
+from search.views import CandidateView, EventView, ExportRow, MeasuredView, ResultView, View
 from tests.search.engine import finished_search, show
+from tests.search.examples import example
+from trainers import recipe as recipes
 
-SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
+EVERY = [
+    each
+    for _, each in inspect.getmembers(views, inspect.isclass)
+    if issubclass(each, View) and each is not View and not each.__name__.startswith("_")
+]
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+def test_every_view_is_frozen_and_the_same_after_a_journey_as_json(kind: type[View]) -> None:
+    view = example(kind)
+    assert kind.model_validate_json(view.model_dump_json()) == view
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(view, next(iter(kind.model_fields)), None)
+
+
+def test_the_id_of_a_search_is_named_search_everywhere() -> None:
+    about_searches = (views.SearchRow, views.SearchView, views.SearchState, views.RunningView, views.WaitingView)
+    for kind in (*about_searches, views.ResultView, views.WorkerView, views.WebhookView):
+        assert "search" in kind.model_fields
+        assert "search_id" not in kind.model_fields
+    assert all("id" not in kind.model_fields for kind in about_searches)
+
+
+def test_a_figure_that_is_not_finite_is_null() -> None:
+    view = CandidateView.of(Candidate(gm=1, gc=0, mean=math.nan, std=math.inf, n=2))
+    assert (view.mean, view.std, view.sem, view.point) == (None, None, None, Point("main", 1, 0))
+    odd = view.model_copy(update={"mean": math.nan})
+    assert CandidateView.model_validate_json(odd.model_dump_json()).mean is None
+
+
+def test_a_measured_point_has_its_parts() -> None:
+    view = MeasuredView.measured(Candidate(gm=1, gc=0, mean=0.9, std=0.1, n=4), ["BatchNorm"])
+    assert (view.mean, view.sem, view.labels) == (0.9, 0.05, ("BatchNorm",))
+
+
+def test_a_result_is_the_part_of_a_search_that_commands_print(settings: Settings) -> None:
+    shown = show(settings.database_url, finished_search(settings.database_url, gm=[4, 8], gc=[1], seeds=2))
+    result = ResultView.of(shown).model_dump(mode="json")
+    assert list(result) == ["search", "status", "strategy", "chosen", "stages", "test", "trials"]
+    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 1}
+    assert set(result["trials"]) == {"run", "reused", "failed"}
+    candidate = result["stages"][0]["candidates"][0]
+    assert {"variant", "gm", "gc", "mean", "std", "sem", "n", "failed"} <= set(candidate)
+
+
+def test_every_event_that_happens_to_a_search_has_its_fields(settings: Settings) -> None:
+    search_id = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    with open_engine(settings.database_url, read_only=True).connect() as connection:
+        events = queries.list_events(connection, search_id, limit=1000)
+    told = {event.kind: event for event in events}
+    assert told[EventKind.DECIDED].sentence
+    assert told[EventKind.TRIAL].what == Cause.FINISHED
+    assert all(event.model_fields_set > {"id", "at", "kind"} for event in events if event.kind != EventKind.SUBMITTED)
+    assert EventView.model_validate_json(events[-1].model_dump_json(exclude_unset=True)) == events[-1]
+
+
+def test_a_row_of_an_export_is_a_part_of_its_trial(settings: Settings) -> None:
+    search_id = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    with open_engine(settings.database_url, read_only=True).connect() as connection:
+        trial, *_ = queries.list_trials(connection, search_id)
+    assert {name: getattr(trial, name) for name in ExportRow.model_fields} == ExportRow.of(trial).model_dump()
 
 
 def test_a_candidate_that_is_not_decided_has_its_figures_and_no_verdict() -> None:
@@ -24,31 +90,24 @@ def test_a_candidate_that_is_not_decided_has_its_figures_and_no_verdict() -> Non
     assert (view.stable, view.eligible, view.chosen, view.why) == (None, None, False, None)
 
 
-def test_a_figure_that_is_not_finite_is_null() -> None:
-    candidate = summarise(Point("main", 8, 4), [float("inf")], failed=0)
-    assert CandidateView.of(candidate).mean is None
-    row = MeasuredView.measured(candidate, ["BatchNorm"])
-    assert json.loads(row.model_dump_json())["labels"] == ["BatchNorm"]
-    odd = CandidateView.of(candidate).model_copy(update={"mean": float("nan")})
-    assert json.loads(odd.model_dump_json())["mean"] is None
-
-
-def test_a_view_is_not_changed() -> None:
-    view = CandidateView.of(summarise(Point("main", 8, 4), [0.5], failed=0))
-    with pytest.raises(ValidationError, match="frozen"):
-        view.gm = 1  # type: ignore[misc]
-
-
-def test_a_view_read_back_from_its_json_is_the_same(settings: Settings) -> None:
-    shown = show(settings.database_url, finished_search(settings.database_url, **SMALL))
-    assert type(shown).model_validate_json(shown.model_dump_json()) == shown
-    result = ResultView.of(shown)
-    assert (result.search, result.chosen, result.trials.run) == (shown.search, Point("main", 8, 4), 10)
-
-
-def test_a_row_of_an_export_is_a_part_of_its_trial(settings: Settings) -> None:
-    search_id = finished_search(settings.database_url, **SMALL)
+@pytest.mark.parametrize(
+    ("recipe", "metric", "mode"), [("planted", "accuracy", "max"), ("planted-loss", "loss", "min")]
+)
+def test_a_search_is_read_where_its_recipe_is_not_installed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, recipe: str, metric: str, mode: str
+) -> None:
+    search_id = finished_search(settings.database_url, recipe=recipe, gm=[1, 8], gc=[1, 4])
+    before = show(settings.database_url, search_id)
+    monkeypatch.setattr(recipes, "installed", tuple)
+    shown = show(settings.database_url, search_id)
+    assert shown == before
+    assert (shown.metric, shown.mode) == (metric, mode)
+    assert shown.chosen == Point("main", 8, 4)
     with open_engine(settings.database_url, read_only=True).connect() as connection:
-        trial, *_ = queries.list_trials(connection, search_id)
-    row = ExportRow.of(trial)
-    assert {name: getattr(trial, name) for name in ExportRow.model_fields} == row.model_dump()
+        assert queries.measure_of(connection, search_id) == (metric, mode)
+        assert queries.learning_curves(connection, search_id, "gm", queries.measure_of(connection, search_id)[1])
+
+
+def test_fields_of_a_newer_version_are_passed_over() -> None:
+    known: dict[str, Any] = example(views.SearchState).model_dump(mode="json")
+    assert views.SearchState.model_validate({**known, "tomorrow": 1}) == example(views.SearchState)

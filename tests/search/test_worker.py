@@ -17,14 +17,13 @@ from search.errors import Conflict
 from search.settings import Settings
 from search.store import leases, workers
 from search.store.database import Engine, open_engine
-from search.store.schema import upgrade
 from search.worker import EXIT_BUSY, MAX_FRUITLESS, Worker, stop
-from tests.search.engine import submit
+from tests.search.engine import prepare, submit
 
 
 @pytest.fixture
 def engine(settings: Settings) -> Engine:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     return open_engine(settings.database_url)
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import text
 from search.cli.faults import said_of_database
 from search.settings import Settings
 from search.store.database import DatabaseFault, open_engine
-from search.store.schema import upgrade
+from tests.search.engine import prepare
 
 
 def test_what_a_database_refuses_is_said_in_one_line_with_what_to_do(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     engine = open_engine(settings.database_url)
     with engine.connect() as connection, pytest.raises(DatabaseFault) as fault:
         connection.execute(text("SELECT * FROM\n  nowhere"))

@@ -10,8 +10,7 @@ import pytest
 from search.cli.reading import export_trials, list_recipes, list_searches, print_plan, show_search
 from search.errors import InvalidSpec, NotFound
 from search.settings import Settings
-from search.store.schema import upgrade
-from tests.search.engine import PLANTED, finished_search, submit
+from tests.search.engine import PLANTED, finished_search, prepare, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -81,7 +80,7 @@ def test_an_export_is_written_whole_in_place_of_what_was_there(settings: Setting
 
 
 def test_an_export_that_fails_leaves_what_was_there(settings: Settings, tmp_path: Path) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     (tmp_path / "old.json").write_text("precious")
     with pytest.raises(NotFound):
         export_trials(settings, "nowhere", "json", tmp_path / "old.json")

@@ -10,13 +10,13 @@ import typer
 
 from search.cli.retention import gc_files
 from search.settings import Settings
-from search.store.schema import upgrade
+from tests.search.engine import prepare
 
 
 @pytest.fixture
 def strange(settings: Settings) -> Path:
     """A folder of 2.5 MB that belongs to no search."""
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     folder = settings.folder_of("strange")
     folder.mkdir(parents=True)
     (folder / "driver.log").write_bytes(b"x" * 2_500_000)

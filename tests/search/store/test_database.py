@@ -12,6 +12,7 @@ from search.settings import Settings
 from search.store import workers
 from search.store.database import Connection, DatabaseFault, answers, now, on_begin, open_engine, unavailable
 from search.store.schema import upgrade
+from tests.search.engine import prepare
 
 
 def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:
@@ -37,7 +38,7 @@ def test_a_database_that_cannot_be_opened_is_named(url: str, words: str) -> None
 
 
 def test_a_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     reading = open_engine(settings.database_url, read_only=True)
     with open_engine(settings.database_url).begin() as writing:
         workers.enter(writing)
@@ -48,7 +49,7 @@ def test_a_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
 
 
 def test_a_writer_holds_the_lock_from_its_first_moment(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     impatient = sqlite3.connect(settings.home / "seqnorm.db", timeout=0)
     locked = pytest.raises(sqlite3.OperationalError, match="database is locked")
     with closing(impatient), open_engine(settings.database_url).begin(), locked:
@@ -56,7 +57,7 @@ def test_a_writer_holds_the_lock_from_its_first_moment(settings: Settings) -> No
 
 
 def test_what_a_check_raises_keeps_the_transaction_from_writing(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     engine = open_engine(settings.database_url)
     asked: list[str] = []
 

@@ -8,9 +8,8 @@ from search.settings import Settings
 from search.store import queries
 from search.store.database import open_engine
 from search.store.metrics import add_metrics, copy_metrics, read_metrics
-from search.store.schema import upgrade
 from search.views import EpochView
-from tests.search.engine import open_recorder, submit
+from tests.search.engine import open_recorder, prepare, submit
 
 
 def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
@@ -26,7 +25,7 @@ def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
 
 
 def test_an_epoch_that_is_stored_stays_as_it_is(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         add_metrics(connection, 1, {2: {"train_loss": 0.4}, 1: {"train_loss": 0.5}})
         add_metrics(connection, 1, {2: {"train_loss": 9.9}, 3: {"train_loss": 0.3}})
@@ -37,7 +36,7 @@ def test_an_epoch_that_is_stored_stays_as_it_is(settings: Settings) -> None:
 
 
 def test_a_copy_has_the_figures_of_its_original(settings: Settings) -> None:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         add_metrics(connection, 1, {1: {"train_loss": 0.5}, 2: {"train_loss": 0.4}})
         add_metrics(connection, 2, {1: {"train_loss": 0.9}})

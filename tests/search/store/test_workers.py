@@ -11,12 +11,12 @@ from sqlalchemy import select, update
 from search.settings import Settings
 from search.store import tables, workers
 from search.store.database import Connection, now, open_engine
-from search.store.schema import upgrade
+from tests.search.engine import prepare
 
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Connection]:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         yield connection
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from pydantic import ValidationError
 
 from search.spec import SearchSpec
 from trainers.recipe import Recipe, RecipeError, find
@@ -53,7 +54,7 @@ def _of_recipe(name: str, fields: dict[str, Any]) -> dict[str, str]:
         numbers = {
             variant: dataclasses.asdict(spec.numbers_of(recipe, variant)) for variant in (*spec.variants, "none")
         }
-    except RecipeError:
+    except (RecipeError, ValidationError):  # it is not installed here, or has other numbers now
         return {}
     return {"metric": recipe.metric, "mode": recipe.mode, "numbers": json.dumps(numbers)}
 

@@ -11,13 +11,12 @@ from search.settings import Settings
 from search.states import Status
 from search.store import queries, searches
 from search.store.database import Connection, open_engine
-from search.store.schema import upgrade
-from tests.search.engine import submit
+from tests.search.engine import prepare, submit
 
 
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Connection]:
-    upgrade(settings.database_url)
+    prepare(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         yield connection
 
