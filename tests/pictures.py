@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         url = f"http://{settings.host}:{settings.port}"
         with serving(settings), sync_playwright() as playwright:
             token = settings.token_file.read_text().strip()
-            search_id = Client(url, token).submit(SPEC)["search"]
+            search_id = Client(url, token).submit(SPEC).search
             browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
             page = browser.new_page()
             page.goto(f"{url}/login")

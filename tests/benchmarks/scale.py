@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from search.settings import Settings
+from search.states import EventKind
 from search.store.database import Engine, open_engine
 from search.store.events import add_event
 from tests.benchmarks.seeding import seed_store
@@ -116,7 +117,7 @@ def _print(found: dict[str, list[Times]]) -> None:
 
 def _happen(engine: Engine, search_id: str) -> None:
     with engine.begin() as connection:
-        add_event(connection, search_id, "described", {})
+        add_event(connection, search_id, EventKind.DESCRIBED, {})
 
 
 def _measure(service: Running, path: str, happen: Callable[[], None]) -> Times:
