@@ -385,7 +385,7 @@ class _Hand(Searcher):
             return
         stored_as, message = handed.stored_as, json.loads(result["message"])
         if message["outcome"] is not None:
-            handed.outcome = Outcome(**message["outcome"])
+            handed.outcome = Outcome.read(message["outcome"])
         if message["where"] is not None:
             self._telling(lambda: self._record.place(stored_as, message["where"]))
         self._telling(

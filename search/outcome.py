@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from search.states import Cause
 
@@ -14,6 +16,12 @@ class Outcome:
     value: float | None = None  #: the metric, if it finished
     cause: Cause | None = None  #: why not, if it did not
     detail: str = ""  #: for a person: the reason, or the end of a traceback
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Outcome:
+        """Return an outcome from its fields as JSON, which a trial's process sends."""
+        cause = fields["cause"]
+        return cls(value=fields["value"], cause=None if cause is None else Cause(cause), detail=fields["detail"])
 
     @property
     def runs_again(self) -> bool:
