@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, make_url
 
 from search.settings import Settings
-from tests.lanes import RUNNING, forbid_ray, mark_and_group, permit_ray, require_mark
+from tests.lanes import RUNNING, forbid_ray, mark_and_group, permit_ray, require_groups, require_mark, turn_of
 from tests.postgres import serving_postgres, weaken
 from tests.search.ray_cluster import serving_ray
 from tests.templates import clone, create, drop
@@ -27,9 +27,19 @@ for variable in [name for name in os.environ if name.startswith("SEQNORM_") or n
 forbid_ray()
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by what it starts; its group must be there before pytest-xdist reads it, which is at the end."""
+    mark_and_group(item)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they start, and group them for processes that share the work."""
-    mark_and_group(items)
+    """Put the groups first, as they last longest."""
+    items.sort(key=turn_of)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on where groups are not kept: each process would start a Ray of its own."""
+    require_groups(session.items)
 
 
 @pytest.hookimpl(tryfirst=True)

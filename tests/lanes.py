@@ -23,18 +23,23 @@ RUNNING = pytest.StashKey[pytest.Item]()
 WITHOUT_RAY = Path(__file__).parent / "without_ray"
 
 
-def mark_and_group(items: list[pytest.Item]) -> None:
-    """Mark tests by what they start, and group them; the groups go first, as they last longest."""
-    order = [*dict.fromkeys(GROUPS.values()), None]
-    group_of = {}
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        for mark in _starts(item):
-            item.add_marker(mark)
-        group_of[item] = next((GROUPS[name] for name in GROUPS if name in item.fixturenames), None)
-        if group := group_of[item] or _module_that_shares(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: order.index(group_of[item]))
+def mark_and_group(item: pytest.Item) -> None:
+    """Mark a test by what it starts, and group it with those that share a fixture."""
+    assert isinstance(item, pytest.Function)
+    for mark in _starts(item):
+        item.add_marker(mark)
+    if group := _group_of(item) or _module_that_shares(item):
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def turn_of(item: pytest.Item) -> int:
+    """Return when a test has its turn: the groups go first, as they last longest."""
+    return [*dict.fromkeys(GROUPS.values()), None].index(_group_of(item))
+
+
+def _group_of(item: pytest.Item) -> str | None:
+    assert isinstance(item, pytest.Function)
+    return next((GROUPS[name] for name in GROUPS if name in item.fixturenames), None)
 
 
 def _starts(item: pytest.Function) -> Iterator[str]:
@@ -53,6 +58,15 @@ def _module_that_shares(item: pytest.Function) -> str | None:
     """Return the file of a test that shares a fixture with others of its file."""
     scopes = {definitions[-1].scope for definitions in item._fixtureinfo.name2fixturedefs.values()}
     return item.nodeid.partition("::")[0] if "module" in scopes else None
+
+
+def require_groups(items: list[pytest.Item]) -> None:
+    """Refuse versions of pytest and pytest-xdist that do not name the group of a test in its id."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        for mark in item.iter_markers("xdist_group"):
+            assert item.nodeid.endswith(f"@{mark.args[0]}"), "pytest-xdist does not group: see pytest in pyproject.toml"
 
 
 def require_mark(config: pytest.Config, mark: str) -> None:
