@@ -251,7 +251,7 @@ def test_make_secrets_makes_what_the_compose_file_asks_for_and_overwrites_nothin
     assert all((folder / name).stat().st_mode & 0o004 for name in team.file["secrets"]), "the containers' users do not"
     assert re.fullmatch("[0-9a-f]{64}", contents["ray_token"])
     assert contents["database_password"] != contents["ray_token"]
-    url = urlsplit(read_settings({"SEQNORM_DB_FILE": str(folder / "database_url")}).db)
+    url = urlsplit(read_settings({"SEQNORM_DB_FILE": str(folder / "database_url")}).db.reveal())
     postgres = team.constants("postgres")
     assert (url.username, url.path) == (postgres["POSTGRES_USER"], "/" + postgres["POSTGRES_DB"])
     assert (url.password, url.hostname) == (contents["database_password"], "postgres")

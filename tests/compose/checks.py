@@ -55,6 +55,7 @@ def help_of(*words: str) -> str:
     if program is None:
         return ""
     wide = os.environ | {"COLUMNS": "200"}
+    wide.pop("PYTHONPATH", None)  # an installed program needs none of ours, and tests may keep it from Ray
     done = subprocess.run([program, *words[1:], "--help"], capture_output=True, text=True, timeout=60, env=wide)
     return done.stdout if done.returncode == 0 else ""
 

@@ -230,7 +230,7 @@ def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path
     wait_until_gone(tmp_path, 2)
     assert seqnorm_json(tmp_path, "cancel", row["search"])["status"] == "cancelled"
     refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
-    assert f"only an unfinished search can be resumed: got {row['id']}, which is cancelled." in refused.stderr
+    assert f"only an unfinished search can be resumed: got {row['search']}, which is cancelled." in refused.stderr
 
 
 def test_two_processes_never_run_one_search(shared_ray: None, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_two_processes_never_run_one_search(shared_ray: None, tmp_path: Path) ->
     wait_for_lines(journal, 2)
     (row,) = seqnorm_json(tmp_path, "list")
     refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
-    assert f"a search has one driver: got {row['id']}, which process" in refused.stderr
+    assert f"a search has one driver: got {row['search']}, which process" in refused.stderr
     interrupt(process)
 
 

@@ -211,6 +211,7 @@ def _written_by(service: Service, epoch: int) -> int:
 CLAIMER = """
 import sys, time
 from search.errors import Conflict
+from search.states import Status
 from search.store import leases, searches
 from search.store.database import open_engine
 engine = open_engine(sys.argv[1])

@@ -21,7 +21,7 @@ from tests.search.program import seqnorm, seqnorm_json
 SMALL = {"gm": [1, 8], "gc": [1, 4], "seeds": 2, "test_seeds": 2}
 
 
-def ended(settings: Settings, days: float, status: str = "done") -> str:
+def ended(settings: Settings, days: float, status: Status = Status.DONE) -> str:
     """Run a search that ended so many days ago, with a checkpoint of each measured trial and logs on disk."""
     search_id = submit(settings.database_url, **SMALL)
     recorder = open_recorder(settings.database_url, search_id)

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from search.settings import Settings, environment_of
 from search.store.database import open_engine
@@ -106,6 +106,10 @@ def serving(settings: Settings, code: str = "from service.__main__ import main; 
             assert process.wait(30) in (0, -15)
 
 
+WAIT_MS = 60_000  # for what a page is to show, on a machine that trains beside it
+expect.set_options(timeout=WAIT_MS)
+
+
 @pytest.fixture(scope="session")
 def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
     """A headless Chromium: the one on the PATH, else one that is installed now."""
@@ -154,6 +158,7 @@ def watched(browser: Browser, site: Site, *scopes: str, **options: Any) -> Itera
     if scopes != ("none",):
         site.log_in(context, *(scopes or ("admin",)))
     page = context.new_page()
+    page.set_default_timeout(2 * WAIT_MS)
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))

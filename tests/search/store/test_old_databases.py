@@ -144,7 +144,7 @@ def test_events_trials_and_curves_of_an_old_database_are_read(old: Old) -> None:
             assert len(trials) >= old.shown[name]["trials"]["run"]
             for trial in trials[:: len(trials) // 4]:
                 where = f"trials/{trial['stage']}/{trial['number']}"
-                assert len(client.get(f"{search}/{where}").json()["figures"]) == curves.get(trial["trial_id"], 0), where
+                assert len(client.get(f"{search}/{where}").json()["metrics"]) == curves.get(trial["trial_id"], 0), where
                 page = client.get(f"/searches/{old.id(name)}/{where}")
                 assert page.status_code == 200
             for stage in old.shown[name]["stages"]:
