@@ -20,8 +20,8 @@ install: .venv/.installed ## create .venv with everything in it
 demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (about 2 minutes)
 	$(BIN)/seqnorm --home $(DEMO_HOME) tune mnist-simplenet --gm 1,2,4,8,16,32,64,128 --gc 1,2,4 --seeds 3
 
-# Processes that share the tests: one more than a small machine has cores, as many tests wait for what they started.
-TEST_PROCESSES ?= 3
+# Processes that share the tests: with a third, two cores start Ray more slowly than Ray itself allows.
+TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 test: install ## run the whole test suite

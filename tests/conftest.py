@@ -76,11 +76,11 @@ def settings(tmp_path: Path) -> Settings:
 def ray_cluster() -> Iterator[dict[str, str]]:
     """A Ray of two CPUs that lives as long as the run: the variables that make drivers join it."""
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # for the cluster alone: tests that follow may have no Ray
         permit_ray(patch)
-        patch.setenv("RAY_worker_niceness", "0")
-        with serving_ray(2, environment=secret) as cluster:
-            yield {**secret, "RAY_ADDRESS": cluster.address}
+        permitted = {**os.environ, **secret, "RAY_worker_niceness": "0"}
+    with serving_ray(2, environment=permitted) as cluster:
+        yield {**secret, "RAY_ADDRESS": cluster.address}
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ SEQNORM = str(Path(sys.executable).with_name("seqnorm"))
 
 def seqnorm(home: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    done = subprocess.run([SEQNORM, "--home", str(home), *words], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([SEQNORM, "--home", str(home), *words], capture_output=True, text=True, timeout=600)
     assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}\n{driver_log(home)}"
     return done
 
@@ -44,7 +44,7 @@ def start(home: Path, *words: str) -> subprocess.Popen[str]:
 def interrupt(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Press Ctrl-C: the terminal signals the whole foreground group."""
     os.killpg(process.pid, signal.SIGINT)
-    return process.communicate(timeout=30)
+    return process.communicate(timeout=90)
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
@@ -60,7 +60,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until_gone(home: Path, seconds: float = 10) -> None:
+def wait_until_gone(home: Path, seconds: float = 30) -> None:
     """Wait until no process of a home is left."""
     deadline = time.monotonic() + seconds
     while left := processes_of(home):

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+ATTEMPTS = 3  # to start: Ray gives a node 30 s, which a busy machine may not have
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -27,20 +29,22 @@ class Cluster:
 @contextmanager
 def serving_ray(*cpus: int, environment: Mapping[str, str]) -> Iterator[Cluster]:
     """Run a cluster, with more variables than this process has."""
-    words = [sys.executable, __file__, *map(str, cpus)]
-    with subprocess.Popen(
-        words,
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        line = next((line for line in process.stdout if line.startswith("{")), None)
-        assert line, "the cluster did not start"
-        yield Cluster(**json.loads(line))
-        process.communicate(timeout=30)
+    for _ in range(ATTEMPTS):
+        with subprocess.Popen(
+            [sys.executable, __file__, *map(str, cpus)],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            line = next((line for line in process.stdout if line.startswith("{")), None)
+            if line:
+                yield Cluster(**json.loads(line))
+                process.communicate(timeout=90)
+                return
+    raise AssertionError(f"the cluster did not start in {ATTEMPTS} attempts")
 
 
 def main() -> None:

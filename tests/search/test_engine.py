@@ -154,7 +154,7 @@ def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
     assert process.returncode == code
     assert "Interrupted. Finish it with: " in said
     assert "Traceback" not in said
-    wait_until_gone(tmp_path, 1)
+    wait_until_gone(tmp_path, 20)
     (row,) = seqnorm_json(tmp_path, "list")
     assert row["status"] == "paused"
     assert seqnorm_json(tmp_path, "show", row["search"])["status"] == "paused"
@@ -224,10 +224,10 @@ def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path
         "parent": None,
         "trials": None,
     }
-    _, said = process.communicate(timeout=15)
+    _, said = process.communicate(timeout=90)
     assert process.returncode == 3
     assert "The search is paused: paused by a person" in said
-    wait_until_gone(tmp_path, 2)
+    wait_until_gone(tmp_path, 20)
     assert seqnorm_json(tmp_path, "cancel", row["search"])["status"] == "cancelled"
     refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
     assert f"only an unfinished search can be resumed: got {row['search']}, which is cancelled." in refused.stderr

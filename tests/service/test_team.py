@@ -75,7 +75,7 @@ class Team:
             return subprocess.run(words, env=environment, capture_output=True, timeout=5).returncode == 0
         return False
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 240) -> Any:
         """Wait until something holds; return it."""
         deadline = time.monotonic() + seconds
         while not (held := condition()):
