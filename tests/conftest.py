@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to go on where groups are not kept: each process would start a Ray of its own."""
-    require_groups(session.items)
+    require_groups(session.config, session.items)
 
 
 @pytest.hookimpl(tryfirst=True)

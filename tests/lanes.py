@@ -60,9 +60,9 @@ def _module_that_shares(item: pytest.Function) -> str | None:
     return item.nodeid.partition("::")[0] if "module" in scopes else None
 
 
-def require_groups(items: list[pytest.Item]) -> None:
+def require_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse versions of pytest and pytest-xdist that do not name the group of a test in its id."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    if not getattr(config.option, "loadgroup", False):  # set in the processes that share the tests by groups
         return
     for item in items:
         for mark in item.iter_markers("xdist_group"):
