@@ -13,6 +13,7 @@ from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.outcome import Outcome, last_line
 from search.plan import Plan, Replicate, Stage, groups_of
+from search.provenance import resolved_numbers
 from search.reuse import Originals
 from search.selection import Candidate, Choice, Point, summarise
 from search.states import Cause, EventKind, TrialState
@@ -64,6 +65,8 @@ class Recorder:
         with self.engine.begin() as connection:
             self._choices = searches.choices(connection, self._search_id)
             search = searches.get(connection, self._search_id)
+            if not search.numbers:
+                searches.set_measure(connection, self._search_id, plan, resolved_numbers(plan.spec, recipe))
             self._retried_upto = search.retried_upto
             self._originals = Originals.read(connection, search.parent, search.digest) if search.parent else None
 

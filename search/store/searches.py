@@ -333,6 +333,15 @@ def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice,
     add_event(connection, search_id, EventKind.DECIDED, {"stage": stage.name, "sentence": choice.sentence})
 
 
+def set_measure(connection: Connection, search_id: str, plan: Plan, numbers: dict[str, dict[str, NumberValue]]) -> None:
+    """Write what a search measures and trains with, where it was migrated without its recipe."""
+    connection.execute(
+        update(searches)
+        .where(searches.c.id == search_id, searches.c.numbers.is_(None))
+        .values(metric=plan.metric, mode=plan.mode, numbers=numbers)
+    )
+
+
 def set_planned(connection: Connection, search_id: str, planned: int) -> None:
     """Write how many trials a search has, once that is known better."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(planned=planned))

@@ -21,7 +21,9 @@ from search.store.opening import open_store
 from service import accounts
 from service.app import create_app
 from tests.databases import restore
+from tests.search.engine import open_recorder
 from tests.search.program import seqnorm, seqnorm_json
+from trainers import recipe as recipes
 
 REPLICATES = {"gm": 4 * 2, "gc": 3 * 2, "test": 4 * 2}  # of the two searches that did not end
 
@@ -200,3 +202,28 @@ def check_finished(old: Old, name: str, result: dict[str, Any], before: int) -> 
 def logs(old: Old, name: str) -> int:
     """Count the replicates that were trained here: each has a log, and the home was empty."""
     return len(list(old.home.glob(f"searches/{old.id(name)}/logs/*.log")))
+
+
+def test_without_its_recipe_an_old_search_keeps_the_mode_of_its_studies(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "installed", tuple)
+    engine = open_store(old.url)
+    with engine.connect() as connection:
+        grid = queries.show_search(connection, old.id("grid"))
+        finished = queries.show_search(connection, old.id("finished"))
+    assert (grid.metric, grid.mode, grid.numbers) == ("metric", "min", {})
+    assert (finished.metric, finished.mode) == ("metric", "max")
+    assert grid.model_dump(mode="json")["chosen"] == old.shown["grid"]["chosen"]
+
+
+def test_what_an_old_search_measures_is_written_where_its_recipe_is_when_it_goes_on(old: Old) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "installed", tuple)
+        open_store(old.url)
+    search_id = old.id("killed")
+    open_recorder(old.url, search_id).close()
+    with open_engine(old.url, read_only=True).connect() as connection:
+        shown = queries.show_search(connection, search_id)
+    assert (shown.metric, shown.mode) == ("accuracy", "max")
+    assert {"main", "none"} <= set(shown.numbers)

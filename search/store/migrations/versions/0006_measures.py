@@ -54,7 +54,7 @@ def _of_recipe(name: str, fields: dict[str, Any]) -> dict[str, str]:
         numbers = {
             variant: dataclasses.asdict(spec.numbers_of(recipe, variant)) for variant in (*spec.variants, "none")
         }
-    except (RecipeError, ValidationError):  # it is not installed here, or has other numbers now
+    except (RecipeError, ValidationError, ImportError, AttributeError):  # not installed, broken, or of other numbers
         return {}
     return {"metric": recipe.metric, "mode": recipe.mode, "numbers": json.dumps(numbers)}
 
