@@ -159,7 +159,8 @@ def make_folder(url: Url) -> None:
 
 def unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
     """Translate a driver's error into one a person can act on."""
+    said = " ".join(str(error.orig).split())  # drivers answer in several lines
     return StoreUnavailable(
         f"the database must be readable and writable: got {SecretUrl(url)} "
-        f"({redacted(str(error.orig).strip())}). Check that it exists and who owns it, or name another with --db URL."
+        f"({redacted(said)}). Check that it exists and who owns it, or name another with --db URL."
     )
