@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from service.body import BodyLimit
+from tests.service.loops import run
 
 
 async def echo(request: Request) -> PlainTextResponse:
@@ -65,7 +66,7 @@ def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_is_said() -> N
         await asyncio.sleep(60)
         raise AssertionError
 
-    start, body = asyncio.run(exchange(receive))
+    start, body = run(exchange(receive))
     assert start["status"] == 408
     assert body["body"] == b"a body must arrive within 0.01 s: got 4 bytes. Send it again."
 
@@ -90,5 +91,5 @@ def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
 
     heard: list[Message] = []
     heard_of_body: list[bool] = []
-    asyncio.run(BodyLimit(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
+    run(BodyLimit(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
     assert heard == [{"type": "http.disconnect"}]

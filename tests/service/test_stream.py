@@ -12,6 +12,7 @@ from search.store import queries, searches
 from service import stream
 from service.store import Stores
 from tests.search.engine import submit
+from tests.service.loops import run
 
 
 def test_more_streams_than_a_process_serves_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +45,7 @@ def test_a_stream_has_what_happened_and_then_what_happens(settings: Settings) ->
         looking.cancel()
         return seen
 
-    seen = asyncio.run(follow())
+    seen = run(follow())
     with stores.reading.connect() as connection:
         assert seen == queries.list_events(connection, search_id)
 
@@ -60,7 +61,7 @@ def test_what_is_too_much_for_one_portion_comes_in_several_without_a_wait(
         async with aclosing(stream.Follower(stores).follow(search_id, 0)) as portions:
             return [len(await anext(portions) or []) for _ in range(3)]
 
-    assert asyncio.run(follow()) == [2, 2, 1]
+    assert run(follow()) == [2, 2, 1]
 
 
 def test_a_server_that_ends_ends_its_streams(settings: Settings) -> None:
@@ -74,4 +75,4 @@ def test_a_server_that_ends_ends_its_streams(settings: Settings) -> None:
             follower.ending = True
         return seen
 
-    assert asyncio.run(follow()) == 1
+    assert run(follow()) == 1
