@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -214,6 +215,7 @@ class There:
         from search.client import Client
 
         self._client = Client(settings.url, settings.token_for(settings.url).reveal())
+        weakref.finalize(self, self._client.close)
         self.address = f"Service: {settings.url}"
 
     def submit(self, fields: Fields) -> str:

@@ -26,7 +26,7 @@ from search.store import queries
 from search.store.database import open_engine
 from service.accounts.__main__ import app as tokens
 from tests.search.engine import finished_search, open_recorder, submit
-from tests.search.program import SEQNORM, seqnorm, seqnorm_json
+from tests.search.program import run, seqnorm, seqnorm_json
 
 TUNE = ["tune", "mnist-simplenet", "--gm", "1,2", "--gc", "1"]
 
@@ -356,5 +356,4 @@ print([name for name in {heavy} if name in sys.modules])
 
 def test_every_command_has_help() -> None:
     for command in get_command(app).commands:
-        done = subprocess.run([SEQNORM, *command.split(), "--help"], capture_output=True, text=True, check=True)
-        assert "Usage: seqnorm " + command in done.stdout
+        assert "Usage: seqnorm " + command in run(*command.split(), "--help").stdout

@@ -5,10 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import pickle
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -25,6 +22,7 @@ from search.store.backup import back_up
 from search.store.database import open_engine
 from search.store.opening import open_store
 from tests.search.engine import finished_search
+from tests.search.program import run
 
 PASSWORD = "hunter2-of-ada"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -153,9 +151,8 @@ def with_password(server: str) -> str:
 def test_no_command_prints_the_password_of_its_database(database_url: str, tmp_path: Path) -> None:
     search_id = finished_search(database_url, gm=[1], gc=[1], seeds=1)
     url = with_password(database_url)
-    environ = os.environ | {"SEQNORM_DB": url, "SEQNORM_HOME": str(tmp_path)}
     for words in (["show", search_id], ["db", "upgrade"], ["list"]):
-        done = subprocess.run([sys.executable, "-m", "search.cli", *words], env=environ, capture_output=True, text=True)
+        done = run(*words, SEQNORM_DB=url, SEQNORM_HOME=str(tmp_path))
         assert PASSWORD not in done.stdout + done.stderr, words
         assert done.returncode == 0, done.stderr
         assert words == ["list"] or f":{HIDDEN}@" in done.stdout

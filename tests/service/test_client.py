@@ -22,7 +22,7 @@ from search.outcome import Outcome
 from search.states import Cause, Status
 from search.store import leases, searches
 from tests.search.engine import open_recorder, show, submit
-from tests.search.program import SEQNORM, seqnorm
+from tests.search.program import SEQNORM, run, seqnorm
 from tests.service.conftest import Site
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
@@ -86,8 +86,8 @@ def test_problems_are_the_errors_that_the_program_has(site: Site, client: Client
 
 def remote(site: Site, *words: str, expect: int = 0, token: str | None = None) -> str:
     """Run a command at the service; return what it prints."""
-    environ = os.environ | {"SEQNORM_TOKEN": site.token("admin", owner="local") if token is None else token}
-    done = subprocess.run([SEQNORM, "--url", site.url, *words], capture_output=True, text=True, timeout=60, env=environ)
+    token = site.token("admin", owner="local") if token is None else token
+    done = run("--url", site.url, *words, SEQNORM_TOKEN=token)
     assert done.returncode == expect, done.stderr
     return done.stderr if expect else done.stdout
 
@@ -154,7 +154,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
 
     answers = [
         json.loads(remote(site, "retry", there := failed(), "--json")),
-        json.loads(run_here(site, "retry", here := failed(), "--json")),
+        json.loads(at_home(site, "retry", here := failed(), "--json")),
     ]
     assert [answer.pop("search") for answer in answers] == [there, here]
     assert answers == [{"status": "queued", "requested_status": None, "parent": None, "trials": 1}] * 2
@@ -163,7 +163,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
 def test_a_search_is_widened_with_the_same_answer_here_and_there(site: Site) -> None:
     parent, words = site.done, ("--gc", "8", "--seeds", "4", "--json")
     there = json.loads(remote(site, "widen", parent, *words))
-    here = json.loads(run_here(site, "widen", parent, *words))
+    here = json.loads(at_home(site, "widen", parent, *words))
     children = [answer.pop("search") for answer in (there, here)]
     assert there == here == {"status": "queued", "requested_status": None, "parent": parent, "trials": None}
     specs = [site.api.get(f"/api/searches/{child}").json()["spec"] for child in children]
@@ -173,16 +173,16 @@ def test_a_search_is_widened_with_the_same_answer_here_and_there(site: Site) -> 
         site.api.post(f"/api/searches/{child}/cancel").raise_for_status()
 
 
-def run_here(site: Site, *words: str) -> str:
+def at_home(site: Site, *words: str) -> str:
     return seqnorm(site.settings.home, *words).stdout
 
 
 def test_a_flag_that_names_a_place_here_wins_over_a_service_in_the_environment(site: Site, tmp_path: Path) -> None:
     submit(f"sqlite:///{tmp_path / 'seqnorm.db'}", name="of this machine")
-    environ = os.environ | {"SEQNORM_URL": site.url, "SEQNORM_TOKEN": site.token("read")}
+    token = site.token("read")
 
     def listed(*words: str) -> list[str]:
-        done = subprocess.run([SEQNORM, *words, "list", "--json"], capture_output=True, text=True, env=environ)
+        done = run(*words, "list", "--json", SEQNORM_URL=site.url, SEQNORM_TOKEN=token)
         return [row["name"] for row in json.loads(done.stdout)]
 
     assert listed("--home", str(tmp_path)) == ["of this machine"]
@@ -212,21 +212,18 @@ def test_commands_of_this_machine_refuse_a_service(site: Site) -> None:
 
 def test_tokens_are_made_listed_and_revoked_here_and_there(site: Site, tmp_path: Path) -> None:
     def here(*words: str, expect: int = 0) -> str:
-        done = subprocess.run(
-            [SEQNORM, "--home", str(tmp_path), "token", *words], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == expect, done.stderr
+        done = seqnorm(tmp_path, "token", *words, expect=expect)
         return done.stderr if expect else done.stdout
 
-    for run in (here, lambda *words, expect=0: remote(site, "token", *words, expect=expect)):
-        made = json.loads(run("create", "ci", "--owner", "ada", "--scopes", "read, submit", "--days", "7", "--json"))
+    for tokens in (here, lambda *words, expect=0: remote(site, "token", *words, expect=expect)):
+        made = json.loads(tokens("create", "ci", "--owner", "ada", "--scopes", "read, submit", "--days", "7", "--json"))
         token_id = made["token"]["id"]
         assert made["text"].startswith(f"seqnorm_{token_id}_")
-        assert token_id in run("list")
-        assert made["text"] not in run("list", "--json")
-        assert run("revoke", token_id) == f"{token_id} is revoked\n"
-        assert not next(token for token in json.loads(run("list", "--json")) if token["id"] == token_id)["active"]
-        assert "no token has the id" in run("revoke", "0" * 12, expect=2)
+        assert token_id in tokens("list")
+        assert made["text"] not in tokens("list", "--json")
+        assert tokens("revoke", token_id) == f"{token_id} is revoked\n"
+        assert not next(token for token in json.loads(tokens("list", "--json")) if token["id"] == token_id)["active"]
+        assert "no token has the id" in tokens("revoke", "0" * 12, expect=2)
     assert "one scope or more of read, submit, manage, admin" in here(
         "create", "x", "--owner", "ada", "--scopes", "all", expect=2
     )
