@@ -22,6 +22,7 @@ demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (abo
 
 # Processes that share the tests: with a third, two cores start Ray more slowly than Ray itself allows.
 TEST_PROCESSES ?= 2
+unexport PYTHONDONTWRITEBYTECODE  # a run starts some 500 processes, which need not compile the sources again
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 test: install ## run the whole test suite

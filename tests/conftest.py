@@ -24,6 +24,7 @@ sys.path.insert(0, str(PLUGIN))  # here, and in every process that the tests sta
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH")]))
 for variable in [name for name in os.environ if name.startswith("SEQNORM_") or name == "RAY_ADDRESS"]:
     del os.environ[variable]  # a developer's own settings must not reach the tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share the cores, and threads that wait for one another spin
 forbid_ray()
 
 

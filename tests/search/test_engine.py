@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -170,46 +171,11 @@ def is_left(folder: Path) -> bool:
     return not psutil.pid_exists(int(folder.name.split("-")[2]))
 
 
-def test_trials_that_raise_diverge_or_end_at_chance_disqualify_their_point_only(
-    shared_ray: None, tmp_path: Path
-) -> None:
-    faults = ("--set", "raise_at=2", "--set", "diverge_at=4", "--set", "chance_at=16")
-    result = seqnorm_json(tmp_path, "tune", "planted", *SPACE, *faults)
-    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
-    failed = {candidate["gm"]: candidate["failed"] for candidate in result["stages"][0]["candidates"]}
-    assert failed == {1: 0, 2: 2, 4: 2, 8: 0, 16: 2}
-    assert result["trials"]["failed"] == 6
-    assert "3 of 5 candidates are not stable." in result["stages"][0]["sentence"]
-
-
 def test_a_search_without_a_stable_candidate_fails_with_the_reason(shared_ray: None, tmp_path: Path) -> None:
     words = ("tune", "planted", "--gm", "8", "--gc", "1", "--seeds", "2", "--set", "raise_at=8")
     done = seqnorm(tmp_path, *words, expect=1)
     assert "The search is failed: stage gm: Nothing was chosen: none of 1 candidates is stable" in done.stderr
     assert "2 of 2 failed trials: raised: RuntimeError: planted fault at gm=8." in done.stderr
-
-
-def test_a_trial_that_kills_its_process_is_given_up_after_three_times(shared_ray: None, tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    words = ("grid", "planted", "--gm", "4,8", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1")
-    result = seqnorm_json(tmp_path, *words, "--set", "die_at=4", "--set", f"journal={journal}")
-    assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
-    begun = Counter(line for line in journal.read_text().splitlines() if line.startswith("begin validation gm=4"))
-    assert set(begun.values()) == {3}
-    assert {c["failed"] for c in result["stages"][0]["candidates"] if c["gm"] == 4} == {1}
-
-
-def test_a_search_goes_on_with_other_code_only_if_that_is_accepted(shared_ray: None, tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text("recipe: planted\ngm: [4, 8]\ngc: [4]\nseeds: 1\ntest_seeds: 1\n")
-    search_id = seqnorm(tmp_path, "submit", "-f", str(tmp_path / "spec.yaml")).stdout.strip()
-    with sqlite3.connect(tmp_path / "seqnorm.db") as connection:
-        connection.execute("UPDATE searches SET digest = json_set(digest, '$.recipe', 'another')")
-    connection.close()
-    left = seqnorm(tmp_path, "resume", search_id, expect=3)
-    assert "a search goes on with what it began with: got another recipe." in left.stderr
-    assert seqnorm_json(tmp_path, "show", search_id)["trials"]["run"] == 0
-    result = seqnorm_json(tmp_path, "resume", search_id, "--accept-code-change")
-    assert result["status"] == "done"
 
 
 def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path: Path) -> None:
@@ -233,16 +199,6 @@ def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path
     assert f"only an unfinished search can be resumed: got {row['search']}, which is cancelled." in refused.stderr
 
 
-def test_two_processes_never_run_one_search(shared_ray: None, tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
-    wait_for_lines(journal, 2)
-    (row,) = seqnorm_json(tmp_path, "list")
-    refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
-    assert f"a search has one driver: got {row['search']}, which process" in refused.stderr
-    interrupt(process)
-
-
 def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     for content, words in {
         "gm: [1": "-f must name a YAML file: got",
@@ -255,15 +211,32 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("concurrency", [1, 2])
-def test_a_cap_on_concurrency_is_kept_and_the_search_ends(shared_ray: None, concurrency: int, tmp_path: Path) -> None:
+LITTLE = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1", "--set", "seconds=1")
+
+
+def test_a_cap_on_concurrency_is_kept_and_the_search_ends(shared_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    words = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1")
-    numbers = ("--set", "seconds=1", "--set", f"journal={journal}")  # time for a second process to start
-    result = seqnorm_json(tmp_path, *words, *numbers, "--concurrency", str(concurrency))
+    result = seqnorm_json(tmp_path, *LITTLE, "--set", f"journal={journal}", "--concurrency", "1")
     assert result["status"] == "done"
+    assert most_at_once(journal) == 1
+
+
+def test_two_processes_never_run_one_search_which_runs_as_many_trials_as_fit(shared_ray: None, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    process = start(tmp_path, *LITTLE, "--set", f"journal={journal}", "--concurrency", "2", "--json")
+    wait_for_lines(journal, 1)
+    (row,) = seqnorm_json(tmp_path, "list")
+    refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
+    assert f"a search has one driver: got {row['search']}, which process" in refused.stderr
+    printed, _ = process.communicate(timeout=300)
+    assert json.loads(printed)["status"] == "done"
+    assert most_at_once(journal) == 2
+
+
+def most_at_once(journal: Path) -> int:
+    """Return how many trials ran at the same time, at the most."""
     running, most = 0, 0
     for line in journal.read_text().splitlines():
         running += 1 if line.startswith("begin") else -1
         most = max(most, running)
-    assert most == concurrency
+    return most

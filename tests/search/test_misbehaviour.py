@@ -11,7 +11,7 @@ from search.store import queries
 from search.store.database import open_engine
 from tests.search.program import seqnorm, seqnorm_json
 
-FAULTS = {"raise_at": 1, "hang_at": 2, "hoard_at": 4, "die_at": 16, "diverge_at": 32}
+FAULTS = {"raise_at": 1, "hang_at": 2, "hoard_at": 4, "die_at": 16, "diverge_at": 32, "chance_at": 64}
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +20,10 @@ def faulty(
 ) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
     """A grid in which every gm but 8 misbehaves in its own way."""
     home = tmp_path_factory.mktemp("faulty")
-    words = ["grid", "planted", "--gm", "1,2,4,8,16,32", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1"]
-    limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "min_group=2"]
+    words = ["grid", "planted", "--gm", "1,2,4,8,16,32,64", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1"]
+    limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "min_group=1"]
     faults = [word for name, gm in FAULTS.items() for word in ("--set", f"{name}={gm}")]
-    result = seqnorm_json(home, *words, *limits, *faults)
+    result = seqnorm_json(home, *words, *limits, *faults, "--set", f"journal={home / 'journal'}")
     engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
     with engine.connect() as connection:
         trials = queries.list_trials(connection, result["search"], stage="grid", limit=500)
@@ -40,6 +40,15 @@ def test_the_search_goes_on_to_the_point_that_behaves(faulty) -> None:
     _, result, _ = faulty
     assert result["status"] == "done"
     assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 4}
+
+
+def test_every_point_that_misbehaves_is_disqualified_and_no_other(faulty) -> None:
+    _, result, _ = faulty
+    (grid,) = result["stages"]
+    assert [(c["gm"], c["gc"]) for c in grid["candidates"] if c["stable"]] == [(8, 0), (8, 4)]
+    failed = {candidate["gm"]: candidate["failed"] for candidate in grid["candidates"] if candidate["gc"] == 4}
+    assert failed == {1: 1, 2: 1, 4: 1, 8: 0, 16: 1, 32: 1, 64: 1}
+    assert "12 of 14 candidates are not stable." in grid["sentence"]
 
 
 def test_a_trial_that_raises_is_not_run_again_and_keeps_the_end_of_its_traceback(faulty) -> None:
@@ -62,8 +71,10 @@ def test_a_trial_that_takes_too_much_memory_is_named_so(faulty) -> None:
 
 
 def test_a_trial_that_kills_its_process_each_time_is_given_up_at_the_third(faulty) -> None:
-    _, _, trials = faulty
+    home, _, trials = faulty
     assert causes(trials, 16) == ["lost", "lost", "crash_loop"]
+    begun = (home / "journal").read_text().splitlines()
+    assert begun.count("begin validation gm=16 gc=0 seed=0") == 3
 
 
 def test_a_trial_that_ends_in_nan_has_diverged(faulty) -> None:
