@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search.selection import Axis, Candidate, Choice, Mode, Point, Rule, choose
+from search.selection import Candidate, Choice, Mode, Point, Rule, choose
 from search.spec import SearchSpec
 from trainers.recipe import Recipe
 from trainers.trial import Measure
@@ -37,7 +37,7 @@ class Stage:
     points: tuple[Point, ...]
     seeds: tuple[int, ...]
     measure: Measure = "validation"
-    axis: Axis | None = None  #: the parameter searched; None for `test`
+    axis: str | None = None  #: the parameter searched; None for `test`
     rule: Rule | None = None
     tolerance: float | Literal["auto"] = "auto"
     reference: Point | None = None  #: shown beside the candidates: the winner of the stage before

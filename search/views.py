@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from search.selection import Axis, Candidate, Mode, Point, Rule
+from search.selection import Candidate, Mode, Point, Rule
 from search.spec import NumberValue, SearchSpec
 from search.states import Action, Cause, EventKind, Status, TrialState
 
@@ -80,7 +80,7 @@ class EvidenceView(View):
     """The numbers of a rule, and every candidate with why it was in or out."""
 
     rule: Rule
-    axis: Axis
+    axis: str
     mode: Mode
     tolerance: float
     tolerance_from: Literal["auto", "given"]
