@@ -10,7 +10,9 @@ from unicodedata import category
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from search.errors import InvalidSpec
+from search.registry import OneOf
 from search.selection import Rule
+from search.strategies import STRATEGIES, Axis, Sweep
 from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
@@ -44,8 +46,8 @@ class SearchSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(max_length=100, description="name of an installed recipe")
-    strategy: Literal["sequential", "grid"] = Field(
-        "sequential", description="gm, then gc with gm fixed; or every pair"
+    strategy: Annotated[str, OneOf(STRATEGIES)] = Field(
+        "sequential", description="; or ".join(strategy.summary for strategy in STRATEGIES.values())
     )
     gm: list[GroupCount] = Field(max_length=256, description="group counts along the mini-batch to try")
     gc: list[GroupCount] = Field(max_length=256, description="group counts along the channels to try")
@@ -102,6 +104,19 @@ class SearchSpec(BaseModel):
                 "must name at least one variant, and none of them `none`, which trains without normalization"
             )
         return variants
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What is tuned, in the paper's order. The point where it starts is BatchNorm."""
+        return (
+            Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
+            Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
+        )
+
+    @property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What the tuning stages try, in order."""
+        return STRATEGIES[self.strategy].visit(self.axes)
 
     @property
     def fresh_seeds(self) -> list[int]:
@@ -197,10 +212,11 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
 
 def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
     """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
-    if gc == 0 and strategy == "sequential":
+    first, *later = sweeps_of(strategy)
+    if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
         return (
-            "gc of a sequential search starts at 1: got gc=0. Leave it out: stage gm trains gc=0, and stage gc shows "
-            "its winner as the reference."
+            f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
+            f"stage {later[0].stage} shows its winner as the reference."
         )
     widths = recipe.widths(numbers)
     if gc == 0 or widths is None:
@@ -213,6 +229,11 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
         f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
         f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
     )
+
+
+def sweeps_of(strategy: str) -> tuple[Sweep, ...]:
+    """Return the tuning stages of a strategy, whatever the values."""
+    return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
 
 
 def _near_divisors(value: int, of: int) -> str:

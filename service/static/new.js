@@ -52,8 +52,8 @@ async function plan() {
   try {
     const priced = await change("/api/searches/plan", { body: fields() });
     if (turn !== asked) return;
-    const other = priced.strategy === "grid" ? `sequential: ${priced.sequential}` : `grid: ${priced.grid}`;
-    sentence.textContent = `${priced.trials} trials at the most (${other})${priced.seconds ? `, about ${Math.ceil(priced.seconds / 60)} min` : ""}.`;
+    const others = Object.entries(priced.totals).filter(([name]) => name !== priced.strategy);
+    sentence.textContent = `${priced.trials} trials at the most (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${priced.seconds ? `, about ${Math.ceil(priced.seconds / 60)} min` : ""}.`;
     stages.replaceChildren(...Object.entries(priced.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
     refused.replaceChildren(...priced.refused.map(({ value, reason }) => {
       const item = document.createElement("li");
