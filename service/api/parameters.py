@@ -15,7 +15,7 @@ from service.store import Reading
 
 LARGEST = 2**31 - 1  # of an INTEGER in every database
 
-StageName = Annotated[str, OneOf(known_stages())]
+StageName = Annotated[str, OneOf(dict.fromkeys(known_stages()))]
 TrialNumber = Annotated[int, Path(ge=0, le=LARGEST)]
 GroupCount = Annotated[int | None, Query(ge=0, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST)]
