@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search.selection import Axis, Candidate, Choice, Mode, Point, Rule, choose
-from search.spec import SearchSpec
+from search.selection import Candidate, Choice, Mode, Point, Rule, choose
+from search.spec import SearchSpec, sweeps_of
+from search.strategies import STRATEGIES, Sweep
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
 NONE = Point("none", 0, 0)  #: trains without normalization
+TEST = "test"  #: the last stage of every search
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Stage:
     points: tuple[Point, ...]
     seeds: tuple[int, ...]
     measure: Measure = "validation"
-    axis: Axis | None = None  #: the parameter searched; None for `test`
+    axis: str | None = None  #: the parameter tuned, `point` if there are several; None for `test`
     rule: Rule | None = None
     tolerance: float | Literal["auto"] = "auto"
     reference: Point | None = None  #: shown beside the candidates: the winner of the stage before
@@ -54,76 +56,72 @@ class Plan:
     spec: SearchSpec
     metric: str  #: what candidates are compared by
     mode: Mode
+    sweeps: tuple[Sweep, ...]  #: what the tuning stages try, in order
 
     @property
     def stage_names(self) -> tuple[str, ...]:
         """The stages in order; all but the last choose."""
-        return ("gm", "gc", "test") if self.spec.strategy == "sequential" else ("grid", "test")
+        return (*(sweep.stage for sweep in self.sweeps), TEST)
 
     def stage(self, name: str, winners: Sequence[Point]) -> Stage:
-        """Build a stage from the winners of the stages before it."""
-        spec, seeds = self.spec, tuple(self.spec.seeds)
-        if name == "gm":
-            points = tuple(Point(variant, gm, 0) for variant in spec.variants for gm in spec.gm)
-            return Stage(name=name, points=points, seeds=seeds, axis="gm", rule=spec.gm_rule, tolerance=spec.tolerance)
-        if name == "gc":
-            best = winners[-1]
-            points = tuple(Point(best.variant, best.gm, gc) for gc in spec.gc)
-            return Stage(
-                name=name,
-                points=points,
-                seeds=seeds,
-                axis="gc",
-                rule=spec.gc_rule,
-                tolerance=spec.tolerance,
-                reference=best,
-            )
-        if name == "grid":
-            points = tuple(Point(variant, gm, gc) for variant in spec.variants for gm in spec.gm for gc in spec.gc)
-            return Stage(
-                name=name, points=points, seeds=seeds, axis="point", rule=spec.gc_rule, tolerance=spec.tolerance
-            )
-        points = tuple(dict.fromkeys([*winners[::-1], *self.baselines().points]))
-        return Stage(name="test", points=points, seeds=tuple(spec.fresh_seeds), measure="test")
+        """Build a stage from the winners of the stages before it; a tuning stage goes on from the last of them."""
+        if name == TEST:
+            seq_norms_first = sorted(winners, key=lambda point: not point.gc)
+            points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
+            return Stage(name=TEST, points=points, seeds=tuple(self.spec.fresh_seeds), measure="test")
+        position = self.stage_names.index(name)
+        sweep, base = self.sweeps[position], winners[-1] if position else None
+        return Stage(
+            name=name,
+            points=sweep.points([base] if base else map(self._start, self.spec.variants)),
+            seeds=tuple(self.spec.seeds),
+            axis=sweep.axis,
+            rule=sweep.rule,
+            tolerance=self.spec.tolerance,
+            reference=base,
+        )
 
     def baselines(self) -> Stage:
         """Return the part of stage ``test`` that needs no choice: BatchNorm and no normalization."""
-        batch_norm = Point(next(iter(self.spec.variants)), 1, 0)
-        return Stage(name="test", points=(batch_norm, NONE), seeds=tuple(self.spec.fresh_seeds), measure="test")
+        batch_norm = self._start(next(iter(self.spec.variants)))
+        return Stage(name=TEST, points=(batch_norm, NONE), seeds=tuple(self.spec.fresh_seeds), measure="test")
+
+    def _start(self, variant: str) -> Point:
+        """Return the point that a variant's tuning starts from."""
+        return Point(variant, **{axis.name: axis.start for axis in self.spec.axes})
 
     def size(self) -> dict[str, int]:
         """Count the trials of each stage, the most they can be; ``test`` may need fewer where points coincide."""
-        spec = self.spec
-        seeds, variants = len(spec.seeds), len(spec.variants)
-        if spec.strategy == "sequential":
-            return {
-                "gm": variants * len(spec.gm) * seeds,
-                "gc": len(spec.gc) * seeds,
-                "test": (len(self.baselines().points) + 2) * spec.test_seeds,
-            }
-        grid = variants * len(spec.gm) * len(spec.gc) * seeds
-        kinds = len({bool(gc) for gc in spec.gc})
-        return {"grid": grid, "test": (len(self.baselines().points) + kinds) * spec.test_seeds}
+        first, *later = self.sweeps
+        points = {first.stage: first.size * len(self.spec.variants)} | {sweep.stage: sweep.size for sweep in later}
+        measured = len(self.baselines().points) + sum(sweep.kinds for sweep in self.sweeps)
+        return {stage: count * len(self.spec.seeds) for stage, count in points.items()} | {
+            TEST: measured * self.spec.test_seeds
+        }
 
 
 def finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
-    """Return the points that a decided stage sends on: its choice, and for a grid the best of the other kind too.
+    """Return the points that a decided stage sends on: the best of the other kind, if it has both, and its choice.
 
     Stage ``test`` measures a GhostNorm (gc = 0) and a SeqNorm; a sequential search has one of each from its two stages.
     """
     if choice.point is None:
         return []
-    if stage.axis != "point":
-        return [choice.point]
+    assert stage.rule is not None  # only `test` has neither
+    assert stage.axis is not None
     other = [c for c in candidates if bool(c.gc) != bool(choice.point.gc)]
-    best = choose(other, stage.rule or "best-mean", "point", mode, stage.tolerance).point
-    found = [point for point in (choice.point, best) if point]
-    return sorted(found, key=lambda point: bool(point.gc))
+    best = choose(other, stage.rule, stage.axis, mode, stage.tolerance).point
+    return [best, choice.point] if best else [choice.point]
 
 
 def plan_of(spec: SearchSpec, recipe: Recipe) -> Plan:
     """Plan a spec."""
-    return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode)
+    return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode, sweeps=spec.sweeps)
+
+
+def known_stages() -> list[str]:
+    """Name the stages of every strategy."""
+    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in sweeps_of(strategy)), TEST]
 
 
 def test_labels(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:

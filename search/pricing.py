@@ -1,4 +1,4 @@
-"""What a search would cost, before it is submitted: its trials, beside those of the other strategy."""
+"""What a search would cost, before it is submitted: its trials, beside those of the other strategies."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from search.plan import plan_of
 from search.spec import SearchSpec, read_spec, refused_values
+from search.strategies import STRATEGIES
 from search.views import PlanView, RefusedValue
 from trainers.recipe import Recipe
 
 
 def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
-    """Count a search's trials by stage, grid beside sequential; list the group counts that are refused, and why.
+    """Count a search's trials by stage, beside those of every strategy; list refused group counts, and why.
 
     Args:
         fields: of a search.
@@ -21,13 +22,15 @@ def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> Pla
         InvalidSpec: if anything but a group count is wrong.
     """
     spec, recipe = read_spec(fields)
-    totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in ("grid", "sequential")}
+    totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
     trials = totals[spec.strategy]
     return PlanView(
         strategy=spec.strategy,
         stages=_stages(spec, recipe, spec.strategy),
         trials=trials,
-        **totals,
+        grid=totals["grid"],
+        sequential=totals["sequential"],
+        totals=totals,
         refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused_values(spec, recipe)),
         seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
     )

@@ -326,7 +326,6 @@ def _space(plan: Plan) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest value of each Optuna parameter over all stages."""
     spec = plan.spec
     return {
-        "gm": (0, max(1, *spec.gm)),
-        "gc": (0, max(spec.gc)),
+        **{axis.name: (0, max(axis.start, *axis.values)) for axis in spec.axes},
         "seed": (0, max(*spec.seeds, *spec.fresh_seeds)),
     }

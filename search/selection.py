@@ -4,14 +4,15 @@ section 3.2: the largest G_M for which the network performs well, then the best 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-Rule = Literal["largest-stable", "best-mean"]
-Axis = Literal["gm", "gc", "point"]
+from search.registry import OneOf
+
 Mode = Literal["max", "min"]
 
+POINT = "point"  # the axis of a stage that tunes several parameters together
 SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; one replicate has no spread to derive a tolerance from
 ROUNDING_DIGITS = 12  # equal figures in another order or split may differ in the last bits of their mean and std
 ROUNDING = 10.0**-ROUNDING_DIGITS
@@ -86,10 +87,71 @@ def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
     return Candidate(gm=point.gm, gc=point.gc, mean=mean, std=std, n=n, failed=failed, variant=point.variant)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What a rule chooses from; at least one candidate is stable."""
+
+    stable: Sequence[Candidate]
+    close: Sequence[Candidate]  #: stable ones within the tolerance of the best mean
+    best: Sequence[Candidate]  #: stable ones with the best mean
+    best_mean: float
+    tolerance: float
+    candidates: int  #: how many there are, those that are not stable included
+    axis: str
+    mode: Mode
+
+    def size(self, candidate: Candidate) -> tuple[int, ...]:
+        """Return a candidate's values of what is tuned, for comparing."""
+        return tuple(_values(candidate, self.axis).values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a rule says."""
+
+    winner: Candidate
+    eligible: Sequence[Candidate]
+    reason: str  #: the sentence that the winner's name begins
+
+
+def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
+    """Order candidates that are equal to a rule: the lower std is greater, then the larger gm, then the larger gc."""
+    return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
+
+
+def largest_stable(contest: Contest) -> Verdict:
+    """Keep the largest value of the axis whose mean is within the tolerance of the best."""
+    winner = max(contest.close, key=lambda c: (contest.size(c), *spread_then_size(c)))
+    return Verdict(
+        winner=winner,
+        eligible=contest.close,
+        reason=f"is the largest stable {contest.axis} whose mean {_mean(winner):.4f} is within "
+        f"{contest.tolerance:.4f} of the best mean {contest.best_mean:.4f} "
+        f"({len(contest.close)} of {contest.candidates} candidates are).",
+    )
+
+
+def best_mean(contest: Contest) -> Verdict:
+    """Keep the best mean."""
+    winner = max(contest.best, key=spread_then_size)
+    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in contest.close) > 1
+    ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
+    return Verdict(
+        winner=winner,
+        eligible=contest.stable,
+        reason=f"has the {'highest' if contest.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
+        f"of {len(contest.stable)} stable candidates{ties}.",
+    )
+
+
+RULES: Mapping[str, Callable[[Contest], Verdict]] = {"largest-stable": largest_stable, "best-mean": best_mean}
+Rule = Annotated[str, OneOf(RULES)]
+
+
 def choose(
     candidates: Sequence[Candidate],
     rule: Rule = "largest-stable",
-    axis: Axis = "gm",
+    axis: str = "gm",
     mode: Mode = "max",
     tolerance: float | Literal["auto"] = "auto",
     reference: Candidate | None = None,
@@ -102,8 +164,8 @@ def choose(
 
     Args:
         candidates: what was measured.
-        rule: how to choose.
-        axis: the parameter that the stage searches.
+        rule: how to choose; one of ``RULES``.
+        axis: the parameter that the stage tunes; ``point`` if it tunes several together.
         mode: whether higher or lower means are better.
         tolerance: how far from the best mean still counts as performing well, in units of the metric; ``auto`` derives
             it from the spread over replicates (see :func:`auto_tolerance`).
@@ -116,20 +178,21 @@ def choose(
     stable = [candidate for candidate in candidates if _instability(candidate) is None]
     width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
-    close = [c for c in stable if best is not None and best - sign * _mean(c) <= width + ROUNDING]
+    verdict = None
+    if best is not None:
+        contest = Contest(
+            stable=stable,
+            close=[c for c in stable if best - sign * _mean(c) <= width + ROUNDING],
+            best=[c for c in stable if best - sign * _mean(c) <= ROUNDING],
+            best_mean=sign * best,
+            tolerance=width,
+            candidates=len(candidates),
+            axis=axis,
+            mode=mode,
+        )
+        verdict = RULES[rule](contest)
 
-    def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
-        return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
-
-    def size(candidate: Candidate) -> tuple[int, ...]:
-        return {"gm": (candidate.gm,), "gc": (candidate.gc,), "point": (candidate.gm, candidate.gc)}[axis]
-
-    if rule == "largest-stable":
-        winner = max(close, key=lambda c: (size(c), *spread_then_size(c)), default=None)
-    else:
-        tied = [c for c in stable if best is not None and best - sign * _mean(c) <= ROUNDING]
-        winner = max(tied, key=spread_then_size, default=None)
-
+    eligible = set(verdict.eligible) if verdict else set()
     evidence = {
         "rule": rule,
         "axis": axis,
@@ -138,14 +201,15 @@ def choose(
         "tolerance_from": "auto" if tolerance == "auto" else "given",
         "best_mean": None if best is None else sign * best,
         "candidates": [
-            {**candidate.as_json(), **_verdict(candidate, winner, rule, sign, best, width)} for candidate in candidates
+            {**candidate.as_json(), **_judgement(candidate, verdict, eligible, sign, best, width)}
+            for candidate in candidates
         ],
         "reference": reference.as_json() if reference else None,
     }
     return Choice(
-        point=winner.point if winner else None,
+        point=verdict.winner.point if verdict else None,
         evidence=evidence,
-        sentence=_sentence(winner, close, candidates, rule, axis, mode, best, width, reference),
+        sentence=_sentence(verdict, candidates, axis, sign, best, reference),
     )
 
 
@@ -176,66 +240,59 @@ def _instability(candidate: Candidate) -> str | None:
     return None
 
 
-def _verdict(
-    candidate: Candidate, winner: Candidate | None, rule: Rule, sign: int, best: float | None, width: float
+def _values(candidate: Candidate, axis: str) -> dict[str, int]:
+    """Return what a stage tunes of a candidate, by name."""
+    names = ("gm", "gc") if axis == POINT else (axis,)
+    return {name: getattr(candidate, name) for name in names}
+
+
+def _judgement(
+    candidate: Candidate,
+    verdict: Verdict | None,
+    eligible: Container[Candidate],
+    sign: int,
+    best: float | None,
+    width: float,
 ) -> dict[str, object]:
     """Say whether a candidate was in or out, and why, in numbers."""
     instability = _instability(candidate)
-    if instability or best is None:
+    if instability or verdict is None or best is None:
         return {"stable": False, "eligible": False, "chosen": False, "why": instability}
-    gap = best - sign * _mean(candidate)
+    gap, chosen = best - sign * _mean(candidate), candidate is verdict.winner
     inside = gap <= width + ROUNDING
-    eligible = inside if rule == "largest-stable" else True
     behind = f"{gap:.4f} behind the best mean" if gap > ROUNDING else "the best mean"
-    why = "chosen" if candidate is winner else f"{'in' if inside else 'out'}: {behind}"
-    return {"stable": True, "eligible": eligible, "chosen": candidate is winner, "why": why}
+    why = "chosen" if chosen else f"{'in' if inside else 'out'}: {behind}"
+    return {"stable": True, "eligible": candidate in eligible, "chosen": chosen, "why": why}
 
 
 def _sentence(
-    winner: Candidate | None,
-    close: Sequence[Candidate],
+    verdict: Verdict | None,
     candidates: Sequence[Candidate],
-    rule: Rule,
-    axis: Axis,
-    mode: Mode,
+    axis: str,
+    sign: int,
     best: float | None,
-    width: float,
     reference: Candidate | None,
 ) -> str:
     """Say what was chosen and why, for a person."""
     unstable = sum(_instability(candidate) is not None for candidate in candidates)
-    if winner is None or best is None:
+    if verdict is None or best is None:
         return (
             f"Nothing was chosen: none of {len(candidates)} candidates is stable "
             "(every replicate finished, and above chance)."
         )
-    name = {"gm": f"gm={winner.gm}", "gc": f"gc={winner.gc}", "point": f"gm={winner.gm}, gc={winner.gc}"}[axis]
-    if winner.variant != "main":
-        name = f"{winner.variant}: {name}"
-    best_mean = best if mode == "max" else -best
-    if rule == "largest-stable":
-        value = {"gm": "gm", "gc": "gc", "point": "point"}[axis]
-        said = (
-            f"{name} is the largest stable {value} whose mean {_mean(winner):.4f} is within {width:.4f} of the best "
-            f"mean {best_mean:.4f} ({len(close)} of {len(candidates)} candidates are)."
-        )
-    else:
-        tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in close) > 1
-        ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
-        said = (
-            f"{name} has the {'highest' if mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
-            f"of {len(candidates) - unstable} stable candidates{ties}."
-        )
+    winner = verdict.winner
+    name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
+    said = f"{name} {verdict.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {verdict.reason}"
     if unstable:
         said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if reference is not None and reference.mean is not None:
-        sign = 1 if mode == "max" else -1
-        beaten = f"gm={reference.gm}, gc=0 ({reference.mean:.4f})"
+        beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
         gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
         if gain > 0:
             said += f" It beats {beaten} by {gain:.4f}."
         elif lead > 0:  # largest-stable may keep another than the best
             said += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
         else:
-            said += f" No SeqNorm beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
+            rivals = "candidate" if reference.gc else "SeqNorm"
+            said += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
     return said

@@ -45,9 +45,9 @@ class Record(Protocol):
 def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
     """Yield what to train next, None while there is nothing to hand out, until all is decided and measured.
 
-    The strategy is the paper's (section 3.2): tune G_M, keep the largest value that performs well, tune G_C with it
-    fixed: Θ(G_C + G_M) trials. A grid is the same with one stage. Whoever runs this may stop at any yield and start
-    anew later: what is finished or decided stays so.
+    The strategy has made the stages. The paper's (section 3.2) has two: tune G_M, keep the largest value that performs
+    well, tune G_C with it fixed: Θ(G_C + G_M) trials. A grid has one. Whoever runs this may stop at any yield and
+    start anew later: what is finished or decided stays so.
 
     Raises:
         NothingStable: if a stage has no stable candidate.
@@ -56,7 +56,7 @@ def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
     record.open(baselines)
     winners: list[Point] = []
     *tuning, test = plan.stage_names
-    for name, following in zip(tuning, [*tuning[1:], test], strict=True):  # gm, then gc with gm fixed
+    for name, following in zip(tuning, [*tuning[1:], test], strict=True):  # e.g. gm, then gc with gm fixed
         stage = plan.stage(name, winners)
         yield from train(stage, record, meanwhile=baselines)
         winners += record.winners(stage) or decide(stage, plan, record, winners, following)

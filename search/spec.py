@@ -9,8 +9,11 @@ from unicodedata import category
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from search.drawing import Drawn, Group
 from search.errors import InvalidSpec
+from search.registry import OneOf
 from search.selection import Rule
+from search.strategies import STRATEGIES, Axis, Sweep
 from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
@@ -44,37 +47,57 @@ class SearchSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(max_length=100, description="name of an installed recipe")
-    strategy: Literal["sequential", "grid"] = Field(
-        "sequential", description="gm, then gc with gm fixed; or every pair"
+    strategy: Annotated[str, OneOf(STRATEGIES), Drawn(Group.TRY, "Strategy")] = Field(
+        "sequential", description="; or ".join(strategy.summary for strategy in STRATEGIES.values())
     )
-    gm: list[GroupCount] = Field(max_length=256, description="group counts along the mini-batch to try")
-    gc: list[GroupCount] = Field(max_length=256, description="group counts along the channels to try")
-    seeds: list[Seed] = Field([0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1")
-    test_seeds: int = Field(3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement")
-    gm_rule: Rule = Field("largest-stable", description="how stage gm chooses")
-    gc_rule: Rule = Field("best-mean", description="how stage gc, or the grid, chooses")
-    tolerance: Literal["auto"] | Annotated[float, Field(strict=True, ge=0)] = Field(
+    gm: Annotated[list[GroupCount], Drawn(Group.TRY, "gm, groups of samples")] = Field(
+        max_length=256, description="group counts along the mini-batch to try"
+    )
+    gc: Annotated[list[GroupCount], Drawn(Group.TRY, "gc, groups of channels")] = Field(
+        max_length=256, description="group counts along the channels to try"
+    )
+    seeds: Annotated[list[Seed], Drawn(Group.TRY, "Seeds, a count or a list", count=True)] = Field(
+        [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
+    )
+    test_seeds: Annotated[int, Drawn(Group.TRY, "Fresh seeds of the test")] = Field(
+        3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement"
+    )
+    gm_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gm by")] = Field("largest-stable", description="how stage gm chooses")
+    gc_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gc or grid by")] = Field(
+        "best-mean", description="how stage gc, or the grid, chooses"
+    )
+    tolerance: Annotated[
+        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], Drawn(Group.CHOOSE, "Tolerance")
+    ] = Field(
         "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
     )
     numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
     variants: dict[Name, dict[str, NumberValue]] = Field(
         {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
     )
-    cpus: float = Field(1, gt=0, le=1024, description="CPUs of a trial")
-    gpus: float = Field(0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one")
+    cpus: Annotated[float, Drawn(Group.RUN, "CPUs of a trial")] = Field(1, gt=0, le=1024, description="CPUs of a trial")
+    gpus: Annotated[float, Drawn(Group.RUN, "GPUs of a trial")] = Field(
+        0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one"
+    )
     memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
-    concurrency: int | None = Field(
+    concurrency: Annotated[int | None, Drawn(Group.RUN, "Trials at once", empty="as there is room")] = Field(
         None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
     )
-    trial_timeout: float | None = Field(None, gt=0, description="seconds that a trial may take; null for no limit")
+    trial_timeout: Annotated[float | None, Drawn(Group.RUN, "Seconds a trial may take", empty="no limit")] = Field(
+        None, gt=0, description="seconds that a trial may take; null for no limit"
+    )
     max_failures_in_a_row: int = Field(
         10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
     )
-    priority: int = Field(0, strict=True, ge=-1000, le=1000, description="higher ones are run first")
+    priority: Annotated[int, Drawn(Group.RUN, "Priority")] = Field(
+        0, strict=True, ge=-1000, le=1000, description="higher ones are run first"
+    )
     data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
-    name: Text = Field("", description="a name for lists")
-    tags: list[Name] = Field([], max_length=32, description="words for filters")
-    note: Note = Field("", description="free text")
+    name: Annotated[Text, Drawn(Group.DESCRIBE, "Name")] = Field("", description="a name for lists")
+    tags: Annotated[list[Name], Drawn(Group.DESCRIBE, "Tags, with commas")] = Field(
+        [], max_length=32, description="words for filters"
+    )
+    note: Annotated[Note, Drawn(Group.DESCRIBE, "Note")] = Field("", description="free text")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -102,6 +125,19 @@ class SearchSpec(BaseModel):
                 "must name at least one variant, and none of them `none`, which trains without normalization"
             )
         return variants
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What is tuned, in the paper's order. The point where it starts is BatchNorm."""
+        return (
+            Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
+            Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
+        )
+
+    @property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What the tuning stages try, in order."""
+        return STRATEGIES[self.strategy].visit(self.axes)
 
     @property
     def fresh_seeds(self) -> list[int]:
@@ -197,10 +233,11 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
 
 def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
     """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
-    if gc == 0 and strategy == "sequential":
+    first, *later = sweeps_of(strategy)
+    if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
         return (
-            "gc of a sequential search starts at 1: got gc=0. Leave it out: stage gm trains gc=0, and stage gc shows "
-            "its winner as the reference."
+            f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
+            f"stage {later[0].stage} shows its winner as the reference."
         )
     widths = recipe.widths(numbers)
     if gc == 0 or widths is None:
@@ -213,6 +250,11 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
         f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
         f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
     )
+
+
+def sweeps_of(strategy: str) -> tuple[Sweep, ...]:
+    """Return the tuning stages of a strategy, whatever the values."""
+    return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
 
 
 def _near_divisors(value: int, of: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from search.selection import Axis, Candidate, Mode, Point, Rule
+from search.selection import Candidate, Mode, Point, Rule
 from search.spec import NumberValue, SearchSpec
 from search.states import Action, Cause, EventKind, Status, TrialState
 
@@ -80,7 +80,7 @@ class EvidenceView(View):
     """The numbers of a rule, and every candidate with why it was in or out."""
 
     rule: Rule
-    axis: Axis
+    axis: str  #: the parameter tuned; ``point`` if there were several
     mode: Mode
     tolerance: float
     tolerance_from: Literal["auto", "given"]
@@ -102,6 +102,7 @@ class StageView(View):
     """A tuning stage: its candidates, and its choice once there is one."""
 
     name: str
+    axes: tuple[str, ...]  #: the parameters that it tunes
     chosen: Point | None
     rule: Rule
     tolerance: float | None  #: null until the stage is decided
@@ -289,6 +290,7 @@ class PlanView(View):
     trials: int  #: the most they can be
     grid: int  #: trials of the grid over the same values
     sequential: int  #: trials of the sequential search over the same values
+    totals: dict[str, int]  #: trials of every strategy over the same values
     refused: tuple[RefusedValue, ...]
     seconds: float | None  #: the trials one after another; null if no search of the recipe has finished
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from search.drawing import Group
 from search.errors import InvalidSpec
+from search.fields import drawn_fields, spec_fields
 from search.spec import SearchSpec
 from search.states import Status, TrialState
 from search.store import queries
@@ -29,8 +31,7 @@ router = APIRouter(include_in_schema=False, dependencies=[looks], default_respon
 EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
 AUDIT_ROWS = 50  # of the newest, on the page of tokens
 MAX_ROWS = 50  # candidates of a stage on the page of its search
-SHOWN = {"recipe", "strategy", "gm", "gc", "seeds", "test_seeds", "gm_rule", "gc_rule", "tolerance", "cpus", "gpus"}
-SHOWN |= {"concurrency", "trial_timeout", "priority", "data", "name", "tags", "note"}  # by the form
+SHOWN = {"recipe", "data", *(field.name for field in spec_fields() if field.drawn)}  # by the form
 
 
 @router.get("/")
@@ -182,6 +183,8 @@ def new(
         "new.html",
         recipes=known,
         recipe=recipe_routes.show_recipe(spec.recipe),
+        form=drawn_fields(),
+        groups=Group,
         spec={**spec.model_dump(mode="json"), "data": data_sets.name_of(settings, spec.data)},
         kept=spec.model_dump(mode="json", exclude=SHOWN, exclude_defaults=True),
         parent=parent,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
 from search.errors import InvalidSpec
 from search.states import Action
 
@@ -43,10 +44,6 @@ class _Where:
 _where = _Where()
 
 Recipe = Annotated[str, typer.Argument(help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE")]
-Gm = Annotated[str, typer.Option("--gm", help="Group counts along the mini-batch to try, e.g. 1,2,4.")]
-Gc = Annotated[str, typer.Option("--gc", help="Group counts along the channels to try, e.g. 1,2,4.")]
-Seeds = Annotated[int, typer.Option(help="Replicates of each point: 3 means seeds 0, 1, 2.")]
-TestSeeds = Annotated[int, typer.Option(help="Fresh seeds, from 1000, that measure what was chosen.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe's number: NAME=VALUE; may be repeated.")
 ]
@@ -58,14 +55,6 @@ Model = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set goes before it.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the recipe's data set first, if it is not there.")]
-Tolerance = Annotated[str, typer.Option(help="How far from the best mean performs well: a number, or auto.")]
-Rule = Annotated[str | None, typer.Option(help="How the stage chooses: largest-stable or best-mean.")]
-Cpus = Annotated[float, typer.Option(help="CPUs of a trial.")]
-Gpus = Annotated[float, typer.Option(help="GPUs of a trial; a fraction lets trials share one.")]
-MemoryGb = Annotated[float | None, typer.Option(help="Memory that a trial may take, in GB.")]
-Concurrency = Annotated[int | None, typer.Option(help="Trials at once, at the most.")]
-TrialTimeout = Annotated[float | None, typer.Option(help="Seconds that a trial may take.")]
-Name = Annotated[str, typer.Option(help="Name for lists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
 
@@ -85,84 +74,53 @@ def options(
     _where.home, _where.db, _where.url = home, db, url
 
 
-@app.command()
+@app.command(cls=TuneCommand)
 def tune(
+    context: typer.Context,
     recipe: Recipe,
-    gm: Gm,
-    gc: Gc,
-    seeds: Seeds = 3,
-    test_seeds: TestSeeds = 3,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
     data: Data = None,
     download: Download = False,
-    tolerance: Tolerance = "auto",
-    gm_rule: Rule = None,
-    gc_rule: Rule = None,
-    cpus: Cpus = 1,
-    gpus: Gpus = 0,
-    memory_gb: MemoryGb = None,
-    concurrency: Concurrency = None,
-    trial_timeout: TrialTimeout = None,
-    name: Name = "",
     json: Json = False,
 ) -> None:
     """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
-    _submit_and_run("sequential", locals())
+    fields = {**context.obj, "numbers": _numbers(recipe, preset, set_, model)}
+    _run_here("tune", recipe, fields, data, download, json)
 
 
-@app.command()
+@app.command(cls=GridCommand)
 def grid(
+    context: typer.Context,
     recipe: Recipe,
-    gm: Gm,
-    gc: Gc,
-    seeds: Seeds = 3,
-    test_seeds: TestSeeds = 3,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
     data: Data = None,
     download: Download = False,
-    tolerance: Tolerance = "auto",
-    gc_rule: Annotated[str | None, typer.Option("--rule", help="How to choose: best-mean or largest-stable.")] = None,
-    cpus: Cpus = 1,
-    gpus: Gpus = 0,
-    memory_gb: MemoryGb = None,
-    concurrency: Concurrency = None,
-    trial_timeout: TrialTimeout = None,
-    name: Name = "",
     json: Json = False,
 ) -> None:
     """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
-    _submit_and_run("grid", locals())
+    fields = {**context.obj, "strategy": "grid", "numbers": _numbers(recipe, preset, set_, model)}
+    _run_here("grid", recipe, fields, data, download, json)
 
 
-def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
-    """Submit what a command was given, and run it; flags are named as the fields of a search."""
+def _run_here(command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool) -> None:
+    """Submit a search, and run it."""
     from search.cli.foreground import tune_here
 
-    json, download = given.pop("json"), given.pop("download")
-    settings = _here("tune" if strategy == "sequential" else "grid")
-    fields = {**_fields(given), "strategy": strategy}
+    settings = _here(command)
     if download:
-        _fetch(given["recipe"])
-    if fields.get("data"):
-        fields["data"] = str(Path(fields["data"]).absolute())
-    raise typer.Exit(tune_here(settings, fields, json, program()))
+        _fetch(recipe)
+    given = {**fields, "recipe": recipe, **({"data": str(Path(data).absolute())} if data else {})}
+    raise typer.Exit(tune_here(settings, given, json, program()))
 
 
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a search from the flags of a command, which are named as they are."""
-    overrides = [*(given.pop("set_") or []), *([f"model={model}"] if (model := given.pop("model")) else [])]
-    preset = given.pop("preset")
-    return {
-        **{name: value for name, value in given.items() if value is not None},
-        "gm": whole_numbers("--gm", given["gm"]),
-        "gc": whole_numbers("--gc", given["gc"]),
-        "tolerance": _tolerance(given.get("tolerance", "auto")),
-        "numbers": {**_preset(given["recipe"], preset), **assignments(overrides)},
-    }
+def _numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
+    """Return what flags override of a recipe's numbers."""
+    overrides = [*(set_ or []), *([f"model={model}"] if model else [])]
+    return {**_preset(recipe, preset), **assignments(overrides)}
 
 
 def _preset(name: str, preset: str | None) -> dict[str, object]:
@@ -320,14 +278,10 @@ def gc_files(
     collect(_here("gc-files"), older_than, unknown, yes, json)
 
 
-@app.command()
+@app.command(cls=PlanCommand)
 def plan(
+    context: typer.Context,
     recipe: Annotated[str | None, typer.Argument(help="Recipe to train.", metavar="RECIPE")] = None,
-    gm: Annotated[str, typer.Option("--gm", help="Group counts along the mini-batch to try.")] = "",
-    gc: Annotated[str, typer.Option("--gc", help="Group counts along the channels to try.")] = "",
-    strategy: Annotated[str, typer.Option(help="sequential or grid.")] = "sequential",
-    seeds: Seeds = 3,
-    test_seeds: TestSeeds = 3,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
@@ -335,19 +289,19 @@ def plan(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="YAML file with the fields of a search.")] = None,
     json: Json = False,
 ) -> None:
-    """Count the trials that a search would take, grid beside sequential; nothing is stored."""
+    """Count the trials that a search would take, beside those of the other strategies; nothing is stored."""
     from search.cli.reading import print_plan
     from search.cli.steering import read_file
 
     if file is not None:
-        if recipe or gm or gc:
+        if recipe or "gm" in context.obj or "gc" in context.obj:
             raise InvalidSpec("plan takes one search: got flags beside -f. Leave out one of them.")
         print_plan(_settings(), read_file(file), json)
         return
     if recipe is None:
         raise InvalidSpec("plan needs a search: got neither a recipe nor a file. Give RECIPE --gm 1,2 --gc 1,2, or -f.")
-    given = {"recipe": recipe, "gm": gm, "gc": gc, "strategy": strategy, "seeds": seeds, "test_seeds": test_seeds}
-    print_plan(_settings(), _fields({**given, "preset": preset, "set_": set_, "model": model, "data": data}), json)
+    fields = {**context.obj, "recipe": recipe, "numbers": _numbers(recipe, preset, set_, model)}
+    print_plan(_settings(), {**fields, **({"data": data} if data else {})}, json)
 
 
 @app.command()
@@ -501,18 +455,6 @@ def program() -> str:
     return shlex.join(words)
 
 
-def whole_numbers(flag: str, text: str) -> list[int]:
-    """Read ``1,2,4``; nothing is an empty list.
-
-    Raises:
-        InvalidSpec: for anything else.
-    """
-    try:
-        return [int(part) for part in text.split(",")] if text.strip() else []
-    except ValueError:
-        raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
-
-
 def assignments(pairs: list[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
@@ -526,15 +468,6 @@ def assignments(pairs: list[str]) -> dict[str, str]:
         return read_assignments(pairs)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-
-
-def _tolerance(text: str) -> float | str:
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidSpec(f"--tolerance must be a number or auto: got {text!r}. Give e.g. --tolerance 0.002.") from None
 
 
 def print_json(value: Any) -> None:

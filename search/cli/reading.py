@@ -102,8 +102,8 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     console = Console(highlight=False)
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
-    other = f"sequential would take {plan.sequential}" if plan.strategy == "grid" else f"grid would take {plan.grid}"
-    console.print(f"{plan.trials} trials at the most; {other}.")
+    others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)
+    console.print(f"{plan.trials} trials at the most; {others}.")
     if plan.seconds is not None:
         console.print(f"One after another they take about {duration(plan.seconds)}.")
     for refused in plan.refused:

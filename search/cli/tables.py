@@ -21,9 +21,9 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         return
     console = Console(highlight=False)
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
-    for stage in shown.stages:
+    for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
-            console.print(_stage_table(stage))
+            console.print(_stage_table(stage, before))
             console.print(
                 stage.sentence or ("Not decided." if shown.status.ended else "Not decided yet."), soft_wrap=True
             )
@@ -43,15 +43,15 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 
-def _stage_table(stage: StageView) -> Table:
+def _stage_table(stage: StageView, before: StageView | None) -> Table:
     tolerance = f" · tolerance {stage.tolerance:.4f}" if stage.tolerance is not None else ""
     table = _table(f"Stage {stage.name} · {stage.rule}{tolerance}")
     for column in ("", "gm", "gc", "mean ± std", "n", "failed", "why"):
         table.add_column(column, justify="left" if column in ("", "why") else "right")
     with_variant = len({candidate.variant for candidate in stage.candidates}) > 1
     rows = [*stage.candidates]
-    if stage.reference:
-        rows.insert(0, stage.reference.model_copy(update={"why": "for comparison: the winner of stage gm"}))
+    if stage.reference and before:
+        rows.insert(0, stage.reference.model_copy(update={"why": f"for comparison: the winner of stage {before.name}"}))
     for row in rows:
         why = f"{row.variant}: {row.why or ''}" if with_variant else row.why or ""
         cells = ("→" if row.chosen else "", str(row.gm), str(row.gc), mean_std(row), str(row.n), str(row.failed), why)

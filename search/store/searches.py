@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, func, insert, select, update
 
 from search.errors import Conflict, NotFound
@@ -19,8 +20,10 @@ from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
 from search.store.upsert import put
+from search.strategies import Sweep
 from search.views import ChoiceView, NodeView, Provenance
 
+SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
@@ -44,6 +47,7 @@ class Search:
     tags: list[str]
     note: str
     spec: SearchSpec
+    sweeps: tuple[Sweep, ...]  #: what its tuning stages try, in order
     metric: str  #: what candidates are compared by
     mode: Mode  #: whether a higher or a lower metric is better
     numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them; empty if unknown
@@ -63,7 +67,7 @@ class Search:
     @property
     def plan(self) -> Plan:
         """What the spec means, as it was submitted; the recipe need not be installed."""
-        return Plan(spec=self.spec, metric=self.metric, mode=self.mode)
+        return Plan(spec=self.spec, metric=self.metric, mode=self.mode, sweeps=self.sweeps)
 
 
 def submit(
@@ -90,6 +94,7 @@ def submit(
             recipe=spec.recipe,
             strategy=spec.strategy,
             spec=spec.model_dump(mode="json"),
+            sweeps=SWEEPS.dump_python(plan.sweeps, mode="json"),
             metric=plan.metric,
             mode=plan.mode,
             numbers=numbers,
@@ -137,6 +142,7 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
         tags=row.tags,
         note=row.note,
         spec=SearchSpec(**row.spec),
+        sweeps=SWEEPS.validate_python(row.sweeps),
         metric=row.metric,
         mode=row.mode,
         numbers=row.numbers or {},

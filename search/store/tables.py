@@ -36,6 +36,7 @@ searches = Table(
     Column("recipe", String(100), nullable=False),
     Column("strategy", String(20), nullable=False),
     Column("spec", JSON, nullable=False),
+    Column("sweeps", JSON, nullable=False),  # what its tuning stages try, as the strategy said: axes and rule of each
     Column("metric", String(100), nullable=False),  # what candidates are compared by
     Column("mode", String(3), nullable=False),  # max or min: whether a higher or a lower metric is better
     Column("numbers", JSON(none_as_null=True)),  # the recipe's, as each variant trains with them; none if unknown

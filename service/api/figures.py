@@ -55,13 +55,19 @@ def curves(kept: Keeping, id: Visible, name: StageName) -> JSONAnswer:
     return kept.answer(id, draw, moves=True)
 
 
-@router.get("/figures/grid/heatmap/{variant}", response_model=Figure)
-def heat_map(kept: Keeping, id: Visible, variant: Annotated[str, Path(pattern=NAME)]) -> JSONAnswer:
-    """Draw a grid's means over gm and gc."""
+@router.get("/figures/{name}/heatmap/{variant}", response_model=Figure)
+def heat_map(kept: Keeping, id: Visible, name: StageName, variant: Annotated[str, Path(pattern=NAME)]) -> JSONAnswer:
+    """Draw a stage's means over gm and gc, if it tunes both."""
 
     def draw() -> Figure:
         shown = kept.search(id)
-        return charts.heat_map(stage_of(shown, "grid").candidates, variant, shown.metric)
+        stage = stage_of(shown, name)
+        if len(stage.axes) < 2:
+            raise InvalidSpec(
+                f"a heat map is of a stage that tunes gm and gc together: got {name}, which tunes "
+                f"{', '.join(stage.axes)}. Draw its candidates instead: figures/{name}."
+            )
+        return charts.heat_map(stage.candidates, variant, shown.metric)
 
     return kept.answer(id, draw)
 

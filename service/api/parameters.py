@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query
 
 from search.errors import Denied, NotFound
+from search.plan import known_stages
+from search.registry import OneOf
 from search.store import searches
 from service.access import Known
 from service.store import Reading
 
 LARGEST = 2**31 - 1  # of an INTEGER in every database
 
-StageName = Literal["gm", "gc", "grid", "test"]
+StageName = Annotated[str, OneOf(dict.fromkeys(known_stages()))]
 TrialNumber = Annotated[int, Path(ge=0, le=LARGEST)]
 GroupCount = Annotated[int | None, Query(ge=0, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST)]

@@ -31,9 +31,11 @@ def stage_chart(stage: StageView, spread: Spread, mode: Mode, metric: str) -> Fi
     """
     label = _labels(stage)
     rows = best_candidates(stage.candidates, mode)
-    chart = _Chart([*(["gc=0"] if stage.reference else []), *(label(row.point) for row in rows)], label)
+    reference = [stage.reference] if stage.reference else []
+    chart = _Chart([label(row.point) for row in (*reference, *rows)], label)
     if stage.reference:
-        chart.add_candidates([stage.reference], "GhostNorm, for comparison", MUTED)
+        kind = "SeqNorm" if stage.reference.gc else "GhostNorm"
+        chart.add_candidates(reference, f"{kind}, for comparison", MUTED)
     chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
     if stage.tolerance is not None and stage.best_mean is not None:
@@ -74,8 +76,7 @@ def _labels(stage: StageView) -> Label:
     several = len({row.variant for row in stage.candidates}) > 1
 
     def label(point: Point) -> str:
-        groups = {"gm": f"gm={point.gm}", "gc": f"gc={point.gc}"}
-        name = groups.get(stage.name, f"gm={point.gm}, gc={point.gc}")
+        name = ", ".join(f"{axis}={getattr(point, axis)}" for axis in stage.axes)
         return f"{point.variant}<br>{name}" if several else name
 
     return label
@@ -86,8 +87,8 @@ class _Chart:
 
     def __init__(self, categories: Sequence[str], label: Label) -> None:
         self._figure = go.Figure()
-        self._categories = list(categories)
-        self._position = {category: index for index, category in enumerate(categories)}
+        self._categories = list(dict.fromkeys(categories))
+        self._position = {category: index for index, category in enumerate(self._categories)}
         self._label = label
 
     def _x(self, point: Point) -> int:

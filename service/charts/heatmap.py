@@ -1,4 +1,4 @@
-"""The grid of gm × gc as a heat map."""
+"""A stage that tunes gm and gc together as a heat map."""
 
 from __future__ import annotations
 

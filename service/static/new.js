@@ -11,26 +11,27 @@ const listed = (text) => text.split(",").map((part) => part.trim()).filter((part
 const whole = (text) => (/^\d+$/.test(text) ? Number(text) : text); // what is no number is refused with its reason
 const number = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text));
 
+// What is written into a field, by its kind; undefined where an empty one is left out.
+const read = {
+  choice: (text) => text,
+  text: (text) => text,
+  switch: (text) => text !== "",
+  lines: (text) => text.replaceAll("\r\n", "\n"),
+  words: listed,
+  wholes: (text) => listed(text).map(whole),
+  count: (text) => (listed(text).length === 1 ? whole(text.trim()) : listed(text).map(whole)),
+  whole: (text) => (text === "" ? undefined : number(text)),
+  number: (text) => (text === "" ? undefined : number(text)),
+  "number-or-word": (text) => number(text.trim()),
+};
+
 function fields() {
   const given = new FormData(form);
   const text = (name) => given.get(name) ?? "";
-  const spec = {
-    ...kept,
-    recipe: text("recipe"),
-    strategy: text("strategy"),
-    gm: listed(text("gm")).map(whole),
-    gc: listed(text("gc")).map(whole),
-    seeds: listed(text("seeds")).length === 1 ? whole(text("seeds").trim()) : listed(text("seeds")).map(whole),
-    gm_rule: text("gm_rule"),
-    gc_rule: text("gc_rule"),
-    tolerance: text("tolerance").trim() === "auto" ? "auto" : number(text("tolerance")),
-    numbers: { ...kept.numbers },
-    name: text("name"),
-    tags: listed(text("tags")),
-    note: text("note").replaceAll("\r\n", "\n"),
-  };
-  for (const name of ["test_seeds", "cpus", "gpus", "concurrency", "trial_timeout", "priority"]) {
-    if (text(name) !== "") spec[name] = number(text(name));
+  const spec = { ...kept, recipe: text("recipe"), numbers: { ...kept.numbers } };
+  for (const { name, dataset } of form.querySelectorAll("[data-kind]")) {
+    const value = read[dataset.kind](text(name));
+    if (value !== undefined) spec[name] = value;
   }
   if (text("data") !== "") spec.data = text("data");
   for (const [name, value] of given) {
@@ -52,8 +53,8 @@ async function plan() {
   try {
     const priced = await change("/api/searches/plan", { body: fields() });
     if (turn !== asked) return;
-    const other = priced.strategy === "grid" ? `sequential: ${priced.sequential}` : `grid: ${priced.grid}`;
-    sentence.textContent = `${priced.trials} trials at the most (${other})${priced.seconds ? `, about ${Math.ceil(priced.seconds / 60)} min` : ""}.`;
+    const others = Object.entries(priced.totals).filter(([name]) => name !== priced.strategy);
+    sentence.textContent = `${priced.trials} trials at the most (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${priced.seconds ? `, about ${Math.ceil(priced.seconds / 60)} min` : ""}.`;
     stages.replaceChildren(...Object.entries(priced.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
     refused.replaceChildren(...priced.refused.map(({ value, reason }) => {
       const item = document.createElement("li");

@@ -7,7 +7,9 @@ from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from search.registry import OneOf
 from search.selection import Point
 from search.spec import SearchSpec
 
@@ -18,8 +20,14 @@ def example(kind: type[Kind], **fields: Any) -> Kind:
     """Return a view with some fields given and the others as plain as their types allow."""
     if kind is SearchSpec:
         fields = {"recipe": "planted", "gm": [1], "gc": [1], **fields}
-    made = {name: value_of(field.annotation) for name, field in kind.model_fields.items() if field.is_required()}
+    made = {name: value_of_field(field) for name, field in kind.model_fields.items() if field.is_required()}
     return kind(**made | fields)
+
+
+def value_of_field(field: FieldInfo) -> Any:
+    """Return the plainest value of a field: of registered names the first."""
+    names = [each.names for each in field.metadata if isinstance(each, OneOf)]
+    return next(iter(names[0])) if names else value_of(field.annotation)
 
 
 def value_of(annotation: Any) -> Any:

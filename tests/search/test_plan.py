@@ -30,6 +30,18 @@ def test_a_sequential_search_has_stages_gm_gc_and_test():
     assert plan(strategy="grid").stage_names == ("grid", "test")
 
 
+def test_the_stages_of_every_strategy_are_known():
+    assert planning.known_stages()[:3] == ["gm", "gc", "grid"]
+    assert planning.known_stages()[-1] == "test"
+
+
+def test_a_plan_keeps_the_stages_it_was_made_with():
+    swapped = replace(plan(), sweeps=plan().sweeps[::-1])
+    assert swapped.stage_names == ("gc", "gm", "test")
+    assert swapped.stage("gc", []).points == (main(1, 1), main(1, 8))
+    assert swapped.stage("gm", [main(1, 8)]).points == (main(1, 8), main(2, 8), main(4, 8))
+
+
 def test_stage_gm_sweeps_gm_without_a_groupnorm_half():
     stage = plan(tolerance=0.01).stage("gm", [])
     assert stage.points == (main(1, 0), main(2, 0), main(4, 0))
@@ -167,7 +179,13 @@ def test_a_grid_sends_on_the_best_ghostnorm_and_the_best_seqnorm():
 
 def test_a_grid_that_a_ghostnorm_won_sends_on_a_seqnorm_too():
     grid = [measured(2, 0, 0.97), measured(2, 8, 0.94), measured(4, 8, 0.95)]
-    assert finalists_of_grid(grid) == [main(2, 0), main(4, 8)]
+    assert finalists_of_grid(grid) == [main(4, 8), main(2, 0)], "its choice last"
+
+
+def test_stage_test_measures_a_seqnorm_first_whichever_kind_a_grid_chose():
+    stage = plan(strategy="grid").stage("test", [main(4, 8), main(2, 0)])
+    assert stage.points == (main(4, 8), main(2, 0), main(1, 0), NONE)
+    assert plan(strategy="grid").stage("test", [main(2, 0), main(4, 8)]) == stage
 
 
 def test_a_grid_of_one_kind_sends_on_one_point():

@@ -8,6 +8,7 @@ import pytest
 
 from search.errors import InvalidSpec
 from search.pricing import price
+from search.strategies import STRATEGIES
 
 FIELDS: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3, "test_seeds": 2}
 
@@ -19,6 +20,12 @@ def test_trials_are_counted_by_stage_beside_those_of_the_other_strategy() -> Non
     grid = price({**FIELDS, "strategy": "grid"})
     assert (grid.strategy, grid.trials, grid.sequential) == ("grid", grid.grid, 32)
     assert grid.trials == sum(grid.stages.values()) > 15 * 3
+
+
+def test_the_trials_of_every_strategy_are_counted() -> None:
+    totals = price(FIELDS).totals
+    assert totals.keys() == STRATEGIES.keys()
+    assert (totals["sequential"], totals["grid"]) == (32, 5 * 3 * 3 + 3 * 2)
 
 
 def test_a_grid_is_priced_with_the_ghostnorm_that_a_sequence_trains_anyway() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.selection import Candidate, Choice, Point, auto_tolerance, choose, summarise
+from search.selection import RULES, Candidate, Choice, Contest, Point, Verdict, auto_tolerance, choose, summarise
 
 
 def ghost(gm: int, mean: float | None, std: float | None = 0.002, n: int = 3, failed: int = 0) -> Candidate:
@@ -104,6 +104,19 @@ def test_best_mean_keeps_the_highest_mean_whatever_its_size():
     choice = choose([seq(8, 1, 0.930), seq(8, 2, 0.941), seq(8, 4, 0.940)], "best-mean", "gc")
     assert choice.point == Point("main", 8, 2)
     assert choice.sentence == "gc=2 has the highest mean, 0.9410, of 3 stable candidates."
+
+
+def test_a_rule_is_a_function_of_the_stable_candidates(monkeypatch):
+    def smallest(contest: Contest) -> Verdict:
+        return Verdict(winner=min(contest.stable, key=contest.size), eligible=contest.close, reason="is the smallest.")
+
+    monkeypatch.setitem(RULES, "smallest", smallest)
+    choice = choose(
+        [ghost(1, 0.5, failed=1), ghost(2, 0.90), ghost(4, 0.94), ghost(8, 0.93)], "smallest", tolerance=0.02
+    )
+    assert choice.point == Point("main", 2, 0)
+    assert choice.sentence == "gm=2 is the smallest. 1 of 4 candidates is not stable."
+    assert [candidate["eligible"] for candidate in choice.evidence["candidates"]] == [False, False, True, True]
 
 
 def test_axis_gc_keeps_the_largest_gc():
@@ -311,6 +324,11 @@ def test_a_kept_seqnorm_behind_the_reference_does_not_hide_that_another_beat_it(
     choice = choose([seq(8, 1, 0.94), seq(8, 4, 0.93)], axis="gc", tolerance=0.02, reference=ghost(8, 0.935))
     assert choice.point == Point("main", 8, 4)
     assert choice.sentence.endswith(" It is 0.0050 behind gm=8, gc=0 (0.9350).")
+
+
+def test_a_reference_that_is_a_seqnorm_is_named_as_it_is():
+    choice = choose([seq(8, 4, 0.93)], "best-mean", "gm", reference=seq(1, 4, 0.94))
+    assert choice.sentence.endswith(" No candidate beat gm=1, gc=4 (0.9400): the best is 0.0100 behind.")
 
 
 def test_a_reference_without_a_mean_is_left_out_of_the_sentence():

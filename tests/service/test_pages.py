@@ -148,7 +148,7 @@ def test_another_variants_heat_map_is_drawn_when_it_is_asked_for(site: Site, pag
         search_id = write_finished(connection, parse_spec(two))
     page.goto(f"{site.url}/searches/{search_id}")
     heatmap = page.get_by_role("figure", name="Mean of every gm and gc of one variant")
-    drawn = "() => document.getElementById('heat-map').data[0].z.flat()"
+    drawn = "() => document.getElementById('heat-map-grid').data[0].z.flat()"
     expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
     before, other = page.evaluate(drawn), page.get_by_role("combobox", name="Variant").locator("option:not([selected])")
     page.get_by_role("combobox", name="Variant").select_option(other.get_attribute("value") or "")

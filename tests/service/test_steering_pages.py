@@ -85,7 +85,7 @@ def test_a_person_submits_a_form_and_watches_the_search_finish(live: Live, perso
     person.get_by_role("textbox", name="Seeds").fill("2")
     person.get_by_role("textbox", name="Name").fill("by form")
     person.get_by_role("textbox", name="Tags").fill("mine, too")
-    expect(person.locator("#plan-sentence")).to_contain_text("20 trials at the most (grid: 17)")
+    expect(person.locator("#plan-sentence")).to_contain_text("20 trials at the most (grid: 17")
     person.get_by_role("button", name="Start the search").click()
     expect(person.get_by_role("heading", name="by form")).to_be_visible()
     person.evaluate("() => { document.body.dataset.loaded = 'once' }")

@@ -23,6 +23,7 @@ from search.store.tables import (
     trial_user_attributes,
     trials,
 )
+from search.strategies import Sweep
 from search.views import (
     CandidateView,
     ChoiceView,
@@ -162,9 +163,7 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
     decided = choices(connection, search_id)
     found = projection.read(connection, search_id, without=decided)  # a choice has its candidates in its evidence
     winners = [point for choice in decided.values() for point in choice.finalists]
-    tuning = tuple(
-        _stage(name, found.get(name, []), decided.get(name), search) for name in plan.stage_names if name != "test"
-    )
+    tuning = tuple(_stage(each, found.get(each.stage, []), decided.get(each.stage)) for each in search.sweeps)
     return SearchView(
         search=search.id,
         name=search.name,
@@ -211,12 +210,13 @@ def _children(connection: Connection, search_id: str) -> tuple[str, ...]:
     return tuple(connection.execute(found).scalars())
 
 
-def _stage(name: str, found: list[Candidate], choice: ChoiceView | None, search: Search) -> StageView:
+def _stage(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None) -> StageView:
     evidence = choice.evidence if choice else None
     return StageView(
-        name=name,
+        name=sweep.stage,
+        axes=tuple(axis.name for axis in sweep.axes),
         chosen=choice.point if choice else None,
-        rule=search.spec.gm_rule if name == "gm" else search.spec.gc_rule,
+        rule=sweep.rule,
         tolerance=evidence.tolerance if evidence else None,
         best_mean=evidence.best_mean if evidence else None,
         sentence=choice.sentence if choice else None,

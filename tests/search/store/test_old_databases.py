@@ -106,6 +106,15 @@ def test_every_search_of_an_old_database_is_shown_as_it_was(old: Old) -> None:
                 assert differences({"status": then["status"], "trials": then["trials"]}, now) == []
 
 
+def test_the_stages_of_an_old_search_know_what_they_tune_and_choose_by(old: Old) -> None:
+    with old.client() as client:
+        for name, then in old.shown.items():
+            now = client.get(f"/api/searches/{then['search']}").json()
+            tuned = [["gm", "gc"]] if then["strategy"] == "grid" else [["gm"], ["gc"]]
+            assert [stage["axes"] for stage in now["stages"]] == tuned, name
+            assert [stage["rule"] for stage in now["stages"]] == [stage["rule"] for stage in then["stages"]]
+
+
 def test_what_people_wrote_and_whose_it_is_stays(old: Old) -> None:
     with old.client() as client:
         finished, grid, child = (client.get(f"/api/searches/{old.id(n)}").json() for n in ("finished", "grid", "child"))

@@ -22,7 +22,7 @@ def stage(seeds: int) -> tuple[StageView, list[SeedView]]:
         example(CandidateView, **POINT, gm=gm, mean=0.9, std=0.01, n=seeds, failed=0, chosen=gm == 2) for gm in (1, 2)
     ]
     dots = [SeedView(**POINT, gm=gm, seed=seed, value=0.8 + seed / 1e5) for seed in range(seeds) for gm in (1, 2)]
-    return example(StageView, name="gm", candidates=candidates, sentence="gm=2 is the largest."), dots
+    return example(StageView, name="gm", axes=("gm",), candidates=candidates, sentence="gm=2 is the largest."), dots
 
 
 def test_each_seed_is_a_dot_as_long_as_they_can_be_told_apart() -> None:

@@ -1,0 +1,146 @@
+"""Flags for the fields of a search, drawn from its schema once a command that takes them is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, Signature
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand
+
+from search.drawing import Group, Kind, SpecField
+from search.errors import InvalidSpec
+
+DRAWN_ELSEWHERE = frozenset({"recipe", "data"})  # an argument, and a path on this machine
+
+
+class TuneCommand(TyperCommand):
+    """A command with a flag for each field of a search. It finds what they were given in ``context.obj``.
+
+    ``seqnorm --help`` does not read the schema: it is to answer at once.
+    """
+
+    required: ClassVar[bool] = True  #: whether a field without a default must be given
+    left_out: ClassVar[frozenset[str]] = DRAWN_ELSEWHERE
+    renamed: ClassVar[Mapping[str, str]] = {}  #: flags that are not called as their fields
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters of the command, with the flags of the fields."""
+        own = super().get_params(ctx)
+        return [*own[:1], *_options(map(self._option, self._fields())), *own[1:]]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what the flags were given is read first.
+
+        Raises:
+            InvalidSpec: for text that is no list of numbers, or no number.
+        """
+        given = {field.name: ctx.params.pop(field.name) for field in self._fields()}
+        ctx.obj = {
+            field.name: _read(field, self._flag(field), given[field.name])
+            for field in self._fields()
+            if given[field.name] is not None
+        }
+        return super().invoke(ctx)
+
+    def _fields(self) -> list[SpecField]:
+        from search.fields import spec_fields  # imports pydantic
+
+        return [field for field in spec_fields() if field.name not in self.left_out]
+
+    def _flag(self, field: SpecField) -> str:
+        return self.renamed.get(field.name, f"--{field.name.replace('_', '-')}")
+
+    def _option(self, field: SpecField) -> Parameter:
+        required = self.required and field.required
+        return Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if required else _default(field),
+            annotation=Annotated[_type(field), typer.Option(self._flag(field), help=_help(field))],
+        )
+
+
+class GridCommand(TuneCommand):
+    """The same for a grid, which has one rule."""
+
+    left_out = DRAWN_ELSEWHERE | {"strategy", "gm_rule"}
+    renamed: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
+
+
+class PlanCommand(TuneCommand):
+    """The same where a file may give the fields instead, and only what is tried counts."""
+
+    required = False
+
+    def _fields(self) -> list[SpecField]:
+        return [field for field in super()._fields() if field.drawn and field.drawn.group == Group.TRY]
+
+
+def _options(parameters: Iterable[Parameter]) -> list[Any]:
+    """Have typer make options of parameters as it does of a function's."""
+
+    def command(**given: Any) -> None:
+        """Take the parameters."""
+
+    named: Callable[..., None] = command
+    named.__signature__ = Signature(list(parameters))  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False)
+    app.command()(named)
+    return typer.main.get_command(app).params
+
+
+def _type(field: SpecField) -> Any:
+    kind = {Kind.COUNT: int, Kind.WHOLE: int, Kind.NUMBER: float, Kind.SWITCH: bool}.get(field.kind, str)
+    return kind if field.required else kind | None
+
+
+def _default(field: SpecField) -> Any:
+    """Return the default as a flag would be given it; None for nothing."""
+    if field.kind == Kind.COUNT:
+        return len(field.default)
+    return field.written(field.default) or None if field.kind in (Kind.WORDS, Kind.WHOLES) else field.default
+
+
+def _help(field: SpecField) -> str:
+    said = field.help[:1].upper() + field.help[1:].replace("; null for", "; leave it out for")
+    if summaries := [f"{name}: {summary}" for name, summary in field.choices.items() if summary]:
+        return f"{'; '.join(summaries)}."
+    if field.kind == Kind.CHOICE:
+        return f"{said}: {' or '.join(field.choices)}."
+    return f"{said}{', e.g. 1,2,4' if field.kind == Kind.WHOLES else ''}."
+
+
+def _read(field: SpecField, flag: str, given: Any) -> Any:
+    """Read what a flag was given as the value of a field."""
+    if field.kind == Kind.WHOLES:
+        return whole_numbers(flag, given)
+    if field.kind == Kind.WORDS:
+        return [word.strip() for word in given.split(",") if word.strip()]
+    if field.kind == Kind.NUMBER_OR_WORD:
+        return _number_or_word(flag, given, [*field.choices])
+    return given
+
+
+def whole_numbers(flag: str, text: str) -> list[int]:
+    """Read ``1,2,4``; nothing is an empty list.
+
+    Raises:
+        InvalidSpec: for anything else.
+    """
+    try:
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
+
+
+def _number_or_word(flag: str, text: str, words: list[str]) -> float | str:
+    if text in words:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidSpec(
+            f"{flag} must be a number or {' or '.join(words)}: got {text!r}. Give e.g. {flag} 0.002."
+        ) from None

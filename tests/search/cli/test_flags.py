@@ -1,0 +1,81 @@
+"""Flags drawn from the fields of a search."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
+from search.errors import InvalidSpec
+from search.fields import spec_fields
+
+
+def given(command: type[TuneCommand], *words: str) -> dict[str, Any]:
+    """Return what a command finds when it is called with some words."""
+    app, found = typer.Typer(), {}
+
+    @app.command(cls=command)
+    def run(context: typer.Context, recipe: Annotated[str, typer.Argument()] = "") -> None:
+        found.update(context.obj, recipe=recipe)
+
+    CliRunner().invoke(app, ["planted", *words], catch_exceptions=False, standalone_mode=False)
+    return found
+
+
+def test_every_field_has_a_flag_but_those_that_a_command_draws_itself() -> None:
+    flags = {param.name for param in command_of(TuneCommand).get_params(CONTEXT)}
+    assert {field.name for field in spec_fields()} - flags == {"recipe", "data"}
+
+
+def test_flags_that_are_left_out_have_the_defaults_of_the_fields() -> None:
+    found = given(TuneCommand, "--gm", "1,2", "--gc", "4")
+    defaults = {
+        field.name: len(field.default) if field.name == "seeds" else field.default
+        for field in spec_fields()
+        if field.default not in (None, [])
+    }
+    assert found == {**defaults, "gm": [1, 2], "gc": [4], "recipe": "planted"}
+
+
+def test_each_kind_is_read_as_its_field_takes_it() -> None:
+    words = ["--gm", "1", "--gc", "2", "--seeds", "5", "--tolerance", "0.5", "--cpus", "0.5", "--tags", "a, b"]
+    found = given(TuneCommand, *words, "--gm-rule", "best-mean", "--concurrency", "3")
+    assert (found["seeds"], found["tolerance"], found["cpus"], found["tags"]) == (5, 0.5, 0.5, ["a", "b"])
+    assert (found["gm_rule"], found["concurrency"]) == ("best-mean", 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--gm", "one"], "--gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4."),
+        (["--tolerance", "some"], "--tolerance must be a number or auto: got 'some'. Give e.g. --tolerance 0.002."),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_the_name_of_the_flag(words: list[str], said: str) -> None:
+    with pytest.raises(InvalidSpec) as error:
+        given(TuneCommand, "--gm", "1", "--gc", "1", *words)
+    assert str(error.value) == said
+
+
+def test_a_grid_has_one_rule_and_is_its_own_strategy() -> None:
+    found = given(GridCommand, "--gm", "1", "--gc", "0,1", "--rule", "largest-stable")
+    assert found["gc_rule"] == "largest-stable"
+    assert {"strategy", "gm_rule"} & found.keys() == set()
+
+
+def test_a_plan_takes_what_is_tried_and_needs_none_of_it() -> None:
+    assert given(PlanCommand).keys() == {"recipe", "strategy", "seeds", "test_seeds"}
+
+
+def test_whole_numbers_are_read_with_commas() -> None:
+    assert whole_numbers("--gm", " 4, 1") == [4, 1]
+
+
+def command_of(command: type[TuneCommand]) -> TuneCommand:
+    return command("tune", callback=lambda: None)
+
+
+CONTEXT: Any = typer.Context(command_of(TuneCommand))

@@ -1,0 +1,51 @@
+"""The form of a new search, as a browser gets it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from search.drawing import Kind
+from search.fields import drawn_fields, spec_fields
+from search.strategies import STRATEGIES
+from tests.service.conftest import Site
+
+SCRIPT = Path(__file__).parents[2] / "service" / "static" / "new.js"
+DRAWN = [field for field in spec_fields() if field.drawn]
+
+
+@pytest.fixture(scope="module")
+def form(site: Site) -> str:
+    return site.api.get("/new?recipe=planted").raise_for_status().text
+
+
+@pytest.mark.parametrize("field", DRAWN, ids=lambda field: field.name)
+def test_every_drawn_field_is_an_input_of_its_kind(form: str, field) -> None:
+    assert f'name="{field.name}" data-kind="{field.kind}"' in form
+
+
+def test_fields_stand_in_their_groups(form: str) -> None:
+    for group, fields in drawn_fields().items():
+        part = form.partition(f"<fieldset><legend>{group}</legend>")[2].partition("</fieldset>")[0]
+        assert list(dict.fromkeys(re.findall(r'name="(\w+)" data-kind', part))) == [field.name for field in fields]
+
+
+def test_strategies_are_offered_with_what_they_mean_and_one_is_ticked(form: str) -> None:
+    offered = re.findall(r'type="radio" name="strategy" [^>]*value="(\w+)" (checked)?> (.*)</label>', form)
+    assert [(name, said) for name, _, said in offered] == [
+        (name, f"{name}: {strategy.summary}") for name, strategy in STRATEGIES.items()
+    ]
+    assert [name for name, ticked, _ in offered if ticked] == ["sequential"]
+
+
+def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
+    assert re.search(r'name="gm" [^>]*value="1,2,4,8" [^>]*required>', form)
+    assert re.search(r'name="test_seeds" [^>]*min="1" max="64" value="3">', form)
+    assert re.search(r'name="concurrency" [^>]*value="" placeholder="as there is room">', form)
+
+
+def test_the_script_reads_every_kind_that_there_is() -> None:
+    readers = SCRIPT.read_text().partition("const read = {")[2].partition("};")[0]
+    assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(Kind)
