@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from search import leftovers, logs
+from search import leftovers, logs, ray_environment
 from search.checkpoints import Checkpoints
 from search.digest import changed_parts, digest_of
 from search.errors import Conflict, Fenced, SearchError
@@ -94,12 +94,13 @@ class Driver:
                 f"a search goes on with what it began with: got another {', '.join(changed)}. "
                 f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
+        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it when it is imported
         from search.executor import Executor, NoRoom, Room  # imports Ray, which takes seconds
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         room = Room(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
-        executor = Executor()
+        executor = Executor(self._settings.ray_address)
         self._listen()  # again: Ray has set handlers of its own
         try:
             slots = executor.wait_for_slots(room, self._stopping, lambda reason: self._set_slots(0, reason))

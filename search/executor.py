@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -14,34 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
-
-from search.settings import read_settings
-
-ADDRESS = read_settings().ray_address  #: of the cluster to use; empty for a private one on this host
-
-# All of this is read by Ray when it is imported. Its workers are nice 15 by default and starve on a busy machine; its
-# console output and result files are not ours; an experiment snapshot would only cost time: nothing is ever restored.
-os.environ |= {
-    "RAY_worker_niceness": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_WARN_THRESHOLD_S": "60",
-}
-START_SECONDS = 15.0  # within which a process starts, if it does
-NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
-SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
-HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-}
-if not ADDRESS:  # a private cluster listens on every interface, so it gets a secret of its own, kept in no file
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import ray
 from ray import tune
@@ -55,6 +26,10 @@ from search.plan import Replicate
 from search.states import Cause
 from search.trial_process import TrialJob, run_trial
 from search.views import NodeView
+
+START_SECONDS = 15.0  # within which a process starts, if it does
+NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 
 
 class Record(Protocol):
@@ -104,18 +79,21 @@ class Room:
 
 
 class Executor:
-    """A connection to the Ray cluster that the settings name, or to a private one on this host."""
+    """A connection to the Ray cluster at an address; without one to a private cluster on this host.
 
-    def __init__(self) -> None:
+    Ray reads the environment when it is imported: :mod:`search.ray_environment` says what belongs there.
+    """
+
+    def __init__(self, address: str) -> None:
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
+        self._address = address
         self._folder: str | None = None
-        if ADDRESS:
-            ray.init(address=ADDRESS, **quiet)
+        if address:
+            ray.init(address=address, **quiet)
         else:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
             self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
-            os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
         adopt("ray")
 
@@ -146,7 +124,7 @@ class Executor:
         Raises:
             NoRoom: if no node that can hold one has come.
         """
-        until, said = time.monotonic() + (NODE_SECONDS if ADDRESS else 0), False
+        until, said = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
             try:
                 return self.slots(room)
