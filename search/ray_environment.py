@@ -14,6 +14,7 @@ VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # search.slots keeps them to one a slot, so that all start at once
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
