@@ -54,9 +54,7 @@ class Slots:
     @property
     def over(self) -> bool:
         """Whether the search can end: nothing is left to train, and no process is left that could stop by itself."""
-        return self._exhausted and all(
-            assignment.replicate is None and assignment.started_at is None for assignment in self._assignments.values()
-        )
+        return self._exhausted and all(each.started_at is None for each in self._assignments.values())
 
     def grow(self, count: int) -> None:
         """Use the slots of nodes that have joined. There are never fewer: a slot that is lost may come back."""

@@ -360,6 +360,16 @@ def test_what_was_taken_ahead_is_trained_after_all_processes_are_gone() -> None:
     assert len(tune.record.ended) == 2
 
 
+def test_after_all_processes_are_gone_none_is_free() -> None:
+    slots = Slots(iter([replicate(0), replicate(1)]), 1)
+    slots.hand_out("a")
+    slots.start("a", 0.0)
+    assert slots.may_stop_waiting("a")
+    slots.end("a")
+    slots.lose_all()
+    assert slots.hand_out("b") == Assignment(replicate=None)
+
+
 def test_slots_that_never_came_do_not_keep_a_search_from_ending() -> None:
     tune = Tune([2], capacity=4, cap=4)
     tune.capacity = 1
