@@ -251,7 +251,10 @@ class Executor:
         tuner = tune.Tuner(
             tune.with_resources(trainable, resources.as_resources()),
             tune_config=tune.TuneConfig(
-                search_alg=searcher, scheduler=PatientScheduler(), num_samples=-1, reuse_actors=True
+                search_alg=searcher,
+                scheduler=PatientScheduler(),  # type: ignore[no-untyped-call]  # Tune's own has no types
+                num_samples=-1,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="trials",
