@@ -36,6 +36,7 @@ class Processes:
         self.slots = slots
         self.clock = 0.0
         self.counts: Counter[str] = Counter()  # processes that started, were cancelled before, were let go after
+        self.refusals = 0  # processes that will not be passed on, as their last trial does not stop
         self._start_seconds, self._train_seconds = start_seconds, train_seconds
         self._requested: list[Process] = []
         self._live_actors_to_ray_actors_resources: dict[Process, tuple[None]] = {}  # Tune reads it; there is no actor
@@ -75,7 +76,8 @@ class Processes:
     ) -> None:
         if method_name == "reset":
             tracked_actor.config = args[0]
-            self._after(PASSING_ON_SECONDS, tracked_actor, lambda: on_result(tracked_actor, True))
+            passed_on, self.refusals = self.refusals == 0, max(0, self.refusals - 1)
+            self._after(PASSING_ON_SECONDS, tracked_actor, lambda: on_result(tracked_actor, passed_on))
         elif method_name == "train" and tracked_actor.config["job"] is None:
             self._after(REPORT_SECONDS, tracked_actor, lambda: on_result(tracked_actor, {"waiting": True}))
         elif method_name == "train":

@@ -210,6 +210,21 @@ def test_of_trials_that_ended_for_lack_of_memory_one_alone_was_the_one(running: 
     assert [outcome.cause for _, outcome in record.outcomes] == [cause] * running
 
 
+def test_a_search_is_over_while_a_slot_has_not_come_but_not_while_one_waits() -> None:
+    record = MemoryRecord(1)
+    searcher = searcher_of(record, 3)
+    begin_training(searcher, "a")
+    for trial in "bc":
+        searcher.suggest(trial)
+    searcher.start("b")
+    searcher.on_trial_complete("a", {"message": json.dumps(END)})
+    assert searcher.suggest("d") == "FINISHED"
+    assert not searcher.over
+    assert searcher.may_stop_waiting("b")
+    searcher.on_trial_complete("b")
+    assert searcher.over
+
+
 def test_what_the_record_raises_ends_the_run() -> None:
     record = MemoryRecord(2)
     searcher = searcher_of(record, 1)
@@ -318,6 +333,14 @@ def test_tune_ends_a_search_whose_last_slot_never_comes(run: Callable[..., Run])
     search = run([5, 3], slots=2, count=4, start=[1.0])
     search.end()
     assert search.processes.counts["started"] == 2
+
+
+def test_a_replicate_that_tune_ends_without_a_word_is_trained(run: Callable[..., Run]) -> None:
+    search = run([6, 6], slots=2, start=[1.0])
+    search.go_on(until=lambda: search.processes.clock > 3)
+    search.processes.refusals = 2
+    search.end()
+    assert search.processes.counts["started"] == 4
 
 
 def test_tune_uses_a_slot_that_comes_back(run: Callable[..., Run]) -> None:
