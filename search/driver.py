@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from search import leftovers, logs
+from search import leftovers, logs, ray_environment
 from search.checkpoints import Checkpoints
 from search.digest import changed_parts, digest_of
 from search.errors import Conflict, Fenced, SearchError
@@ -94,17 +94,18 @@ class Driver:
                 f"a search goes on with what it began with: got another {', '.join(changed)}. "
                 f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
-        from search.executor import Executor, NoRoom, Room  # imports Ray, which takes seconds
+        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it when it is imported
+        from search.executor import Executor, InsufficientResources, TrialResources  # imports Ray, which takes seconds
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
-        room = Room(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
-        executor = Executor()
+        resources = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
+        executor = Executor(self._settings.ray_address)
         self._listen()  # again: Ray has set handlers of its own
         try:
-            slots = executor.wait_for_slots(room, self._stopping, lambda reason: self._set_slots(0, reason))
+            slots = executor.wait_for_slots(resources, self._stopping, lambda reason: self._set_slots(0, reason))
             self._executor = executor
-            self._set_slots(slots, executor.busy_reason(room))
+            self._set_slots(slots, executor.busy_reason(resources))
             data = executor.place(
                 resolve(self._recipe.load),
                 self._spec.numbers_of(self._recipe, "main"),
@@ -120,12 +121,12 @@ class Driver:
                 self._job_of,
                 data,
                 self._record,
-                room=room,
+                resources=resources,
                 slots=slots,
                 stopping=self._stopping,
                 folder=self._folder / f"ray-{os.environ.get(leftovers.MARK, os.getpid())}",
             )
-        except (NothingStable, RecipeError, NoRoom) as error:
+        except (NothingStable, RecipeError, InsufficientResources) as error:
             return Status.FAILED, str(error)
         except FailuresInARow as error:
             return Status.PAUSED, str(error)

@@ -5,56 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from search.settings import read_settings
-
-ADDRESS = read_settings().ray_address  #: of the cluster to use; empty for a private one on this host
-
-# All of this is read by Ray when it is imported. Its workers are nice 15 by default and starve on a busy machine; its
-# console output and result files are not ours; an experiment snapshot would only cost time: nothing is ever restored.
-os.environ |= {
-    "RAY_worker_niceness": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_WARN_THRESHOLD_S": "60",
-}
-START_SECONDS = 15.0  # within which a process starts, if it does
-NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
-SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
-HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-}
-if not ADDRESS:  # a private cluster listens on every interface, so it gets a secret of its own, kept in no file
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-
 import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.leftovers import ray_prefix
 from search.logs import adopt
-from search.outcome import Outcome
+from search.outcome import Outcome, last_line
 from search.plan import Replicate
+from search.slots import Assignment, Nothing, Slots
 from search.states import Cause
 from search.trial_process import TrialJob, run_trial
 from search.views import NodeView
+
+NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
+COUNT_SECONDS = 5.0  # between looks for nodes that have joined
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
+
+WITHOUT_A_WORD = Outcome(cause=Cause.LOST, detail="it ended without a word")
+ALONE_OUT_OF_MEMORY = Outcome(cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory")
+AMONG_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
 
 
 class Record(Protocol):
@@ -76,12 +57,12 @@ class Record(Protocol):
         """A replicate was handed out and never started."""
 
 
-class NoRoom(Exception):
+class InsufficientResources(Exception):
     """No node of the cluster can ever hold a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class TrialResources:
     """What a trial takes up."""
 
     cpus: float
@@ -93,76 +74,93 @@ class Room:
         """Return what Ray reserves for a trial."""
         return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
 
-    def fits_into(self, resources: Mapping[str, float]) -> int:
+    def fits_into(self, free: Mapping[str, float]) -> int:
         """Return how many trials fit into resources as Ray counts them."""
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
-        return int(min(resources.get(kind, 0) // need for kind, need in needs.items() if need))
+        return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
+
+    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
+        """Return how many trials nodes with these resources hold, up to the concurrency.
+
+        Raises:
+            InsufficientResources: if no node can ever hold one.
+        """
+        fitting = sum(self.fits_into(node) for node in nodes)
+        if not fitting:
+            has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
+            raise InsufficientResources(
+                f"a trial must fit on one node: got {self}, and the cluster has {len(nodes)} nodes with {has}. "
+                "Ask for less, or add a node."
+            )
+        return min(fitting, self.concurrency or fitting)
 
     def __str__(self) -> str:
         parts = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"] if self.gpus else [f"{self.cpus:g} CPU"]
         return ", ".join([*parts, *([f"{self.memory_bytes / 1e9:g} GB"] if self.memory_bytes else [])])
 
 
-class Executor:
-    """A connection to the Ray cluster that the settings name, or to a private one on this host."""
+def _units(amount: float) -> int:
+    """Return an amount in ten-thousandths, as Ray counts: as a float, 1 holds only nine times 0.1."""
+    return round(amount * 10_000)
 
-    def __init__(self) -> None:
+
+class Executor:
+    """A connection to the Ray cluster at an address; without one to a private cluster on this host.
+
+    Ray reads the environment when it is imported: :mod:`search.ray_environment` says what belongs there.
+    """
+
+    def __init__(self, address: str) -> None:
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
+        self._address = address
         self._folder: str | None = None
-        if ADDRESS:
-            ray.init(address=ADDRESS, **quiet)
+        if address:
+            ray.init(address=address, **quiet)
         else:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
             self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
-            os.environ |= HEALTH_CHECKS
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
         adopt("ray")
 
-    def slots(self, room: Room) -> int:
-        """Return how many trials the whole cluster has room for, were nothing else running on it.
+    def slots(self, resources: TrialResources) -> int:
+        """Return how many trials the whole cluster holds, were nothing else running on it.
 
         Raises:
-            NoRoom: if no node can ever hold one.
+            InsufficientResources: if no node can ever hold one.
         """
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        fitting = sum(room.fits_into(resources) for resources in nodes)
-        if not fitting:
-            has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
-            raise NoRoom(
-                f"a trial must fit on one node: got {room}, and the cluster has {len(nodes)} nodes with {has}. "
-                "Ask for less, or add a node."
-            )
-        return min(fitting, room.concurrency or fitting)
+        return resources.slots_of([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
-    def wait_for_slots(self, room: Room, stopping: threading.Event, say: Callable[[str], None]) -> int:
-        """Return how many trials the cluster has room for; wait for its nodes, which may be starting as well.
+    def wait_for_slots(self, resources: TrialResources, stopping: threading.Event, say: Callable[[str], None]) -> int:
+        """Return how many trials the cluster holds; wait for its nodes, which may be starting as well.
 
         Args:
-            room: what a trial takes up.
+            resources: what a trial takes up.
             stopping: ends the wait.
             say: is told what is waited for, if it is.
 
         Raises:
-            NoRoom: if no node that can hold one has come.
+            InsufficientResources: if no node that can hold one has come.
         """
-        until, said = time.monotonic() + (NODE_SECONDS if ADDRESS else 0), False
+        until, said = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
             try:
-                return self.slots(room)
-            except NoRoom:
+                return self.slots(resources)
+            except InsufficientResources:
                 if time.monotonic() > until or stopping.wait(0.5):
                     raise
                 if not said:
-                    say(f"waiting for a node that holds {room}, {NODE_SECONDS} s at the most")
+                    say(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at the most")
                     said = True
 
-    def busy_reason(self, room: Room) -> str:
+    def busy_reason(self, resources: TrialResources) -> str:
         """Say why a trial cannot start now; nothing if it can."""
         free = ray.available_resources()
-        if room.fits_into(free):
+        if resources.fits_into(free):
             return ""
-        return f"waiting for {room}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
+        return (
+            f"waiting for {resources}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
+        )
 
     def nodes(self) -> list[NodeView]:
         """Describe the nodes of the cluster."""
@@ -200,12 +198,12 @@ class Executor:
         job_of: Callable[[Replicate], TrialJob],
         data: Any,
         record: Record,
-        room: Room,
+        resources: TrialResources,
         slots: int,
         stopping: threading.Event,
         folder: Path,
     ) -> None:
-        """Train what ``work`` yields, as many at once as there is room, until it ends or ``stopping`` is set.
+        """Train what ``work`` yields, as many at once as the cluster holds, until it ends or ``stopping`` is set.
 
         One Tune run serves the whole search, so that processes stay warm from stage to stage.
 
@@ -224,29 +222,46 @@ class Executor:
 
             run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
 
+        assignments = Slots(work, slots)
         while True:
-            hand = _Hand(work, job_of, record, stopping, slots, lambda: self.slots(room))
+            searcher = ReplicateSearcher(assignments, job_of, record, stopping, lambda: self.slots(resources))
+            out_of_memory = False
             try:
-                self._fit(hand, trainable, room, folder)
+                self._fit(searcher, trainable, resources, folder)
             except tune.TuneError as error:
                 # Tune does not know Ray's word for a process that was ended for lack of memory, and gives up.
-                if hand.fault is not None or "OutOfMemoryError" not in str(error):
-                    raise hand.fault or error from None
-                hand.lose_memory()
-            else:
-                if hand.fault is not None:
-                    raise hand.fault
+                out_of_memory = "OutOfMemoryError" in str(error)
+                if searcher.fault is None and not out_of_memory:
+                    raise
+            if out_of_memory:
+                searcher.lose_memory()
+            if searcher.fault is not None:
+                raise searcher.fault
+            if not out_of_memory:
                 return
 
-    def _fit(self, hand: _Hand, trainable: Callable[[dict[str, Any]], None], room: Room, folder: Path) -> None:
+    def _fit(
+        self,
+        searcher: ReplicateSearcher,
+        trainable: Callable[[dict[str, Any]], None],
+        resources: TrialResources,
+        folder: Path,
+    ) -> None:
         """Run Tune once."""
         tuner = tune.Tuner(
-            tune.with_resources(trainable, room.as_resources()),
+            tune.with_resources(trainable, resources.as_resources()),
             tune_config=tune.TuneConfig(
-                search_alg=hand, num_samples=-1, reuse_actors=True, max_concurrent_trials=room.concurrency
+                search_alg=searcher,
+                scheduler=PatientScheduler(),  # type: ignore[no-untyped-call]  # Tune's own has no types
+                num_samples=-1,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                name="trials", storage_path=str(folder), verbose=0, callbacks=[_Watch(hand)], stop=_Stop(hand)
+                name="trials",
+                storage_path=str(folder),
+                verbose=0,
+                callbacks=[ProcessCallback(searcher)],
+                stop=SearchStopper(searcher),
             ),
         )
         try:
@@ -262,194 +277,152 @@ class Executor:
 
 
 def _wait(report: Callable[[], None]) -> None:
-    """Keep a slot warm while a stage waits for its last trials: report ever more rarely, until told to stop.
-
-    Tune lets an idle process go, and in a race for new ones the slot can stay lost for the rest of the run.
-    """
+    """Keep a slot's process while there is nothing to train: report ever more rarely, until told to stop."""
     start = time.monotonic()
     while True:
         report()
         time.sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, 0.1 * (time.monotonic() - start))))
 
 
+def cause_of_death(error: str, seconds: float, timeout: float | None) -> Outcome:
+    """Tell from Ray's words, and from how long a trial ran, why its process is gone."""
+    if timeout is not None and seconds >= timeout:
+        return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {timeout:g} s; the log shows where it was")
+    if "OutOfMemory" in error or "low on memory" in error:
+        return Outcome(cause=Cause.OUT_OF_MEMORY, detail=error[-2000:])
+    if "node has died" in error:
+        return Outcome(cause=Cause.LOST, detail="its node was lost")
+    return Outcome(cause=Cause.LOST, detail=f"its process died: {last_line(error)}")
+
+
 @dataclass
-class _Handed:
-    replicate: Replicate | None  # None for a slot that waits
-    started_at: float | None = None  # monotonic; None until it gets its process
-    stored_as: int | None = None  # the store's trial_id
+class _Running:
+    stored_as: int  # the store's trial_id
     outcome: Outcome | None = None
 
 
-class _Hand(Searcher):
-    """Hands Tune one replicate after another, and tells the record what becomes of them."""
+class ReplicateSearcher(Searcher):
+    """Asks the slots what each trial of Tune does, and tells the record what becomes of the replicates."""
 
     def __init__(
         self,
-        work: Iterator[Replicate | None],
+        slots: Slots,
         job_of: Callable[[Replicate], TrialJob],
         record: Record,
         stopping: threading.Event,
-        slots: int,
         count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
-        self._count_slots = count_slots
         self._slots = slots
-        self._cold_since: float | None = time.monotonic()  # since when a slot has had no process; None if all have one
-        self._released = 0  # slots that were told to stop waiting, for work that has not started yet
-        self._work = work
         self._job_of = job_of
         self._record = record
         self._stopping = stopping
-        self._handed: dict[str, _Handed] = {}  # by Tune's trial id
-        self._next: Replicate | None = None  # taken from the work, not handed out yet
-        self._finished = False
-        self.fault: BaseException | None = None
+        self._count_slots = count_slots
+        self._counted_at = time.monotonic()
+        self._running: dict[str, _Running] = {}  # replicates that have started, by Tune's trial id
+        self.fault: BaseException | None = None  # what the work or the record raised; it ends the run
 
     @property
     def ending(self) -> bool:
         """Whether nothing more is to run."""
         return self._stopping.is_set() or self.fault is not None
 
-    def may_stop_waiting(self) -> bool:
-        """Whether one more slot that waits is to stop: something can be trained there, or nothing ever will be."""
-        if self._finished or self.ending:
-            return True
-        if self._is_cold():
-            return False
-        unstarted = [handed for handed in self._handed.values() if handed.started_at is None]
-        if sum(handed.replicate is not None for handed in unstarted) > self._released:
-            self._released += 1
-            return True
-        # Tune asks for nothing while a slot that is to wait is first in line; it can have this one's place.
-        if self._released or not self._look_ahead():
-            return False
-        self._released += not unstarted  # nobody is in line, as under a cap on concurrency: this place is for the work
-        return True
+    @property
+    def over(self) -> bool:
+        """Whether Tune is to end what is left of its trials."""
+        return self.ending or self._slots.over
 
-    def _look_ahead(self) -> bool:
-        """Take the next replicate from the work, if there is one now; say whether there is."""
-        if self._next is None and not self._finished and self.fault is None:
-            try:
-                self._next = next(self._work)
-            except StopIteration:
-                self._finished = True
-            except Exception as error:
-                self.fault = error
-        return self._next is not None
-
-    def _is_cold(self) -> bool:
-        """Whether a slot's process is still to start.
-
-        Until it has, slots that end a trial wait: Tune would give what the new process is for to whichever process is
-        free first, and cancel the new one, again and again where trials are shorter than a start.
-        """
-        if self._cold_since is None:
-            return False
-        running = sum(handed.started_at is not None for handed in self._handed.values())
-        if running >= self._slots:
-            self._cold_since = None
-        elif time.monotonic() - self._cold_since > START_SECONDS and running:
-            self._slots, self._cold_since = (
-                running,
-                None,
-            )  # a slot is gone: its node was lost, or others took it
-        return self._cold_since is not None
+    def knows(self, trial_id: str) -> bool:
+        """Whether a trial has not ended, as far as Tune has told."""
+        return self._slots.find(trial_id) is not None
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Accept whatever metric Tune names: figures go to the record."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        if self.ending:
+        """Say what a new trial does; None if there is to be none now. Tune asks before each of its steps."""
+        self._look_for_nodes()
+        given = Nothing.MORE if self.ending else self._guard(lambda: self._slots.hand_out(trial_id))
+        if self.ending or given is Nothing.MORE:
             return str(Searcher.FINISHED)
-        replicate = None
-        if not self._is_cold():
-            self._look_ahead()
-            replicate, self._next = self._next, None
-        if self._finished or self.ending:
-            return str(Searcher.FINISHED)
-        self._handed[trial_id] = _Handed(replicate)
-        return {"job": asdict(self._job_of(replicate)) if replicate else None}
+        if given is Nothing.NOW:
+            return None
+        return {"job": asdict(self._job_of(given.replicate)) if given.replicate else None}
+
+    def may_stop_waiting(self, trial_id: str) -> bool:
+        """Say whether a trial that waits is to stop."""
+        return self.ending or bool(self._guard(lambda: self._slots.may_stop_waiting(trial_id)))
 
     def start(self, trial_id: str) -> None:
         """Take note that a trial got its process."""
-        handed = self._handed[trial_id]
-        handed.started_at = time.monotonic()
-        if (replicate := handed.replicate) is not None:
-            self._released = max(0, self._released - 1)
-            handed.stored_as = self._telling(lambda: self._record.start(replicate))
+        replicate = self._slots.start(trial_id, time.monotonic()).replicate
+        if replicate is not None:
+            stored_as = self._guard(lambda: self._record.start(replicate))
+            if stored_as is not None:
+                self._running[trial_id] = _Running(stored_as)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        handed = self._handed.get(trial_id)
-        if handed is None or handed.stored_as is None or "message" not in result:
+        """Pass on what a trial sends."""
+        running = self._running.get(trial_id)
+        if running is None or "message" not in result:
             return
-        stored_as, message = handed.stored_as, json.loads(result["message"])
+        stored_as, message = running.stored_as, json.loads(result["message"])
         if message["outcome"] is not None:
-            handed.outcome = Outcome.read(message["outcome"])
+            running.outcome = Outcome.read(message["outcome"])
         if message["where"] is not None:
-            self._telling(lambda: self._record.place(stored_as, message["where"]))
-        self._telling(
-            lambda: self._record.report(
-                stored_as, {int(epoch): figures for epoch, figures in message["epochs"].items()}
-            )
-        )
+            self._guard(lambda: self._record.place(stored_as, message["where"]))
+        epochs = {int(epoch): figures for epoch, figures in message["epochs"].items()}
+        self._guard(lambda: self._record.report(stored_as, epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        handed = self._handed.get(trial_id)
-        if handed is None or error:
-            return  # of an error, `died` is told more
-        if handed.outcome is None and result is not None:
+        """Take note that a trial has ended and its process lives. Of an error, ``died`` is told more."""
+        if error or not self.knows(trial_id):
+            return
+        running = self._running.get(trial_id)
+        if running is not None and running.outcome is None and result is not None:
             self.on_trial_result(trial_id, result)
-        self._end(trial_id, handed.outcome)
+        self._conclude(trial_id, self._slots.end(trial_id), WITHOUT_A_WORD)
 
     def died(self, trial_id: str, error: str) -> None:
         """Take note that a trial's process is gone."""
-        handed = self._handed.get(trial_id)
-        self._cold_since = self._cold_since or time.monotonic()
-        with contextlib.suppress(NoRoom):  # a node may come back; what is left is waited for
-            self._slots = min(self._slots, self._count_slots())
-        if handed is not None:
-            self._end(trial_id, handed.outcome or self._cause(handed, error))
+        if not self.knows(trial_id):
+            return
+        assignment = self._slots.lose(trial_id)
+        timeout = self._job_of(assignment.replicate).timeout if assignment.replicate else None
+        seconds = time.monotonic() - assignment.started_at if assignment.started_at is not None else 0.0
+        self._conclude(trial_id, assignment, cause_of_death(error, seconds, timeout))
 
     def lose_memory(self) -> None:
         """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
-        running = [trial_id for trial_id, handed in self._handed.items() if handed.stored_as is not None]
-        alone = Outcome(cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory")
-        among = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
-        for trial_id in list(self._handed):
-            self._end(trial_id, alone if running == [trial_id] else among)
+        cause = ALONE_OUT_OF_MEMORY if len(self._running) == 1 else AMONG_OUT_OF_MEMORY
+        for trial_id, assignment in self._slots.lose_all().items():
+            self._conclude(trial_id, assignment, cause)
 
-    def _cause(self, handed: _Handed, error: str) -> Outcome:
-        """Tell from the clock and from Ray's words why a process is gone."""
-        limit = self._job_of(handed.replicate).timeout if handed.replicate else None
-        if limit is not None and handed.started_at and time.monotonic() - handed.started_at >= limit:
-            return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {limit:g} s; the log shows where it was")
-        if "OutOfMemory" in error or "low on memory" in error:
-            return Outcome(cause=Cause.OUT_OF_MEMORY, detail=error[-2000:])
-        if "node has died" in error:
-            return Outcome(cause=Cause.LOST, detail="its node was lost")
-        last_line = (error.strip().splitlines() or [""])[-1]
-        return Outcome(cause=Cause.LOST, detail=f"its process died: {last_line[:500]}")
-
-    def _end(self, trial_id: str, outcome: Outcome | None) -> None:
-        handed = self._handed.pop(trial_id)
-        stored_as = handed.stored_as
-        if handed.replicate is None:
+    def _conclude(self, trial_id: str, assignment: Assignment, otherwise: Outcome) -> None:
+        """Tell the record how a trial ended: with the outcome that it sent, ``otherwise`` if it sent none."""
+        running = self._running.pop(trial_id, None)
+        if assignment.replicate is None:
             return
-        if stored_as is None:
-            self._record.hand_back(handed.replicate)
-        elif outcome is not None and not (self.ending and outcome.cause == Cause.LOST):
-            self._telling(lambda: self._record.finish(stored_as, outcome))
-        elif not self.ending:  # a trial that was stopped is ended by the driver, with the driver's reason
-            self._telling(
-                lambda: self._record.finish(stored_as, Outcome(cause=Cause.LOST, detail="it ended without a word"))
-            )
+        if running is None:
+            self._record.hand_back(assignment.replicate)
+            return
+        outcome = running.outcome or otherwise
+        if not (self.ending and outcome.cause == Cause.LOST):  # the driver ends what it stops, with its own reason
+            self._guard(lambda: self._record.finish(running.stored_as, outcome))
 
-    def _telling(self, tell: Callable[[], Any]) -> Any:
-        """Call the record; what it raises ends the run, as Tune would only log it."""
+    def _look_for_nodes(self) -> None:
+        """Count the slots again from time to time: nodes may have joined."""
+        if time.monotonic() - self._counted_at >= COUNT_SECONDS:
+            with contextlib.suppress(InsufficientResources):
+                self._slots.grow(self._count_slots())
+            self._counted_at = time.monotonic()
+
+    def _guard(self, call: Callable[[], Any]) -> Any:
+        """Call the work or the record. What it raises is the fault of the run: Tune would only log it."""
         if self.fault is None:
             try:
-                return tell()
+                return call()
             except Exception as error:
                 self.fault = error
         return None
@@ -461,28 +434,50 @@ class _Hand(Searcher):
         """Keep nothing, for the same reason."""
 
 
-class _Watch(tune.Callback):
+class ProcessCallback(tune.Callback):
     """Tells when a trial gets its process, as Tune asks for it earlier than that, and when it loses it."""
 
-    def __init__(self, hand: _Hand) -> None:
-        self._hand = hand
+    def __init__(self, searcher: ReplicateSearcher) -> None:
+        self._searcher = searcher
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        self._hand.start(trial.trial_id)
+        """A process runs a trial from now on."""
+        self._searcher.start(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """A process is gone."""
         file = Path(trial.error_file or "")
-        self._hand.died(trial.trial_id, file.read_text() if file.is_file() else "")
+        self._searcher.died(trial.trial_id, file.read_text() if file.is_file() else "")
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Find trials that no process could be passed on to: Tune ends those without telling anyone."""
+        for trial in trials:
+            if trial.status == "ERROR" and self._searcher.knows(trial.trial_id):
+                self.on_trial_error(iteration, trials, trial)
 
 
-class _Stop(tune.Stopper):
-    """Ends the run when it is to stop; Tune asks about ten times a second."""
+class SearchStopper(tune.Stopper):
+    """Ends trials that wait, and the run when it is over; Tune asks about ten times a second."""
 
-    def __init__(self, hand: _Hand) -> None:
-        self._hand = hand
+    def __init__(self, searcher: ReplicateSearcher) -> None:
+        self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return "waiting" in result and self._hand.may_stop_waiting()
+        """Tell whether to end a trial that reports."""
+        return "waiting" in result and self._searcher.may_stop_waiting(trial_id)
 
     def stop_all(self) -> bool:
-        return self._hand.ending
+        """Tell whether to end everything."""
+        return self._searcher.over
+
+
+class PatientScheduler(FIFOScheduler):
+    """Leaves processes that start to the trials they start for.
+
+    Tune's own names the trial that is first in line. Tune then gives that one whichever process is free and cancels the
+    one that starts for it, again and again where trials are shorter than a start. With no name it gives free processes
+    to trials that have none coming.
+    """
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Name none."""

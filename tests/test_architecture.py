@@ -209,6 +209,39 @@ def test_the_web_service_imports_light_files_of_the_search_only():
             assert reachable(module) & HEAVY_FILES == set(), module
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_importing_a_module_neither_reads_settings_nor_changes_the_environment(package):
+    for module, file in FILES.items():
+        if module.partition(".")[0] == package and file.name != "__main__.py":
+            for statement in run_at_import(ast.parse(file.read_text())):
+                assert not reads_settings(statement), f"{file}:{statement.lineno} reads settings at import"
+                assert not sets_environment(statement), f"{file}:{statement.lineno} sets the environment at import"
+
+
+def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs when a module is imported: everything but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not is_program(child):
+            yield from run_at_import(child)
+
+
+def is_program(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+
+
+def reads_settings(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("read_settings", "getenv")
+
+
+def sets_environment(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    changed = [ast.unparse(target) for target in targets if target is not None]
+    if isinstance(node, ast.Call):
+        changed.append(ast.unparse(node.func).replace("environ.get", ""))
+    return any("os.environ" in name or name == "os.putenv" for name in changed)
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graph: dict[str, set[str]] = {module: set() for module in FILES}
     for found in IMPORTS:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from search.errors import InvalidSpec
+from search.ray_environment import HEALTH_CHECKS
 from search.settings import IN_FILE, PREFIX, Settings, read_settings
 from tests.compose.files import IMAGE_PROGRAMS, ROOT, Team, by_default
 
@@ -283,8 +284,6 @@ def ray_asks_for_a_token(team: Team) -> Iterator[str]:
 
 
 def a_lost_node_is_noticed_as_on_one_host(team: Team) -> Iterator[str]:
-    from search.executor import HEALTH_CHECKS
-
     if {key: team.constants("ray-head").get(key) for key in HEALTH_CHECKS} != HEALTH_CHECKS:
         yield "ray-head looks at nodes more rarely than a private one"
 

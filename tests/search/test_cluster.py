@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from search.ray_environment import HEALTH_CHECKS
 from search.store import queries
 from search.store.metrics import read_metrics
 from search.store.tables import searches as search_rows
@@ -24,8 +25,6 @@ from tests.search.test_faults import Service
 @pytest.fixture
 def cluster(own_ray: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Two nodes of one CPU each, with a secret, and health checks that notice a lost node in seconds."""
-    from search.executor import HEALTH_CHECKS
-
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in secret.items():
         monkeypatch.setenv(name, value)
