@@ -66,6 +66,24 @@ def test_every_link_to_a_file_leads_to_one(name: str) -> None:
         assert (FILES[name].parent / target).exists(), target
 
 
+def packages() -> list[str]:
+    """List every package that has code of its own; those of search are listed by name until all have one."""
+    found = [
+        path.parent for package in ("seqnorm", "trainers", "service") for path in (ROOT / package).rglob("__init__.py")
+    ]
+    found += [ROOT / "search/cli", ROOT / "search/store"]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_package_says_what_it_is_for_and_where_to_start(package: str) -> None:
+    text = DOCUMENTS[f"{package}/README.md"]
+    assert text.startswith("# ")
+    if package != "seqnorm":  # whose README is the method card
+        assert "Start" in text
+        assert "mports" in text or "import" in text
+
+
 def test_decision_records_are_numbered_without_gaps_and_all_in_the_index() -> None:
     assert [name[:4] for name in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
     linked = re.findall(r"\]\((\d{4}[^)]*)\)", DOCUMENTS["docs/decisions/README.md"])
