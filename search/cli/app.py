@@ -87,6 +87,7 @@ def options(
 
 @app.command()
 def tune(
+    context: typer.Context,
     recipe: Recipe,
     gm: Gm,
     gc: Gc,
@@ -109,11 +110,12 @@ def tune(
     json: Json = False,
 ) -> None:
     """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
-    _submit_and_run("sequential", locals())
+    _submit_and_run("sequential", dict(context.params))
 
 
 @app.command()
 def grid(
+    context: typer.Context,
     recipe: Recipe,
     gm: Gm,
     gc: Gc,
@@ -135,11 +137,11 @@ def grid(
     json: Json = False,
 ) -> None:
     """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
-    _submit_and_run("grid", locals())
+    _submit_and_run("grid", dict(context.params))
 
 
 def _submit_and_run(strategy: str, given: dict[str, Any]) -> None:
-    """Submit what a command was given, and run it; flags are named as the fields of a search."""
+    """Submit a search from a command's parameters, named like its fields, and run it."""
     from search.cli.foreground import tune_here
 
     json, download = given.pop("json"), given.pop("download")
