@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--data", help="what to train on, if the recipe offers a choice")
     parser.add_argument("--model", help="network of the recipe images: torchvision:NAME or timm:NAME")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's data set first")
-    parser.add_argument("--folder", type=Path, help="folder of the checkpoint; training resumes from one that is there")
+    parser.add_argument("--folder", type=Path, help="folder of the checkpoint; training resumes from an existing one")
     parser.add_argument("--home", type=Path, default=Path(), help="folder that holds data/ (default: this one)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a number")
     parser.add_argument("--threads", type=int, default=1, help="threads for torch; more may change the last bits")

@@ -102,7 +102,7 @@ def check_format(state: dict[str, Any]) -> None:
     if state.get("format") != CHECKPOINT_FORMAT:
         raise RecipeError(
             f"a checkpoint must have format {CHECKPOINT_FORMAT}: got {state.get('format')}, of another version. "
-            "Go on with that version, or remove the trial's folder to train anew."
+            "Use that version, or remove the trial's folder to train from scratch."
         )
 
 

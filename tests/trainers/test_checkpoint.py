@@ -230,7 +230,7 @@ def test_a_checkpoint_of_another_version_is_refused(version: int | None, tmp_pat
     Checkpoint(tmp_path).save(state)
     assert refused(of) == (
         f"a checkpoint must have format {CHECKPOINT_FORMAT}: got {version}, of another version. "
-        "Go on with that version, or remove the trial's folder to train anew."
+        "Use that version, or remove the trial's folder to train from scratch."
     )
 
 

@@ -147,7 +147,7 @@ def changed(folder, **changes):
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
     assert changed(tmp_path, format=1) == (
         "a checkpoint must have format 2: got 1, of another version. "
-        "Go on with that version, or remove the trial's folder to train anew."
+        "Use that version, or remove the trial's folder to train from scratch."
     )
 
 

@@ -14,7 +14,7 @@ from trainers.recipe import RecipeError
 
 
 def fetch(name: str, root: Path, folder: str, archives: tuple[str, ...], download: Callable[[Path], object]) -> None:
-    """Download a data set to ``root/folder``, replacing what is there.
+    """Download a data set to ``root/folder``, replacing an existing one.
 
     Args:
         name: of the data set, for messages.
