@@ -48,7 +48,7 @@ serve: install ## open the dashboard over the demo's database
 # Each its own file, which a container's own user can read; the folder keeps this host's other users out.
 SECRETS := $(addprefix secrets/,database_password database_url ray_token webhook_secret)
 
-secrets: $(SECRETS) ## make random secrets for docker compose; those that are there stay
+secrets: $(SECRETS) ## make random secrets for docker compose; existing ones are kept
 
 secrets/database_url: | secrets/database_password
 	@printf 'postgresql://seqnorm:%s@postgres/seqnorm' "$$(cat secrets/database_password)" > $@ && chmod 644 $@
@@ -61,10 +61,10 @@ secrets/%:
 	@mkdir -p -m 700 secrets
 	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 644 $@
 
-openapi: install ## write the API's document anew, after a change of it on purpose
+openapi: install ## rewrite docs/openapi.json after an intended change of the API
 	$(BIN)/python -m service.document > docs/openapi.json
 
-pictures: install ## take the README's pictures of the dashboard anew
+pictures: install ## retake the README's pictures of the dashboard
 	PYTHONPATH=tests/plugin $(BIN)/python -m tests.pictures docs
 
 bench: install ## measure; prints ratios with versions and date

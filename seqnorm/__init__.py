@@ -14,6 +14,7 @@ from seqnorm.layers import (
     InstanceNorm,
     LayerNorm,
     NoisyBatchNorm,
+    NoisySeqNorm,
     SeqNorm,
 )
 from seqnorm.standardization import standardize_weights
@@ -28,6 +29,7 @@ __all__ = [
     "InstanceNorm",
     "LayerNorm",
     "NoisyBatchNorm",
+    "NoisySeqNorm",
     "SeqNorm",
     "accumulate_gradients",
     "average_gradients",

@@ -1,15 +1,15 @@
-"""The mathematics of every norm here: what a chain of normalizations does to the rows of its input.
+"""The mathematics of every norm in this package: a chain of normalizations as operations on row statistics.
 
-Let a row have mean m and variance v. To normalize groups of rows is
+A row is the values of one sample in one channel. Let it have mean m and variance v. Normalizing groups of rows means
 
     μ = mean of m over the group
     σ² = mean of v + (m − μ)² over the group        (law of total variance)
     r = (σ² + ε)^-½
     every row x becomes r · (x − μ): its mean r · (m − μ), its variance r² · v, its scale r times the one before
 
-so a chain of normalizations needs no more of an activation than the mean and variance of its rows, and its output is,
-row by row, ``scale · (x − m) + mean``. A norm is a list of steps. ``forward`` below is open to autograd; ``adjoint`` is
-its derivative by hand, which takes fewer operations on such small matrices.
+So a chain of normalizations needs only the mean and variance of each row of an activation, and its output is, row by
+row, ``scale · (x − m) + mean``. A norm is a list of steps. ``forward`` is differentiable by autograd; ``adjoint`` is
+its hand-written backward pass, which takes fewer operations on such small matrices.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Shape legend: M samples, C channels, N of a group; what is known of the rows is a matrix (M, C).
+# Shape legend: M samples, C channels, N group size; row statistics are matrices (M, C).
 
 
 class Groups(NamedTuple):
-    """Rows normalized together, as a view of their matrix and the dimensions averaged in it."""
+    """Equal groups of rows: a view of the (M, C) matrix and the dimensions to average over."""
 
     shape: tuple[int, ...]
     mean_dims: tuple[int, ...]
-    var_dims: tuple[int, ...]  #: more than ``mean_dims`` where channels share a variance
+    var_dims: tuple[int, ...]  #: more than ``mean_dims`` if channels share a variance
 
     @classmethod
-    def of_channels(cls, num_samples: int, num_channels: int, gc: int) -> Groups:
-        """Take ``gc`` groups of consecutive channels in every sample."""
+    def over_channels(cls, num_samples: int, num_channels: int, gc: int) -> Groups:
+        """Form ``gc`` groups of consecutive channels in every sample."""
         return cls((num_samples, gc, num_channels // gc), (2,), (2,))
 
     @classmethod
-    def of_samples(cls, num_samples: int, num_channels: int, gm: int, strided: bool, shared_var: bool) -> Groups:
-        """Take ``gm`` groups of samples in every channel: consecutive ones, or every gm-th one.
+    def over_samples(cls, num_samples: int, num_channels: int, gm: int, strided: bool, shared_var: bool) -> Groups:
+        """Form ``gm`` groups of samples in every channel: consecutive samples, or every gm-th if ``strided``.
 
-        With ``shared_var`` the variance is taken over all channels of the group's samples (Luo et al., 2020).
+        ``shared_var`` computes the variance over all channels of the group's samples (Luo et al., 2020).
         """
         size = num_samples // gm
         shape, dim = ((size, gm, num_channels), 0) if strided else ((gm, size, num_channels), 1)
         return cls(shape, (dim,), (dim, 2) if shared_var else (dim,))
 
     def view(self, rows: Tensor) -> Tensor:
-        """Shape a matrix of rows so that the statistics broadcast over it."""
+        """Reshape an (M, C) matrix so that group statistics broadcast over it."""
         return rows.reshape(self.shape)
 
     def mean(self, rows: Tensor) -> Tensor:
-        """Average what is centred over a group; it is its own adjoint."""
+        """Average over a group's mean dimensions; self-adjoint."""
         return rows.mean(self.mean_dims, keepdim=True)
 
     def pool(self, rows: Tensor) -> Tensor:
-        """Average what makes up a group's variance; it is its own adjoint."""
+        """Average over a group's variance dimensions; self-adjoint."""
         return rows.mean(self.var_dims, keepdim=True)
 
     def statistics(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,65 +64,72 @@ class Groups(NamedTuple):
         return group_mean, self.pool(torch.addcmul(var, centred, centred))
 
 
-class Known(NamedTuple):
-    """Statistics that do not depend on the input, each ``(C,)``: what evaluation normalizes with."""
+class FixedStatistics(NamedTuple):
+    """Statistics that do not depend on the input, each ``(C,)``: the running statistics in evaluation."""
 
-    known_mean: Tensor
-    known_var: Tensor
+    mean: Tensor
+    var: Tensor
 
     def view(self, rows: Tensor) -> Tensor:
-        """Shape rows as their matrix."""
-        return rows.reshape(-1, self.known_mean.numel())
+        """Reshape to the (M, C) matrix."""
+        return rows.reshape(-1, self.mean.numel())
 
     def statistics(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is known."""
-        return self.known_mean.to(mean.dtype), self.known_var.to(var.dtype)
+        """Return the fixed mean and variance."""
+        return self.mean.to(mean.dtype), self.var.to(var.dtype)
 
 
-class Assigned(NamedTuple):
-    """Groups whose number is a tensor: a matrix of who is with whom, so that one program serves every number."""
+class TensorGroups(NamedTuple):
+    """Groups whose number is a tensor: a membership matrix, so that one compiled program serves every number."""
 
-    together: Tensor  #: whether i and j are in one group, (M, M) or (C, C)
-    of_channels: bool
+    same_group: Tensor  #: whether i and j share a group, (M, M) or (C, C)
+    over_channels: bool
     shared_var: bool
-    present: Tensor  #: whether there are groups at all; ``gc = 0`` means that there are none
+    has_groups: Tensor  #: False for a count of 0, which leaves the rows unchanged
     eps: float
 
     @classmethod
-    def of(
-        cls, size: int, count: Tensor, eps: float, *, of_channels: bool, strided: bool = False, shared_var: bool = False
-    ) -> Assigned:
-        """Assign ``size`` samples or channels to ``count`` groups, whose sizes differ by one at most."""
-        place = torch.arange(size, device=count.device)
-        group = place % count.clamp(min=1) if strided else place * count // size
-        return cls(group[:, None] == group, of_channels, shared_var, count > 0, eps)
+    def assign(
+        cls,
+        size: int,
+        count: Tensor,
+        eps: float,
+        *,
+        over_channels: bool,
+        strided: bool = False,
+        shared_var: bool = False,
+    ) -> TensorGroups:
+        """Assign ``size`` samples or channels to ``count`` groups, whose sizes differ by at most one."""
+        index = torch.arange(size, device=count.device)
+        group = index % count.clamp(min=1) if strided else index * count // size
+        return cls(group[:, None] == group, over_channels, shared_var, count > 0, eps)
 
     def view(self, rows: Tensor) -> Tensor:
-        """Shape rows as their matrix."""
-        size = self.together.shape[0]
-        return rows.reshape(-1, size) if self.of_channels else rows.reshape(size, -1)
+        """Reshape to the (M, C) matrix."""
+        size = self.same_group.shape[0]
+        return rows.reshape(-1, size) if self.over_channels else rows.reshape(size, -1)
 
     def mean(self, rows: Tensor) -> Tensor:
-        """Give every row the average of its group."""
-        together = self.together.to(rows.dtype)
-        sizes = together.sum(1)
+        """Return the average of each row's group."""
+        same_group = self.same_group.to(rows.dtype)
+        sizes = same_group.sum(1)
         with torch.autocast(rows.device.type, enabled=False):
-            return rows @ together / sizes if self.of_channels else together @ rows / sizes[:, None]
+            return rows @ same_group / sizes if self.over_channels else same_group @ rows / sizes[:, None]
 
     def statistics(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """Return μ and σ² of every row's group; where there are none, those that leave a row as it is."""
+        """Return μ and σ² of each row's group; without groups, the values that leave a row unchanged."""
         group_mean = self.mean(mean)
         group_var = self.mean(var + (mean - group_mean).square())
         if self.shared_var:
             group_var = group_var.mean(1, keepdim=True)
-        return torch.where(self.present, group_mean, 0), torch.where(self.present, group_var, 1 - self.eps)
+        return torch.where(self.has_groups, group_mean, 0), torch.where(self.has_groups, group_var, 1 - self.eps)
 
 
-Step = Groups | Known | Assigned
+Step = Groups | FixedStatistics | TensorGroups
 
 
 class Link(NamedTuple):
-    """One step taken: the rows before it in the shape of the step's view, and the step's statistics."""
+    """What one step saves for backward: the row statistics before it, in the step's view, and its group statistics."""
 
     step: Step
     var: Tensor
@@ -134,15 +141,15 @@ class Link(NamedTuple):
 
 
 def forward(mean: Tensor, var: Tensor, steps: Sequence[Step], eps: float) -> tuple[Tensor, Tensor, list[Link]]:
-    """Take the steps one after the other.
+    """Apply the steps one after another.
 
     Args:
-        mean, var: of every row, ``(M, C)``.
+        mean, var: of each row, ``(M, C)``.
         steps: at least one.
         eps: ε of every step.
 
     Returns:
-        The rows' mean and scale after the last step, each ``(M, C)``, and the links between.
+        The rows' mean and scale after the last step, each ``(M, C)``, and one link for each step.
     """
     shape = mean.shape
     scale = mean.new_ones(()).expand(shape)
@@ -159,17 +166,17 @@ def forward(mean: Tensor, var: Tensor, steps: Sequence[Step], eps: float) -> tup
 
 
 def adjoint(links: Sequence[Link], mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Take gradients back through :func:`forward`.
+    """Backpropagate through :func:`forward`.
 
     Args:
-        links: what ``forward`` returned, of steps that are no ``Assigned``.
-        mean, scale: the gradients for the rows' mean and scale after the last step, ``(M, C)``.
+        links: from ``forward``; no step may be a ``TensorGroups``.
+        mean, scale: the gradients of the rows' mean and scale after the last step, ``(M, C)``.
 
     Returns:
-        The gradients for the rows' mean and variance before the first step, ``(M, C)``.
+        The gradients of the rows' mean and variance before the first step, ``(M, C)``.
     """
     shape = mean.shape
-    var: Tensor | None = None  # nothing asks for the variance after the last step
+    var: Tensor | None = None  # the output does not depend on the variance after the last step
     for link in reversed(links):
         step, r = link.step, link.rstd
         mean, scale = step.view(mean), step.view(scale)

@@ -1,4 +1,4 @@
-"""Refusals: the rule, what was received, and what to do instead."""
+"""Argument checks. Each error states the rule, the received value and the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seqnorm.running import CONVENTIONS
 
 
 def check_input(input: Tensor, num_channels: int) -> None:
-    """Refuse an input of another width or kind.
+    """Check the input's width, number of dimensions and dtype.
 
     Raises:
         ValueError: if the input is not a floating tensor ``(M, num_channels, *spatial)``.
@@ -22,8 +22,8 @@ def check_input(input: Tensor, num_channels: int) -> None:
         )
 
 
-def check_kind(input: Tensor) -> None:
-    """Refuse what has no channels, no positions, or no fractions.
+def check_shape_and_dtype(input: Tensor) -> None:
+    """Check that the input has channels and positions, and a floating dtype.
 
     Raises:
         ValueError: with the shape and dtype in it.
@@ -39,11 +39,11 @@ def check_kind(input: Tensor) -> None:
         )
 
 
-def index_of(count: int, name: str) -> int:
-    """Return a number of groups as an int; NumPy's integers are taken.
+def as_int(count: int, name: str) -> int:
+    """Return a number of groups as an int; accepts NumPy integers.
 
     Raises:
-        ValueError: if it is no whole number.
+        ValueError: if it is not a whole number.
     """
     try:
         return index(count)
@@ -51,20 +51,20 @@ def index_of(count: int, name: str) -> int:
         raise ValueError(f"{name} must be a whole number: got {count!r}. Pass an int, e.g. {name}=4.") from None
 
 
-def whole(count: int | Tensor, name: str) -> int | Tensor:
-    """Return a number of groups as an int, or the tensor that it is.
+def as_count(count: int | Tensor, name: str) -> int | Tensor:
+    """Return a number of groups as an int; a tensor is returned unchanged.
 
     Raises:
         ValueError: if it is neither a tensor nor a whole number.
     """
-    return count if isinstance(count, Tensor) else index_of(count, name)
+    return count if isinstance(count, Tensor) else as_int(count, name)
 
 
-def check_numbers(eps: float, momentum: float | None) -> None:
-    """Refuse numbers out of range.
+def check_eps_and_momentum(eps: float, momentum: float | None) -> None:
+    """Check that eps and momentum are in range.
 
     Raises:
-        ValueError: with the number in it.
+        ValueError: naming the number.
     """
     if not 0 <= eps < float("inf"):
         raise ValueError(f"eps must be 0 or more, and finite: got {eps}. Use 1e-5, the default.")
@@ -72,11 +72,21 @@ def check_numbers(eps: float, momentum: float | None) -> None:
         raise ValueError(f"momentum must be from 0 to 1, or None: got {momentum}. Use 0.1, the default.")
 
 
-def check_sample_groups(num_samples: int, num_positions: int, gm: int) -> None:
-    """Refuse groups of samples that are uneven or hold a single value.
+def check_sigma(sigma: float) -> None:
+    """Check that the noise of a layer is in range.
 
     Raises:
-        ValueError: with the numbers in it.
+        ValueError: naming the number.
+    """
+    if not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma must be 0 or more, and finite: got {sigma}. The paper's best is 3e-4.")
+
+
+def check_sample_groups(num_samples: int, num_positions: int, gm: int) -> None:
+    """Check that gm divides the batch and each group holds at least two values.
+
+    Raises:
+        ValueError: naming the numbers.
     """
     if gm < 1 or num_samples == 0 or num_samples % gm:
         raise ValueError(
@@ -92,10 +102,10 @@ def check_sample_groups(num_samples: int, num_positions: int, gm: int) -> None:
 
 
 def check_channel_groups(num_channels: int, gc: int) -> None:
-    """Refuse uneven groups of channels.
+    """Check that gc divides the channels.
 
     Raises:
-        ValueError: with the numbers in it.
+        ValueError: naming the numbers.
     """
     if gc < 1 or num_channels % gc:
         raise ValueError(
@@ -104,11 +114,11 @@ def check_channel_groups(num_channels: int, gc: int) -> None:
         )
 
 
-def check_channel_group_values(input: Tensor, gc: int) -> None:
-    """Refuse groups of channels that hold a single value.
+def check_channel_group_size(input: Tensor, gc: int) -> None:
+    """Check that each group of channels holds at least two values.
 
     Raises:
-        ValueError: with the numbers in it.
+        ValueError: naming the numbers.
     """
     if input.shape[1:].numel() == gc:
         raise ValueError(
@@ -118,10 +128,10 @@ def check_channel_group_values(input: Tensor, gc: int) -> None:
 
 
 def check_convention(running: str) -> None:
-    """Refuse an unknown way to keep running statistics.
+    """Check the name of a running-statistics convention.
 
     Raises:
-        ValueError: with what there is.
+        ValueError: listing the conventions.
     """
     if running not in CONVENTIONS:
         raise ValueError(f"running must be one of {', '.join(CONVENTIONS)}: got {running!r}. Use within, the default.")

@@ -1,4 +1,4 @@
-"""Swap every BatchNorm of a model for another norm, under its own name and with its learned weights."""
+"""Replace every BatchNorm of a model by another norm, keeping names and learned weights."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from torch import Tensor, nn
 
 from seqnorm.layers import GhostNorm, SeqNorm
 
-# timm's BatchNormAct2d is a BatchNorm that drops and activates its output by children of these names.
-AFTER = ("drop", "act")
+# timm's BatchNormAct2d is a BatchNorm whose children of these names apply dropout and activation to its output.
+ACTIVATION_CHILDREN = ("drop", "act")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What :func:`convert` did."""
+    """The result of :func:`convert`."""
 
-    model: nn.Module  #: the model itself, or its replacement where it was a BatchNorm
+    model: nn.Module  #: the model itself, or its replacement if it was a BatchNorm
     swapped: tuple[str, ...]  #: paths in the model, e.g. ``layer1.0.bn1``
-    kept: dict[str, str]  #: paths of what could not be swapped, each with the reason
+    kept: dict[str, str]  #: path of each BatchNorm that was not swapped → the reason
 
     def __str__(self) -> str:
-        found = len(self.swapped) + len(self.kept)
-        lines = [f"{len(self.swapped)} of {found} BatchNorm layers swapped"]
+        total = len(self.swapped) + len(self.kept)
+        lines = [f"{len(self.swapped)} of {total} BatchNorm layers swapped"]
         lines += [f"kept {path or 'the model itself'}: {reason}" for path, reason in self.kept.items()]
         return "\n".join(lines)
 
 
 def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
-    """Swap every BatchNorm of ``model``, in place.
+    """Replace every BatchNorm of ``model`` in place.
 
     A layer keeps its path, ``weight``, ``bias``, ``eps``, ``momentum``, device, dtype and mode; its parameters stay the
-    same objects, so an optimizer made before still trains them. Running statistics are kept where they mean the same,
-    which is where GhostNorm comes first; those of a SeqNorm are of its GroupNorm half's output, and start afresh.
-    Forward hooks of the layer are not carried over.
+    same objects, so an existing optimizer still trains them. Running statistics are kept if both layers track the same
+    quantity, that is if GhostNorm comes first; those of a SeqNorm track its GroupNorm half's output and start afresh.
+    Forward hooks of the layer are dropped.
 
     Args:
-        model: any model with ``torch.nn.BatchNorm1d``, ``2d``, ``3d``, ``SyncBatchNorm`` or heirs of theirs in it.
-        norm: makes a layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. What a partial
-            says of ``eps`` and ``momentum`` goes before the layer's own, and ``affine=False`` and
-            ``track_running_stats=False`` are heeded.
+        model: any model with ``torch.nn.BatchNorm1d``, ``2d``, ``3d``, ``SyncBatchNorm`` or subclasses of them.
+        norm: makes a layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. ``eps`` and
+            ``momentum`` given in a partial override the layer's own; ``affine=False`` and
+            ``track_running_stats=False`` are respected.
 
     Returns:
-        What was swapped and what was not. A layer is kept, with the reason, where ``norm`` refuses its width, or where
-        it is an heir that does more than normalize, or lazy and not yet run.
+        What was swapped and what was not. A layer is kept, with the reason, if ``norm`` refuses its width, or if it is
+        a subclass that does more than normalize, or lazy and not yet initialized.
     """
     swapped: list[str] = []
     kept: dict[str, str] = {}
@@ -54,10 +54,10 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
         if not isinstance(layer, nn.modules.batchnorm._BatchNorm):
             continue
         if layer not in replacements:
-            reason = why_not(layer)
+            reason = reason_to_keep(layer)
             if reason is None:
                 try:
-                    replacements[layer] = replacement(layer, norm)
+                    replacements[layer] = make_replacement(layer, norm)
                 except ValueError as refused:
                     reason = str(refused)
             if reason is not None:
@@ -71,14 +71,14 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
     return Conversion(model=replacements.get(model, model), swapped=tuple(swapped), kept=kept)
 
 
-def why_not(layer: nn.Module) -> str | None:
-    """Return why a BatchNorm cannot be swapped whatever the norm, or None."""
+def reason_to_keep(layer: nn.Module) -> str | None:
+    """Return why a BatchNorm cannot be replaced by any norm; None if it can."""
     kind = type(layer)
     if isinstance(layer, nn.modules.batchnorm._LazyNormBase):
         return "its width is not known yet: run the model once, then convert"
     children = {name for name, _ in layer.named_children()}
-    of_timm = kind.__module__.startswith("timm.") and children <= set(AFTER)
-    if not of_timm and kind.forward not in TORCH_FORWARDS:
+    is_timm = kind.__module__.startswith("timm.") and children <= set(ACTIVATION_CHILDREN)
+    if not is_timm and kind.forward not in TORCH_FORWARDS:
         return f"{kind.__name__} does more than normalize: swap it by hand"
     return None
 
@@ -86,24 +86,24 @@ def why_not(layer: nn.Module) -> str | None:
 TORCH_FORWARDS = {nn.modules.batchnorm._BatchNorm.forward, nn.SyncBatchNorm.forward}
 
 
-def replacement(layer: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module:
-    """Make a layer with the weights, buffers and numbers of another.
+def make_replacement(layer: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module:
+    """Make a new norm with the weights, buffers and settings of a BatchNorm.
 
     Raises:
-        ValueError: what ``norm`` raises for the width.
+        ValueError: if ``norm`` refuses the width.
     """
     assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
     new = norm(layer.num_features)
     tensor = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
     if tensor is not None:
         new.to(device=tensor.device, dtype=tensor.dtype)
-    said = norm.keywords if isinstance(norm, partial) else {}
+    given = norm.keywords if isinstance(norm, partial) else {}
     for name in ("eps", "momentum"):
-        if hasattr(new, name) and name not in said:
+        if hasattr(new, name) and name not in given:
             setattr(new, name, getattr(layer, name))
     if getattr(new, "weight", None) is not None:
         new.weight, new.bias = layer.weight, layer.bias
-    if getattr(new, "running_mean", None) is not None and (layer.running_mean is None or means_the_same(new)):
+    if getattr(new, "running_mean", None) is not None and (layer.running_mean is None or tracks_input_statistics(new)):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(new, name, getattr(layer, name))
     for name, child in layer.named_children():
@@ -113,15 +113,15 @@ def replacement(layer: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module
     return new.train(layer.training)
 
 
-def means_the_same(new: nn.Module) -> bool:
-    """Whether the running statistics are, as BatchNorm's, of each channel of the input."""
+def tracks_input_statistics(new: nn.Module) -> bool:
+    """Whether the running statistics are, like BatchNorm's, those of each channel of the input."""
     ghost_first = isinstance(new, GhostNorm) or (isinstance(new, SeqNorm) and new.ghost_first)
     return ghost_first and not new.shared_var
 
 
 def drop_and_activate(layer: nn.Module, _: tuple[object, ...], output: Tensor) -> Tensor:
-    """Do after a norm what timm's BatchNormAct does after its BatchNorm."""
-    for name in AFTER:
+    """Apply dropout and activation as timm's BatchNormAct does after its BatchNorm."""
+    for name in ACTIVATION_CHILDREN:
         child = getattr(layer, name, None)
         output = output if child is None else child(output)
     return output

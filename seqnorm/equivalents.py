@@ -1,9 +1,9 @@
-"""The paper's two other ways to GhostNorm, in models that know only BatchNorm (section 2.3).
+"""The paper's two other ways to GhostNorm, for models with BatchNorm (section 2.3).
 
-A group of samples never meets another inside GhostNorm, so each can go through the network alone: one after the other,
-accumulating gradients, or each on a device of its own. All three give every parameter the same gradient, provided that
-the loss is a mean over samples. They differ in the running statistics: accumulating moves them once for every group
-(``running="sequential"``), and devices keep each its own group's until they are averaged (``running="within"``).
+GhostNorm never mixes groups of samples, so each group can pass through the network alone: one after another with
+gradient accumulation, or each on its own device. All three ways give every parameter the same gradient if the loss is
+a mean over samples. They differ in the running statistics: accumulation updates them once per group
+(``running="sequential"``); devices keep those of their own group until they are averaged (``running="within"``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def accumulate_gradients(model: nn.Module, loss: Loss, input: Tensor, target: Tensor, gm: int) -> Tensor:
-    """Add to every parameter's gradient as GhostNorm with ``gm`` groups would, one group at a time (paper Figure 5).
+    """Accumulate the gradients of GhostNorm with ``gm`` groups, one group at a time (paper Figure 5).
 
-    It takes the memory of one group instead of the batch, and gm smaller passes instead of one.
+    Needs memory for one group instead of the batch, and gm smaller passes instead of one.
 
     Args:
-        model: one that normalizes with BatchNorm.
+        model: a model with BatchNorm.
         loss: a mean over samples, of ``model(input)`` and ``target``.
-        input, target: a batch; both are cut along their first dimension.
+        input, target: a batch; both are split along their first dimension.
         gm: the paper's G_M; must divide the batch.
 
     Returns:
@@ -37,8 +37,8 @@ def accumulate_gradients(model: nn.Module, loss: Loss, input: Tensor, target: Te
     """
     check_sample_groups(input.shape[0], 2, gm)
     shares = []
-    for group, of_group in zip(input.chunk(gm), target.chunk(gm), strict=True):
-        share = loss(model(group), of_group) / gm
+    for group, target_group in zip(input.chunk(gm), target.chunk(gm), strict=True):
+        share = loss(model(group), target_group) / gm
         share.backward()
         shares.append(share.detach())
     return torch.stack(shares).sum()
@@ -47,8 +47,8 @@ def accumulate_gradients(model: nn.Module, loss: Loss, input: Tensor, target: Te
 def average_gradients(model: nn.Module, group: distributed.ProcessGroup | None = None) -> None:
     """Average every parameter's gradient over the processes of a group, each of which has seen its share of the batch.
 
-    With unsynchronized BatchNorm and shares of one size this is GhostNorm with a group of samples for every process;
-    it is what ``DistributedDataParallel`` does while it goes backward.
+    With unsynchronized BatchNorm and equal shares this is GhostNorm with one group of samples per process.
+    ``DistributedDataParallel`` does the same during backward.
 
     Args:
         model: the same in every process, after ``backward``.
@@ -62,10 +62,10 @@ def average_gradients(model: nn.Module, group: distributed.ProcessGroup | None =
 def average_running_statistics(model: nn.Module, group: distributed.ProcessGroup | None = None) -> None:
     """Average the running statistics over processes, so that all evaluate alike.
 
-    ``DistributedDataParallel`` does not: it copies those of the first process, which has seen its own samples only.
+    ``DistributedDataParallel`` instead copies those of the first process, which has seen only its own samples.
 
     Args:
-        model: the same in every process; all its buffers of floating numbers are averaged.
+        model: the same in every process; all its floating-point buffers are averaged.
         group: the processes; all of them by default.
     """
     for buffer in model.buffers():

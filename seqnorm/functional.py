@@ -1,7 +1,31 @@
-"""The norms as functions: a norm is the list of steps that it takes on the rows of its input.
+"""The norms as functions.
 
-gm and gc may be 0-dimensional integer tensors. Then nothing about them is checked, the groups are as even as they can
-be, and one compiled program, or one ``torch.func.vmap`` over trials, serves every number of groups.
+With M samples, C channels and F positions, each norm is one or two steps of
+
+    x ← (x − μ) / √(σ² + ε)        μ, σ²: mean and biased variance of a group of values
+
+followed by ``x · weight + bias`` per channel:
+
+    group_norm  a group is C / gc consecutive channels of one sample: C / gc · F values
+    ghost_norm  a group is M / gm samples in one channel: M / gm · F values; in evaluation it uses running statistics
+    seq_norm    group_norm(gc), then ghost_norm(gm); with ``ghost_first`` in reverse order
+
+All execution paths compute the same values. The first row that applies decides:
+
+    input and options                                   path
+    ghost_norm in evaluation                            ``F.batch_norm`` with the running statistics
+    F = 1, not compiling, gm and gc are ints            seq_norm runs its two steps separately
+      group step                                        ``F.layer_norm`` over each group
+      ghost step in evaluation                          ``F.batch_norm`` with the running statistics
+      ghost step, eps > 0, not shared_var               ``F.batch_norm``: one call, folded groups, or a loop
+    ghost_norm with gm = 1, not compiling,              ``F.batch_norm``; not for an input (M, C, F) that is not
+      eps > 0, not shared_var                             contiguous, whose memory layout it would change
+    torch.compile, torch.jit.trace, torch.func,         ``normalize.normalize_with_autograd``: differentiable
+      gm or gc is a tensor, input (M, C)                  operations for compiler, transform or autograd
+    otherwise                                           ``normalize.Normalize``: blocked passes, manual backward
+
+``gm`` and ``gc`` may be 0-dimensional integer tensors. They are then not checked, group sizes differ by at most one,
+and one compiled program, or one ``torch.func.vmap`` over trials, serves every number of groups.
 """
 
 from __future__ import annotations
@@ -13,18 +37,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqnorm.chain import Assigned, Groups, Known, Step
+from seqnorm.chain import FixedStatistics, Groups, Step, TensorGroups
 from seqnorm.checks import (
-    check_channel_group_values,
+    as_count,
+    check_channel_group_size,
     check_channel_groups,
     check_convention,
-    check_kind,
     check_sample_groups,
-    whole,
+    check_shape_and_dtype,
 )
 from seqnorm.normalize import Statistics, normalize
 from seqnorm.rows import statistics_dtype
-from seqnorm.running import Convention, track
+from seqnorm.running import Convention, update_running_statistics
 
 
 def group_norm(
@@ -39,17 +63,17 @@ def group_norm(
         eps: added to the variance.
 
     Returns:
-        A tensor of the shape, dtype and memory layout of ``input``.
+        A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
         ValueError: if ``gc`` does not divide the channels, or a group holds a single value.
     """
-    check_kind(input)
-    gc = whole(gc, "gc")
+    check_shape_and_dtype(input)
+    gc = as_count(gc, "gc")
     if isinstance(gc, int):
         check_channel_groups(input.shape[1], gc)
-        check_channel_group_values(input, gc)
-        if no_space(input):  # the same arithmetic as torch's GroupNorm, in half of its time
+        check_channel_group_size(input, gc)
+        if has_one_position(input):  # the arithmetic of torch's GroupNorm, in half its time
             size = input.shape[1] // gc
             output = F.layer_norm(input.reshape(-1, gc, size), (size,), eps=eps).view(input.shape)
             return scale_and_shift(output, weight, bias).to(input.dtype)  # autocast on CUDA makes it float32
@@ -74,36 +98,37 @@ def ghost_norm(
 ) -> Tensor:
     """Normalize each channel over groups of samples (paper sections 2.1 and 2.3, Figure 4).
 
-    In training the mean and the biased variance are taken over each of ``gm`` groups, and the running statistics, where
-    given, are moved. In evaluation the running statistics normalize every sample, and ``gm`` has no influence.
+    In training, mean and biased variance are computed over each of ``gm`` groups, and the running statistics, if given,
+    are updated. In evaluation the running statistics normalize every sample, and ``gm`` is ignored.
 
     Args:
         input: ``(M, C)`` or ``(M, C, *spatial)``.
         gm: the paper's G_M; must divide M in training.
         weight, bias: ``(C,)``, applied after normalizing.
-        running_mean, running_var: ``(C,)``; changed in place when training.
+        running_mean, running_var: ``(C,)``; updated in place when training.
         training: whether to use the statistics of the input.
-        momentum: how far the running statistics move, from 0 to 1.
+        momentum: weight of the new statistics in the running ones, from 0 to 1.
         eps: added to the variance.
-        strided: whether sample i belongs to group i mod gm, instead of to the (i · gm / M)-th run.
-        shared_var: whether a group's variance is taken over all its channels (Luo et al., 2020; paper A.4).
+        strided: whether sample i belongs to group i mod gm, instead of groups of consecutive samples.
+        shared_var: whether a group's variance is computed over all channels (Luo et al., 2020; paper A.4).
         running: the convention of the running statistics, see :mod:`seqnorm.running`.
 
     Returns:
-        A tensor of the shape, dtype and memory layout of ``input``.
+        A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
-        ValueError: if ``gm`` does not divide the batch, a group holds a single value, or evaluation lacks statistics.
+        ValueError: if ``gm`` does not divide the batch, a group holds a single value, or evaluation lacks running
+            statistics.
     """
-    check_kind(input)
+    check_shape_and_dtype(input)
     check_convention(running)
-    gm = whole(gm, "gm")
+    gm = as_count(gm, "gm")
     if not training:
-        return evaluate(input, *known(running_mean, running_var), weight, bias, eps)
+        return evaluate(input, *require_running_statistics(running_mean, running_var), weight, bias, eps)
     tracked = running_mean is not None and running_var is not None
     output, found = normalize_groups(input, gm, weight, bias, eps, strided, shared_var, tracked)
     if found is not None and running_mean is not None and running_var is not None:
-        remember(found, input, gm, running_mean, running_var, momentum, shared_var, running)
+        update_from_batch(found, input, gm, running_mean, running_var, momentum, shared_var, running)
     return output
 
 
@@ -126,8 +151,9 @@ def seq_norm(
 ) -> Tensor:
     """Normalize each sample over ``gc`` groups of channels, then each channel over ``gm`` groups of samples.
 
-    The first half carries no affine: a scale per channel would be undone by the second half. The running statistics
-    are those of the GhostNorm half's input, and serve that half in evaluation; the GroupNorm half uses the sample.
+    The first half has no affine parameters, because the second half would undo a scale per channel. The running
+    statistics are those of the GhostNorm half's input, which normalizes with them in evaluation; the GroupNorm half
+    always uses the sample itself.
 
     Args:
         input: ``(M, C)`` or ``(M, C, *spatial)``.
@@ -138,52 +164,52 @@ def seq_norm(
         ghost_first: whether the GhostNorm half comes first (paper A.4).
 
     Returns:
-        A tensor of the shape, dtype and memory layout of ``input``.
+        A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
         ValueError: if ``gc`` does not divide the channels, or as :func:`ghost_norm`.
     """
-    check_kind(input)
+    check_shape_and_dtype(input)
     check_convention(running)
-    gc, gm = whole(gc, "gc"), whole(gm, "gm")
+    gc, gm = as_count(gc, "gc"), as_count(gm, "gm")
     if isinstance(gc, int):
         check_channel_groups(input.shape[1], gc)
-        check_channel_group_values(input, gc)
+        check_channel_group_size(input, gc)
     tracked = running_mean is not None and running_var is not None
     found: Statistics | None = None
-    if no_space(input) and isinstance(gc, int) and isinstance(gm, int):
-        # without positions in space every row is one number, and two passes cost less than a chain
+    if has_one_position(input) and isinstance(gc, int) and isinstance(gm, int):
+        # every row is one value, and two passes cost less than a chain
         output = input if ghost_first else group_norm(input, gc, eps=eps)
-        of_ghost = (None, None) if ghost_first else (weight, bias)
+        ghost_affine = (None, None) if ghost_first else (weight, bias)
         if training:
-            output, found = normalize_groups(output, gm, *of_ghost, eps, strided, shared_var, tracked)
+            output, found = normalize_groups(output, gm, *ghost_affine, eps, strided, shared_var, tracked)
         else:
-            output = evaluate(output, *known(running_mean, running_var), *of_ghost, eps)
+            output = evaluate(output, *require_running_statistics(running_mean, running_var), *ghost_affine, eps)
         if ghost_first:
             output = group_norm(output, gc, weight=weight, bias=bias, eps=eps)
     else:
-        of_samples: Step
+        sample_groups: Step
         if not training:
-            of_samples = Known(*known(running_mean, running_var))
+            sample_groups = FixedStatistics(*require_running_statistics(running_mean, running_var))
         else:
             if isinstance(gm, int):
                 check_sample_groups(input.shape[0], positions(input), gm)
-            of_samples = sample_step(input, gm, eps, strided, shared_var)
-        of_channels = channel_step(input, gc, eps)
-        steps = [of_samples, of_channels] if ghost_first else [of_channels, of_samples]
-        output, of_steps = normalize(input, steps, weight, bias, eps)
-        found = of_steps[0 if ghost_first else 1] if training else None
+            sample_groups = sample_step(input, gm, eps, strided, shared_var)
+        over_channels = channel_step(input, gc, eps)
+        steps = [sample_groups, over_channels] if ghost_first else [over_channels, sample_groups]
+        output, statistics = normalize(input, steps, weight, bias, eps)
+        found = statistics[0 if ghost_first else 1] if training else None
     if found is not None and running_mean is not None and running_var is not None:
-        remember(found, input, gm, running_mean, running_var, momentum, shared_var, running)
+        update_from_batch(found, input, gm, running_mean, running_var, momentum, shared_var, running)
     return output
 
 
 def evaluate(
     input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """Normalize every sample by known statistics: torch's BatchNorm in evaluation."""
-    mean, var = in_precision_of(input, mean), in_precision_of(input, var)
-    weight, bias = (None if tensor is None else in_precision_of(input, tensor) for tensor in (weight, bias))
+    """Normalize every sample with the given statistics, as torch's BatchNorm does in evaluation."""
+    mean, var = to_statistics_dtype(input, mean), to_statistics_dtype(input, var)
+    weight, bias = (None if tensor is None else to_statistics_dtype(input, tensor) for tensor in (weight, bias))
     return F.batch_norm(input, mean, var, weight, bias, training=False, eps=eps)
 
 
@@ -197,41 +223,42 @@ def normalize_groups(
     shared_var: bool,
     tracked: bool,
 ) -> tuple[Tensor, Statistics | None]:
-    """Normalize groups of samples; return also what was found in them, where that is ``tracked``."""
+    """Normalize groups of samples; also return their statistics if ``tracked``."""
     if isinstance(gm, int):
         check_sample_groups(input.shape[0], positions(input), gm)
-        if not shared_var and eps > 0 and (no_space(input) or is_batch_norm(input, gm)):
+        if not shared_var and eps > 0 and (has_one_position(input) or equals_batch_norm(input, gm)):
             return batch_norm_groups(input, gm, weight, bias, eps, strided, tracked)
     output, (found,) = normalize(input, [sample_step(input, gm, eps, strided, shared_var)], weight, bias, eps)
     return output, found
 
 
-LOOP_FROM = 2**15  #: numbers in a group of a fully connected layer from which a loop over groups is the quicker way
+#: values per group of a fully connected layer from which a loop over groups is faster than folding
+MIN_LOOP_GROUP_SIZE = 2**15
 
 
 def batch_norm_groups(
     input: Tensor, gm: int, weight: Tensor | None, bias: Tensor | None, eps: float, strided: bool, tracked: bool
 ) -> tuple[Tensor, Statistics | None]:
-    """Normalize one group, or samples of one position, by torch's BatchNorm.
+    """Normalize one group, or samples with one position, by torch's BatchNorm.
 
-    Without positions in space every row is one number, and a chain would be as large as the input. But M samples of C
-    channels in gm groups are M / gm samples of gm · C channels to BatchNorm, which costs two copies of the activation
-    where groups are consecutive; a loop over groups costs two calls for each.
+    With one position every row is one value, so the statistics of a chain would be as large as the input. Instead, M
+    samples of C channels in gm groups are folded to M / gm samples of gm · C channels. This costs two copies of the
+    activation if groups are consecutive; a loop over groups costs two calls per group.
     """
     M, C = input.shape[:2]
-    weight, bias = (None if tensor is None else in_precision_of(input, tensor) for tensor in (weight, bias))
+    weight, bias = (None if tensor is None else to_statistics_dtype(input, tensor) for tensor in (weight, bias))
     found = [input.new_zeros(gm, C, dtype=statistics_dtype(input.dtype)) for _ in range(2)] if tracked else None
 
     def batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, found: Sequence[Tensor] | None) -> Tensor:
-        mean, var = found or (None, None)  # with momentum 1 torch leaves there what it finds
+        mean, var = found or (None, None)  # momentum 1 makes torch store the batch statistics there
         return F.batch_norm(x, mean, var, weight, bias, training=True, momentum=1.0, eps=eps)
 
     if gm == 1:
         output = batch_norm(input, weight, bias, [tensor[0] for tensor in found] if found else None)
-    elif not strided and input.numel() >= gm * LOOP_FROM:
-        of_groups = [[tensor[g] for tensor in found] if found else None for g in range(gm)]
-        chunks = zip(input.chunk(gm), of_groups, strict=True)
-        output = torch.cat([batch_norm(chunk, weight, bias, of_group) for chunk, of_group in chunks])
+    elif not strided and input.numel() >= gm * MIN_LOOP_GROUP_SIZE:
+        group_statistics = [[tensor[g] for tensor in found] if found else None for g in range(gm)]
+        chunks = zip(input.chunk(gm), group_statistics, strict=True)
+        output = torch.cat([batch_norm(chunk, weight, bias, statistics) for chunk, statistics in chunks])
     else:
         sizes, group_dim = ((M // gm, gm), 1) if strided else ((gm, M // gm), 0)
         folded = input.flatten(1).unflatten(0, sizes).movedim(group_dim, 1).reshape(-1, gm * C)
@@ -246,42 +273,44 @@ def batch_norm_groups(
 
 
 def positions(input: Tensor) -> int:
-    """Return F, the number of positions in space."""
+    """Return F, the number of spatial positions."""
     return prod(input.shape[2:])
 
 
-def no_space(input: Tensor) -> bool:
-    """Whether torch's kernels are the quicker way because every row is one number; a compiler fuses the chain."""
+def has_one_position(input: Tensor) -> bool:
+    """Whether every row is one value and torch's own kernels are faster; under a compiler the fused chain is."""
     return positions(input) == 1 and not torch.compiler.is_compiling()
 
 
-def is_batch_norm(input: Tensor, gm: int) -> bool:
-    """Whether torch's BatchNorm is the same thing: in one group, eagerly, and where it keeps the memory layout.
+def equals_batch_norm(input: Tensor, gm: int) -> bool:
+    """Whether to call torch's BatchNorm: one group, eager, and a memory layout that it keeps.
 
-    Its compiled form is less accurate than the chain's, and slower.
+    Compiled, it is less accurate than the chain, and slower.
     """
     return gm == 1 and not torch.compiler.is_compiling() and (input.dim() != 3 or input.is_contiguous())
 
 
 def channel_step(input: Tensor, gc: int | Tensor, eps: float) -> Step:
-    """Return the GroupNorm half."""
+    """Return the step of the GroupNorm half."""
     M, C = input.shape[:2]
-    return Groups.of_channels(M, C, gc) if isinstance(gc, int) else Assigned.of(C, gc, eps, of_channels=True)
+    return (
+        Groups.over_channels(M, C, gc) if isinstance(gc, int) else TensorGroups.assign(C, gc, eps, over_channels=True)
+    )
 
 
 def sample_step(input: Tensor, gm: int | Tensor, eps: float, strided: bool, shared_var: bool) -> Step:
-    """Return the GhostNorm half in training."""
+    """Return the step of the GhostNorm half in training."""
     M, C = input.shape[:2]
     if isinstance(gm, int):
-        return Groups.of_samples(M, C, gm, strided, shared_var)
-    return Assigned.of(M, gm, eps, of_channels=False, strided=strided, shared_var=shared_var)
+        return Groups.over_samples(M, C, gm, strided, shared_var)
+    return TensorGroups.assign(M, gm, eps, over_channels=False, strided=strided, shared_var=shared_var)
 
 
-def known(running_mean: Tensor | None, running_var: Tensor | None) -> tuple[Tensor, Tensor]:
+def require_running_statistics(running_mean: Tensor | None, running_var: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the running statistics.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if they are None.
     """
     if running_mean is None or running_var is None:
         raise ValueError(
@@ -291,7 +320,7 @@ def known(running_mean: Tensor | None, running_var: Tensor | None) -> tuple[Tens
     return running_mean, running_var
 
 
-def remember(
+def update_from_batch(
     found: Statistics,
     input: Tensor,
     gm: int | Tensor,
@@ -301,13 +330,13 @@ def remember(
     shared_var: bool,
     running: Convention,
 ) -> None:
-    """Move the running statistics by what was found in this batch."""
+    """Update the running statistics with those of this batch."""
     if running == "sequential" and not isinstance(gm, int):
         raise ValueError("running='sequential' needs gm as an int: got a tensor. Use within or pooled.")
     M, C = input.shape[:2]
     in_channel = M * positions(input)
     mean = found.mean.flatten(0, -2)
-    track(
+    update_running_statistics(
         running_mean,
         running_var,
         mean,
@@ -320,13 +349,13 @@ def remember(
     )
 
 
-def in_precision_of(input: Tensor, tensor: Tensor) -> Tensor:
-    """Convert to what statistics of ``input`` are computed in."""
+def to_statistics_dtype(input: Tensor, tensor: Tensor) -> Tensor:
+    """Convert to the dtype in which statistics of ``input`` are computed."""
     return tensor.to(statistics_dtype(input.dtype))
 
 
 def scale_and_shift(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Apply one number per channel to ``(M, C, *spatial)``."""
+    """Apply the affine parameters, one of each per channel, to ``(M, C, *spatial)``."""
     shape = (-1, *[1] * (input.dim() - 2))
     if weight is not None:
         input = input * weight.view(shape)

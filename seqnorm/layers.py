@@ -1,4 +1,4 @@
-"""The norms as layers: one weight and one bias per channel and, along the batch, running statistics."""
+"""The norms as layers, with affine parameters per channel and, for those along the batch, running statistics."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from seqnorm.checks import (
+    as_count,
+    as_int,
     check_channel_groups,
     check_convention,
+    check_eps_and_momentum,
     check_input,
-    check_numbers,
     check_sample_groups,
-    index_of,
-    whole,
+    check_sigma,
 )
 from seqnorm.functional import ghost_norm, group_norm, seq_norm
 from seqnorm.rows import statistics_dtype
@@ -22,7 +23,7 @@ from seqnorm.running import Convention
 
 
 class AffineOptions(TypedDict, total=False):
-    """What every layer takes beside its counts."""
+    """Options of every layer."""
 
     eps: float
     affine: bool
@@ -31,7 +32,7 @@ class AffineOptions(TypedDict, total=False):
 
 
 class Options(AffineOptions, total=False):
-    """What the layers that look along the batch take as well."""
+    """Options of the layers that normalize along the batch."""
 
     momentum: float | None
     track_running_stats: bool
@@ -41,7 +42,7 @@ class Options(AffineOptions, total=False):
 
 
 class ChannelNorm(nn.Module):
-    """Channel count and affine parameters, which all layers share.
+    """Base of all layers: channel count and affine parameters.
 
     Args:
         num_channels: C, the size of dimension 1 of the input.
@@ -67,7 +68,7 @@ class ChannelNorm(nn.Module):
             raise ValueError(
                 f"num_channels must be at least 1: got {num_channels}. Pass the width of the layer before."
             )
-        check_numbers(eps, None)
+        check_eps_and_momentum(eps, None)
         self.num_channels = num_channels
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype)) if affine else None
@@ -82,7 +83,7 @@ class GroupNorm(ChannelNorm):
 
     def __init__(self, num_channels: int, gc: int, **options: Unpack[AffineOptions]) -> None:
         super().__init__(num_channels, **options)
-        self.gc = index_of(gc, "gc")
+        self.gc = as_int(gc, "gc")
         check_channel_groups(num_channels, self.gc)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class GroupNorm(ChannelNorm):
         return group_norm(input, self.gc, weight=self.weight, bias=self.bias, eps=self.eps)
 
     def extra_repr(self) -> str:
-        """Show the numbers in ``print(model)``."""
+        """Return the settings shown by ``print(model)``."""
         return f"{self.num_channels}, gc={self.gc}"
 
 
@@ -110,19 +111,19 @@ class InstanceNorm(GroupNorm):
 
 
 class SampleNorm(ChannelNorm):
-    """Groups of samples and running statistics, which the layers that look along the batch share.
+    """Base of the layers that normalize along the batch: groups of samples and running statistics.
 
     Args:
         num_channels: C, the size of dimension 1 of the input.
         gm: the paper's G_M; must divide the batch in training.
-        momentum: how far the running statistics move at each training step, from 0 to 1; None for the cumulative
+        momentum: weight of a training step's statistics in the running ones, from 0 to 1; None for the cumulative
             average of all steps.
         track_running_stats: whether to keep ``running_mean`` and ``running_var``; without them evaluation uses the
             statistics of its input, as one group.
         running: the convention of the running statistics, see :mod:`seqnorm.running`. With ``sequential`` every group
             counts as a batch in ``num_batches_tracked``.
         strided: whether sample i belongs to group i mod gm, instead of groups of consecutive samples.
-        shared_var: whether a group's variance is taken over all its channels (Luo et al., 2020; paper A.4).
+        shared_var: whether a group's variance is computed over all channels (Luo et al., 2020; paper A.4).
         options: those of :class:`ChannelNorm`.
     """
 
@@ -143,10 +144,10 @@ class SampleNorm(ChannelNorm):
         **options: Unpack[AffineOptions],
     ) -> None:
         super().__init__(num_channels, **options)
-        self.gm = index_of(gm, "gm")
+        self.gm = as_int(gm, "gm")
         if self.gm < 1:
             raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
-        check_numbers(self.eps, momentum)
+        check_eps_and_momentum(self.eps, momentum)
         check_convention(running)
         self.momentum = momentum
         self.running: Convention = running
@@ -161,10 +162,10 @@ class SampleNorm(ChannelNorm):
         for name, value in buffers.items():
             self.register_buffer(name, value if track_running_stats else None)
 
-    def of_samples(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
-        """Return what the functions take for this call: the layer's tensors and options, and what is being done now."""
-        gm = self.gm if gm is None else whole(gm, "gm")
-        if self.training and isinstance(gm, int):  # before a momentum is asked for every group
+    def call_arguments(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
+        """Return the keyword arguments of :func:`ghost_norm` and :func:`seq_norm` for this call."""
+        gm = self.gm if gm is None else as_count(gm, "gm")
+        if self.training and isinstance(gm, int):  # before momentum_for, which needs a valid gm
             check_sample_groups(input.shape[0], input.shape[2:].numel(), gm)
         return {
             "gm": gm if self.training else 1,
@@ -173,31 +174,31 @@ class SampleNorm(ChannelNorm):
             "running_mean": self.running_mean,
             "running_var": self.running_var,
             "training": self.training or self.running_mean is None,
-            "momentum": self.momentum_of(gm),
+            "momentum": self.momentum_for(gm),
             "eps": self.eps,
             "strided": self.strided,
             "shared_var": self.shared_var,
             "running": self.running,
         }
 
-    def momentum_of(self, gm: int | Tensor) -> float | Tensor:
-        """Return how far a step moves the running statistics; without a momentum, for every batch it counts as."""
+    def momentum_for(self, gm: int | Tensor) -> float | Tensor:
+        """Return the weight of this step; with ``momentum=None`` one weight for each batch that it counts as."""
         if self.momentum is not None:
             return self.momentum
         if not self.training or self.num_batches_tracked is None or self.running_mean is None:
             return 0.0
         counted = self.num_batches_tracked
-        counts = counted + torch.arange(1, self.batches_of(gm) + 1, device=counted.device)
+        counts = counted + torch.arange(1, self.num_batches(gm) + 1, device=counted.device)
         return counts.to(statistics_dtype(self.running_mean.dtype)).reciprocal()
 
-    def count(self, gm: int | Tensor | None) -> None:
-        """Count a step that succeeded; called last, so that a batch that is refused is not counted."""
+    def count_batches(self, gm: int | Tensor | None) -> None:
+        """Update ``num_batches_tracked``; call it last, so that a refused batch is not counted."""
         if self.training and self.num_batches_tracked is not None and self.running_mean is not None:
-            self.num_batches_tracked.add_(self.batches_of(self.gm if gm is None else gm))
+            self.num_batches_tracked.add_(self.num_batches(self.gm if gm is None else gm))
 
-    def batches_of(self, gm: int | Tensor) -> int:
-        """Return how many batches a step with so many groups counts as."""
-        return 1 if self.running != "sequential" or isinstance(gm, Tensor) else index_of(gm, "gm")
+    def num_batches(self, gm: int | Tensor) -> int:
+        """Return how many batches a step with ``gm`` groups counts as."""
+        return 1 if self.running != "sequential" or isinstance(gm, Tensor) else as_int(gm, "gm")
 
 
 class GhostNorm(SampleNorm):
@@ -212,12 +213,12 @@ class GhostNorm(SampleNorm):
     def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
         check_input(input, self.num_channels)
-        output = ghost_norm(input, **self.of_samples(input, gm))
-        self.count(gm)
+        output = ghost_norm(input, **self.call_arguments(input, gm))
+        self.count_batches(gm)
         return output
 
     def extra_repr(self) -> str:
-        """Show the numbers in ``print(model)``."""
+        """Return the settings shown by ``print(model)``."""
         return f"{self.num_channels}, gm={self.gm}"
 
 
@@ -229,29 +230,28 @@ class BatchNorm(GhostNorm):
 
 
 class NoisyBatchNorm(GhostNorm):
-    """Gaussian noise on the input, in training, then GhostNorm (paper section 3.2); ``gm=1`` is noisy BatchNorm.
+    """Add Gaussian noise to the input in training, then apply GhostNorm (paper section 3.2).
+
+    ``gm=1`` is noisy BatchNorm.
 
     Args:
         num_channels: C, the size of dimension 1 of the input.
-        sigma: the noise's standard deviation, in the input's own units.
-        gm: the paper's G_M; its noisy BatchNorm ran on 8 devices, which is 8 groups.
+        sigma: standard deviation of the noise, in units of the input.
+        gm: the paper's G_M; its noisy BatchNorm ran on 8 devices, that is 8 groups.
         options: those of :class:`SampleNorm`.
     """
 
     def __init__(self, num_channels: int, sigma: float, gm: int = 1, **options: Unpack[Options]) -> None:
         super().__init__(num_channels, gm, **options)
-        if not 0 <= sigma < float("inf"):
-            raise ValueError(f"sigma must be 0 or more, and finite: got {sigma}. The paper's best is 3e-4.")
+        check_sigma(sigma)
         self.sigma = sigma
 
     def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
-        if self.training and input.is_floating_point():
-            input = input + self.sigma * torch.randn_like(input)
-        return super().forward(input, gm=gm)
+        return super().forward(add_noise(input, self.sigma) if self.training else input, gm=gm)
 
     def extra_repr(self) -> str:
-        """Show the numbers in ``print(model)``."""
+        """Return the settings shown by ``print(model)``."""
         return f"{self.num_channels}, sigma={self.sigma}, gm={self.gm}"
 
 
@@ -272,7 +272,7 @@ class SeqNorm(SampleNorm):
         self, num_channels: int, gc: int, gm: int, *, ghost_first: bool = False, **options: Unpack[Options]
     ) -> None:
         super().__init__(num_channels, gm, **options)
-        self.gc = index_of(gc, "gc")
+        self.gc = as_int(gc, "gc")
         check_channel_groups(num_channels, self.gc)
         self.ghost_first = ghost_first
 
@@ -280,11 +280,51 @@ class SeqNorm(SampleNorm):
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
         check_input(input, self.num_channels)
         gc = self.gc if gc is None else gc
-        output = seq_norm(input, gc, ghost_first=self.ghost_first, **self.of_samples(input, gm))
-        self.count(gm)
+        output = seq_norm(input, gc, ghost_first=self.ghost_first, **self.call_arguments(input, gm))
+        self.count_batches(gm)
         return output
 
     def extra_repr(self) -> str:
-        """Show the numbers in ``print(model)``."""
+        """Return the settings shown by ``print(model)``."""
         first = ", ghost_first=True" if self.ghost_first else ""
         return f"{self.num_channels}, gc={self.gc}, gm={self.gm}{first}"
+
+
+class NoisySeqNorm(SeqNorm):
+    """Add Gaussian noise to the input in training, then apply SeqNorm.
+
+    Args:
+        num_channels: C, the size of dimension 1 of the input.
+        sigma: standard deviation of the noise, in units of the input.
+        gc: the paper's G_C; must divide C.
+        gm: the paper's G_M; must divide the batch in training.
+        ghost_first: whether to take the two halves in reverse order (paper A.4).
+        options: those of :class:`SampleNorm`.
+    """
+
+    def __init__(
+        self,
+        num_channels: int,
+        sigma: float,
+        gc: int,
+        gm: int,
+        *,
+        ghost_first: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(num_channels, gc, gm, ghost_first=ghost_first, **options)
+        check_sigma(sigma)
+        self.sigma = sigma
+
+    def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
+        """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
+        return super().forward(add_noise(input, self.sigma) if self.training else input, gc=gc, gm=gm)
+
+    def extra_repr(self) -> str:
+        """Return the settings shown by ``print(model)``."""
+        return f"{super().extra_repr()}, sigma={self.sigma}"
+
+
+def add_noise(input: Tensor, sigma: float) -> Tensor:
+    """Add Gaussian noise to a floating input; any other is returned unchanged, for the norm to refuse."""
+    return input + sigma * torch.randn_like(input) if input.is_floating_point() else input

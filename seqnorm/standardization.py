@@ -1,4 +1,4 @@
-"""Weight standardisation (Qiao et al., 2019), which the paper tried beside its norms (A.4)."""
+"""Weight standardisation (Qiao et al., 2019), which the paper tried together with its norms (A.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STANDARDIZED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class Standardized(nn.Module):
-    """A weight whose every output channel has mean 0 and variance 1 over its fan-in: (w − μ) / √(σ² + ε)."""
+    """Parametrization that gives each output channel mean 0 and variance 1 over its fan-in: (w − μ) / √(σ² + ε)."""
 
     def __init__(self, eps: float = 1e-5) -> None:
         super().__init__()
@@ -24,17 +24,17 @@ class Standardized(nn.Module):
 
 
 def standardize_weights(model: nn.Module, eps: float = 1e-5) -> tuple[str, ...]:
-    """Let every Linear and Conv layer of a model compute with a standardized weight; the learned one stays as it is.
+    """Standardize the weight of every Linear and Conv layer of a model.
 
-    It is a parametrization of torch's: ``weight`` is what the layer computes with, and the learned one is
-    ``parametrizations.weight.original``, also in the state dict.
+    Uses ``torch.nn.utils.parametrize``: ``weight`` is the standardized weight that the layer computes with, and
+    ``parametrizations.weight.original``, also in the state dict, is the learned one.
 
     Args:
         model: changed in place.
         eps: added to the variance.
 
     Returns:
-        The paths of the layers. A layer whose outputs have one input each is left alone, as it would become 0.
+        The paths of the changed layers. A layer with a fan-in of 1 is skipped, because its weight would become 0.
     """
     paths = []
     for path, layer in list(model.named_modules()):

@@ -17,7 +17,13 @@ from service.accounts.__main__ import app as tokens
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-FILES = {path.name: path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+PACKAGES = ("seqnorm", "trainers", "search", "service")
+PACKAGE_READMES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("README.md"))]
+FILES = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md")), *PACKAGE_READMES]
+}
+DECISIONS = sorted(path.name for path in ROOT.glob("docs/decisions/[0-9]*.md"))
 DOCUMENTS = {name: path.read_text() for name, path in FILES.items()}
 CARD = (ROOT / "seqnorm" / "README.md").read_text()
 
@@ -59,6 +65,37 @@ def test_every_make_target_in_a_document_exists(name: str) -> None:
 def test_every_link_to_a_file_leads_to_one(name: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", DOCUMENTS[name]):
         assert (FILES[name].parent / target).exists(), target
+
+
+def packages() -> list[str]:
+    """List every package that has code of its own; those of search are listed by name until all have one."""
+    found = [
+        path.parent for package in ("seqnorm", "trainers", "service") for path in (ROOT / package).rglob("__init__.py")
+    ]
+    found += [ROOT / "search/cli", ROOT / "search/store"]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_package_says_what_it_is_for_and_where_to_start(package: str) -> None:
+    text = DOCUMENTS[f"{package}/README.md"]
+    assert text.startswith("# ")
+    if package != "seqnorm":  # whose README is the method card
+        assert "Start" in text
+        assert "mports" in text or "import" in text
+
+
+def test_decision_records_are_numbered_without_gaps_and_all_in_the_index() -> None:
+    assert [name[:4] for name in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
+    linked = re.findall(r"\]\((\d{4}[^)]*)\)", DOCUMENTS["docs/decisions/README.md"])
+    assert linked == DECISIONS
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_every_decision_has_its_date(name: str) -> None:
+    titles = re.findall(r"^## (.*)$", DOCUMENTS[f"docs/decisions/{name}"], re.M)
+    assert titles
+    assert [title for title in titles if not re.search(r" \(\d{4}-\d{2}\)$", title)] == []
 
 
 def test_the_readme_shows_each_part_of_what_the_demo_prints() -> None:

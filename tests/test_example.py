@@ -91,7 +91,7 @@ def test_the_example_learns(environment: dict[str, str], images: Path) -> None:
 def test_the_example_is_refused_without_images_and_says_what_to_give(environment: dict[str, str]) -> None:
     printed, complaint = by_hand(environment, expect=2)
     assert printed == ""
-    assert complaint.startswith("error: this recipe trains on images of one's own: got no --data. Give a folder with")
+    assert complaint.startswith("error: this recipe trains on your own images: got no --data. Give a folder with")
 
 
 def test_the_examples_descriptor_needs_no_torch(environment: dict[str, str]) -> None:

@@ -1,1 +1,1 @@
-"""Training recipes: what a trial trains, and with which numbers. Nothing here knows Ray or SQL."""
+"""Training recipes: what a trial trains and with which hyperparameters. Independent of Ray and SQL."""

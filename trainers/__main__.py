@@ -12,7 +12,7 @@ from trainers.trial import Diverged, Params
 
 
 def main() -> int:
-    """Train one point, printing an epoch a line to stderr and the result to stdout."""
+    """Train one point; print one line per epoch to stderr and the result to stdout."""
     parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__)
     parser.add_argument("recipe")
     parser.add_argument("--gm", type=int, default=1, help="groups along the mini-batch")
@@ -20,10 +20,10 @@ def main() -> int:
     parser.add_argument("--none", action="store_true", help="train without normalization")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure", choices=("validation", "test"), default="validation")
-    parser.add_argument("--data", help="what to train on, where the recipe takes a choice")
+    parser.add_argument("--data", help="what to train on, if the recipe offers a choice")
     parser.add_argument("--model", help="network of the recipe images: torchvision:NAME or timm:NAME")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's data set first")
-    parser.add_argument("--folder", type=Path, help="where to keep the checkpoint, and to go on from one")
+    parser.add_argument("--folder", type=Path, help="folder of the checkpoint; training resumes from an existing one")
     parser.add_argument("--home", type=Path, default=Path(), help="folder that holds data/ (default: this one)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a number")
     parser.add_argument("--threads", type=int, default=1, help="threads for torch; more may change the last bits")
@@ -56,7 +56,7 @@ def main() -> int:
     )
     try:
         result = resolve(recipe.run)(params, _print_epoch)
-    except (ValueError, Diverged) as error:  # what the layers refuse, and a loss that is not finite
+    except (ValueError, Diverged) as error:  # invalid group counts; a loss that is not finite
         print(f"error: {error}", file=sys.stderr)
         return 1
     if fault := result.fault():

@@ -1,4 +1,4 @@
-"""``NAME=VALUE``, as command lines give a recipe's numbers. Standard library only."""
+"""Parse ``NAME=VALUE`` overrides of a recipe's numbers from the command line. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from trainers.recipe import RecipeError
 
 
 def read_assignments(pairs: Sequence[str]) -> dict[str, str]:
-    """Read the values of ``--set``; the recipe knows what each is to be.
+    """Parse the values of ``--set`` as text; the recipe converts them.
 
     Raises:
-        RecipeError: for one without a name or ``=``, and for a name that comes twice.
+        RecipeError: for a pair without a name or ``=``, and for a repeated name.
     """
     values: dict[str, str] = {}
     for pair in pairs:

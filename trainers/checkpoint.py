@@ -1,4 +1,4 @@
-"""A trial's checkpoint: written whole or not at all, the one before kept, read without unpickling objects."""
+"""A trial's checkpoint: written atomically, with the previous one kept, loaded with ``weights_only``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CURRENT, PREVIOUS = "checkpoint.pt", "previous.pt"
 
 
 class Checkpoint:
-    """The checkpoint in a folder; without a folder nothing is kept."""
+    """The checkpoint in a folder; without a folder nothing is saved."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -33,14 +33,14 @@ class Checkpoint:
         written.replace(current)
 
     def load(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read; None if there is none. A damaged file is passed over."""
+        """Return the newest readable state, or None. A damaged file is skipped."""
         for name in (CURRENT, PREVIOUS) if self._folder else ():
             path = Path(self._folder or "", name)
             if path.exists():
                 try:
                     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-                except Exception:  # what torch makes of arbitrary bytes is not documented
-                    print(f"the checkpoint {path} is damaged and passed over")
+                except Exception:  # torch does not document what it raises for damaged files
+                    print(f"the checkpoint {path} is damaged and was skipped")
                 else:
                     return state
         return None

@@ -1,4 +1,4 @@
-"""The devices of one trial: one process for each, the first of them the trial's own."""
+"""Data-parallel training of one trial: one process per device; rank 0 is the trial's own process."""
 
 from __future__ import annotations
 
@@ -16,73 +16,73 @@ from trainers.groups import share_of_batch
 from trainers.recipe import RecipeError
 from trainers.trial import Params, Report, Result
 
-JOIN_SECONDS = 10  # that the other processes get to leave by themselves
+JOIN_SECONDS = 10  # grace period for the other processes to exit
 
 
-class Place(NamedTuple):
-    """Where a process trains, and which of a trial's processes it is."""
+class TrainingProcess(NamedTuple):
+    """One process of a trial: its device, its rank, and the number of devices."""
 
     device: torch.device
     rank: int = 0
     devices: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process reports, evaluates and keeps the checkpoint."""
+    def is_main(self) -> bool:
+        """Whether this process reports, evaluates and saves the checkpoint."""
         return self.rank == 0
 
 
-TrainHere = Callable[[Params, Report, Place], Result]
+TrainFunction = Callable[[Params, Report, TrainingProcess], Result]
 
 
-def train_on_devices(train: TrainHere, params: Params, report: Report) -> Result:
-    """Call ``train`` in as many processes as the trial has devices; return the result of the first.
+def train_on_devices(train: TrainFunction, params: Params, report: Report) -> Result:
+    """Call ``train`` in one process per device; return the result of rank 0.
 
     Args:
-        train: a function of a module, as other processes must find it.
+        train: a module-level function, which other processes can import.
         params: of the trial.
-        report: takes the figures of the first process.
+        report: receives the metrics of rank 0.
 
     Raises:
-        RecipeError: for fewer devices than asked for, or a batch that they cannot share.
+        RecipeError: if there are fewer devices than requested, or they cannot share the batch evenly.
     """
     numbers = params.numbers
-    kind, count = kind_of(numbers.device), numbers.real_devices
+    kind, count = device_kind(numbers.device), numbers.real_devices
     check(kind, count, numbers.batch, numbers.accumulate)
     if count == 1:
-        return train(params, report, Place(first_device(kind)))
+        return train(params, report, TrainingProcess(device_for_rank(kind)))
     with tempfile.TemporaryDirectory() as folder:
-        meeting = f"file://{Path(folder) / 'meeting'}"
+        init_method = f"file://{Path(folder) / 'rendezvous'}"
         spawn = multiprocessing.get_context("spawn")
-        others = [
-            # no daemons, which may not have processes that read images
-            spawn.Process(target=train_beside, args=(train, params, kind, rank, meeting))
+        children = [
+            # not daemons, which may not start DataLoader workers
+            spawn.Process(target=train_in_child, args=(train, params, kind, rank, init_method))
             for rank in range(1, count)
         ]
-        for other in others:
-            other.start()
+        for child in children:
+            child.start()
         try:
-            result = train(params, report, join(kind, 0, count, meeting))
+            result = train(params, report, join_process_group(kind, 0, count, init_method))
             distributed.barrier()
             return result
         finally:
             if distributed.is_initialized():
                 distributed.destroy_process_group()
-            for other in others:
-                other.terminate()  # they have nothing to keep
-                other.join(JOIN_SECONDS)
+            for child in children:
+                child.terminate()  # they hold no state
+                child.join(JOIN_SECONDS)
 
 
-def kind_of(asked: str) -> str:
+def device_kind(requested: str) -> str:
     """Return ``cpu`` or ``cuda``."""
-    return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return requested if requested != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def check(kind: str, count: int, batch: int, accumulate: int) -> None:
-    """Refuse what the devices of this machine, or the batch, do not allow.
+    """Check that this machine has the devices and that the batch divides over them.
 
     Raises:
-        RecipeError: with the numbers in it.
+        RecipeError: naming the numbers.
     """
     found = torch.cuda.device_count() if kind == "cuda" else count
     if found < count:
@@ -93,8 +93,8 @@ def check(kind: str, count: int, batch: int, accumulate: int) -> None:
     share_of_batch(batch, real_devices=count, accumulate=accumulate)
 
 
-def first_device(kind: str, rank: int = 0) -> torch.device:
-    """Return the device of a rank, made repeatable: same seed, same bits."""
+def device_for_rank(kind: str, rank: int = 0) -> torch.device:
+    """Return the device of a rank, set to deterministic algorithms: same seed, same bits."""
     if kind == "cpu":
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -106,25 +106,25 @@ def first_device(kind: str, rank: int = 0) -> torch.device:
     return device
 
 
-def join(kind: str, rank: int, count: int, meeting: str) -> Place:
-    """Meet the other processes of the trial."""
-    place = Place(first_device(kind, rank), rank, count)
+def join_process_group(kind: str, rank: int, count: int, init_method: str) -> TrainingProcess:
+    """Join the trial's process group."""
+    process = TrainingProcess(device_for_rank(kind, rank), rank, count)
     backend = "nccl" if kind == "cuda" else "gloo"
-    distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=count)
-    return place
+    distributed.init_process_group(backend, init_method=init_method, rank=rank, world_size=count)
+    return process
 
 
-def train_beside(train: TrainHere, params: Params, kind: str, rank: int, meeting: str) -> None:
-    """Be one of the other processes of a trial."""
+def train_in_child(train: TrainFunction, params: Params, kind: str, rank: int, init_method: str) -> None:
+    """Run one of the other processes of a trial."""
     try:
         torch.set_num_threads(1)
-        train(params, say_nothing, join(kind, rank, params.numbers.real_devices, meeting))
+        train(params, discard_report, join_process_group(kind, rank, params.numbers.real_devices, init_method))
         distributed.barrier()
     except BaseException:
         traceback.print_exc()
         os._exit(1)
-    os._exit(0)  # gloo's threads may abort a process that tears them down while it exits
+    os._exit(0)  # a normal exit may abort while gloo's threads are torn down
 
 
-def say_nothing(*, epoch: int, **metrics: float) -> None:
-    """Take figures that the first process reports."""
+def discard_report(*, epoch: int, **metrics: float) -> None:
+    """Ignore metrics, which rank 0 reports."""

@@ -1,4 +1,4 @@
-"""The arithmetic of groups: what gm means on other numbers of devices, who can share a batch. Standard library only."""
+"""Group arithmetic: gm on other numbers of devices, and shares of a batch. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from trainers.recipe import RecipeError
 
 
 def share_of_batch(batch: int, **parts: int) -> int:
-    """Return the samples that each part of a batch has.
+    """Return the number of samples in each part of a batch.
 
     Args:
-        batch: samples of a step.
-        parts: into how many it is divided, by what divides it: ``devices=8``, or ``real_devices=2, accumulate=4``.
+        batch: samples per step.
+        parts: named divisors, e.g. ``devices=8``, or ``real_devices=2, accumulate=4``.
 
     Raises:
-        RecipeError: if they cannot share it evenly.
+        RecipeError: if the batch does not divide evenly.
     """
     share, rest = divmod(batch, math.prod(parts.values()))
     if rest:
@@ -27,13 +27,13 @@ def share_of_batch(batch: int, **parts: int) -> int:
 
 
 def real_groups(gm: int, devices: int, real_devices: int = 1, accumulate: int = 1) -> int:
-    """Return the groups that each real device forms in a pass, so that their size is the paper's.
+    """Return the number of groups per real device and pass that keeps the paper's group size.
 
-    The paper counts gm per device: gm 2 on 8 devices is 16 groups over the batch, so one device forms all 16. A pass
-    of several that a gradient is accumulated over counts as a device: it sees its own share of the batch.
+    The paper counts gm per device: gm 2 on 8 devices is 16 groups over the batch, so a single device forms all 16. With
+    gradient accumulation each pass counts as a device, because it sees its own share of the batch.
 
     Raises:
-        RecipeError: if the groups cannot be shared out evenly.
+        RecipeError: if the groups do not divide evenly.
     """
     groups, rest = divmod(gm * devices, real_devices * accumulate)
     if rest:

@@ -1,4 +1,4 @@
-"""The training loop, as plain functions."""
+"""The training loop as plain functions. Start reading at :func:`train`."""
 
 from __future__ import annotations
 
@@ -19,63 +19,63 @@ from trainers.checkpoint import Checkpoint
 from trainers.data.memory import InMemory
 from trainers.data.source import Source
 from trainers.data.split import Images
-from trainers.data.standard import Standard
-from trainers.devices import Place, train_on_devices
-from trainers.mixup import mixed
+from trainers.data.standardizer import Standardizer
+from trainers.devices import TrainingProcess, train_on_devices
+from trainers.mixup import mixup_batch
 from trainers.models.mlp import NormFactory
-from trainers.norms import norm_of
+from trainers.norms import make_norm_factory
 from trainers.run import Run
 from trainers.schedules import Schedule
 from trainers.step import Step, make_optimizer, make_scaler
 from trainers.trial import Diverged, Params, Report, Result, chance_limit
 
-LOOKS = 64  #: steps between two looks at whether the loss is finite, each of which waits for the device
+FINITE_CHECK_INTERVAL = 64  #: steps between checks for a finite loss, each of which synchronizes with the device
 
-# torch 2.15 has another name for it
-SYNC = "forward_sync_buffers"
-KNOWN = inspect.signature(nn.parallel.DistributedDataParallel).parameters
-BUFFERS_APART: dict[str, Any] = {SYNC if SYNC in KNOWN else "broadcast_buffers": False}
+# torch 2.15 renamed the argument
+SYNC_ARGUMENT = "forward_sync_buffers"
+DDP_PARAMETERS = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+NO_BUFFER_SYNC: dict[str, Any] = {SYNC_ARGUMENT if SYNC_ARGUMENT in DDP_PARAMETERS else "broadcast_buffers": False}
 
 Build = Callable[[Any, tuple[int, int, int], int, NormFactory], nn.Module]
 
 
 def one_epoch(numbers: Any) -> int:
-    """Let a network guess in its first epoch."""
+    """Allow accuracy at chance in the first epoch only."""
     return 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a recipe brings: functions of modules, as other processes must find them."""
+    """What a recipe defines: module-level functions, which other processes can import."""
 
     build: Build  #: ``build(numbers, shape, classes, norm) -> network``
-    schedule: Callable[[Any, int], Schedule]  #: ``schedule(numbers, steps of an epoch)``
-    standard: Standard | None = None  #: what inputs are standardised by; None for the training split's own
-    warmup: Callable[[Any], int] = one_epoch  #: epochs in which a network may still guess
+    schedule: Callable[[Any, int], Schedule]  #: ``schedule(numbers, steps_per_epoch)``
+    standardizer: Standardizer | None = None  #: None fits one to the training split
+    warmup: Callable[[Any], int] = one_epoch  #: epochs in which accuracy may still be at chance
 
     def run(self, params: Params, report: Report) -> Result:
-        """Train one trial on its devices."""
+        """Train one trial on all of its devices."""
         return train_on_devices(self.train, params, report)
 
-    def train(self, params: Params, report: Report, place: Place) -> Result:
+    def train(self, params: Params, report: Report, process: TrainingProcess) -> Result:
         """Train in one process."""
-        return train(self, params, report, place)
+        return train(self, params, report, process)
 
 
-def train(task: Task, params: Params, report: Report, place: Place) -> Result:
-    """Train, report every epoch, and measure the split that was asked for.
+def train(task: Task, params: Params, report: Report, process: TrainingProcess) -> Result:
+    """Train, report every epoch, and evaluate the requested split.
 
-    Goes on from the checkpoint in ``params.folder`` if there is one, and ends with the same bits as if it had never
-    been cut. A trial that had ended, and whose result was lost, is answered from its checkpoint without training.
+    Resumes from the checkpoint in ``params.folder`` if there is one, and ends with the same bits as an uninterrupted
+    run. If that run had finished and its result was lost, the result is read from the checkpoint.
 
     Raises:
-        Diverged: soon after a loss that is not finite, or at the end of an epoch in which the network only guesses.
+        Diverged: soon after a loss that is not finite, or after an epoch with accuracy at chance.
     """
     numbers = params.numbers
-    source = source_of(task, params, place)
+    source = make_source(task, params, process)
     torch.manual_seed(params.seed)
-    network = make_network(task.build, params, source.shape, source.classes).to(place.device)
-    optimizer, scaler = make_optimizer(network, numbers, place), make_scaler(numbers, place)
+    network = make_network(task.build, params, source.shape, source.classes).to(process.device)
+    optimizer, scaler = make_optimizer(network, numbers, process), make_scaler(numbers, process)
     run = Run(
         network=network,
         optimizer=optimizer,
@@ -83,21 +83,21 @@ def train(task: Task, params: Params, report: Report, place: Place) -> Result:
         source=source,
         checkpoint=Checkpoint(params.folder),
         checkpoint_seconds=params.checkpoint_seconds,
-        made_by=made_by(params, source),
+        identity=identity(params, source),
         measure=params.measure,
-        keeps=place.leads,
+        writes_checkpoint=process.is_main,
     )
     if (result := run.restore()) is not None:
         return result
-    step = Step(network, as_run(network, numbers, place), optimizer, scaler, numbers, place)
+    step = Step(network, wrap_model(network, numbers, process), optimizer, scaler, numbers, process)
     schedule = task.schedule(numbers, source.steps)
     for epoch in range(run.epoch + 1, numbers.epochs + 1):
         start = time.perf_counter()
-        train_loss = train_epoch(step, source, schedule, epoch, params, place)
-        if place.devices > 1:
+        train_loss = train_epoch(step, source, schedule, epoch, params, process)
+        if process.devices > 1:
             average_running_statistics(network)
         run.end_epoch(epoch)
-        if not place.leads:
+        if not process.is_main:
             continue
         loss, accuracy = evaluate(network, source, "validation")
         if epoch > task.warmup(numbers):
@@ -106,41 +106,41 @@ def train(task: Task, params: Params, report: Report, place: Place) -> Result:
         figures |= {"learning_rate": schedule(epoch * source.steps - 1)}
         if params.measure == "test" and epoch == numbers.epochs and len(source.test_sets) > 1:
             figures |= {f"{name}_accuracy": evaluate(network, source, name)[1] for name in source.test_sets}
-        if params.walk:
-            params.walk.end_epoch(1 - evaluate(network, source, source.test_sets[0])[1])
-        run.keep()
-        with run.saved_if_stopped():
+        if params.observer:
+            params.observer.end_epoch(1 - evaluate(network, source, source.test_sets[0])[1])
+        run.save_if_due()
+        with run.save_on_exception():
             report(epoch=epoch, **figures, seconds=time.perf_counter() - start)
-    if not place.leads:
+    if not process.is_main:
         return Result(value=math.nan)
     splits = source.test_sets if params.measure == "test" else ("validation",)
     accuracies = [evaluate(network, source, split)[1] for split in splits]
     samples = sum(source.samples(split) for split in splits)
     result = Result(value=sum(accuracies) / len(splits), samples=samples, classes=source.classes)
-    run.end(result)
+    run.finish(result)
     return result
 
 
-def source_of(task: Task, params: Params, place: Place) -> Source:
-    """Return the batches of a trial."""
+def make_source(task: Task, params: Params, process: TrainingProcess) -> Source:
+    """Return the data source of a trial."""
     numbers, data = params.numbers, params.data
     if isinstance(data, Images):
         return InMemory(
             data,
             batch=numbers.batch,
-            place=place,
+            process=process,
             seed=params.seed,
-            augmentation=augmentation_of(numbers),
-            standard=task.standard,
+            augmentation=make_augmentation(numbers),
+            standardizer=task.standardizer,
             channels_last=getattr(numbers, "channels_last", False),
         )
     from trainers.data.stream import make_stream
 
-    return make_stream(data, numbers, place.device, params.seed, place.rank, place.devices)
+    return make_stream(data, numbers, process.device, params.seed, process.rank, process.devices)
 
 
-def augmentation_of(numbers: Any) -> Augmentation | None:
-    """Return what is done to training images; None for nothing."""
+def make_augmentation(numbers: Any) -> Augmentation | None:
+    """Return the augmentation of training images, or None."""
     names = ("flip", "pad", "cutout", "randaugment_n", "randaugment_m", "magnitude_max")
     asked = {name: getattr(numbers, name) for name in names if hasattr(numbers, name)}
     if not any(asked.get(name) for name in ("flip", "pad", "cutout", "randaugment_n")):
@@ -149,8 +149,8 @@ def augmentation_of(numbers: Any) -> Augmentation | None:
 
 
 def make_network(build: Build, params: Params, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Build a trial's network with its norms; initial weights follow from torch's generator."""
-    network = build(params.numbers, shape, classes, norm_of(params))
+    """Build a trial's network with its norms; initial weights come from torch's global generator."""
+    network = build(params.numbers, shape, classes, make_norm_factory(params))
     if params.numbers.standardize_weights:
         standardize_weights(network)
     if getattr(params.numbers, "channels_last", False):
@@ -158,16 +158,16 @@ def make_network(build: Build, params: Params, shape: tuple[int, int, int], clas
     return network
 
 
-def as_run(network: nn.Module, numbers: Any, place: Place) -> nn.Module:
-    """Return the network as training calls it."""
-    if place.devices > 1:
-        ids = [place.device.index] if place.device.type == "cuda" else None
-        network = nn.parallel.DistributedDataParallel(network, device_ids=ids, **BUFFERS_APART)
+def wrap_model(network: nn.Module, numbers: Any, process: TrainingProcess) -> nn.Module:
+    """Wrap the network for training: DistributedDataParallel, torch.compile."""
+    if process.devices > 1:
+        ids = [process.device.index] if process.device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=ids, **NO_BUFFER_SYNC)
     return torch.compile(network) if numbers.compile else network  # type: ignore[return-value]
 
 
-def made_by(params: Params, source: Source) -> dict[str, Any]:
-    """Say what a checkpoint belongs to."""
+def identity(params: Params, source: Source) -> dict[str, Any]:
+    """Return what identifies the trial of a checkpoint."""
     return {
         "recipe": params.recipe,
         "numbers": asdict(params.numbers),
@@ -177,44 +177,46 @@ def made_by(params: Params, source: Source) -> dict[str, Any]:
         "seed": params.seed,
         "shape": list(source.shape),
         "classes": source.classes,
-        "standard": [list(of) for of in source.standard],
+        "standard": [list(values) for values in source.standardizer],
     }
 
 
-def train_epoch(step: Step, source: Source, schedule: Schedule, epoch: int, params: Params, place: Place) -> float:
-    """Make one pass and return the mean loss of its steps.
+def train_epoch(
+    step: Step, source: Source, schedule: Schedule, epoch: int, params: Params, process: TrainingProcess
+) -> float:
+    """Train for one epoch and return the mean loss of its steps.
 
     Raises:
         Diverged: if it is not finite.
     """
     step.model.train()
-    # dropout and noise, so that they do not depend on where the run was cut
-    torch.manual_seed(hash((params.seed, epoch, place.rank)) % 2**63)
-    take = params.walk.around(step) if params.walk else step
-    total, first = torch.zeros((), device=place.device), (epoch - 1) * source.steps
+    # reseed dropout and noise, so that they do not depend on where the run was interrupted
+    torch.manual_seed(hash((params.seed, epoch, process.rank)) % 2**63)
+    train_step = params.observer.wrap(step) if params.observer else step
+    total, first = torch.zeros((), device=process.device), (epoch - 1) * source.steps
     for number, (inputs, labels) in enumerate(source.training(epoch)):
         if getattr(params.numbers, "mixup", 0):
-            inputs, labels = mixed(inputs, labels, source.classes, params.numbers.mixup)
-        total += take(inputs, labels, schedule(first + number))
-        if (number + 1) % LOOKS == 0:
-            check_finite(over_devices(total, place).item(), epoch)
-    return check_finite((over_devices(total, place) / source.steps).item(), epoch)
+            inputs, labels = mixup_batch(inputs, labels, source.classes, params.numbers.mixup)
+        total += train_step(inputs, labels, schedule(first + number))
+        if (number + 1) % FINITE_CHECK_INTERVAL == 0:
+            check_finite(mean_over_devices(total, process).item(), epoch)
+    return check_finite((mean_over_devices(total, process) / source.steps).item(), epoch)
 
 
-def over_devices(loss: Tensor, place: Place) -> Tensor:
-    """Return the mean of a number over the trial's devices, the same on all of them."""
-    if place.devices == 1:
+def mean_over_devices(loss: Tensor, process: TrainingProcess) -> Tensor:
+    """Return the mean of a loss over the trial's devices, the same on all of them."""
+    if process.devices == 1:
         return loss
     mean = loss.clone()
     distributed.all_reduce(mean)
-    return mean / place.devices
+    return mean / process.devices
 
 
 def check_finite(loss: float, epoch: int) -> float:
-    """Return a loss that is finite.
+    """Return the loss if it is finite.
 
     Raises:
-        Diverged: for one that is not.
+        Diverged: if it is not.
     """
     if not math.isfinite(loss):
         raise Diverged(f"the training loss is {loss} in epoch {epoch}")
@@ -222,12 +224,12 @@ def check_finite(loss: float, epoch: int) -> float:
 
 
 def check_learning(train_loss: float, accuracy: float, source: Source, epoch: int) -> None:
-    """Refuse a network that does no better than one that says the same of every image, in training and validation.
+    """Check that the network beats a constant prediction in training or validation.
 
-    Either alone is no proof: validation runs on averages that a short epoch has hardly moved.
+    Validation alone proves nothing: it uses running statistics that a short epoch has hardly updated.
 
     Raises:
-        Diverged: for such a network.
+        Diverged: if both are at chance.
     """
     limit = chance_limit(source.classes, source.samples("validation"))
     if train_loss >= math.log(source.classes) and accuracy <= limit:

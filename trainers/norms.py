@@ -1,43 +1,28 @@
-"""From a trial's point and numbers to the layers of its network."""
+"""The normalization layers of a trial, from its point and its recipe's numbers."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from seqnorm import GhostNorm, NoisyBatchNorm, SeqNorm
+from seqnorm import GhostNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
 from trainers.groups import real_groups
 from trainers.models.mlp import NormFactory
 from trainers.trial import Params
 
-MOMENTUM = 0.1  #: of the running statistics, for each step
+MOMENTUM = 0.1  #: of the running statistics, per step
 
 
-class NoisySeqNorm(SeqNorm):
-    """Gaussian noise on the input, in training, then SeqNorm."""
-
-    def __init__(self, num_channels: int, sigma: float, gc: int, gm: int, **options: Any) -> None:
-        super().__init__(num_channels, gc, gm, **options)
-        self.sigma = sigma
-
-    def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
-        """Normalize ``(M, C)`` or ``(M, C, *spatial)``."""
-        if self.training:
-            input = input + self.sigma * torch.randn_like(input)
-        return super().forward(input, gc=gc, gm=gm)
-
-
-def norm_of(params: Params) -> NormFactory:
-    """Return the factory of normalization layers that a trial's gm, gc and numbers ask for."""
+def make_norm_factory(params: Params) -> NormFactory:
+    """Return a factory ``norm(num_channels)`` for a trial's gm, gc and numbers."""
     if not params.normalize:
         return lambda num_channels: nn.Identity()
     numbers, gc, passes = params.numbers, params.gc, params.numbers.accumulate
     options: dict[str, Any] = {"gm": real_groups(params.gm, numbers.devices, numbers.real_devices, passes)}
     options |= {"shared_var": True} if numbers.shared_var else {}
-    if passes > 1:  # all passes of a step move running statistics as far as one would
+    if passes > 1:  # together the passes of a step update the running statistics as much as one step
         options |= {"momentum": 1 - (1 - MOMENTUM) ** (1 / passes)}
     if gc == 0:
         return (

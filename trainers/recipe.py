@@ -1,4 +1,4 @@
-"""What a recipe says of itself without importing torch, and how recipes are found. Standard library only."""
+"""The description of a recipe, without torch, and the lookup of installed recipes. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
-LARGEST = 2**31 - 1  # whole number of a recipe: an INTEGER of every database, and its divisors are found at once
+MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database, and its divisors are quick to find
 
 
 class RecipeError(ValueError):
-    """A recipe cannot run as asked; the message says rule, received value and remedy."""
+    """A recipe cannot run as requested; the message gives rule, received value and remedy."""
 
 
 def number(
@@ -26,14 +26,14 @@ def number(
     at_most: float | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """Declare a recipe's number with its unit, its default and what is allowed."""
+    """Declare a number of a recipe: default, unit, and allowed range or choices."""
     allowed = {"at_least": at_least, "at_most": at_most, "choices": choices}
     return dataclasses.field(default=default, metadata={"unit": unit, **allowed})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """The numbers every recipe has; a recipe adds its own by inheriting."""
+    """The numbers (hyperparameters) of every recipe; a recipe adds its own in a subclass."""
 
     batch: int = number(512, "samples per step, over all devices", 1)
     devices: int = number(1, "devices that the paper's gm counts per", 1)
@@ -45,50 +45,50 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The light side of a recipe. The entry point of the group ``seqnorm.recipes`` names one of these."""
+    """The descriptor of a recipe, named by an entry point in the group ``seqnorm.recipes``."""
 
-    name: str  #: what people type, e.g. ``mnist-simplenet``
-    title: str  #: one line for lists
-    numbers: type[Numbers]  #: frozen dataclass; its defaults are the recipe
-    run: str  #: ``module:function``, the trial; imported by the trial alone
+    name: str  #: as typed on the command line, e.g. ``mnist-simplenet``
+    title: str  #: one line, shown in lists
+    numbers: type[Numbers]  #: frozen dataclass; its defaults define the recipe
+    run: str  #: ``module:function`` that trains a trial; only trials import it
     load: str  #: ``module:function``, ``load(numbers, data, home) -> data``; runs once per search
-    widths: Callable[[Any], tuple[int, ...] | None]  #: channels of each normalized layer; None if only torch knows
-    spatial: bool = True  #: whether normalized layers have positions in space, so that gc may equal a width
-    metric: str = "accuracy"  #: the reported figure that candidates are compared by
+    widths: Callable[[Any], tuple[int, ...] | None]  #: channels of each normalized layer; None if that needs torch
+    spatial: bool = True  #: whether normalized layers have spatial positions, so that gc may equal a width
+    metric: str = "accuracy"  #: the reported metric that candidates are compared by
     mode: Literal["max", "min"] = "max"  #: whether a higher or a lower metric is better
     reports: tuple[str, ...] = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate", "seconds")
-    data: str = ""  #: which data sets it takes, for a person
-    identify_data: str | None = None  #: ``module:function``, names what ``load`` finds under ``home`` without a choice
-    bundled: int | None = None  #: training samples, where the data set is always the bundled one
-    check_data: str | None = None  #: ``module:function``, ``check(numbers, path)``; None: takes no data
-    download: str | None = None  #: ``module:function``, ``download(home)``; None where there is nothing to fetch
-    check: str | None = None  #: ``module:function``, ``check(numbers, data, gc)``, where `widths` says None
-    build: str = ""  #: ``module:function``, the network; what loads a trial's weights back
+    data: str = ""  #: accepted data sets, shown to people
+    identify_data: str | None = None  #: ``module:function``, names the data set that ``load`` uses by default
+    bundled: int | None = None  #: number of training samples, if the data set is always the bundled one
+    check_data: str | None = None  #: ``module:function``, ``check(numbers, path)``; None if it takes no data
+    download: str | None = None  #: ``module:function``, ``download(home)``; None if there is nothing to download
+    check: str | None = None  #: ``module:function``, ``check(numbers, data, gc)``, used if `widths` returns None
+    build: str = ""  #: ``module:function`` that builds the network, e.g. to load a trial's weights
     presets: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)  #: named sets of numbers
-    unnormalized: Mapping[str, object] = dataclasses.field(default_factory=dict)  #: its numbers without normalization
+    unnormalized: Mapping[str, object] = dataclasses.field(default_factory=dict)  #: overrides without normalization
     landscape: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  #: steps of a loss landscape, times the learning rate
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Any:
         """Return the recipe's numbers with some of them replaced.
 
         Raises:
-            RecipeError: for an unknown name, a value of the wrong type or one under its bound.
+            RecipeError: for an unknown name, or a value of the wrong type or out of range.
         """
         fields = {field.name: field for field in dataclasses.fields(self.numbers)}
         values: dict[str, Any] = {}
         for name, value in overrides.items():
             if name not in fields:
-                near = get_close_matches(name, fields) or fields
+                similar = get_close_matches(name, fields) or fields
                 raise RecipeError(
-                    f"{self.name} has no number {name}: got {name}={value}. Use {', '.join(near)}; "
+                    f"{self.name} has no number {name}: got {name}={value}. Use {', '.join(similar)}; "
                     f"seqnorm recipes {self.name} lists them all."
                 )
-            values[name] = _checked(fields[name], value)
+            values[name] = _parse(fields[name], value)
         return self.numbers(**values)
 
 
-def _checked(field: dataclasses.Field[Any], value: object) -> Any:
-    """Convert an override to the type of the number it replaces."""
+def _parse(field: dataclasses.Field[Any], value: object) -> Any:
+    """Convert an override to the type of its number and check its range."""
     kind = type(field.default)
     unit, at_least = field.metadata.get("unit", ""), field.metadata.get("at_least")
     at_most, choices = field.metadata.get("at_most"), field.metadata.get("choices")
@@ -102,7 +102,7 @@ def _checked(field: dataclasses.Field[Any], value: object) -> Any:
         raise RecipeError(
             f"{field.name} must be at least {at_least} ({unit}): got {value}. The default is {field.default}."
         )
-    at_most = LARGEST if kind is int and at_most is None else at_most
+    at_most = MAX_INT if kind is int and at_most is None else at_most
     if at_most is not None and not converted <= at_most:
         raise RecipeError(
             f"{field.name} must be at most {at_most} ({unit}): got {value}. The default is {field.default}."
@@ -118,7 +118,7 @@ _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "tex
 
 
 def _convert(kind: type, value: object) -> Any:
-    """Read ``value`` (text from a command line, or a JSON value) as ``kind``; raise ValueError where it is not one."""
+    """Convert ``value`` (text from a command line, or a JSON value) to ``kind``, or raise ValueError."""
     if kind is bool:
         if str(value).lower() not in ("true", "false"):
             raise ValueError
@@ -133,20 +133,20 @@ def _convert(kind: type, value: object) -> Any:
 
 @cache
 def installed() -> tuple[EntryPoint, ...]:
-    """Return the entry points of recipes, read once: it takes milliseconds, too many for every request."""
+    """Return the entry points of recipes; cached, because reading them takes milliseconds."""
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
 
 
 def names() -> list[str]:
-    """Name every installed recipe."""
+    """Return the names of the installed recipes."""
     return sorted(point.name for point in installed())
 
 
 def find(name: str) -> Recipe:
-    """Return the installed recipe of that name.
+    """Return the installed recipe with that name.
 
     Raises:
-        RecipeError: if none has it; the message names the known ones.
+        RecipeError: if there is none; the message lists the known names.
     """
     for point in installed():
         if point.name == name:
@@ -156,14 +156,14 @@ def find(name: str) -> Recipe:
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Import what ``module:function`` names."""
+    """Import the function named by ``module:function``."""
     module, _, function = reference.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """Return what a person may want to know of a recipe, as a JSON value: its numbers with units, its presets."""
+    """Return a recipe's description as a JSON value: metric, data, presets, and numbers with units."""
     return {
         "name": recipe.name,
         "title": recipe.title,

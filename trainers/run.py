@@ -1,4 +1,4 @@
-"""The state of one training run: all that a checkpoint must hold for the run to end with the same bits."""
+"""The state of one training run: everything a checkpoint needs so that a resumed run ends with the same bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainers.data.source import Source
 from trainers.recipe import RecipeError
 from trainers.trial import Measure, Result
 
-FORMAT = 2  #: of what is kept
+CHECKPOINT_FORMAT = 2  #: version of the checkpoint's contents
 
 
 @dataclass(kw_only=True)
@@ -29,22 +29,22 @@ class Run:
     source: Source
     checkpoint: Checkpoint
     checkpoint_seconds: float
-    made_by: dict[str, Any]  #: recipe, numbers and point
-    measure: Measure = "validation"  #: the split that a result is of
-    keeps: bool = True  #: whether this process writes the checkpoint; all of them read it
-    epoch: int = 0  #: the last one that has ended
+    identity: dict[str, Any]  #: recipe, numbers and point
+    measure: Measure = "validation"  #: the split that the result is measured on
+    writes_checkpoint: bool = True  #: whether this process saves the checkpoint; all of them load it
+    epoch: int = 0  #: the last finished epoch
     _saved_at: float = field(default_factory=time.monotonic)
 
     def restore(self) -> Result | None:
-        """Go to where the checkpoint is; return the result if the run had ended there, measured on the same split.
+        """Load the checkpoint; return its result if the run had finished, measured on the same split.
 
         Raises:
-            RecipeError: if the checkpoint is of another trial or another version.
+            RecipeError: if the checkpoint is from another trial or version.
         """
         state = self.checkpoint.load()
         if state is None:
             return None
-        check_belongs(state, self.made_by)
+        check_belongs(state, self.identity)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -53,21 +53,21 @@ class Run:
         return Result(**state["result"]) if state["result"] and state["measure"] == self.measure else None
 
     def end_epoch(self, epoch: int) -> None:
-        """Count an epoch."""
+        """Record that an epoch has finished."""
         self.epoch = epoch
 
-    def keep(self) -> None:
-        """Save if the last checkpoint is old."""
+    def save_if_due(self) -> None:
+        """Save if the last checkpoint is older than ``checkpoint_seconds``."""
         if time.monotonic() - self._saved_at >= self.checkpoint_seconds:
             self.save(None)
 
-    def end(self, result: Result) -> None:
-        """Save the end of the run, its result inside: should the message be lost, nothing is trained again."""
+    def finish(self, result: Result) -> None:
+        """Save the final state with its result, so that a lost message costs no training."""
         self.save(result)
 
     @contextmanager
-    def saved_if_stopped(self) -> Iterator[None]:
-        """Save if what happens inside ends the run, e.g. a report that is answered with a request to stop."""
+    def save_on_exception(self) -> Iterator[None]:
+        """Save if the block raises, e.g. because a report is answered with a request to stop."""
         try:
             yield
         except BaseException:
@@ -75,12 +75,12 @@ class Run:
             raise
 
     def save(self, result: Result | None) -> None:
-        """Write the checkpoint."""
-        if self.keeps:
+        """Save a checkpoint."""
+        if self.writes_checkpoint:
             self.checkpoint.save(
                 {
-                    "format": FORMAT,
-                    "made_by": self.made_by,
+                    "format": CHECKPOINT_FORMAT,
+                    "made_by": self.identity,
                     "epoch": self.epoch,
                     "network": self.network.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
@@ -94,30 +94,30 @@ class Run:
 
 
 def check_format(state: dict[str, Any]) -> None:
-    """Refuse what another version of this software has written.
+    """Check that this version can read the checkpoint.
 
     Raises:
-        RecipeError: with both versions.
+        RecipeError: naming both versions.
     """
-    if state.get("format") != FORMAT:
+    if state.get("format") != CHECKPOINT_FORMAT:
         raise RecipeError(
-            f"a checkpoint must have format {FORMAT}: got {state.get('format')}, of another version. "
-            "Go on with that version, or remove the trial's folder to train anew."
+            f"a checkpoint must have format {CHECKPOINT_FORMAT}: got {state.get('format')}, of another version. "
+            "Use that version, or remove the trial's folder to train from scratch."
         )
 
 
-def check_belongs(state: dict[str, Any], made_by: dict[str, Any]) -> None:
-    """Refuse a checkpoint that another trial, or another version of this software, has written.
+def check_belongs(state: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Check that a checkpoint was written by the same trial and a compatible version.
 
     Raises:
         RecipeError: naming the first difference.
     """
     check_format(state)
-    for name, ours in made_by.items():
+    for name, ours in identity.items():
         if (theirs := state["made_by"].get(name)) != ours:
             if isinstance(ours, dict):
                 changed = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-                theirs, ours = ({key: of.get(key) for key in changed} for of in (theirs, ours))
+                theirs, ours = ({key: side.get(key) for key in changed} for side in (theirs, ours))
             raise RecipeError(
                 f"a checkpoint must be of the same trial: got {name} {theirs} instead of {ours}. "
                 "Give the trial a folder of its own."

@@ -1,4 +1,4 @@
-"""Learning rates as pure functions of the step, counted from 0."""
+"""Learning-rate schedules: pure functions of the step, counted from 0."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def constant(rate: float) -> Schedule:
 
 
 def linear(start: float, end: float, share: float) -> float:
-    """Go from ``start`` to ``end`` by ``share`` of the way."""
+    """Interpolate: ``start`` at share 0, ``end`` at share 1."""
     return start + (end - start) * share
 
 
 def cosine(rate: float, share: float) -> float:
-    """Fall from ``rate`` to 0 by ``share`` of half a cosine's period."""
+    """Cosine annealing: ``rate`` at share 0, 0 at share 1."""
     return 0.5 * rate * (1 + math.cos(math.pi * share))
 
 
 def warmup_cosine(start: float, peak: float, warmup: int, steps: int) -> Schedule:
     """Rise linearly from ``start`` to ``peak`` over ``warmup`` steps, then fall to 0 by a cosine (paper A.3).
 
-    Step ``warmup`` has the rate ``peak``; the rate would be 0 at step ``steps``, which is not taken any more.
+    Step ``warmup`` has the rate ``peak``; the rate reaches 0 at step ``steps``, which is past the last step.
     """
 
     def rate(step: int) -> float:
@@ -51,7 +51,7 @@ def one_cycle(low: float, high: float, floor: float, up: int, down: int, steps: 
 
 
 def epoch_cosine(peak: float, warmup: int, epochs: int, steps_per_epoch: int) -> Schedule:
-    """Hold the rate for an epoch: ``peak · (e + 1) / warmup``, then a cosine to 0 (NVIDIA's recipe; paper A.3)."""
+    """Constant within each epoch e: ``peak · (e + 1) / warmup``, then a cosine to 0 (NVIDIA's recipe; paper A.3)."""
 
     def rate(step: int) -> float:
         epoch = step // steps_per_epoch

@@ -1,4 +1,4 @@
-"""The contract between a recipe and whoever runs it: ``run(params, report) -> Result``. Standard library only."""
+"""The interface between a recipe and its caller: ``run(params, report) -> Result``. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from typing import Any, Literal, Protocol
 Measure = Literal["validation", "test"]
 
 
-class Walk(Protocol):
-    """Measures the loss around every update of the weights, and keeps what it finds."""
+class StepObserver(Protocol):
+    """Wraps every training step, e.g. to measure the loss landscape along it."""
 
-    def around(self, step: Any) -> Any:
-        """Return a step of training that measures as well."""
+    def wrap(self, step: Any) -> Any:
+        """Return a callable to use in place of the training step."""
 
     def end_epoch(self, test_error: float) -> None:
-        """Take the share of the test set that the network gets wrong after an epoch."""
+        """Receive the test error after an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """One trial: a point of the search, a seed, and what the recipe needs to train it."""
+    """One trial: a point of the search, a seed, and the recipe's inputs."""
 
     gm: int  #: groups along the mini-batch, per device as the recipe counts devices; 0 for no normalization
     gc: int  #: groups along the channels; 0 for no GroupNorm half
-    seed: int  #: covers initial weights, data order and whatever else is random
+    seed: int  #: of initial weights, data order and all other randomness
     numbers: Any  #: the recipe's dataclass of numbers, overrides applied
-    data: Any = None  #: what the recipe's `load` returned
+    data: Any = None  #: the return value of the recipe's `load`
     normalize: bool = True  #: False for the variant `none`
     measure: Measure = "validation"  #: the split that the result is measured on
-    recipe: str = ""  #: the recipe's name, kept with the weights
-    folder: Path | None = None  #: where the trial keeps its checkpoints; None keeps none
-    checkpoint_seconds: float = 15.0  #: between checkpoints: what a lost process costs at the most, beside an epoch
-    walk: Walk | None = None  #: measures the loss around every update, for a loss landscape
+    recipe: str = ""  #: the recipe's name, stored with the weights
+    folder: Path | None = None  #: folder of the trial's checkpoints; None for no checkpoints
+    checkpoint_seconds: float = 15.0  #: between checkpoints; a lost process costs at most this and one epoch
+    observer: StepObserver | None = None  #: wraps every training step; used to measure loss landscapes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a finished trial says of itself."""
+    """The result of a finished trial."""
 
-    value: float  #: the recipe's metric on the split that was asked for
-    samples: int | None = None  #: how many samples an accuracy was measured on
-    classes: int | None = None  #: how many classes; with `samples`, lets chance be told apart
+    value: float  #: the recipe's metric on the requested split
+    samples: int | None = None  #: number of samples that an accuracy was measured on
+    classes: int | None = None  #: number of classes; with `samples`, determines the chance level
 
     def fault(self) -> str | None:
-        """Say why this result counts as diverged; None for a sound one."""
+        """Return why this result counts as diverged, or None."""
         if not math.isfinite(self.value):
             return f"the metric is not finite: {self.value}"
         if self.samples and self.classes and self.value <= (limit := chance_limit(self.classes, self.samples)):
@@ -58,21 +58,17 @@ class Result:
 
 
 class Report(Protocol):
-    """Receives one epoch's figures; raises :class:`Stopped` where the trial is to end early."""
+    """Receives the metrics of one epoch; may raise to end the trial early."""
 
     def __call__(self, *, epoch: int, **metrics: float) -> None:
-        """Take the figures of an epoch, counted from 1."""
-
-
-class Stopped(Exception):
-    """The trial was asked to stop."""
+        """Report the metrics of an epoch, counted from 1."""
 
 
 class Diverged(Exception):
-    """The training loss is not finite, or the network guesses."""
+    """The training loss is not finite, or accuracy stays at chance."""
 
 
 def chance_limit(classes: int, samples: int) -> float:
-    """Accuracy that guessing stays under: 1/classes plus three standard errors over ``samples`` samples."""
+    """Return the largest accuracy explained by chance: 1/classes plus three standard errors over ``samples``."""
     guess = 1 / classes
     return guess + 3 * math.sqrt(guess * (1 - guess) / samples)

@@ -1,4 +1,4 @@
-"""A finished trial's network, read back from its checkpoint."""
+"""Load a finished trial's network from its checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from trainers.checkpoint import Checkpoint
-from trainers.data.standard import Standard
+from trainers.data.standardizer import Standardizer
 from trainers.loop import make_network
 from trainers.recipe import RecipeError, find, resolve
 from trainers.run import check_format
@@ -15,46 +15,46 @@ from trainers.trial import Params
 
 
 class Classifier(nn.Module):
-    """A trained network that takes images as they are: uint8 ``(M, C, H, W)`` in, logits ``(M, classes)`` out."""
+    """A trained network for raw images: uint8 ``(M, C, H, W)`` in, logits ``(M, classes)`` out."""
 
-    def __init__(self, network: nn.Module, standard: Standard) -> None:
+    def __init__(self, network: nn.Module, standardizer: Standardizer) -> None:
         super().__init__()
         self.network = network
-        self.standard = standard
+        self.standardizer = standardizer
 
     def forward(self, images: Tensor) -> Tensor:
         """Standardise as in training, and classify."""
-        logits: Tensor = self.network(self.standard.apply(images))
+        logits: Tensor = self.network(self.standardizer.apply(images))
         return logits
 
 
 def load_model(folder: str | Path) -> Classifier:
-    """Read the network that a trial has kept, in evaluation mode.
+    """Load a trial's network, in evaluation mode.
 
     Args:
         folder: of the trial, or its ``checkpoint.pt``; ``seqnorm show`` names the chosen point's.
 
     Raises:
-        RecipeError: if there is none, or it is of another version, or its recipe is not installed.
+        RecipeError: if there is no checkpoint, it is from another version, or its recipe is not installed.
     """
     folder = Path(folder)
     state = Checkpoint(folder.parent if folder.suffix == ".pt" else folder).load()
     if state is None:
         raise RecipeError(f"a folder with a trial's checkpoint is needed: got {folder}. seqnorm show names one.")
     check_format(state)
-    made = state["made_by"]
-    recipe = find(made["recipe"])
+    identity = state["made_by"]
+    recipe = find(identity["recipe"])
     if not recipe.build:
         raise RecipeError(f"a recipe must name its network to load it: got {recipe.name} without `build`.")
     params = Params(
-        gm=made["gm"],
-        gc=made["gc"],
-        seed=made["seed"],
-        numbers=recipe.with_overrides(made["numbers"]),
-        normalize=made["normalize"],
+        gm=identity["gm"],
+        gc=identity["gc"],
+        seed=identity["seed"],
+        numbers=recipe.with_overrides(identity["numbers"]),
+        normalize=identity["normalize"],
     )
-    channels, height, width = made["shape"]
-    network = make_network(resolve(recipe.build), params, (channels, height, width), made["classes"])
+    channels, height, width = identity["shape"]
+    network = make_network(resolve(recipe.build), params, (channels, height, width), identity["classes"])
     network.load_state_dict(state["network"])
-    mean, std = made["standard"]
-    return Classifier(network, Standard(tuple(mean), tuple(std))).eval()
+    mean, std = identity["standard"]
+    return Classifier(network, Standardizer(tuple(mean), tuple(std))).eval()

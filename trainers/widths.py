@@ -1,6 +1,6 @@
 """The width of every normalized layer of a residual network, first to last. Standard library only.
 
-Descriptors read these without torch, and :mod:`trainers.models` builds by the same rules.
+Descriptors use these without torch; :mod:`trainers.models` builds the networks by the same rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from trainers.recipe import RecipeError
 CIFAR_STAGES = 3
 IMAGENET_STAGES = 4
 WIDE_STEM = 16  #: channels of a Wide ResNet's first convolution, whatever its width
-MOST_BLOCKS = 200  #: per stage, which is He's ResNet-1202; a request must not make this process build endless tuples
+MAX_BLOCKS = 200  #: per stage, as in He's ResNet-1202; bounds the memory that a request can take
 
 
 def cifar_resnet_widths(depth: int, width: int) -> tuple[int, ...]:
@@ -27,7 +27,7 @@ def imagenet_resnet_widths(blocks: int, width: int) -> tuple[int, ...]:
     check_blocks(blocks)
     widths = [width]
     for stage in range(IMAGENET_STAGES):
-        shortcut = 1 if stage > 0 else 0  # the first stage keeps width and size, so its shortcut needs no norm
+        shortcut = 1 if stage > 0 else 0  # the first stage keeps width and size: its shortcut has no norm
         widths += [width * 2**stage] * (2 * blocks + shortcut)
     return tuple(widths)
 
@@ -35,7 +35,7 @@ def imagenet_resnet_widths(blocks: int, width: int) -> tuple[int, ...]:
 def wide_resnet_widths(depth: int, width: int) -> tuple[int, ...]:
     """Return the channels of each norm of :func:`trainers.models.wide_resnet.wide_resnet`."""
     blocks = wide_resnet_blocks(depth)
-    widths = [WIDE_STEM]  # a norm comes before its convolution: the first of a stage has the stage before's width
+    widths = [WIDE_STEM]  # norms precede convolutions: the first of a stage has the previous stage's width
     for stage in range(CIFAR_STAGES):
         widths += [WIDE_STEM * width * 2**stage] * (2 * blocks)
     return tuple(widths)
@@ -43,35 +43,35 @@ def wide_resnet_widths(depth: int, width: int) -> tuple[int, ...]:
 
 def cifar_resnet_blocks(depth: int) -> int:
     """Return n of depth 6n + 2: the blocks in each of three stages (He et al., 2015, section 4.2)."""
-    return blocks_of(depth, 2, "CIFAR ResNet")
+    return blocks_for_depth(depth, 2, "CIFAR ResNet")
 
 
 def wide_resnet_blocks(depth: int) -> int:
     """Return n of depth 6n + 4: the blocks in each of three stages (Zagoruyko & Komodakis, 2016, section 3)."""
-    return blocks_of(depth, 4, "Wide ResNet")
+    return blocks_for_depth(depth, 4, "Wide ResNet")
 
 
-def blocks_of(depth: int, others: int, network: str) -> int:
+def blocks_for_depth(depth: int, others: int, network: str) -> int:
     """Return n of depth 6n + ``others``.
 
     Raises:
-        RecipeError: for another depth, or n out of range; the message names the nearest.
+        RecipeError: if there is no such n in range; the message names the nearest depth.
     """
     blocks, rest = divmod(depth - others, 6)
-    if rest or not 1 <= blocks <= MOST_BLOCKS:
-        nearest = 6 * min(max(blocks + (rest > 3), 1), MOST_BLOCKS) + others
+    if rest or not 1 <= blocks <= MAX_BLOCKS:
+        nearest = 6 * min(max(blocks + (rest > 3), 1), MAX_BLOCKS) + others
         raise RecipeError(
-            f"depth of a {network} must be 6n + {others}, n from 1 to {MOST_BLOCKS}: got {depth}. "
+            f"depth of a {network} must be 6n + {others}, n from 1 to {MAX_BLOCKS}: got {depth}. "
             f"The nearest is {nearest}."
         )
     return blocks
 
 
 def check_blocks(blocks: int) -> None:
-    """Refuse a number of blocks per stage out of range.
+    """Check the number of blocks per stage.
 
     Raises:
-        RecipeError: with the number in it.
+        RecipeError: naming the number.
     """
-    if not 1 <= blocks <= MOST_BLOCKS:
-        raise RecipeError(f"blocks per stage must be from 1 to {MOST_BLOCKS}: got {blocks}. ResNet-18 has 2.")
+    if not 1 <= blocks <= MAX_BLOCKS:
+        raise RecipeError(f"blocks per stage must be from 1 to {MAX_BLOCKS}: got {blocks}. ResNet-18 has 2.")

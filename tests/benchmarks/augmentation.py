@@ -94,8 +94,8 @@ def batched(pixels: Tensor, randaugment: bool) -> Step:
     def step() -> None:
         for rows in torch.randperm(len(pixels), generator=generator).split(BATCH):
             draws = augmentation.draw(len(rows), 32, 32, generator)
-            changed = augmentation.on_pixels(pixels[rows], draws)
-            batch = augmentation.on_inputs(changed.float().sub_(mean).div_(std), draws)
+            changed = augmentation.augment_pixels(pixels[rows], draws)
+            batch = augmentation.augment_inputs(changed.float().sub_(mean).div_(std), draws)
             assert batch.shape == (BATCH, 3, 32, 32)
 
     return step

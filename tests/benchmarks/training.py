@@ -12,16 +12,16 @@ import torch.nn.functional as F
 
 from tests.benchmarks.layers import lower_quartiles
 from trainers.data.split import Images
-from trainers.devices import Place
+from trainers.devices import TrainingProcess
 from trainers.landscape import Landscape
-from trainers.loop import make_network, source_of
+from trainers.loop import make_network, make_source
 from trainers.recipe import find, resolve
 from trainers.recipes.mnist_simplenet import TASK
 from trainers.step import Step, make_optimizer, make_scaler
 from trainers.trial import Params
 
 RECIPE = find("mnist-simplenet")
-CPU = Place(torch.device("cpu"))
+CPU = TrainingProcess(torch.device("cpu"))
 
 
 def images_of(copies: int) -> Images:
@@ -45,7 +45,7 @@ def share_of_work(images: Images, epochs: int, repetitions: int) -> tuple[float,
     The bare loop begins with the same arrays and network; it standardises once, shuffles, and evaluates every epoch.
     """
     params = params_of(images, epochs)
-    source = source_of(TASK, params, CPU)
+    source = make_source(TASK, params, CPU)
     whole = [batch for _ in range(epochs) for batch in source.training(1)]
     network = make_network(TASK.build, params, source.shape, source.classes)
     validation = list(source.evaluation("validation"))
@@ -83,11 +83,11 @@ def share_of_work(images: Images, epochs: int, repetitions: int) -> tuple[float,
 def cost_of_probes(images: Images, gradients: bool) -> float:
     """Return what the walk of a landscape takes, over the passes that it needs."""
     params = params_of(images)
-    source = source_of(TASK, params, CPU)
+    source = make_source(TASK, params, CPU)
     network = make_network(TASK.build, params, source.shape, source.classes)
     optimizer = make_optimizer(network, params.numbers, CPU)
     step = Step(network, network, optimizer, make_scaler(params.numbers, CPU), params.numbers, CPU)
-    walking = Landscape(RECIPE.landscape, gradients).around(step)
+    walking = Landscape(RECIPE.landscape, gradients).wrap(step)
     inputs, labels = next(source.training(1))
     walk, alone, passes = [], [], []
     for _ in range(60):

@@ -48,7 +48,7 @@ class Case:
         """Draw a gradient for the output: with ones a normalized sum has none."""
         return laid_out(draw(*self.shape, seed=self.seed + 3), self.upstream_layout)
 
-    def of_samples(self) -> dict[str, bool]:
+    def ghost_options(self) -> dict[str, bool]:
         """Return the options of the GhostNorm half."""
         return {"strided": self.strided, "shared_var": self.shared_var}
 
@@ -56,8 +56,8 @@ class Case:
     def ways(self) -> Iterator[None]:
         """Cut the input into runs of samples, and send fully connected layers one of their two ways."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rows, "BLOCK", self.run * prod(self.shape[1:]))
-            patch.setattr(functional, "LOOP_FROM", 0 if self.loop else 2**60)
+            patch.setattr(rows, "BLOCK_SIZE", self.run * prod(self.shape[1:]))
+            patch.setattr(functional, "MIN_LOOP_GROUP_SIZE", 0 if self.loop else 2**60)
             yield
 
 

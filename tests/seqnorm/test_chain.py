@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqnorm import chain
-from seqnorm.chain import Assigned, Groups, Known, Step
+from seqnorm.chain import FixedStatistics, Groups, Step, TensorGroups
 from tests.seqnorm import reference
 from tests.seqnorm.shapes import draw
 
@@ -44,10 +44,10 @@ def chains(draw_from: st.DrawFn) -> Chain:
 
     def step(kind):
         if kind == "channels":
-            return Groups.of_channels(M, C, divisor(C))
+            return Groups.over_channels(M, C, divisor(C))
         if kind == "samples":
-            return Groups.of_samples(M, C, divisor(M), draw_from(st.booleans()), draw_from(st.booleans()))
-        return Known(draw(C, seed=seed + 2), draw(C, seed=seed + 3).square())
+            return Groups.over_samples(M, C, divisor(M), draw_from(st.booleans()), draw_from(st.booleans()))
+        return FixedStatistics(draw(C, seed=seed + 2), draw(C, seed=seed + 3).square())
 
     kinds = draw_from(st.lists(st.sampled_from(["channels", "samples", "known"]), min_size=1, max_size=3))
     return Chain(M, C, [step(kind) for kind in kinds], draw_from(st.sampled_from([0.1, 1.0])), seed)
@@ -109,9 +109,9 @@ def test_a_chain_over_rows_is_the_norms_over_every_number(steps):
 
     def as_step(norm, count, options):
         if norm is reference.group_norm:
-            return Groups.of_channels(6, 4, count)
+            return Groups.over_channels(6, 4, count)
         flags = {"strided": False, "shared_var": False, **options}
-        return Groups.of_samples(6, 4, count, **flags)
+        return Groups.over_samples(6, 4, count, **flags)
 
     assert_close(row_by_row(x, [as_step(*step) for step in steps]), literally(x, steps))
 
@@ -119,13 +119,13 @@ def test_a_chain_over_rows_is_the_norms_over_every_number(steps):
 def test_known_statistics_normalize_every_row_alike():
     x, mean, var = draw(6, 4, 3), draw(4, seed=1), draw(4, seed=2).square()
     expected = (x - mean[:, None]) / (var[:, None] + reference.EPS).sqrt()
-    assert_close(row_by_row(x, [Known(mean, var)]), expected)
+    assert_close(row_by_row(x, [FixedStatistics(mean, var)]), expected)
 
 
 @pytest.mark.parametrize("gc", [1, 2, 3, 6])
 def test_assigned_channels_are_the_groups_of_channels(gc):
     x = draw(4, 6, 3)
-    assigned = Assigned.of(6, torch.tensor(gc), reference.EPS, of_channels=True)
+    assigned = TensorGroups.assign(6, torch.tensor(gc), reference.EPS, over_channels=True)
     assert_close(row_by_row(x, [assigned]), reference.group_norm(x, gc))
 
 
@@ -133,14 +133,14 @@ def test_assigned_channels_are_the_groups_of_channels(gc):
 @pytest.mark.parametrize("options", [{}, {"strided": True}, {"shared_var": True}], ids=str)
 def test_assigned_samples_are_the_groups_of_samples(gm, options):
     x = draw(6, 4, 3)
-    assigned = Assigned.of(6, torch.tensor(gm), reference.EPS, of_channels=False, **options)
+    assigned = TensorGroups.assign(6, torch.tensor(gm), reference.EPS, over_channels=False, **options)
     assert_close(row_by_row(x, [assigned]), reference.ghost_norm(x, gm, **options))
 
 
 @pytest.mark.parametrize("strided", [False, True])
 @pytest.mark.parametrize(("size", "count"), [(7, 2), (7, 3), (10, 4), (5, 5), (9, 2)])
 def test_assigned_groups_differ_by_one_at_most(size, count, strided):
-    assigned = Assigned.of(size, torch.tensor(count), 0.0, of_channels=False, strided=strided)
+    assigned = TensorGroups.assign(size, torch.tensor(count), 0.0, over_channels=False, strided=strided)
     averaging = assigned.mean(torch.eye(size))
     assert_close(averaging.sum(1), torch.ones(size))
     sizes = (1 / averaging.diagonal()).round().int()
@@ -150,5 +150,5 @@ def test_assigned_groups_differ_by_one_at_most(size, count, strided):
 
 def test_no_groups_leave_the_rows_as_they_are():
     x = draw(4, 6, 3)
-    nothing = Assigned.of(6, torch.tensor(0), reference.EPS, of_channels=True)
+    nothing = TensorGroups.assign(6, torch.tensor(0), reference.EPS, over_channels=True)
     assert_close(row_by_row(x, [nothing]), x)

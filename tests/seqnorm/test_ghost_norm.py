@@ -31,9 +31,9 @@ def in_chunks(x, gm, weight=None, bias=None):
 def test_values_and_gradients_equal_the_reference(case: Case):
     x, (weight, bias) = case.input(), case.weight_and_bias()
     with case.ways():
-        fast = ghost_norm(x, case.gm, weight=weight, bias=bias, **case.of_samples())
+        fast = ghost_norm(x, case.gm, weight=weight, bias=bias, **case.ghost_options())
         found = gradients(fast, (x, weight, bias), case.upstream())
-    literal = reference.ghost_norm(x, case.gm, weight, bias, **case.of_samples())
+    literal = reference.ghost_norm(x, case.gm, weight, bias, **case.ghost_options())
     assert_close(fast, literal)
     assert_close(found, gradients(literal, (x, weight, bias), case.upstream()))
 
@@ -130,7 +130,7 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch, samples_in_a_block):
     x, upstream = draw(8, 3, 2, 2).requires_grad_(), draw(8, 3, 2, 2, seed=1)
     whole = ghost_norm(x, 2)
     expected = gradients(whole, (x,), upstream)
-    monkeypatch.setattr(rows, "BLOCK", samples_in_a_block * 12)
+    monkeypatch.setattr(rows, "BLOCK_SIZE", samples_in_a_block * 12)
     output = ghost_norm(x, 2)
     assert_close(output, whole)
     assert_close(gradients(output, (x,), upstream), expected)
@@ -139,7 +139,7 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch, samples_in_a_block):
 @pytest.mark.parametrize("loop_from", [0, 2**60])
 @pytest.mark.parametrize("shape", [(12, 3), (12, 3, 1, 1)])
 def test_both_ways_through_a_fully_connected_layer_are_a_loop_of_batch_norms(monkeypatch, shape, loop_from):
-    monkeypatch.setattr(functional, "LOOP_FROM", loop_from)
+    monkeypatch.setattr(functional, "MIN_LOOP_GROUP_SIZE", loop_from)
     x, weight, bias = draw(*shape).requires_grad_(), draw(3).requires_grad_(), draw(3, seed=1).requires_grad_()
     output, expected = ghost_norm(x, 4, weight=weight, bias=bias), in_chunks(x, 4, weight, bias)
     assert_close(output, expected)

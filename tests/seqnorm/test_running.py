@@ -30,7 +30,7 @@ def batches(*shape, count=3):
 @pytest.fixture(params=[0, 2**60], ids=["loop", "fold"])
 def loop_from(request, monkeypatch):
     """Send fully connected layers through a loop over groups, or through one BatchNorm over folded groups."""
-    monkeypatch.setattr(functional, "LOOP_FROM", request.param)
+    monkeypatch.setattr(functional, "MIN_LOOP_GROUP_SIZE", request.param)
 
 
 @pytest.mark.usefixtures("loop_from")

@@ -19,7 +19,7 @@ TOLERANCE = {torch.float32: 5e-5, torch.float16: 1e-2, torch.bfloat16: 8e-2}
 @given(case=cases(), ghost_first=st.booleans())
 def test_values_and_gradients_equal_the_reference(case: Case, ghost_first: bool):
     x, (weight, bias) = case.input(), case.weight_and_bias()
-    options = {"ghost_first": ghost_first, **case.of_samples()}
+    options = {"ghost_first": ghost_first, **case.ghost_options()}
     with case.ways():
         fast = seq_norm(x, case.gc, case.gm, weight=weight, bias=bias, **options)
         found = gradients(fast, (x, weight, bias), case.upstream())
@@ -105,7 +105,7 @@ def test_the_size_of_a_block_changes_nothing(monkeypatch, samples_in_a_block):
     x, upstream = draw(8, 4, 2, 2).requires_grad_(), draw(8, 4, 2, 2, seed=1)
     whole = seq_norm(x, 2, 2)
     expected = gradients(whole, (x,), upstream)
-    monkeypatch.setattr(rows, "BLOCK", samples_in_a_block * 16)
+    monkeypatch.setattr(rows, "BLOCK_SIZE", samples_in_a_block * 16)
     output = seq_norm(x, 2, 2)
     assert_close(output, whole)
     assert_close(gradients(output, (x,), upstream), expected)

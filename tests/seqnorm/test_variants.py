@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from seqnorm import BatchNorm, GhostNorm, NoisyBatchNorm, SeqNorm, ghost_norm, group_norm, seq_norm
+from seqnorm import BatchNorm, GhostNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm, ghost_norm, group_norm, seq_norm
 from tests.seqnorm import reference
 from tests.seqnorm.shapes import draw, gradients, laid_out, refused
 
@@ -224,13 +224,27 @@ def test_noise_keeps_the_precision(dtype):
 
 def test_a_noisy_layer_shows_its_numbers():
     assert repr(NoisyBatchNorm(64, sigma=3e-4, gm=8)) == "NoisyBatchNorm(64, sigma=0.0003, gm=8)"
+    assert repr(NoisySeqNorm(64, sigma=3e-4, gc=4, gm=8)) == "NoisySeqNorm(64, gc=4, gm=8, sigma=0.0003)"
+
+
+@pytest.mark.parametrize("ghost_first", [False, True])
+@pytest.mark.parametrize("space", [(), (2, 2)])
+def test_noisy_seq_norm_is_seq_norm_of_the_noisy_input_in_training(space, ghost_first):
+    noisy = NoisySeqNorm(4, sigma=0.5, gc=2, gm=2, ghost_first=ghost_first).double()
+    clean = SeqNorm(4, gc=2, gm=2, ghost_first=ghost_first).double()
+    x = draw(4, 4, *space)
+    torch.manual_seed(0)
+    output = noisy(x)
+    torch.manual_seed(0)
+    assert output.equal(clean(x + 0.5 * torch.randn_like(x)))
+    assert_close(noisy.state_dict(), clean.state_dict(), rtol=0, atol=0)
+    assert noisy.eval()(x).equal(clean.eval()(x))
 
 
 @pytest.mark.parametrize("sigma", [-1e-9, -1, float("inf"), float("nan")])
 def test_noise_of_no_finite_size_is_refused(sigma):
-    assert refused(lambda: NoisyBatchNorm(3, sigma=sigma)) == (
-        f"sigma must be 0 or more, and finite: got {sigma}. The paper's best is 3e-4."
-    )
+    for make in (lambda: NoisyBatchNorm(3, sigma=sigma), lambda: NoisySeqNorm(3, sigma=sigma, gc=1, gm=1)):
+        assert refused(make) == f"sigma must be 0 or more, and finite: got {sigma}. The paper's best is 3e-4."
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -55,7 +55,7 @@ def one_by_one(augmentation, inputs, draws):
 
 
 def augmented(augmentation, pixels, draws):
-    return augmentation.on_inputs(inputs_of(augmentation.on_pixels(pixels, draws)), draws)
+    return augmentation.augment_inputs(inputs_of(augmentation.augment_pixels(pixels, draws)), draws)
 
 
 @pytest.mark.parametrize("numbers", ON_INPUTS, ids=str)
@@ -66,7 +66,7 @@ def test_crop_flip_and_cutout_are_torchvisions(numbers, shape):
     draws = augmentation.draw(48, *shape[1:], seeded(1))
     expected = one_by_one(augmentation, inputs, draws)
     assert not torch.equal(expected, inputs)
-    assert torch.equal(augmentation.on_inputs(inputs, draws), expected)
+    assert torch.equal(augmentation.augment_inputs(inputs, draws), expected)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
@@ -74,7 +74,7 @@ def test_crop_flip_and_cutout_are_torchvisions(numbers, shape):
 def test_type_and_memory_format_are_kept(dtype, memory_format):
     inputs = inputs_of(patches(48, 3, 20, 44)).to(dtype)
     draws = EVERYTHING.draw(48, 20, 44, seeded(1))
-    result = EVERYTHING.on_inputs(inputs.contiguous(memory_format=memory_format), draws)
+    result = EVERYTHING.augment_inputs(inputs.contiguous(memory_format=memory_format), draws)
     assert result.dtype == dtype
     assert result.is_contiguous(memory_format=memory_format)
     assert torch.equal(result, one_by_one(EVERYTHING, inputs, draws))
@@ -84,8 +84,8 @@ def test_what_is_given_is_not_changed():
     pixels = patches()
     inputs = inputs_of(pixels)
     draws = EVERYTHING.draw(48, 32, 32, seeded(1))
-    EVERYTHING.on_pixels(pixels, draws)
-    EVERYTHING.on_inputs(inputs, draws)
+    EVERYTHING.augment_pixels(pixels, draws)
+    EVERYTHING.augment_inputs(inputs, draws)
     assert torch.equal(pixels, patches())
     assert torch.equal(inputs, inputs_of(patches()))
 
@@ -128,17 +128,17 @@ def test_draws_that_cannot_be_shared_out_are_refused():
 def test_draws_for_other_images_are_refused():
     draws = EVERYTHING.draw(48, 32, 32, seeded(0)).share(0, 2)
     with pytest.raises(ValueError, match="one draw per image is needed: got 24 draws for 48 images"):
-        EVERYTHING.on_pixels(patches(), draws)
+        EVERYTHING.augment_pixels(patches(), draws)
     with pytest.raises(ValueError, match="got 24 draws for 48 images"):
-        EVERYTHING.on_inputs(inputs_of(patches()), draws)
+        EVERYTHING.augment_inputs(inputs_of(patches()), draws)
 
 
 def test_nothing_is_drawn_and_nothing_changes_when_nothing_is_asked():
     pixels, generator = patches(), seeded(0)
     draws = Augmentation().draw(48, 32, 32, generator)
     assert torch.equal(generator.get_state(), seeded(0).get_state())
-    assert torch.equal(Augmentation().on_pixels(pixels, draws), pixels)
-    assert torch.equal(Augmentation().on_inputs(inputs_of(pixels), draws), inputs_of(pixels))
+    assert torch.equal(Augmentation().augment_pixels(pixels, draws), pixels)
+    assert torch.equal(Augmentation().augment_inputs(inputs_of(pixels), draws), inputs_of(pixels))
     assert [len(drawn) for drawn in draws.share(1, 2)] == [24] * len(draws)
 
 
@@ -198,17 +198,17 @@ def test_numbers_out_of_range_are_refused(numbers, message):
 def test_randaugment_refuses_images_that_are_not_bytes_of_one_or_three_channels():
     draws = EVERYTHING.draw(48, 32, 32, seeded(0))
     with pytest.raises(ValueError, match=re.escape("got torch.float32, 3 channels. Apply it before standardising")):
-        EVERYTHING.on_pixels(patches().float(), draws)
+        EVERYTHING.augment_pixels(patches().float(), draws)
     with pytest.raises(ValueError, match=re.escape("got torch.uint8, 2 channels")):
-        EVERYTHING.on_pixels(patches(channels=2), draws)
+        EVERYTHING.augment_pixels(patches(channels=2), draws)
 
 
 def test_no_shape_and_no_step_depends_on_what_is_on_a_device():
     """The meta device has shapes and no values: whatever asks for a value, or how many there are, fails there."""
     draws = EVERYTHING.draw(48, 32, 32, seeded(0))
     there = type(draws)(*(drawn.to("meta") for drawn in draws)).share(1, 2)
-    pixels = EVERYTHING.on_pixels(patches(24).to("meta"), there)
-    inputs = EVERYTHING.on_inputs(pixels.float(), there)
+    pixels = EVERYTHING.augment_pixels(patches(24).to("meta"), there)
+    inputs = EVERYTHING.augment_inputs(pixels.float(), there)
     assert (pixels.dtype, inputs.shape) == (torch.uint8, (24, 3, 32, 32))
     with pytest.raises(NotImplementedError):
         there.flip.nonzero()

@@ -13,7 +13,7 @@ import torch
 from trainers.checkpoint import Checkpoint
 from trainers.data.digits import load
 from trainers.recipe import RecipeError, find, resolve
-from trainers.run import FORMAT
+from trainers.run import CHECKPOINT_FORMAT
 from trainers.trial import Params, Result
 
 CHANCE = {  # all that a trial can draw, and all that it carries from step to step
@@ -114,7 +114,7 @@ class CutAtStep:
     def __init__(self, last: int) -> None:
         self.left = last
 
-    def around(self, step: Any) -> Any:
+    def wrap(self, step: Any) -> Any:
         def take(*batch: Any) -> Any:
             self.left -= 1
             if self.left < 0:
@@ -132,7 +132,7 @@ def test_a_trial_cut_within_an_epoch_repeats_it_with_the_same_bits(alone: Any, r
     result_alone, epochs_alone, state_alone = alone(recipe)
     steps = 10 if recipe == "digits-mlp" else 4
     of = params(tmp_path, recipe, checkpoint_seconds=0.0)
-    _, before = trained(replace(of, walk=CutAtStep(2 * steps + 2)))
+    _, before = trained(replace(of, observer=CutAtStep(2 * steps + 2)))
     assert [row["epoch"] for row in before] == [1, 2]
     result, after = trained(of)
     assert (result, before + after) == (result_alone, epochs_alone)
@@ -220,17 +220,17 @@ def test_a_checkpoint_of_other_images_is_refused(tmp_path: Path) -> None:
     assert "got shape [1, 8, 8] instead of [1, 16, 8]" in refused(replace(of, data=taller))
 
 
-@pytest.mark.parametrize("version", [1, FORMAT + 1, None])
+@pytest.mark.parametrize("version", [1, CHECKPOINT_FORMAT + 1, None])
 def test_a_checkpoint_of_another_version_is_refused(version: int | None, tmp_path: Path) -> None:
     of = params(tmp_path)
     trained(of, 2)
     state = Checkpoint(tmp_path).load()
-    assert state["format"] == FORMAT
+    assert state["format"] == CHECKPOINT_FORMAT
     state = {key: value for key, value in {**state, "format": version}.items() if value is not None}
     Checkpoint(tmp_path).save(state)
     assert refused(of) == (
-        f"a checkpoint must have format {FORMAT}: got {version}, of another version. "
-        "Go on with that version, or remove the trial's folder to train anew."
+        f"a checkpoint must have format {CHECKPOINT_FORMAT}: got {version}, of another version. "
+        "Use that version, or remove the trial's folder to train from scratch."
     )
 
 

@@ -155,7 +155,7 @@ def test_an_absent_data_set_is_refused_with_what_to_put_where(tmp_path, classes)
     data = tmp_path / "data"
     assert refused(classes, tmp_path) == (
         f"CIFAR-{classes} must be at {data / cifar.FOLDERS[classes]}: got no such folder. Fetch it with --download, "
-        f"unpack cifar-{classes}-python.tar.gz in {data}, or give images of one's own with --data."
+        f"unpack cifar-{classes}-python.tar.gz in {data}, or give your own images with --data."
     )
 
 

@@ -12,9 +12,9 @@ from torch import distributed
 from tests.processes import command_of
 from trainers.checkpoint import Checkpoint
 from trainers.data import digits
-from trainers.devices import check, kind_of, train_on_devices
+from trainers.devices import check, device_kind, train_on_devices
 from trainers.recipe import RecipeError, find, resolve
-from trainers.trial import Diverged, Params, Result, Stopped
+from trainers.trial import Diverged, Params, Result
 from trainers.weights import load_model
 
 AUGMENTED = {
@@ -49,11 +49,11 @@ def trained(of, stop_after=None):
     def report(*, epoch, seconds, **figures):
         reports.append({"epoch": epoch, **figures})
         if epoch == stop_after:
-            raise Stopped
+            raise InterruptedError
 
     try:
         return resolve(find(of.recipe).run)(of, report), reports
-    except Stopped:
+    except InterruptedError:
         return None, reports
 
 
@@ -126,7 +126,7 @@ RANDOM = {"dropout": 0.1, "noise": 0.05, "precision": "fp16", "epochs": 3}
 class SeedsApart:
     """Ends a trial whose devices would draw the same dropout and noise."""
 
-    def around(self, step):
+    def wrap(self, step):
         seeds = [torch.zeros(1, dtype=torch.int64) for _ in range(2)]
         distributed.all_gather(seeds, torch.tensor([torch.initial_seed()]))
         assert seeds[0] != seeds[1]
@@ -140,7 +140,7 @@ class SeedsApart:
 def alone(tmp_path_factory):
     """A trial of two devices that nobody stops: its folder, its result and its epochs."""
     folder = tmp_path_factory.mktemp("alone")
-    return folder, *trained(params("cifar10-resnet56", folder=folder, walk=SeedsApart(), **RANDOM))
+    return folder, *trained(params("cifar10-resnet56", folder=folder, observer=SeedsApart(), **RANDOM))
 
 
 def test_two_devices_that_are_stopped_end_with_the_bits_of_two_left_alone(alone, tmp_path, nothing_left):
@@ -177,7 +177,7 @@ def test_devices_that_diverge_leave_no_process_and_the_next_trial_runs(tmp_path,
 class SpoilTheSecond:
     """Makes the loss of the second device not finite."""
 
-    def around(self, step):
+    def wrap(self, step):
         spoil = torch.nan if distributed.get_rank() == 1 else 1.0
         return lambda *batch: step(*batch) * spoil
 
@@ -188,11 +188,11 @@ class SpoilTheSecond:
 @pytest.mark.usefixtures("nothing_left")
 def test_a_loss_that_is_not_finite_on_one_device_counts_for_all():
     with pytest.raises(Diverged, match=r"^the training loss is nan in epoch 1$"):
-        trained(params(walk=SpoilTheSecond()))
+        trained(params(observer=SpoilTheSecond()))
 
 
-def lose_the_second(params, report, place):
-    if not place.leads:
+def lose_the_second(params, report, process):
+    if not process.is_main:
         os._exit(7)  # as a process that runs out of memory
     total = torch.ones(1)
     distributed.all_reduce(total)
@@ -207,12 +207,12 @@ def test_a_device_whose_process_dies_ends_the_trial_at_once():
     assert time.monotonic() - start < 200  # gloo by itself would wait for half an hour
 
 
-def meet(params, report, place):
+def meet(params, report, process):
     """Sum the ranks, so that each is known to have been there."""
-    total = torch.tensor(float(place.rank))
+    total = torch.tensor(float(process.rank))
     distributed.all_reduce(total)
-    report(epoch=1, ranks=total.item(), devices=place.devices, threads=torch.get_num_threads())
-    return Result(value=float(place.rank))
+    report(epoch=1, ranks=total.item(), devices=process.devices, threads=torch.get_num_threads())
+    return Result(value=float(process.rank))
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -223,8 +223,8 @@ def test_only_the_first_of_several_devices_reports_and_answers():
     assert [(of["epoch"], of["ranks"], of["devices"]) for of in heard] == [(1, 1.0, 2)]
 
 
-def where(params, report, place):
-    return Result(value=float(os.getpid()), samples=place.devices, classes=place.rank)
+def where(params, report, process):
+    return Result(value=float(os.getpid()), samples=process.devices, classes=process.rank)
 
 
 def test_one_device_trains_in_the_trials_own_process():
@@ -269,5 +269,5 @@ def test_groups_that_the_devices_cannot_share_are_refused_without_a_process_left
 
 
 def test_auto_takes_gpus_if_there_are_any():
-    assert kind_of("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert (kind_of("cpu"), kind_of("cuda")) == ("cpu", "cuda")
+    assert device_kind("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert (device_kind("cpu"), device_kind("cuda")) == ("cpu", "cuda")

@@ -133,8 +133,8 @@ def write_one_of_every_kind(path):
 def test_the_files_are_those_that_torchvision_lists_in_its_order(tmp_path):
     write_one_of_every_kind(tmp_path)
     theirs = ImageFolder(tmp_path)
-    files = folder.listed(str(tmp_path), folder.classes_of(str(tmp_path)))
-    assert folder.classes_of(str(tmp_path)) == theirs.classes
+    files = folder.list_files(str(tmp_path), folder.list_classes(str(tmp_path)))
+    assert folder.list_classes(str(tmp_path)) == theirs.classes
     assert [(files.path(row), int(files.labels[row])) for row in range(len(files))] == theirs.samples
     assert len(files) == 18
 
@@ -169,18 +169,18 @@ def test_links_to_files_and_folders_are_followed_but_not_in_circles(tmp_path):
 def test_numeric_classes_are_in_the_order_of_their_numbers(tmp_path):
     write_classes(tmp_path, [str(number) for number in range(12)], 5)
     images = load(tmp_path)
-    assert folder.classes_of(str(tmp_path)) == [str(number) for number in range(12)]
+    assert folder.list_classes(str(tmp_path)) == [str(number) for number in range(12)]
     assert (LABELS[rows_of(images.train_x)] == images.train_y % 10).all()  # class 10 holds zeros, class 11 ones
 
 
 def test_other_classes_are_in_the_order_of_their_text(tmp_path):
     write_classes(tmp_path, ["10", "2", "x"], 1)
-    assert folder.classes_of(str(tmp_path)) == ["10", "2", "x"]
+    assert folder.list_classes(str(tmp_path)) == ["10", "2", "x"]
 
 
 def test_files_are_named_in_one_array_of_bytes(tmp_path):
     write_classes(tmp_path, ["a", "ü"], 2)
-    files = folder.listed(str(tmp_path), ["a", "ü"])
+    files = folder.list_files(str(tmp_path), ["a", "ü"])
     assert files.names.dtype.kind == "S"
     assert all(os.path.isfile(files.path(row)) for row in range(4))
     assert files.rows(np.array([3])).path(0) == files.path(3)
@@ -310,7 +310,7 @@ def test_an_npz_file_is_taken_as_well(tmp_path):
 
 
 def test_images_of_ones_own_must_be_given(tmp_path):
-    with pytest.raises(RecipeError, match=r"^this recipe trains on images of one's own: got no --data\. Give a folder"):
+    with pytest.raises(RecipeError, match=r"^this recipe trains on your own images: got no --data\. Give a folder"):
         own.load(NUMBERS, None, tmp_path)
 
 

@@ -10,14 +10,14 @@ from torch.nn.functional import cross_entropy
 
 from trainers import landscape as module
 from trainers.data.mnist import read_bundled
-from trainers.devices import Place
+from trainers.devices import TrainingProcess
 from trainers.landscape import Landscape, measure
 from trainers.loop import make_network
 from trainers.recipe import find, resolve
 from trainers.step import Step, make_optimizer, make_scaler
 from trainers.trial import Params
 
-HERE = Place(torch.device("cpu"))
+HERE = TrainingProcess(torch.device("cpu"))
 SIZES = (0.5, 1.0, 1.5, 3.0)
 RANDOM = {"dropout": 0.2, "noise": 0.1}
 WHOLE = {"momentum": 0.9, "weight_decay": 0.01, "clip": 0.5, "label_smoothing": 0.1}
@@ -109,11 +109,11 @@ def weights_of(network):
 # Training does not notice
 
 
-def trained(params, folder, walk):
+def trained(params, folder, observer):
     """Train to the end; return all that it leaves: figures, result, checkpoint, generator."""
     reports = []
     torch.manual_seed(99)
-    params = Params(**{**vars(params), "folder": folder, "walk": walk})
+    params = Params(**{**vars(params), "folder": folder, "observer": observer})
     result = resolve(find(params.recipe).run)(params, lambda **figures: reports.append(figures))
     reports = [{name: value for name, value in figures.items() if name != "seconds"} for figures in reports]
     return reports, result, torch.load(folder / "checkpoint.pt", weights_only=True), torch.get_rng_state()
@@ -136,9 +136,9 @@ def test_probing_leaves_training_as_it_was_to_the_bit(training, gradients, digit
 def test_a_step_that_measures_leaves_buffers_gradients_and_generator_as_one_that_does_not():
     params = params_of("momentum and clipping")
     left = []
-    for around in (lambda step: step, Landscape(SIZES).around):
+    for wrap in (lambda step: step, Landscape(SIZES).wrap):
         step = step_of(params)
-        take, losses = around(step), []
+        take, losses = wrap(step), []
         for batch in batches(params, 3):
             losses.append(take(*batch, 0.2))
         gradients = [parameter.grad for parameter in step.network.parameters()]
@@ -165,7 +165,7 @@ def test_the_point_at_size_1_is_the_next_iterate_on_grey_images_too(tmp_path, mo
 def check_point_at_size_1(params, monkeypatch):
     """Compare the only point of three walks with the network after the update."""
     step, landscape, visited = step_of(params), Landscape((1.0,)), visits(monkeypatch)
-    take = landscape.around(step)
+    take = landscape.wrap(step)
     for batch in batches(params, 3):
         start, random = copy.deepcopy(step.network), torch.get_rng_state()
         visited.clear()
@@ -196,7 +196,7 @@ def visits(monkeypatch):
 def test_the_figures_are_those_of_copies_put_at_each_point(training, digits_file):
     params = params_of(training, digits_file)
     step, landscape = step_of(params), Landscape(SIZES)
-    take = landscape.around(step)
+    take = landscape.wrap(step)
     for update, batch in enumerate(batches(params, 3)):
         original, before, random = copy.deepcopy(step.network), weights_of(step.network), torch.get_rng_state()
         loss = take(*batch, 0.3)
@@ -221,7 +221,7 @@ def test_the_sizes_of_the_walk_are_all_visited_and_nothing_else(monkeypatch):
     params = params_of("plain")
     step, visited = step_of(params), visits(monkeypatch)
     before = weights_of(step.network)
-    Landscape(SIZES).around(step)(*batches(params, 1)[0], 0.2)
+    Landscape(SIZES).wrap(step)(*batches(params, 1)[0], 0.2)
     way = flat(before) - flat(step.network.parameters())
     names = [name for name, _ in step.network.named_parameters()]
     sizes = [((flat(before) - flat(point[name] for name in names)) @ way / (way @ way)).item() for point in visited]
@@ -233,7 +233,7 @@ def test_with_momentum_decay_and_clipping_the_walk_goes_where_the_optimizer_goes
     params = params_of("nesterov" if nesterov else "momentum and clipping")
     rate, momentum, decay, clip = 0.2, 0.9, 0.01, 0.5
     step, visited = step_of(params), visits(monkeypatch)
-    take = Landscape((2.0,)).around(step)
+    take = Landscape((2.0,)).wrap(step)
     velocity = 0.0
     for batch in batches(params, 3):
         original, before, random = copy.deepcopy(step.network), weights_of(step.network), torch.get_rng_state()
@@ -258,7 +258,7 @@ def test_losses_alone_take_no_backward_pass(gradients, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "backward", lambda *given, **more: (passes.append(1), backward(*given, **more)))
     monkeypatch.setattr(torch.autograd, "grad", lambda *given: (passes.append(1), grad(*given))[1])
     landscape = Landscape(SIZES, gradients)
-    landscape.around(step_of(params))(*batches(params, 1)[0], 0.2)
+    landscape.wrap(step_of(params))(*batches(params, 1)[0], 0.2)
     assert len(passes) == (1 + len(SIZES) if gradients else 1)
     assert not landscape.lowest[0].requires_grad
     measured = {"lowest", "highest", "test_errors", *(("predictiveness", "smoothness") if gradients else ())}
@@ -270,7 +270,7 @@ def test_losses_are_the_same_with_gradients_and_without():
     figures = []
     for gradients in (True, False):
         landscape = Landscape(SIZES, gradients)
-        take = landscape.around(step_of(params))
+        take = landscape.wrap(step_of(params))
         for batch in batches(params, 3):
             take(*batch, 0.2)
         figures.append(landscape.figures())

@@ -15,14 +15,14 @@ from trainers.checkpoint import Checkpoint
 from trainers.data import digits
 from trainers.data.memory import InMemory
 from trainers.data.split import Images
-from trainers.devices import Place
+from trainers.devices import TrainingProcess
 from trainers.loop import Task, evaluate, make_network, train
 from trainers.recipe import find, resolve
 from trainers.recipes.cifar10_resnet56 import schedule as cycle
 from trainers.recipes.digits_mlp import build, schedule
-from trainers.trial import Diverged, Params, Stopped
+from trainers.trial import Diverged, Params
 
-HERE = Place(torch.device("cpu"))
+HERE = TrainingProcess(torch.device("cpu"))
 CONVOLUTIONS = {
     "depth": 8,
     "width": 4,
@@ -77,7 +77,7 @@ class Steps:
     def __init__(self):
         self.losses, self.rates, self.labels, self.training, self.test_errors = [], [], [], [], []
 
-    def around(self, step):
+    def wrap(self, step):
         def take(inputs, labels, rate):
             self.training.append(step.model.training)
             loss = step(inputs, labels, rate)
@@ -128,7 +128,7 @@ def test_the_seed_moves_the_order_of_the_data(images):
     losses = []
     for seed in (0, 1):
         steps = Steps()
-        train(Task(build=zeros, schedule=schedule), params_of(images, seed=seed, walk=steps), silent, HERE)
+        train(Task(build=zeros, schedule=schedule), params_of(images, seed=seed, observer=steps), silent, HERE)
         losses.append(steps.losses)
     assert losses[0][0] == losses[1][0]  # every class is as likely
     assert losses[0][1] != losses[1][1]
@@ -140,7 +140,7 @@ def test_every_epoch_draws_its_own_dropout_and_noise(images, chance, differ):
     steps = Steps()
     gm = chance.get("gm", 0)
     stuck = {"batch": 1295, "learning_rate": 0.0, **{name: of for name, of in chance.items() if name != "gm"}}
-    params = params_of(same, numbers=stuck, normalize=gm > 0, gm=gm, gc=0, walk=steps)
+    params = params_of(same, numbers=stuck, normalize=gm > 0, gm=gm, gc=0, observer=steps)
     train(Task(build=build, schedule=schedule, warmup=patient), params, silent, HERE)
     assert (steps.losses[0] != steps.losses[1]) == differ
 
@@ -148,7 +148,7 @@ def test_every_epoch_draws_its_own_dropout_and_noise(images, chance, differ):
 @pytest.mark.parametrize(("batch", "steps_of_an_epoch"), [(128, 10), (16, 80)])
 def test_the_training_loss_is_the_mean_over_the_steps(images, batch, steps_of_an_epoch):
     steps = Steps()
-    _, reports = trial(images, numbers={"batch": batch}, walk=steps)
+    _, reports = trial(images, numbers={"batch": batch}, observer=steps)
     assert len(steps.losses) == 2 * steps_of_an_epoch
     halves = steps.losses[:steps_of_an_epoch], steps.losses[steps_of_an_epoch:]
     means = [sum(half) / steps_of_an_epoch for half in halves]
@@ -158,7 +158,7 @@ def test_the_training_loss_is_the_mean_over_the_steps(images, batch, steps_of_an
 
 def test_every_step_has_the_rate_of_its_schedule(images):
     steps = Steps()
-    _, reports = trial(images, "cifar10-resnet56", {"epochs": 4}, walk=steps)
+    _, reports = trial(images, "cifar10-resnet56", {"epochs": 4}, observer=steps)
     expected = cycle(find("cifar10-resnet56").with_overrides({**CONVOLUTIONS, "epochs": 4}), 10)
     assert steps.rates == [expected(step) for step in range(40)]
     assert len(set(steps.rates)) > 20
@@ -167,7 +167,7 @@ def test_every_step_has_the_rate_of_its_schedule(images):
 
 def test_every_step_is_in_training_mode_though_epochs_are_evaluated(images):
     steps = Steps()
-    trial(images, walk=steps)
+    trial(images, observer=steps)
     assert steps.training == [True] * 20
 
 
@@ -269,7 +269,7 @@ def test_nesterov_reaches_training(images):
 
 def test_augmented_images_are_mixed_into_probabilities(images):
     steps = Steps()
-    trial(images, "cifar10-resnet56", {"epochs": 1, "mixup": 0.2}, walk=steps)
+    trial(images, "cifar10-resnet56", {"epochs": 1, "mixup": 0.2}, observer=steps)
     for labels in steps.labels:
         assert labels.shape == (128, 10)
         torch.testing.assert_close(labels.sum(dim=1), torch.ones(128))
@@ -279,7 +279,7 @@ def test_augmented_images_are_mixed_into_probabilities(images):
 
 def test_without_mixup_labels_are_classes(images):
     steps = Steps()
-    trial(images, walk=steps)
+    trial(images, observer=steps)
     assert {(labels.dtype, labels.shape) for labels in steps.labels} == {(torch.int64, (128,))}
 
 
@@ -326,9 +326,9 @@ def test_a_report_can_stop_the_trial(images):
     def report(*, epoch, **figures):
         heard.append(epoch)
         if epoch == 2:
-            raise Stopped
+            raise InterruptedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(InterruptedError):
         resolve(find("digits-mlp").run)(params_of(images, numbers={"epochs": 5}), report)
     assert heard == [1, 2]
 
@@ -336,9 +336,9 @@ def test_a_report_can_stop_the_trial(images):
 def test_a_trial_that_is_stopped_has_saved_the_epoch_it_reported(images, tmp_path):
     def report(*, epoch, **figures):
         if epoch == 2:
-            raise Stopped
+            raise InterruptedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(InterruptedError):
         resolve(find("digits-mlp").run)(params_of(images, numbers={"epochs": 5}, folder=tmp_path), report)
     state = Checkpoint(tmp_path).load()
     assert (state["epoch"], state["result"]) == (2, None)
@@ -348,7 +348,7 @@ def test_a_trial_that_is_stopped_has_saved_the_epoch_it_reported(images, tmp_pat
 def test_a_loss_that_is_not_finite_ends_the_trial_within_64_steps(images, batch, taken):
     steps = Steps()
     numbers = {"learning_rate": 1e8, "epochs": 3, "batch": batch}
-    message, reported = diverged(images, numbers=numbers, normalize=False, gm=0, gc=0, walk=steps)
+    message, reported = diverged(images, numbers=numbers, normalize=False, gm=0, gc=0, observer=steps)
     assert message in ("the training loss is nan in epoch 1", "the training loss is inf in epoch 1")
     assert reported == []
     assert len(steps.losses) == taken
@@ -356,11 +356,11 @@ def test_a_loss_that_is_not_finite_ends_the_trial_within_64_steps(images, batch,
 
 def test_a_loss_that_is_not_finite_in_the_middle_of_an_epoch_counts(images):
     class OneBadStep(Steps):
-        def around(self, step):
-            take = super().around(step)
+        def wrap(self, step):
+            take = super().wrap(step)
             return lambda *batch: take(*batch) * (math.nan if len(self.losses) == 3 else 1)
 
-    message, reported = diverged(images, walk=OneBadStep())
+    message, reported = diverged(images, observer=OneBadStep())
     assert (message, reported) == ("the training loss is nan in epoch 1", [])
 
 
@@ -395,11 +395,11 @@ def test_a_network_that_learns_what_validation_refutes_is_not_ended(images):
 
 def test_a_network_whose_training_loss_stays_high_is_not_ended_if_it_does_well(images):
     class HighLoss(Steps):
-        def around(self, step):
-            take = super().around(step)
+        def wrap(self, step):
+            take = super().wrap(step)
             return lambda *batch: take(*batch) + math.log(10)
 
-    result, reports = trial(images, numbers={"epochs": 3}, walk=HighLoss())
+    result, reports = trial(images, numbers={"epochs": 3}, observer=HighLoss())
     assert [figures["epoch"] for figures in reports] == [1, 2, 3]
     assert all(figures["train_loss"] >= math.log(10) for figures in reports)
     assert result.value > LEARNED
@@ -425,18 +425,18 @@ def test_the_test_split_does_not_influence_training(images):
 
 def test_a_walk_gets_the_test_error_of_every_epoch(images):
     steps = Steps()
-    result, _ = trial(images, measure="test", walk=steps)
+    result, _ = trial(images, measure="test", observer=steps)
     assert len(steps.test_errors) == 2
     assert steps.test_errors[-1] == pytest.approx(1 - result.value)
 
 
 def test_a_walk_changes_nothing(images):
-    assert trial(images, walk=Steps()) == trial(images)
+    assert trial(images, observer=Steps()) == trial(images)
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_evaluation_is_the_mean_over_a_split(images, split):
-    source = InMemory(images, batch=128, place=HERE, seed=0)
+    source = InMemory(images, batch=128, process=HERE, seed=0)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     inputs, labels = map(torch.cat, zip(*source.evaluation(split), strict=True))
@@ -449,7 +449,7 @@ def test_evaluation_is_the_mean_over_a_split(images, split):
 
 def test_evaluation_in_pieces_is_evaluation_at_once(images):
     many = replace(images, test_x=np.resize(images.test_x, (20_000, 8, 8)), test_y=np.resize(images.test_y, 20_000))
-    source = partial(InMemory, batch=128, place=HERE, seed=0)
+    source = partial(InMemory, batch=128, process=HERE, seed=0)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     loss, accuracy = evaluate(network, source(many), "test")  # two pieces; 80 times the 250
@@ -458,7 +458,7 @@ def test_evaluation_in_pieces_is_evaluation_at_once(images):
 
 def test_evaluation_leaves_the_running_statistics_alone(images):
     network = nn.Sequential(nn.Flatten(), GhostNorm(64, gm=2), nn.Linear(64, 10))
-    evaluate(network, InMemory(images, batch=128, place=HERE, seed=0), "test")
+    evaluate(network, InMemory(images, batch=128, process=HERE, seed=0), "test")
     assert network[1].num_batches_tracked == 0
     assert not network[1].running_mean.any()
     assert not network.training

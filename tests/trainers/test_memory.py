@@ -9,10 +9,10 @@ import torch
 
 from trainers.augment.augmentation import Augmentation
 from trainers.data import digits, memory
-from trainers.data.memory import EVALUATED, InMemory, on_device
+from trainers.data.memory import EVALUATION_CHUNK, InMemory, to_device
 from trainers.data.split import Images
-from trainers.data.standard import Standard
-from trainers.devices import Place
+from trainers.data.standardizer import Standardizer
+from trainers.devices import TrainingProcess
 from trainers.recipe import find
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def coloured(images):
 
 
 def source(images, rank=0, devices=1, seed=0, batch=128, **options):
-    return InMemory(images, batch=batch, place=Place(CPU, rank, devices), seed=seed, **options)
+    return InMemory(images, batch=batch, process=TrainingProcess(CPU, rank, devices), seed=seed, **options)
 
 
 def passed(of, epoch=1):
@@ -72,8 +72,8 @@ def test_the_last_incomplete_batch_is_dropped(samples, steps):
 
 
 def test_every_image_keeps_its_label():
-    plain = Standard(mean=(0.0,), std=(1.0,))
-    inputs, labels = passed(source(numbered(200), batch=10, standard=plain))
+    plain = Standardizer(mean=(0.0,), std=(1.0,))
+    inputs, labels = passed(source(numbered(200), batch=10, standardizer=plain))
     assert torch.equal(inputs[:, 0, 0, 0].long(), labels)
 
 
@@ -101,7 +101,7 @@ def test_every_epoch_draws_its_own_augmentation():
 @pytest.mark.parametrize("augmentation", [None, EVERYTHING], ids=["plain", "augmented"])
 @pytest.mark.parametrize("devices", [2, 4])
 def test_devices_share_the_batches_that_one_would_have(images, devices, augmentation):
-    options = {"augmentation": augmentation, "standard": None}
+    options = {"augmentation": augmentation, "standardizer": None}
     alone = source(images, **options)
     shares = [source(images, rank, devices, **options) for rank in range(devices)]
     for epoch in (1, 2):
@@ -122,7 +122,7 @@ def test_augmentation_changes_training_and_never_evaluation(images):
 
 def test_crops_and_holes_are_filled_with_the_mean(images):
     inputs, _ = passed(source(images, augmentation=Augmentation(cutout=16)))  # covers at least a quarter
-    black = Standard.of(on_device(images.train_x, CPU)).apply(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)).item()
+    black = Standardizer.fit(to_device(images.train_x, CPU)).apply(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)).item()
     assert (inputs == 0).float().mean() > 0.9
     assert black < -0.5  # what a hole cut before standardising would be
 
@@ -134,7 +134,7 @@ def test_training_pixels_get_zero_mean_and_unit_variance(images):
     inputs = inputs.double()
     assert inputs.mean().item() == pytest.approx(0, abs=1e-6)
     assert inputs.std(correction=0).item() == pytest.approx(1, abs=5 * 82_880**0.5 * 2**-24)
-    assert of.standard.mean == (pytest.approx(images.train_x.mean(), rel=1e-6),)
+    assert of.standardizer.mean == (pytest.approx(images.train_x.mean(), rel=1e-6),)
 
 
 def test_every_channel_is_standardised_by_itself(coloured):
@@ -155,7 +155,7 @@ def test_other_splits_are_standardised_with_the_training_pixels():
 
 
 def test_a_standard_of_ones_own_takes_the_place_of_the_training_splits(images):
-    of = source(images, standard=Standard(mean=(1.0,), std=(2.0,)))
+    of = source(images, standardizer=Standardizer(mean=(1.0,), std=(2.0,)))
     [(inputs, _)] = of.evaluation("validation")
     expected = (torch.tensor(images.validation_x).float().unsqueeze(1) - 1) / 2
     assert torch.equal(inputs, expected)
@@ -167,30 +167,30 @@ def test_blank_images_stay_finite():
 
 
 def test_images_that_are_augmented_are_held_as_bytes(images):
-    assert on_device(images.train_x, CPU).dtype == torch.uint8
+    assert to_device(images.train_x, CPU).dtype == torch.uint8
     assert source(images, augmentation=EVERYTHING)._pixels.dtype == torch.uint8
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_images_standardised_once_are_those_standardised_at_every_step(coloured, channels_last, monkeypatch):
     once = source(coloured, channels_last=channels_last)
-    monkeypatch.setattr(memory, "STANDARDISED", 1295 * 192 - 1)  # just less than the training split
+    monkeypatch.setattr(memory, "MAX_STANDARDIZED", 1295 * 192 - 1)  # just less than the training split
     each = source(coloured, channels_last=channels_last)
     assert (once._pixels.dtype, each._pixels.dtype) == (torch.float32, torch.uint8)
     assert all(map(torch.equal, passed(once), passed(each)))
-    monkeypatch.setattr(memory, "STANDARDISED", 0)
+    monkeypatch.setattr(memory, "MAX_STANDARDIZED", 0)
     for split in ("validation", "test"):
         assert all(map(torch.equal, next(once.evaluation(split)), next(each.evaluation(split))))
 
 
 def test_grey_images_get_a_channel(images):
-    held = on_device(images.train_x, CPU)
+    held = to_device(images.train_x, CPU)
     assert held.shape == (1295, 1, 8, 8)
     assert torch.equal(held[:, 0], torch.tensor(images.train_x))
 
 
 def test_the_channels_of_colour_images_come_first(coloured):
-    held = on_device(coloured.train_x, CPU)
+    held = to_device(coloured.train_x, CPU)
     assert held.shape == (1295, 3, 8, 8)
     assert torch.equal(held[7, 1], torch.tensor(coloured.train_x[7, :, :, 1]))
     assert source(coloured).shape == (3, 8, 8)
@@ -199,7 +199,7 @@ def test_the_channels_of_colour_images_come_first(coloured):
 def test_read_only_images_are_copied(images):
     frozen = images.train_x.copy()
     frozen.flags.writeable = False  # as what Ray shares between processes
-    held = on_device(frozen, CPU)
+    held = to_device(frozen, CPU)
     held.zero_()
     assert frozen.any()
 
@@ -220,16 +220,16 @@ def test_evaluation_goes_through_a_split_in_order(images, split, samples):
     of = source(images)
     inputs, labels = map(torch.cat, zip(*of.evaluation(split), strict=True))
     pixels = torch.tensor(getattr(images, f"{split}_x")).unsqueeze(1)
-    assert torch.equal(inputs, of.standard.apply(pixels))
+    assert torch.equal(inputs, of.standardizer.apply(pixels))
     assert labels.tolist() == getattr(images, f"{split}_y").tolist()
     assert of.samples(split) == samples
 
 
 def test_evaluation_takes_large_splits_in_pieces(images):
-    many = 2 * EVALUATED // 64 + 5
+    many = 2 * EVALUATION_CHUNK // 64 + 5
     of = source(replace(images, test_x=np.resize(images.test_x, (many, 8, 8)), test_y=np.resize(images.test_y, many)))
     pieces = [labels for _, labels in of.evaluation("test")]
-    assert [len(piece) for piece in pieces] == [EVALUATED // 64] * 2 + [5]
+    assert [len(piece) for piece in pieces] == [EVALUATION_CHUNK // 64] * 2 + [5]
     assert torch.cat(pieces).tolist() == np.resize(images.test_y, many).tolist()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from trainers.data import digits
-from trainers.mixup import mixed
+from trainers.mixup import mixup_batch
 from trainers.recipe import find
 
 CLASSES = 10
@@ -25,7 +25,7 @@ def draw(batch, seed, alpha=0.2):
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     order = torch.randperm(64)
     torch.manual_seed(seed)
-    return *mixed(*batch, CLASSES, alpha), share, order
+    return *mixup_batch(*batch, CLASSES, alpha), share, order
 
 
 def test_every_image_is_mixed_with_one_of_its_batch_by_the_same_share(batch):
@@ -47,7 +47,7 @@ def test_the_share_follows_the_beta_distribution(batch):
     labels = torch.tensor([0, 1])
     shares = []
     for _ in range(2000):
-        _, targets = mixed(one, labels, 2, 0.2)
+        _, targets = mixup_batch(one, labels, 2, 0.2)
         shares.append(targets[0, 0].item())
     kept = torch.tensor([share for share in shares if share < 1])  # the others were mixed with themselves
     assert 900 < len(kept) < 1100  # one order of two

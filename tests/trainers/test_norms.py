@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from seqnorm import GhostNorm, NoisyBatchNorm, SeqNorm
+from seqnorm import GhostNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
 from trainers.descriptors.digits_mlp import DigitsNumbers
 from trainers.models.mlp import mlp
-from trainers.norms import NoisySeqNorm, norm_of
+from trainers.norms import make_norm_factory
 from trainers.recipe import RecipeError, find, resolve
 from trainers.trial import Params
 
@@ -19,7 +19,7 @@ def params(gm=4, gc=2, normalize=True, **numbers):
 
 
 def layer(width=6, **changes):
-    return norm_of(params(**changes))(width)
+    return make_norm_factory(params(**changes))(width)
 
 
 def samples(count=16, width=6):
@@ -67,7 +67,7 @@ def test_devices_and_passes_share_the_groups_of_a_batch(gc, numbers, groups):
 
 def test_groups_that_devices_and_passes_cannot_share_evenly_are_refused():
     with pytest.raises(RecipeError, match=r"^gm × devices must divide over .*: got 4 × 1 over 2 × 3\. "):
-        norm_of(params(real_devices=2, accumulate=3))
+        make_norm_factory(params(real_devices=2, accumulate=3))
 
 
 def test_ghost_first_changes_the_places_of_seq_norms_halves():
@@ -141,7 +141,7 @@ def test_the_passes_of_a_step_move_running_statistics_as_far_as_one_would(gc, pa
 
 
 def test_a_network_normalizes_before_each_nonlinearity():
-    network = mlp(12, (8, 6), 3, norm_of(params()))
+    network = mlp(12, (8, 6), 3, make_norm_factory(params()))
     kinds = [type(layer) for layer in network]
     hidden = [nn.Linear, SeqNorm, nn.ReLU]
     assert kinds == [nn.Flatten, *hidden, *hidden, nn.Linear]
@@ -149,7 +149,7 @@ def test_a_network_normalizes_before_each_nonlinearity():
 
 
 def test_dropout_follows_each_nonlinearity():
-    kinds = [type(layer) for layer in mlp(12, (8, 6), 3, norm_of(params()), dropout=0.2)]
+    kinds = [type(layer) for layer in mlp(12, (8, 6), 3, make_norm_factory(params()), dropout=0.2)]
     hidden = [nn.Linear, SeqNorm, nn.ReLU, nn.Dropout]
     assert kinds == [nn.Flatten, *hidden, *hidden, nn.Linear]
 
@@ -168,12 +168,12 @@ def test_a_descriptor_states_the_widths_that_its_network_normalizes(name, small)
     recipe = find(name)
     numbers = recipe.with_overrides(small)
     ours = Params(gm=4, gc=0, seed=0, numbers=numbers)
-    network = resolve(recipe.build)(numbers, (3, 32, 32), 10, norm_of(ours))
+    network = resolve(recipe.build)(numbers, (3, 32, 32), 10, make_norm_factory(ours))
     widths = sorted(module.num_channels for module in network.modules() if isinstance(module, GhostNorm))
     assert tuple(widths) == tuple(sorted(recipe.widths(numbers)))
 
 
 def test_a_factory_makes_layers_of_their_own():
-    make = norm_of(replace(params(), gc=0))
+    make = make_norm_factory(replace(params(), gc=0))
     assert make(6) is not make(6)
     assert make(3).num_channels == 3

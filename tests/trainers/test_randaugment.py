@@ -82,33 +82,33 @@ def test_every_operation_is_torchvisions_to_the_last_bit(operation, images):
     for magnitude in MAGNITUDES:
         augmentation = Augmentation(randaugment_n=1, randaugment_m=magnitude)
         for negative in (False, True):
-            result = augmentation.on_pixels(images, drawn(len(images), [index], [negative]))
+            result = augmentation.augment_pixels(images, drawn(len(images), [index], [negative]))
             expected = torchvisions(images, [[index]] * len(images), [[negative]] * len(images), magnitude)
             assert torch.equal(result, expected), (magnitude, negative)
 
 
 @pytest.mark.parametrize("waited_for", [False, True])
 def test_drawn_operations_follow_one_another_as_in_torchvision(waited_for, monkeypatch):
-    monkeypatch.setattr(module, "_must_be_waited_for", lambda device: waited_for)
+    monkeypatch.setattr(module, "_sync_is_slow", lambda device: waited_for)
     augmentation = Augmentation(randaugment_n=3, randaugment_m=14)
     images = patches(200)
     draws = augmentation.draw(200, 32, 32, seeded(0))
     expected = torchvisions(images, draws.operations.tolist(), draws.negative.tolist(), 14)
-    assert torch.equal(augmentation.on_pixels(images, draws), expected)
+    assert torch.equal(augmentation.augment_pixels(images, draws), expected)
 
 
 def test_both_signs_of_a_signed_operation_differ_and_unsigned_ones_have_none():
     augmentation = Augmentation(randaugment_n=1, randaugment_m=14)
     unsigned = {"Identity", "Posterize", "Solarize", "AutoContrast", "Equalize"}
     for index, operation in enumerate(OPERATIONS):
-        plus, minus = (augmentation.on_pixels(patches(), drawn(48, [index], [sign])) for sign in (False, True))
+        plus, minus = (augmentation.augment_pixels(patches(), drawn(48, [index], [sign])) for sign in (False, True))
         assert torch.equal(plus, minus) == (operation in unsigned), operation
 
 
 def test_a_magnitude_counts_as_a_share_of_the_largest():
     index = OPERATIONS.index("Rotate")
     of_thirty, of_ten = (
-        Augmentation(randaugment_n=1, randaugment_m=m, magnitude_max=most).on_pixels(
+        Augmentation(randaugment_n=1, randaugment_m=m, magnitude_max=most).augment_pixels(
             patches(), drawn(48, [index], [False])
         )
         for m, most in ((15, 30), (5, 10))
@@ -118,7 +118,7 @@ def test_a_magnitude_counts_as_a_share_of_the_largest():
 
 
 def test_magnitudes_between_whole_ones_are_taken():
-    rotated = Augmentation(randaugment_n=1, randaugment_m=7.3).on_pixels(
+    rotated = Augmentation(randaugment_n=1, randaugment_m=7.3).augment_pixels(
         patches(), drawn(48, [OPERATIONS.index("Rotate")], [True])
     )
     assert torch.equal(rotated, one_image.rotate(patches(), -7.3))
@@ -127,5 +127,5 @@ def test_magnitudes_between_whole_ones_are_taken():
 def test_images_in_channels_last_give_the_same():
     augmentation = Augmentation(randaugment_n=2, randaugment_m=14)
     draws = augmentation.draw(48, 32, 32, seeded(0))
-    result = augmentation.on_pixels(patches().contiguous(memory_format=torch.channels_last), draws)
-    assert torch.equal(result, augmentation.on_pixels(patches(), draws))
+    result = augmentation.augment_pixels(patches().contiguous(memory_format=torch.channels_last), draws)
+    assert torch.equal(result, augmentation.augment_pixels(patches(), draws))

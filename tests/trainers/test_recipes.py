@@ -14,13 +14,13 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from trainers.data.mnist import read_bundled
-from trainers.devices import Place
-from trainers.loop import as_run, make_network
+from trainers.devices import TrainingProcess
+from trainers.loop import make_network, wrap_model
 from trainers.recipe import find, resolve
 from trainers.step import Step, make_optimizer, make_scaler
 from trainers.trial import Params
 
-HERE = Place(torch.device("cpu"))
+HERE = TrainingProcess(torch.device("cpu"))
 V2 = ("imagenetv2-matched-frequency", "imagenetv2-threshold0.7", "imagenetv2-top-images")
 
 # The numbers
@@ -226,7 +226,7 @@ def test_the_network_of_full_size_takes_the_papers_step(name):
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     optimizer, scaler = make_optimizer(network, numbers, HERE), make_scaler(numbers, HERE)
-    step = Step(network, as_run(network, numbers, HERE), optimizer, scaler, numbers, HERE)
+    step = Step(network, wrap_model(network, numbers, HERE), optimizer, scaler, numbers, HERE)
     inputs, labels = digits_as(shape, samples)
     logits = []
     handle = network.register_forward_hook(lambda *arguments: logits.append(arguments[-1].detach()))

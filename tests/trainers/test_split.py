@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.data.split import check_sizes, finished, limited, split_in_three, split_in_two, stratified
+from trainers.data.split import cap_splits, check_sizes, prepare_splits, split_in_three, split_in_two, stratified_sample
 from trainers.descriptors.numbers import TrainingNumbers
 from trainers.recipe import RecipeError
 
@@ -23,13 +23,13 @@ def three(seed=0):
 
 
 def test_a_fraction_of_every_class_is_drawn_rounded():
-    drawn, others = stratified(LABELS, 0.14, seed=0)
+    drawn, others = stratified_sample(LABELS, 0.14, seed=0)
     assert counts(LABELS[drawn]) == [7, 14, 1]
     assert counts(LABELS[others]) == [43, 86, 6]
 
 
 def test_what_is_drawn_and_the_others_are_everything_once_in_order():
-    drawn, others = stratified(LABELS, 0.3, seed=0)
+    drawn, others = stratified_sample(LABELS, 0.3, seed=0)
     assert np.union1d(drawn, others).tolist() == list(range(157))
     assert len(drawn) + len(others) == 157
     assert (np.diff(drawn) > 0).all()
@@ -37,7 +37,7 @@ def test_what_is_drawn_and_the_others_are_everything_once_in_order():
 
 
 def test_members_are_drawn_at_random_within_their_class():
-    drawn, _ = stratified(LABELS, 0.14, seed=0)
+    drawn, _ = stratified_sample(LABELS, 0.14, seed=0)
     assert drawn[:7].tolist() != list(range(7))
 
 
@@ -129,7 +129,7 @@ def sizes(images):
 
 @pytest.mark.parametrize("subset", [1, 2, 3, 10, 29, 112])
 def test_a_cap_leaves_exactly_as_many_images_of_every_split_or_all_it_has(subset):
-    assert sizes(limited(three(), subset, seed=0)) == [subset, min(subset, 22), min(subset, 22)]
+    assert sizes(cap_splits(three(), subset, seed=0)) == [subset, min(subset, 22), min(subset, 22)]
 
 
 @pytest.mark.parametrize(
@@ -138,24 +138,24 @@ def test_a_cap_leaves_exactly_as_many_images_of_every_split_or_all_it_has(subset
 )
 def test_a_cap_keeps_the_proportions_and_an_image_of_every_class_if_it_can(subset, kept):
     assert counts(three().train_y) == [36, 72, 5]
-    assert counts(limited(three(), subset, seed=0).train_y) == kept
+    assert counts(cap_splits(three(), subset, seed=0).train_y) == kept
 
 
 def test_a_cap_takes_from_the_largest_class_what_the_rare_ones_are_given():
     rare = replace(three(), train_x=PIXELS, train_y=np.repeat(np.arange(4), [154, 1, 1, 1]))
-    assert np.bincount(limited(rare, 6, seed=0).train_y).tolist() == [3, 1, 1, 1]
+    assert np.bincount(cap_splits(rare, 6, seed=0).train_y).tolist() == [3, 1, 1, 1]
 
 
 def test_no_cap_keeps_all_images_without_a_copy():
     images = three()
     for subset in (0, 113, 200):
-        assert np.shares_memory(limited(images, subset, seed=0).train_x, images.train_x)
-        assert sizes(limited(images, subset, seed=0)) == sizes(images)
+        assert np.shares_memory(cap_splits(images, subset, seed=0).train_x, images.train_x)
+        assert sizes(cap_splits(images, subset, seed=0)) == sizes(images)
 
 
 def test_what_a_cap_keeps_are_images_of_the_split_with_their_labels_in_order():
     images = three()
-    kept = limited(images, 20, seed=0)
+    kept = cap_splits(images, 20, seed=0)
     for split in SPLITS:
         pixels = getattr(kept, f"{split}_x").flatten().astype(int)
         assert (LABELS[pixels] == getattr(kept, f"{split}_y")).all()
@@ -164,29 +164,29 @@ def test_what_a_cap_keeps_are_images_of_the_split_with_their_labels_in_order():
 
 
 def test_a_cap_draws_at_random_by_its_seed_alone():
-    first, again, other = (limited(three(), 30, seed).train_x for seed in (0, 0, 1))
+    first, again, other = (cap_splits(three(), 30, seed).train_x for seed in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).any()
 
 
 def test_a_larger_cap_keeps_what_a_smaller_one_kept():
-    small, large = (limited(three(), subset, seed=0).train_x for subset in (20, 60))
+    small, large = (cap_splits(three(), subset, seed=0).train_x for subset in (20, 60))
     assert np.isin(small, large).all()
 
 
 def test_a_cap_leaves_the_number_of_classes():
-    assert limited(three(), 1, seed=0).classes == 3
+    assert cap_splits(three(), 1, seed=0).classes == 3
 
 
 def test_a_cap_under_a_batch_is_refused():
     with pytest.raises(RecipeError) as caught:
-        finished(three(), TrainingNumbers(batch=8, subset=7))
+        prepare_splits(three(), TrainingNumbers(batch=8, subset=7))
     assert str(caught.value).startswith("the training split must fill a batch: got 7 of numbers for batch=8.")
 
 
 def test_every_split_is_capped_by_the_seed_of_the_split():
-    images = finished(three(), TrainingNumbers(batch=8, subset=20, split_seed=3))
-    assert (images.train_x == limited(three(), 20, seed=3).train_x).all()
+    images = prepare_splits(three(), TrainingNumbers(batch=8, subset=20, split_seed=3))
+    assert (images.train_x == cap_splits(three(), 20, seed=3).train_x).all()
     assert sizes(images) == [20, 20, 20]
 
 

@@ -10,15 +10,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from trainers.data import digits
-from trainers.data.memory import on_device
-from trainers.data.standard import Standard
-from trainers.devices import Place
+from trainers.data.memory import to_device
+from trainers.data.standardizer import Standardizer
+from trainers.devices import TrainingProcess
 from trainers.loop import make_network
 from trainers.recipe import find, resolve
 from trainers.step import Step, make_optimizer, make_scaler
 from trainers.trial import Params
 
-HERE = Place(torch.device("cpu"))
+HERE = TrainingProcess(torch.device("cpu"))
 SHAPE = (1, 8, 8)
 
 
@@ -54,8 +54,8 @@ def moved(before, network):
 def batches():
     """Four batches of 128 digits."""
     images = digits.load(find("digits-mlp").numbers(), None, Path())
-    pixels = on_device(images.train_x, HERE.device)
-    inputs, labels = Standard.of(pixels).apply(pixels)[:512], torch.tensor(images.train_y[:512])
+    pixels = to_device(images.train_x, HERE.device)
+    inputs, labels = Standardizer.fit(pixels).apply(pixels)[:512], torch.tensor(images.train_y[:512])
     return list(zip(inputs.split(128), labels.split(128), strict=True))
 
 

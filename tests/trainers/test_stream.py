@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 
 from tests.trainers.test_folder import LABELS, PIXELS
 from trainers.data import imagenet, stream
-from trainers.data.stream import Stream, crop_of, make_stream, order_of
+from trainers.data.stream import Stream, draw_crop, epoch_order, make_stream
 from trainers.descriptors.imagenet_resnet18 import ImageNetNumbers
 from trainers.recipe import RecipeError
 
@@ -86,23 +86,23 @@ def test_a_stream_says_what_it_holds(folders):
     found = Stream(folders, numbers(), CPU, 0)
     assert (found.steps, found.classes, found.shape, found.test_sets) == (6, 10, (3, 32, 32), imagenet.V2)
     assert [found.samples(split) for split in ("validation", *imagenet.V2)] == [50, 20, 20, 20]
-    assert found.standard.mean == pytest.approx([255 * mean for mean in MEAN])
-    assert found.standard.std == pytest.approx([255 * std for std in STD])
+    assert found.standardizer.mean == pytest.approx([255 * mean for mean in MEAN])
+    assert found.standardizer.std == pytest.approx([255 * std for std in STD])
 
 
 def test_a_pass_is_of_full_batches_in_the_order_of_its_epoch(folders):
     batches = list(Stream(folders, numbers(), CPU, 3).training(1))
     assert [(x.shape, x.dtype, y.dtype) for x, y in batches] == [((16, 3, 32, 32), torch.float32, torch.int64)] * 6
-    order = order_of(100, 3, 1)
+    order = epoch_order(100, 3, 1)
     assert sorted(order) == list(range(100))
     assert torch.cat([y for _, y in batches]).tolist() == folders.train.labels[order[:96]].tolist()
 
 
 def test_training_inputs_are_those_of_torchvision_for_the_crops_drawn(folders):
     x, _ = next(Stream(folders, numbers(), CPU, 3).training(2))
-    for place, row in enumerate(order_of(100, 3, 2)[:16]):
+    for place, row in enumerate(epoch_order(100, 3, 2)[:16]):
         image = Image.open(folders.train.path(row)).convert("RGB")
-        crop = crop_of(*image.size, 3, 2, place)
+        crop = draw_crop(*image.size, 3, 2, place)
         image = v2.functional.resized_crop(image, crop.top, crop.left, crop.height, crop.width, [32, 32])
         image = v2.functional.horizontal_flip(image) if crop.flip else image
         torch.testing.assert_close(x[place], normalised(image), atol=1e-5, rtol=1e-5)
@@ -153,8 +153,8 @@ def test_a_run_that_goes_on_at_an_epoch_sees_the_same_bits(folders):
 
 @pytest.mark.parametrize(("seed", "epoch"), [(0, 2), (1, 1)])
 def test_another_epoch_or_seed_has_another_order_and_other_crops(folders, seed, epoch):
-    assert (order_of(100, 0, 1) != order_of(100, seed, epoch)).any()
-    crops = [crop_of(500, 400, 0, 1, place) == crop_of(500, 400, seed, epoch, place) for place in range(20)]
+    assert (epoch_order(100, 0, 1) != epoch_order(100, seed, epoch)).any()
+    crops = [draw_crop(500, 400, 0, 1, place) == draw_crop(500, 400, seed, epoch, place) for place in range(20)]
     assert not any(crops)
     assert not same(
         Stream(folders, numbers(), CPU, 0).training(1), Stream(folders, numbers(), CPU, seed).training(epoch)
@@ -162,7 +162,7 @@ def test_another_epoch_or_seed_has_another_order_and_other_crops(folders, seed, 
 
 
 def test_the_same_image_is_cropped_otherwise_in_another_place():
-    assert len({crop_of(500, 400, 0, 1, place) for place in range(100)}) == 100
+    assert len({draw_crop(500, 400, 0, 1, place) for place in range(100)}) == 100
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -181,7 +181,7 @@ def test_crops_are_distributed_as_torchvisions():
     theirs = v2.RandomResizedCrop(224)
     image = torch.empty(3, height, width)
     expected = [theirs.make_params([image]) for _ in range(draws)]
-    got = [crop_of(width, height, 0, 1, place)._asdict() for place in range(draws)]
+    got = [draw_crop(width, height, 0, 1, place)._asdict() for place in range(draws)]
     for figure in (
         lambda crop: crop["height"] * crop["width"] / (width * height),
         lambda crop: np.log(crop["width"] / crop["height"]),
@@ -197,7 +197,7 @@ def test_crops_are_distributed_as_torchvisions():
 def test_crops_lie_within_the_image():
     for place in range(500):
         width, height = 1 + place % 23, 1 + place % 31
-        crop = crop_of(width, height, 0, 1, place)
+        crop = draw_crop(width, height, 0, 1, place)
         assert crop.top >= 0
         assert crop.left >= 0
         assert 1 <= crop.height <= height - crop.top
@@ -207,7 +207,7 @@ def test_crops_lie_within_the_image():
 @pytest.mark.parametrize(("width", "height"), [(1000, 10), (10, 1000)])
 def test_of_an_image_too_long_for_any_crop_the_centre_is_taken_as_by_torchvision(width, height):
     expected = v2.RandomResizedCrop(224).make_params([torch.empty(3, height, width)])
-    crop = crop_of(width, height, 0, 1, 0)._asdict()
+    crop = draw_crop(width, height, 0, 1, 0)._asdict()
     assert {name: crop[name] for name in expected} == expected
 
 
@@ -240,7 +240,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused(folders):
 
 def test_more_reading_processes_than_cores_are_not_started(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert [stream.processes(workers) for workers in (0, 2, 8)] == [0, 2, 3]
+    assert [stream.loader_workers(workers) for workers in (0, 2, 8)] == [0, 2, 3]
 
 
 def wait_until_gone(processes, seconds=20):
@@ -253,7 +253,7 @@ def test_a_pass_that_is_abandoned_leaves_no_process_behind(folders):
     passes = Stream(folders, numbers(workers=2), CPU, 0).training(1)
     next(passes)
     started = set(psutil.Process().children(recursive=True)) - before
-    assert len(started) == stream.processes(2)
+    assert len(started) == stream.loader_workers(2)
     del passes
     assert not wait_until_gone(started, seconds=3)
 
@@ -280,7 +280,7 @@ def test_a_process_that_is_ended_while_it_reads_leaves_none_behind(root):
         for _ in ends
     ]
     readers = [psutil.Process(int(pid)) for program in programs for pid in program.stdout.readline().split()]
-    assert len(readers) == len(ends) * stream.processes(2)
+    assert len(readers) == len(ends) * stream.loader_workers(2)
     for program, end in zip(programs, ends, strict=True):
         program.send_signal(end)
     for program in programs:

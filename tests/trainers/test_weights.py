@@ -9,10 +9,10 @@ import torch
 
 from trainers.checkpoint import Checkpoint
 from trainers.data import digits, mnist
-from trainers.data.split import limited
+from trainers.data.split import cap_splits
 from trainers.descriptors.digits_mlp import RECIPE as DIGITS
 from trainers.recipe import RecipeError, find, resolve
-from trainers.trial import Params, Stopped
+from trainers.trial import Params
 from trainers.weights import load_model
 
 CONVOLUTIONS = {"depth": 8, "width": 4, "epochs": 2, "batch": 64, "learning_rate": 0.02, "pad": 1}
@@ -81,7 +81,7 @@ def test_mnist_is_classified_as_the_trial_said(mnist_images, tmp_path):
 
 
 def test_colour_images_keep_the_standard_that_their_recipe_fixes(mnist_images, tmp_path):
-    grey = limited(mnist_images, 192, seed=0)
+    grey = cap_splits(mnist_images, 192, seed=0)
     tinted = {
         name: np.pad(np.stack([of, of // 2, 255 - of], axis=3), ((0, 0), (2, 2), (2, 2), (0, 0)))
         for name, of in vars(grey).items()
@@ -91,8 +91,8 @@ def test_colour_images_keep_the_standard_that_their_recipe_fixes(mnist_images, t
     small = {"depth": 10, "width": 1, "batch": 64, "epochs": 1, "devices": 1, "cutout": 0}
     result, _ = finished(tmp_path, "cifar10-wrn28x10", images, gc=0, **small)
     model = load_model(tmp_path)
-    assert model.standard.mean == pytest.approx((125.3, 123.0, 113.9), abs=0.1)  # CIFAR-10's
-    assert model.standard.std == pytest.approx((63.0, 62.1, 66.7), abs=0.1)
+    assert model.standardizer.mean == pytest.approx((125.3, 123.0, 113.9), abs=0.1)  # CIFAR-10's
+    assert model.standardizer.std == pytest.approx((63.0, 62.1, 66.7), abs=0.1)
     check_accuracy(model, images, result.value)
 
 
@@ -116,9 +116,9 @@ def test_a_trial_that_was_stopped_can_be_loaded_as_it_was(tmp_path):
 
     def report(*, epoch, validation_accuracy, **figures):
         seen.append(validation_accuracy)
-        raise Stopped
+        raise InterruptedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(InterruptedError):
         finished(tmp_path, report=report)
     images = digits.load(DIGITS.numbers(), None, Path())
     validated = replace(images, test_x=images.validation_x, test_y=images.validation_y)
@@ -147,7 +147,7 @@ def changed(folder, **changes):
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
     assert changed(tmp_path, format=1) == (
         "a checkpoint must have format 2: got 1, of another version. "
-        "Go on with that version, or remove the trial's folder to train anew."
+        "Use that version, or remove the trial's folder to train from scratch."
     )
 
 

@@ -1,1 +1,1 @@
-"""Augmentation of whole batches, as tensor operations on the images' own device."""
+"""Augmentation of batches by tensor operations, on the device of the images."""

@@ -1,4 +1,4 @@
-"""What is done to a batch of training images: first drawn for the whole batch, then applied to a share of it."""
+"""Augmentation of a training batch: random draws for the whole batch, then applied to each device's share."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from trainers.augment.randaugment import randaugment
 
 
 class Draws(NamedTuple):
-    """What chance decided for each image of a batch; the first dimension of every tensor is the images."""
+    """Random draws for a batch; the first dimension of every tensor is the image."""
 
     flip: Tensor  #: (images,) bool: mirrored left-right
-    offset: Tensor  #: (images, 2) int64: row and column of the padded image at which the crop begins
-    centre: Tensor  #: (images, 2) int64: row and column of the square that is cut out
+    offset: Tensor  #: (images, 2) int64: row and column of the padded image where the crop starts
+    centre: Tensor  #: (images, 2) int64: row and column of the Cutout square's centre
     operations: Tensor  #: (images, randaugment_n) int64: indices of OPERATIONS
-    negative: Tensor  #: (images, randaugment_n) bool: the sign of their magnitudes, where they have one
+    negative: Tensor  #: (images, randaugment_n) bool: whether the magnitude is negated, for operations with a sign
 
     def share(self, rank: int, devices: int) -> Draws:
-        """Return one device's share: consecutive images, as many as for every other device.
+        """Return one device's share: consecutive images, equally many per device.
 
         Raises:
-            ValueError: if the images cannot be shared out evenly, or there is no such device.
+            ValueError: if the images do not divide evenly, or there is no such rank.
         """
         images = len(self.flip)
         if not 0 <= rank < devices or images % devices:
@@ -41,18 +41,18 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """RandAugment, then zero padding and a random crop, a random flip, and Cutout: the order of Cubuk's code.
+    """RandAugment, then zero padding and a random crop, a random flip, and Cutout, in the order of Cubuk's code.
 
-    Draw with :meth:`draw`, apply with :meth:`on_pixels`, standardise, apply with :meth:`on_inputs`. No step
-    waits for a device, but for the first: it takes the constants of RandAugment there.
+    Draw with :meth:`draw`, apply with :meth:`augment_pixels`, standardise, apply with :meth:`augment_inputs`. No step
+    synchronizes with the device, except that the first copies RandAugment's constants there.
     """
 
     flip: bool = False  #: mirror left-right with probability one half
     pad: int = 0  #: pixels of zero padding on each side, then a random crop of the original size
-    cutout: int = 0  #: pixels, side of the square that is set to zero; 0 for none
+    cutout: int = 0  #: side, in pixels, of the square set to zero; 0 for none
     randaugment_n: int = 0  #: operations per image; 0 for none
     randaugment_m: float = 0  #: magnitude of every operation, in 0..magnitude_max
-    magnitude_max: float = 30  #: the magnitude at which an operation has its full strength, as torchvision counts
+    magnitude_max: float = 30  #: the magnitude of full strength, on torchvision's scale
 
     def __post_init__(self) -> None:
         for name in ("pad", "cutout", "randaugment_n"):
@@ -67,32 +67,32 @@ class Augmentation:
             )
 
     def draw(self, images: int, height: int, width: int, generator: torch.Generator) -> Draws:
-        """Draw for a whole batch, on the generator's device. What is turned off draws nothing."""
+        """Draw for a whole batch, on the generator's device; disabled operations draw nothing."""
 
-        def whole(below: int, columns: int) -> Tensor:
+        def integers(below: int, columns: int) -> Tensor:
             size = (images, columns)
             return torch.randint(below, size, generator=generator, device=generator.device)
 
-        def off(columns: int) -> Tensor:
+        def zeros(columns: int) -> Tensor:
             return torch.zeros((images, columns), dtype=torch.int64, device=generator.device)
 
         def pixel() -> Tensor:
-            return torch.cat([whole(height, 1), whole(width, 1)], dim=1)
+            return torch.cat([integers(height, 1), integers(width, 1)], dim=1)
 
         return Draws(
-            flip=(whole(2, 1) if self.flip else off(1))[:, 0].bool(),
-            # 2 * pad included, as torchvision has it; Cubuk's code leaves the last one out, an off-by-one
-            offset=whole(2 * self.pad + 1, 2) if self.pad else off(2),
-            centre=pixel() if self.cutout else off(2),
-            operations=whole(len(OPERATIONS), self.randaugment_n),
-            negative=whole(2, self.randaugment_n).bool(),
+            flip=(integers(2, 1) if self.flip else zeros(1))[:, 0].bool(),
+            # includes 2 * pad, like torchvision; Cubuk's code omits the last offset (off by one)
+            offset=integers(2 * self.pad + 1, 2) if self.pad else zeros(2),
+            centre=pixel() if self.cutout else zeros(2),
+            operations=integers(len(OPERATIONS), self.randaugment_n),
+            negative=integers(2, self.randaugment_n).bool(),
         )
 
-    def on_pixels(self, pixels: Tensor, draws: Draws) -> Tensor:
-        """Apply RandAugment to uint8 images (N, C, H, W) of one or three channels; return such images.
+    def augment_pixels(self, pixels: Tensor, draws: Draws) -> Tensor:
+        """Apply RandAugment to uint8 images (N, C, H, W) with one or three channels.
 
         Raises:
-            ValueError: for images of another kind, or draws for another number of them.
+            ValueError: for another dtype or number of channels, or draws for another number of images.
         """
         if not self.randaugment_n:
             return pixels
@@ -105,10 +105,10 @@ class Augmentation:
         constants = tables(self.randaugment_m, self.magnitude_max, *pixels.shape[2:], pixels.device)
         return randaugment(pixels, draws.operations, draws.negative, constants)
 
-    def on_inputs(self, inputs: Tensor, draws: Draws) -> Tensor:
-        """Crop, flip and cut standardised images (N, C, H, W); their zeros are the data set's mean.
+    def augment_inputs(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Crop, flip and cut standardised images (N, C, H, W), in which 0 is the data set's mean.
 
-        Keeps the type and the memory format.
+        Keeps the dtype and the memory format.
 
         Raises:
             ValueError: if the draws are for another number of images.

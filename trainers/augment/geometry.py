@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def shift_flip_and_cut(inputs: Tensor, *, shift: Tensor, flip: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Return images (N, C, H, W) shifted by whole pixels, then mirrored, then cut; zero where nothing is left.
+    """Shift images (N, C, H, W) by whole pixels, then mirror, then cut out a square; missing pixels are zero.
 
-    ``shift`` (N, 2) is the row and column that comes to the upper left corner, negative or beyond the edge for zeros;
-    ``flip`` (N,) bool; ``centre`` (N, 2) is that of a square of ``side`` pixels, clipped at the edges.
+    ``shift`` (N, 2) is the source row and column of the upper left corner, which may lie outside the image; ``flip``
+    (N,) is bool; ``centre`` (N, 2) is the centre of a square of ``side`` pixels, clipped at the edges.
     """
     images, channels, height, width = inputs.shape
     row, column = (torch.arange(size, device=inputs.device) for size in (height, width))
@@ -21,7 +21,7 @@ def shift_flip_and_cut(inputs: Tensor, *, shift: Tensor, flip: Tensor, centre: T
         zero |= _in_square(row, centre[:, :1], side)[:, :, None] & _in_square(column, centre[:, 1:], side)[:, None]
     source = from_row.clamp(0, height - 1)[:, :, None] * width + from_column.clamp(0, width - 1)[:, None]
 
-    # a product: the inputs are finite, and on a CPU masked_fill_ takes seven times as long
+    # a product: inputs are finite, and on a CPU masked_fill_ takes seven times as long
     source, kept = source.flatten(1), zero.logical_not_().flatten(1).to(inputs.dtype)  # (N, H·W)
     if inputs.is_contiguous() or not inputs.is_contiguous(memory_format=torch.channels_last):
         moved = inputs.flatten(2).gather(2, source[:, None].expand(-1, channels, -1))
@@ -35,6 +35,6 @@ def _outside(index: Tensor, size: int) -> Tensor:
 
 
 def _in_square(index: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Return (N, size) bool: which rows or columns the square covers, the same as Cubuk's for an even side."""
+    """Return (N, size) bool: the rows or columns that the square covers; like Cubuk's for an even side."""
     first = centre - side // 2
     return (index >= first) & (index < first + side)

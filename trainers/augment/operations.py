@@ -1,4 +1,4 @@
-"""RandAugment's operations as constants: what each does to every image alike, at one magnitude.
+"""RandAugment's operations as lookup tables for one magnitude.
 
 Names, order, strengths and arithmetic are those of ``torchvision.transforms.RandAugment``.
 """
@@ -35,20 +35,20 @@ OPERATIONS = (
 class Tables(NamedTuple):
     """Constants with a row for every operation and sign: row ``2 * operation + negative``."""
 
-    source: Tensor  #: (28, H·W) int64: the pixel that each pixel is taken from
-    inside: Tensor  #: (28, 1, H·W) uint8: 1, or 0 where there is no such pixel
-    lookup: Tensor  #: (28, 256) uint8: what becomes of each grey level
+    source: Tensor  #: (28, H·W) int64: source pixel of each pixel
+    inside: Tensor  #: (28, 1, H·W) uint8: 0 if the source is outside the image, else 1
+    lookup: Tensor  #: (28, 256) uint8: new value of each grey level
     factor: Tensor  #: (28, 1, 1, 1) float32: weight of the image in a mixture
-    rest: Tensor  #: (28, 1, 1, 1) float32: weight of what it is mixed with, 1 - factor
+    rest: Tensor  #: (28, 1, 1, 1) float32: weight of the other image in a mixture, 1 - factor
 
 
 @functools.lru_cache(maxsize=16)
 def tables(magnitude: float, magnitude_max: float, height: int, width: int, device: torch.device) -> Tables:
-    """Return the constants for images of a size. They are computed on the CPU, so every device has the same."""
+    """Return the tables for an image size; computed on the CPU, so they are the same on every device."""
 
     def level(full: float, none: float = 0.0) -> float:
         if float(magnitude).is_integer() and float(magnitude_max).is_integer():
-            # torchvision's float32 value to the last bit: it decides which neighbour a pixel halfway is taken from
+            # torchvision's float32 value, bit for bit: it decides ties between neighbouring source pixels
             return torch.linspace(none, full, int(magnitude_max) + 1)[int(magnitude)].item()
         return none + (full - none) * magnitude / magnitude_max
 
@@ -65,13 +65,13 @@ def tables(magnitude: float, magnitude_max: float, height: int, width: int, devi
         inside=(source >= 0).to(torch.uint8)[:, None],
         lookup=torch.stack(lookup),
         factor=torch.tensor(factor)[:, None, None, None],
-        rest=torch.tensor([1.0 - of_image for of_image in factor])[:, None, None, None],
+        rest=torch.tensor([1.0 - image_factor for image_factor in factor])[:, None, None, None],
     )
     return Tables(*(constant.to(device) for constant in constants))
 
 
 def _levels(operation: str, factor: float, bits_off: int, threshold: float) -> Tensor:
-    """Return (256,) uint8: what becomes of each grey level."""
+    """Return (256,) uint8: the new value of each grey level."""
     levels = torch.arange(256)
     match operation:
         case "Brightness":
@@ -87,11 +87,11 @@ def _matrix(operation: str, sign: float, level: Callable[[float], float], height
     """Return the two rows of the map from target to source, in pixels from the centre."""
     shear = sign * level(0.3)
     match operation:
-        case "ShearX":  # about the upper left corner
+        case "ShearX":  # around the upper left corner
             return [1.0, shear, shear * height / 2, 0.0, 1.0, 0.0]
         case "ShearY":
             return [1.0, 0.0, 0.0, shear, 1.0, shear * width / 2]
-        case "TranslateX":  # whole pixels, rounded towards none
+        case "TranslateX":  # whole pixels, rounded towards zero
             return [1.0, 0.0, -sign * int(level(150 / 331 * width)), 0.0, 1.0, 0.0]
         case "TranslateY":
             return [1.0, 0.0, 0.0, 0.0, 1.0, -sign * int(level(150 / 331 * height))]
@@ -104,7 +104,7 @@ def _matrix(operation: str, sign: float, level: Callable[[float], float], height
 def _sources(matrices: Tensor, height: int, width: int) -> Tensor:
     """Return (rows, H·W) int64, for matrices (rows, 2, 3) from target to source: the nearest pixel, or -1 outside.
 
-    The steps are those of torchvision's ``affine``, one matrix at a time as well, so that they round alike.
+    Follows torchvision's ``affine``, also one matrix at a time, so that rounding is the same.
     """
     y, x = torch.meshgrid(
         torch.linspace(-height * 0.5 + 0.5, height * 0.5 - 0.5, height),

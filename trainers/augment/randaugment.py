@@ -1,4 +1,4 @@
-"""RandAugment of a batch, with torchvision's arithmetic to the last bit."""
+"""RandAugment of a batch, bit for bit with torchvision's arithmetic."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ def randaugment(pixels: Tensor, operations: Tensor, negative: Tensor, tables: Ta
     for operation, sign in zip(operations.unbind(1), negative.unbind(1), strict=True):
         row = 2 * operation + sign
         for change, names in _CHANGES.items():
-            asked = torch.stack([operation == OPERATIONS.index(name) for name in names]).any(dim=0)
-            pixels = _where(asked, change, pixels, row, tables)
+            selected = torch.stack([operation == OPERATIONS.index(name) for name in names]).any(dim=0)
+            pixels = _where(selected, change, pixels, row, tables)
     return pixels
 
 
-def _where(asked: Tensor, change: Change, pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Return the images with those ``asked`` (N,) replaced by what ``change`` makes of them."""
-    if _must_be_waited_for(pixels.device):  # to learn how many are asked; so all are changed, and some taken
-        return torch.where(asked[:, None, None, None], change(pixels, row, tables), pixels)
-    chosen = asked.nonzero()[:, 0]
+def _where(selected: Tensor, change: Change, pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
+    """Apply ``change`` to the ``selected`` (N,) images."""
+    if _sync_is_slow(pixels.device):  # counting the selected would synchronize, so change all and select
+        return torch.where(selected[:, None, None, None], change(pixels, row, tables), pixels)
+    chosen = selected.nonzero()[:, 0]
     return pixels.index_copy(0, chosen, change(pixels[chosen], row[chosen], tables))
 
 
-def _must_be_waited_for(device: torch.device) -> bool:
+def _sync_is_slow(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
 def _move(pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Take every pixel from where an affine map says, or zero from outside."""
+    """Apply an affine map to the nearest pixels; zero outside the image."""
     flat = pixels.flatten(2)
     source = tables.source[row][:, None].expand(flat.shape)
     return flat.gather(2, source).mul_(tables.inside[row]).view(pixels.shape)
 
 
 def _map(pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Replace each grey level by another, for every image and channel alike."""
+    """Apply a lookup table of grey levels to every channel."""
     return tables.lookup[row].gather(1, pixels.flatten(1).long()).view(pixels.shape)
 
 
@@ -61,21 +61,21 @@ def _change_sharpness(pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
         return pixels
     levels = pixels.float()
     across = levels[..., :-2] + levels[..., 1:-1] + levels[..., 2:]
-    around = across[..., :-2, :] + across[..., 1:-1, :] + across[..., 2:, :]
-    blurred = levels.clone()  # the edges stay
-    blurred[..., 1:-1, 1:-1] = around.add_(levels[..., 1:-1, 1:-1], alpha=4).div_(13).round_()
+    wrap = across[..., :-2, :] + across[..., 1:-1, :] + across[..., 2:, :]
+    blurred = levels.clone()  # edges are unchanged
+    blurred[..., 1:-1, 1:-1] = wrap.add_(levels[..., 1:-1, 1:-1], alpha=4).div_(13).round_()
     return _mix(pixels, blurred, row, tables)
 
 
 def _mix(pixels: Tensor, other: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Move images away from, or towards, grey levels (N, 1 or C, 1 or H, 1 or W) in whole or real numbers."""
-    # addcmul would round once, not twice: where the sum is nearly whole that is one level
-    mixed = pixels.float().mul_(tables.factor[row]).add_(other * tables.rest[row])
-    return mixed.clamp_(0, 255).to(torch.uint8)
+    """Blend images with ``other`` (N, 1 or C, 1 or H, 1 or W) by the tables' factors."""
+    # not addcmul, which rounds once instead of twice: a difference of one level for nearly whole sums
+    mixup_batch = pixels.float().mul_(tables.factor[row]).add_(other * tables.rest[row])
+    return mixup_batch.clamp_(0, 255).to(torch.uint8)
 
 
 def _gray(pixels: Tensor) -> Tensor:
-    """Return (N, 1, H, W) float32 of whole numbers."""
+    """Return grey images (N, 1, H, W), whole numbers in float32."""
     if pixels.shape[1] == 1:
         return pixels.float()
     red, green, blue = pixels.float().unbind(1)
@@ -83,19 +83,19 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _stretch(pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Stretch the range of each channel to 0..255; a channel of one level stays."""
+    """Stretch each channel to 0..255; a constant channel is unchanged."""
     low, high = (extreme(pixels, dim=(2, 3), keepdim=True).float() for extreme in (torch.amin, torch.amax))
     low, scale = low.masked_fill(low == high, 0), (255 / (high - low)).masked_fill_(low == high, 1)
     return (pixels - low).mul_(scale).clamp_(0, 255).to(torch.uint8)
 
 
 def _equalize(pixels: Tensor, row: Tensor, tables: Tables) -> Tensor:
-    """Replace each grey level by its rank in its channel; a channel of hardly more than one level stays."""
+    """Equalize each channel's histogram; a channel with hardly more than one level is unchanged."""
     index = pixels.flatten(2).long()  # (N, C, H·W)
     counts = torch.zeros((*index.shape[:2], 256), dtype=torch.int32, device=index.device)
     counts.scatter_add_(2, index, counts.new_ones((1, 1, 1)).expand(index.shape))
-    of_brightest = counts.gather(2, index.amax(dim=2, keepdim=True))
-    step = (index.shape[2] - of_brightest) // 255  # (N, C, 1)
+    brightest_count = counts.gather(2, index.amax(dim=2, keepdim=True))
+    step = (index.shape[2] - brightest_count) // 255  # (N, C, 1)
     below = counts.cumsum(2, dtype=torch.int32) - counts
     ranks = ((below + step // 2) // step.clamp(min=1)).clamp_(max=255)
     levels = torch.arange(256, dtype=torch.int32, device=index.device)

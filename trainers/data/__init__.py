@@ -1,1 +1,1 @@
-"""Image data sets as arrays, split into train, validation and test."""
+"""Image data sets, in memory or as files, split into train, validation and test."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 45,000 / 5,000 / 10,000 images of 32 × 32 pixels (paper A.3), or images of one's own."""
+"""CIFAR-10 and CIFAR-100: 45,000 / 5,000 / 10,000 images of 32 × 32 pixels (paper A.3), or the user's own images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from trainers.data import own
 from trainers.data.fetch import fetch
 from trainers.data.own import OwnNumbers
-from trainers.data.split import Images, finished, split_in_two
+from trainers.data.split import Images, prepare_splits, split_in_two
 from trainers.recipe import RecipeError
 
 Classes = Literal[10, 100]
@@ -25,48 +25,48 @@ def load10(numbers: OwnNumbers, data: str | None, home: Path) -> Images:
     """Return the images of ``data``, else CIFAR-10 below ``home/data``.
 
     Raises:
-        RecipeError: if it is absent or damaged, or ``data`` is not of the right form.
+        RecipeError: if it is missing or damaged, or ``data`` has the wrong form.
     """
     return _load(10, numbers, data, home)
 
 
 def load100(numbers: OwnNumbers, data: str | None, home: Path) -> Images:
-    """Return the images of ``data``, else CIFAR-100 below ``home/data``; raises as :func:`load10` does."""
+    """Return the images of ``data``, else CIFAR-100 below ``home/data``; raises like :func:`load10`."""
     return _load(100, numbers, data, home)
 
 
 def check10(numbers: OwnNumbers, data: str) -> None:
-    """Refuse a file or folder that :func:`load10` would refuse, short of decoding a folder's images."""
+    """Check a file or folder like :func:`load10`, without decoding a folder's images."""
     own.check(numbers, data)
 
 
 def check100(numbers: OwnNumbers, data: str) -> None:
-    """Refuse a file or folder that :func:`load100` would refuse, short of decoding a folder's images."""
+    """Check a file or folder like :func:`load100`, without decoding a folder's images."""
     own.check(numbers, data)
 
 
 def identify10(home: Path) -> str:
-    """Name what :func:`load10` finds when it is given no choice, without reading it."""
+    """Identify the default data set of :func:`load10`, without reading it."""
     return _identify(10, home)
 
 
 def identify100(home: Path) -> str:
-    """Name what :func:`load100` finds when it is given no choice, without reading it."""
+    """Identify the default data set of :func:`load100`, without reading it."""
     return _identify(100, home)
 
 
 def download10(home: Path) -> None:
-    """Fetch CIFAR-10 (170 MB) below ``home/data`` unless it is there; raises RecipeError with the cause."""
+    """Fetch CIFAR-10 (170 MB) below ``home/data`` unless present; a failure raises RecipeError with the cause."""
     _download(10, home)
 
 
 def download100(home: Path) -> None:
-    """Fetch CIFAR-100 (169 MB) below ``home/data`` unless it is there; raises RecipeError with the cause."""
+    """Fetch CIFAR-100 (169 MB) below ``home/data`` unless present; a failure raises RecipeError with the cause."""
     _download(100, home)
 
 
 def _kind(classes: Classes) -> Any:
-    """Return torchvision's class, which holds the sums of the files."""
+    """Return torchvision's class, which knows the files' checksums."""
     from torchvision.datasets import CIFAR10, CIFAR100
 
     return {10: CIFAR10, 100: CIFAR100}[classes]
@@ -79,23 +79,23 @@ def _load(classes: Classes, numbers: OwnNumbers, data: str | None, home: Path) -
     if not folder.is_dir():
         raise RecipeError(
             f"CIFAR-{classes} must be at {folder}: got no such folder. Fetch it with --download, unpack "
-            f"{ARCHIVES[classes]} in {folder.parent}, or give images of one's own with --data."
+            f"{ARCHIVES[classes]} in {folder.parent}, or give your own images with --data."
         )
     try:
         train, test = (_read(classes, folder.parent, part) for part in (True, False))
-    except RuntimeError:  # of torchvision: a file is missing or has another sum
+    except RuntimeError:  # from torchvision: a file is missing or has a wrong checksum
         raise RecipeError(
             f"CIFAR-{classes} must be as it was published: got missing or damaged files in {folder}. "
             f"Fetch it again with --download, or unpack {ARCHIVES[classes]} in {folder.parent} again."
         ) from None
     source = f"CIFAR-{classes} under {folder.parent}"
-    return finished(split_in_two(*train, *test, numbers.split_seed, source, held_out=HELD_OUT), numbers)
+    return prepare_splits(split_in_two(*train, *test, numbers.split_seed, source, held_out=HELD_OUT), numbers)
 
 
 def _read(classes: Classes, root: Path, train: bool, download: bool = False) -> tuple[Any, Any]:
-    """Return pixels and labels; raise RuntimeError before anything is unpickled if a file has not its sum."""
+    """Return pixels and labels; a wrong checksum raises RuntimeError before anything is unpickled."""
     with warnings.catch_warnings():
-        # The files were pickled by Python 2, with dtypes that NumPy 2.4.0 to 2.4.4 warn of (numpy issue 30786).
+        # The files were pickled by Python 2, with dtypes that NumPy 2.4.0 to 2.4.4 warn about (numpy issue 30786).
         warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
         part = _kind(classes)(root, train=train, download=download)
     return part.data, np.array(part.targets, np.int64)
@@ -116,5 +116,5 @@ def _download(classes: Classes, home: Path) -> None:
             root,
             FOLDERS[classes],
             archives=(ARCHIVES[classes],),
-            into=lambda fresh: _read(classes, fresh, train=True, download=True),
+            download=lambda fresh: _read(classes, fresh, train=True, download=True),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.split import Images, SplitNumbers, finished, split_in_three
+from trainers.data.split import Images, SplitNumbers, prepare_splits, split_in_three
 
 
 def load(numbers: SplitNumbers, data: str | None, home: Path) -> Images:
@@ -16,4 +16,4 @@ def load(numbers: SplitNumbers, data: str | None, home: Path) -> Images:
     x, y = load_digits(return_X_y=True)  # pixels are counts from 0 to 16
     pixels = x.astype(np.uint8).reshape(-1, 8, 8)
     images = split_in_three(pixels, y.astype(np.int64), numbers.split_seed, "the digits of scikit-learn")
-    return finished(images, numbers)
+    return prepare_splits(images, numbers)

@@ -9,32 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainers.data.folder import Files, check_classes, classes_of, listed
-from trainers.data.split import SplitNumbers, capped, check_batch
+from trainers.data.folder import Files, check_classes, list_classes, list_files
+from trainers.data.split import SplitNumbers, check_batch, subset_rows
 from trainers.recipe import RecipeError
 
 VALIDATION = "validation"
 V2 = ("imagenetv2-matched-frequency", "imagenetv2-threshold0.7", "imagenetv2-top-images")
-SUFFIX = "-format-val"  # that the published archives add to a folder's name
+SUFFIX = "-format-val"  # appended to folder names by the published archives
 
 
 class ImageNetNumbers(SplitNumbers, Protocol):
-    """The numbers of a recipe that this file reads."""
+    """The numbers of a recipe that this module uses."""
 
     @property
     def imagenet_v2(self) -> bool:
-        """Whether the test sets are ImageNetV2's three; else it is the validation set."""
+        """Whether to test on ImageNetV2's three sets instead of the validation set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Image files: train to learn from, validation to choose by, test sets to measure the chosen."""
+    """Image files of the training split, the validation split (selection) and the test sets (final measurement)."""
 
     train: Files
     validation: Files
-    tests: Mapping[str, Files]  #: by name; ``validation`` where no other set is asked for
+    tests: Mapping[str, Files]  #: by name; ``validation`` if there is no other
     classes: int
-    source: str  #: where the images lie, for a person
+    source: str  #: where the images are, for messages
 
     def split(self, name: str) -> Files:
         """Return ``validation`` or a test set."""
@@ -42,22 +42,23 @@ class Folders:
 
 
 def load(numbers: ImageNetNumbers, data: str | None, home: Path) -> Folders:
-    """List the files below ``data``, or else ``home/data/imagenet``; none is opened.
+    """List the files below ``data``, else ``home/data/imagenet``, without opening them.
 
     Raises:
-        RecipeError: naming all that is missing.
+        RecipeError: naming everything that is missing.
     """
     root = data or str(_default(home))
     found = _folders(numbers, root)
-    wnids = classes_of(found["train"])
+    wnids = list_classes(found["train"])
     train, validation, *tests = (
-        listed(folder, wnids if split in ("train", "val") else classes_of(folder)) for split, folder in found.items()
+        list_files(folder, wnids if split in ("train", "val") else list_classes(folder))
+        for split, folder in found.items()
     )
     folders = Folders(
-        train=_capped(train, numbers),
-        validation=_capped(validation, numbers),
-        tests={name: _capped(files, numbers) for name, files in zip(V2, tests, strict=False)}
-        or {VALIDATION: _capped(validation, numbers)},
+        train=_subset(train, numbers),
+        validation=_subset(validation, numbers),
+        tests={name: _subset(files, numbers) for name, files in zip(V2, tests, strict=False)}
+        or {VALIDATION: _subset(validation, numbers)},
         classes=len(wnids),
         source=root,
     )
@@ -66,16 +67,16 @@ def load(numbers: ImageNetNumbers, data: str | None, home: Path) -> Folders:
 
 
 def check(numbers: ImageNetNumbers, data: str) -> None:
-    """Refuse what :func:`load` would refuse, short of listing a million files."""
+    """Check a folder like :func:`load`, without listing a million files."""
     _folders(numbers, data)
     if numbers.subset:
         check_batch(numbers.subset, data, numbers.batch)
 
 
 def identify(home: Path) -> str:
-    """Name the classes and the sets that :func:`load` finds when it is given no choice, without listing files."""
+    """Identify the classes and sets of the default folder, without listing files."""
     root = str(_default(home))
-    names = {name: classes_of(folder) for name in ("train", "val", *V2) if (folder := _folder(root, name))}
+    names = {name: list_classes(folder) for name in ("train", "val", *V2) if (folder := _folder(root, name))}
     if not names:
         return "absent"
     classes = hashlib.sha256("\n".join(names.get("train", [])).encode()).hexdigest()[:16]
@@ -87,25 +88,25 @@ def _default(home: Path) -> Path:
 
 
 def _folder(root: str, name: str) -> str | None:
-    """Return where a set lies, with or without the suffix of the published archives."""
-    places = (os.path.join(root, name + suffix) for suffix in ("", SUFFIX))
-    return next(filter(os.path.isdir, places), None)
+    """Return a set's folder, with or without the suffix of the published archives, or None."""
+    candidates = (os.path.join(root, name + suffix) for suffix in ("", SUFFIX))
+    return next(filter(os.path.isdir, candidates), None)
 
 
 def _folders(numbers: ImageNetNumbers, root: str) -> dict[str, str]:
-    """Return where every set lies, once all are there with the same classes; ``train`` and ``val`` come first."""
+    """Return the folder of every set, ``train`` and ``val`` first; check that all exist with the same classes."""
     wanted = ("train", "val", *(V2 if numbers.imagenet_v2 else ()))
-    found = {name: folder for name in wanted if (folder := _folder(root, name)) and classes_of(folder)}
+    found = {name: folder for name in wanted if (folder := _folder(root, name)) and list_classes(folder)}
     if missing := [name for name in wanted if name not in found]:
         raise RecipeError(
             f"ImageNet needs folders of classes: got none in {', '.join(missing)} of {root}. "
             + " ".join(_remedies(missing))
         )
-    wnids = classes_of(found["train"])
-    check_classes(found["val"], classes_of(found["val"]), wnids)
+    wnids = list_classes(found["train"])
+    check_classes(found["val"], list_classes(found["val"]), wnids)
     for name in wanted[2:]:
-        ids = classes_of(found[name])
-        # As text "10" comes before "2"; a folder's name is the place of its class among the sorted names of train.
+        ids = list_classes(found[name])
+        # A folder's name is the index of its class among train's sorted names; as text "10" would precede "2".
         if not all(text.isascii() and text.isdigit() for text in ids) or [*map(int, ids)] != [*range(len(wnids))]:
             raise RecipeError(
                 f"ImageNetV2 must have a folder for each class of train, 0 to {len(wnids) - 1}: got {len(ids)}, "
@@ -116,7 +117,7 @@ def _folders(numbers: ImageNetNumbers, root: str) -> dict[str, str]:
 
 
 def _remedies(missing: list[str]) -> list[str]:
-    """Say what to put where."""
+    """Return what to put where."""
     remedies = []
     if "train" in missing or "val" in missing:
         remedies.append(
@@ -131,5 +132,5 @@ def _remedies(missing: list[str]) -> list[str]:
     return remedies
 
 
-def _capped(files: Files, numbers: SplitNumbers) -> Files:
-    return files.rows(capped(files.labels, numbers.subset, numbers.split_seed))
+def _subset(files: Files, numbers: SplitNumbers) -> Files:
+    return files.rows(subset_rows(files.labels, numbers.subset, numbers.split_seed))

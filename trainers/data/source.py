@@ -1,4 +1,4 @@
-"""What the training loop asks of a data set."""
+"""The interface between the training loop and a data set."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from trainers.data.standard import Standard
+from trainers.data.standardizer import Standardizer
 
 Batch = tuple[Tensor, Tensor]  # inputs (M, C, H, W), standardised, and labels (M,), both on the device
 
 
 class Source(Protocol):
-    """Batches on a device, their order and augmentation following from a seed."""
+    """Batches on a device; order and augmentation are determined by a seed."""
 
     classes: int
     shape: tuple[int, int, int]  #: channels, height and width of an input
-    standard: Standard
-    steps: int  #: of an epoch; an incomplete last batch is dropped, as gm must divide it
-    test_sets: tuple[str, ...]  #: one, or several that are averaged
+    standardizer: Standardizer
+    steps: int  #: per epoch; an incomplete last batch is dropped, because gm must divide it
+    test_sets: tuple[str, ...]  #: one test set, or several whose accuracies are averaged
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """Make a pass in random order; of every batch this device's share. Epochs count from 1."""
+        """Yield this device's share of every batch of an epoch, in random order. Epochs count from 1."""
 
     def evaluation(self, split: str) -> Iterator[Batch]:
-        """Go through ``validation`` or a test set in order."""
+        """Yield ``validation`` or a test set in order."""
 
     def samples(self, split: str) -> int:
-        """Return the size of a split."""
+        """Return the number of samples in a split."""
 
     def state(self) -> dict[str, Any]:
-        """Return what the following epochs depend on."""
+        """Return the state that later epochs depend on, for a checkpoint."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state."""
+        """Restore a state."""

@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]  # (N, H, W) or (N, H, W, C)
 
 
 class SplitNumbers(Protocol):
-    """The numbers of a recipe that this file reads."""
+    """The numbers of a recipe that this module uses."""
 
     @property
     def batch(self) -> int:
@@ -23,7 +23,7 @@ class SplitNumbers(Protocol):
 
     @property
     def split_seed(self) -> int:
-        """Seed of the split and of its cap."""
+        """Seed of the split and of the subset."""
 
     @property
     def subset(self) -> int:
@@ -32,7 +32,7 @@ class SplitNumbers(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Images and labels: train to learn from, validation to choose by, test to measure the chosen."""
+    """Images and labels of the training, validation (selection) and test (final measurement) splits."""
 
     train_x: Pixels
     train_y: Labels
@@ -41,7 +41,7 @@ class Images:
     test_x: Pixels
     test_y: Labels
     classes: int
-    source: str  #: where the images come from, for a person
+    source: str  #: where the images come from, for messages
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,8 +51,8 @@ class Images:
 
 
 def split_in_three(x: Pixels, y: Labels, seed: int, source: str, held_out: float = 0.14) -> Images:
-    """Split into train, validation and test; the latter two hold the fraction ``held_out`` of every class each."""
-    test, rest = stratified(y, held_out, seed)
+    """Split into train, validation and test; validation and test each hold ``held_out`` of every class."""
+    test, rest = stratified_sample(y, held_out, seed)
     images = split_in_two(x[rest], y[rest], x[test], y[test], seed, source, held_out / (1 - held_out))
     return images
 
@@ -60,8 +60,8 @@ def split_in_three(x: Pixels, y: Labels, seed: int, source: str, held_out: float
 def split_in_two(
     x: Pixels, y: Labels, test_x: Pixels, test_y: Labels, seed: int, source: str, held_out: float
 ) -> Images:
-    """Split into train and validation beside a test set that is given."""
-    validation, train = stratified(y, held_out, seed + 1)
+    """Split into train and validation; the test set is given."""
+    validation, train = stratified_sample(y, held_out, seed + 1)
     return Images(
         train_x=x[train],
         train_y=y[train],
@@ -75,10 +75,10 @@ def split_in_two(
 
 
 def check_sizes(images: Images, batch: int) -> Images:
-    """Return the images if they suffice for a step of training and for both measures.
+    """Return the images if every split has some and the training split fills a batch.
 
     Raises:
-        RecipeError: with the numbers in it.
+        RecipeError: naming the numbers.
     """
     if not len(images.validation_y) or not len(images.test_y):
         raise RecipeError(
@@ -90,7 +90,7 @@ def check_sizes(images: Images, batch: int) -> Images:
 
 
 def check_batch(samples: int, source: str, batch: int) -> None:
-    """Refuse a training split without a full batch."""
+    """Check that the training split fills a batch."""
     if samples < batch:
         raise RecipeError(
             f"the training split must fill a batch: got {samples} of {source} for batch={batch}. "
@@ -98,19 +98,19 @@ def check_batch(samples: int, source: str, batch: int) -> None:
         )
 
 
-def finished(images: Images, numbers: SplitNumbers) -> Images:
-    """Return the images as a recipe gets them: capped and checked; every load in memory ends here.
+def prepare_splits(images: Images, numbers: SplitNumbers) -> Images:
+    """Cap and check the splits; the last step of loading any data set into memory.
 
     Raises:
-        RecipeError: if what the cap leaves is too little.
+        RecipeError: if too few images are left.
     """
-    return check_sizes(limited(images, numbers.subset, numbers.split_seed), numbers.batch)
+    return check_sizes(cap_splits(images, numbers.subset, numbers.split_seed), numbers.batch)
 
 
-def limited(images: Images, subset: int, seed: int) -> Images:
-    """Cap every split to ``subset`` images, each class in proportion; 0 keeps all. The classes stay as many."""
+def cap_splits(images: Images, subset: int, seed: int) -> Images:
+    """Cap every split to ``subset`` images, each class in proportion; 0 keeps all. ``classes`` is unchanged."""
     train, validation, test = (
-        capped(labels, subset, seed) for labels in (images.train_y, images.validation_y, images.test_y)
+        subset_rows(labels, subset, seed) for labels in (images.train_y, images.validation_y, images.test_y)
     )
     return replace(
         images,
@@ -123,13 +123,13 @@ def limited(images: Images, subset: int, seed: int) -> Images:
     )
 
 
-def capped(y: Labels, subset: int, seed: int) -> Labels | slice:
-    """Return ``subset`` rows of ``y`` in order, or a slice of all where they are no more or ``subset`` is 0.
+def subset_rows(y: Labels, subset: int, seed: int) -> Labels | slice:
+    """Return ``subset`` rows of ``y`` in order, or a slice of all if there are no more or ``subset`` is 0.
 
-    Every class keeps its share by largest remainder, and one row at least if ``subset`` suffices for that.
+    Every class keeps its share by largest remainder, and at least one row if ``subset`` allows it.
     """
     if not 0 < subset < len(y):
-        return slice(None)  # a view: a copy would double the largest data sets
+        return slice(None)  # indexing with a slice makes a view; a copy would double the memory
     labels, counts = np.unique(y, return_counts=True)
     shares, remainders = np.divmod(subset * counts, len(y))
     shares[np.argsort(-remainders, kind="stable")[: subset - shares.sum()]] += 1
@@ -143,8 +143,8 @@ def capped(y: Labels, subset: int, seed: int) -> Labels | slice:
     return np.sort(np.concatenate(kept))
 
 
-def stratified(y: NDArray[Any], fraction: float, seed: int) -> tuple[Labels, Labels]:
-    """Draw ``fraction`` of every class, rounded; return the indices drawn and the others, each in order."""
+def stratified_sample(y: NDArray[Any], fraction: float, seed: int) -> tuple[Labels, Labels]:
+    """Draw ``fraction`` of every class, rounded; return the sorted indices drawn and the others."""
     generator = np.random.default_rng(seed)
     drawn = np.zeros(len(y), dtype=bool)
     for label in np.unique(y):

@@ -1,1 +1,1 @@
-"""The light side of the recipes: names and numbers, standard library only."""
+"""Descriptors of the recipes: names and numbers, standard library only."""

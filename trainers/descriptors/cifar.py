@@ -13,20 +13,20 @@ DATA = "an .npz file or an image folder, else {} under the data folder, which --
 
 @dataclass(frozen=True, kw_only=True)
 class WideResNetNumbers(ImageNumbers):
-    """The paper's numbers, those of Cubuk et al. (2019) where it points there."""
+    """The paper's numbers, and those of Cubuk et al. (2019) where the paper refers to them."""
 
     batch: int = number(512, "samples per step, over all devices", 1)
     devices: int = number(8, "devices that the paper's gm counts per, of 64 samples each", 1)
     epochs: int = number(200, "passes over the training split", 1)
     learning_rate: float = number(0.1, "before the warmup", 0)
-    warmup_factor: float = number(4.0, "what the warmup multiplies the learning rate by", 0)
+    warmup_factor: float = number(4.0, "factor of the warmup on the learning rate", 0)
     warmup_epochs: int = number(5, "epochs of linear warmup; then a cosine to 0", 0)
     momentum: float = number(0.9, "of SGD", 0, 1)
     nesterov: bool = number(True, "whether the momentum is Nesterov's")
     weight_decay: float = number(5e-4, "L2, added to the gradient of every parameter", 0)
-    flip: bool = number(True, "whether images are mirrored left to right with probability one half")
-    pad: int = number(4, "pixels of zeros around an image, before a crop of its size", 0)
-    cutout: int = number(16, "pixels of the side of the square set to zero", 0)
+    flip: bool = number(True, "whether to mirror images left to right with probability one half")
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
+    cutout: int = number(16, "side of the square set to zero, in pixels", 0)
     depth: int = number(28, "layers, 6 n + 4", 10)
     width: int = number(10, "times 16, 32 and 64 channels", 1)
 
@@ -38,15 +38,15 @@ class ResNetNumbers(ImageNumbers):
     batch: int = number(512, "samples per step", 1)
     epochs: int = number(40, "passes over the training split", 1)
     learning_rate: float = number(0.1, "at the start of the cycle; reached again after it", 0)
-    peak_factor: float = number(30.0, "what the cycle's middle multiplies the learning rate by", 0)
-    floor_factor: float = number(0.03, "what the end multiplies the learning rate by", 0)
+    peak_factor: float = number(30.0, "factor of the cycle's peak on the learning rate", 0)
+    floor_factor: float = number(0.03, "factor of the final learning rate on the initial one", 0)
     up_epochs: float = number(15.0, "epochs of the rise", 0)
-    down_epochs: float = number(15.0, "epochs of the fall, before the last piece", 0)
+    down_epochs: float = number(15.0, "epochs of the fall, before the final decay", 0)
     weight_decay: float = number(1e-4, "L2, added to the gradient of every parameter", 0)
-    flip: bool = number(True, "whether images are mirrored left to right with probability one half")
-    pad: int = number(4, "pixels of zeros around an image, before a crop of its size", 0)
+    flip: bool = number(True, "whether to mirror images left to right with probability one half")
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
     depth: int = number(56, "layers, 6 n + 2", 8)
-    width: int = number(16, "channels of the first third; twice and four times as many in the others", 1)
+    width: int = number(16, "channels of the first stage, doubled in each of the others", 1)
 
 
 def wide_resnet_on(classes: int) -> Recipe:

@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that scikit-learn bundles, on a small fully connected network: a trial of a second."""
+"""The 1,797 handwritten digits of scikit-learn on a small fully connected network; a trial takes about a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.recipe import Recipe, number
 
 @dataclass(frozen=True, kw_only=True)
 class DigitsNumbers(TrainingNumbers):
-    """A light recipe of our own, for trying things out; the paper has none like it."""
+    """A small recipe of our own, for trying things out; not in the paper."""
 
     batch: int = number(128, "samples per step", 1)
     epochs: int = number(10, "passes over the training split", 1)

@@ -11,7 +11,7 @@ from trainers.widths import imagenet_resnet_widths
 
 @dataclass(frozen=True, kw_only=True)
 class ImageNetNumbers(ImageNumbers):
-    """NVIDIA's script of 50 epochs, with the paper's clipping; ``epochs=250 mixup=0.2`` is the other one."""
+    """NVIDIA's script of 50 epochs, with the paper's clipping; ``epochs=250 mixup=0.2`` gives the longer one."""
 
     batch: int = number(2048, "samples per step, over all devices", 1)
     devices: int = number(8, "devices that the paper's gm counts per, of 256 samples each", 1)
@@ -21,15 +21,15 @@ class ImageNetNumbers(ImageNumbers):
     momentum: float = number(0.875, "of SGD", 0, 1)
     weight_decay: float = number(1 / 32768, "L2, added to the gradient", 0)
     decay_norms: bool = number(False, "whether parameters named *bn* are decayed")
-    label_smoothing: float = number(0.1, "share of the label given to all classes", 0, 1)
+    label_smoothing: float = number(0.1, "label smoothing: share of the label spread over all classes", 0, 1)
     clip: float = number(2.0, "largest L2 norm of the whole gradient (the paper's addition)", 0)
     precision: str = number("fp16", "of forward and backward pass", choices=("fp32", "bf16", "fp16"))
     loss_scale: float = number(128.0, "of fp16; 0 adapts it", 0)
-    image_size: int = number(224, "pixels of a side of the crops", 8)
-    workers: int = number(8, "processes that read images", 0)
-    loader: str = number("auto", "what decodes images", choices=("auto", "torchvision", "dali"))
-    imagenet_v2: bool = number(True, "whether the test sets are ImageNetV2's three; else it is the validation set")
-    channels_last: bool = number(False, "whether channels are last in memory")
+    image_size: int = number(224, "side of the crops, in pixels", 8)
+    workers: int = number(8, "DataLoader workers", 0)
+    loader: str = number("auto", "decoder of the images", choices=("auto", "torchvision", "dali"))
+    imagenet_v2: bool = number(True, "whether to test on ImageNetV2's three sets instead of the validation set")
+    channels_last: bool = number(False, "whether to use the channels_last memory format")
     blocks: int = number(2, "residual blocks in each of the four stages", 1)
     width: int = number(64, "channels of the first stage, doubled in each of the others", 1)
 

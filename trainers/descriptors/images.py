@@ -1,4 +1,4 @@
-"""One's own images on any model of torchvision or timm."""
+"""The user's own images on any model of torchvision or timm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.recipe import Recipe, number
 
 @dataclass(frozen=True, kw_only=True)
 class OwnNumbers(ImageNumbers):
-    """A recipe of our own: SGD with warmup and a cosine; the paper has none like it."""
+    """A recipe of our own: SGD with warmup and cosine decay; not in the paper."""
 
     model: str = number("torchvision:resnet18", "torchvision:NAME or timm:NAME")
     batch: int = number(128, "samples per step", 1)
@@ -20,9 +20,9 @@ class OwnNumbers(ImageNumbers):
     momentum: float = number(0.9, "of SGD", 0, 1)
     nesterov: bool = number(True, "whether the momentum is Nesterov's")
     weight_decay: float = number(5e-4, "L2, added to the gradient of every parameter", 0)
-    flip: bool = number(True, "whether images are mirrored left to right with probability one half")
-    pad: int = number(4, "pixels of zeros around an image, before a crop of its size", 0)
-    image_size: int = number(64, "pixels of a side, where images are read from a folder", 8)
+    flip: bool = number(True, "whether to mirror images left to right with probability one half")
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
+    image_size: int = number(64, "side of images read from a folder, in pixels", 8)
 
 
 RECIPE = Recipe(

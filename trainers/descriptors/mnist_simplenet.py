@@ -12,7 +12,7 @@ WIDTHS = (512, 300)
 
 @dataclass(frozen=True, kw_only=True)
 class SimpleNetNumbers(TrainingNumbers):
-    """The paper's numbers; it is silent on epochs, momentum and weight decay (here 30, none and none)."""
+    """The paper's numbers; it does not give epochs, momentum and weight decay (here 30, none and none)."""
 
     batch: int = number(512, "samples per step", 1)
     epochs: int = number(30, "passes over the training split", 1)

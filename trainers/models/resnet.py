@@ -1,7 +1,7 @@
 """ResNets of basic blocks for small and for large images, under torchvision's names.
 
-Names are part of the recipe: NVIDIA takes weight decay off the parameters with ``bn`` in their names, so the norms of
-the shortcuts (``downsample.1``) keep theirs.
+Names matter: NVIDIA's recipe exempts parameters with ``bn`` in their names from weight decay, so the norms of the
+shortcuts (``downsample.1``) are decayed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class BasicBlock(nn.Module):
         inputs: C, channels of the input.
         width: channels of the output.
         stride: of the first convolution.
-        downsample: the shortcut where shapes change, None where it is the input itself.
+        downsample: the shortcut if the shape changes; None for the identity.
         norm: makes the normalization layers.
         dropout: probability, between the two convolutions.
     """
@@ -40,7 +40,7 @@ class BasicBlock(nn.Module):
         self.downsample = downsample
 
     def forward(self, input: Tensor) -> Tensor:
-        """Add what the convolutions make of ``(M, C, H, W)`` to the shortcut."""
+        """Map ``(M, C, H, W)`` to the sum of the convolutions' output and the shortcut."""
         output = self.conv1(input)
         output = F.relu(self.bn1(output))
         output = self.conv2(self.dropout(output))
@@ -50,7 +50,7 @@ class BasicBlock(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """He's option A, without parameters: every second pixel, then zeros for the channels that are not there yet."""
+    """He's option A, without parameters: subsample the pixels, pad the new channels with zeros."""
 
     def __init__(self, stride: int, new_channels: int) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ def cifar_resnet(
 ) -> nn.Sequential:
     """Build He's ResNet for small images (He et al., 2015, section 4.2); depth 56 and width 16 are the paper's (A.2).
 
-    Of the shortcuts the paper says nothing: they are He's option A, new channels last as in fb.resnet.torch. Nor of
-    the initialization: convolutions are He's normal by fan-out, the classifier is torch's own.
+    The paper does not specify the shortcuts: here He's option A, new channels last as in fb.resnet.torch. Nor the
+    initialization: here He's normal by fan-out for convolutions, torch's default for the classifier.
 
     Args:
         depth: 6n + 2: a stem, three stages of n blocks, a classifier.
@@ -80,7 +80,7 @@ def cifar_resnet(
         dropout: probability, in each block between its convolutions.
 
     Raises:
-        RecipeError: if the depth is no 6n + 2.
+        RecipeError: if the depth is not 6n + 2.
     """
     blocks = cifar_resnet_blocks(depth)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -100,22 +100,22 @@ def cifar_resnet(
 def imagenet_resnet(
     blocks: int, width: int, classes: int, channels: int, norm: NormFactory, dropout: float = 0.0
 ) -> nn.Sequential:
-    """Build a ResNet for large images; 2 blocks and width 64 are ResNet-18, equal to torchvision's but for the start.
+    """Build a ResNet for large images; 2 blocks and width 64 are torchvision's ResNet-18 except initialization.
 
-    Version 1.5 moves the stride of bottlenecks only, so it is the same here. It starts by NVIDIA's ``-c fanin``
-    (DeepLearningExamples, ConvNets/image_classification/resnet.py): convolutions are He's normal by fan-in, the last
-    norm of a block is at one like the others; the classifier is torch's own.
+    Version 1.5 moves the stride only in bottlenecks, so it is the same here. Initialization is NVIDIA's ``-c fanin``
+    (DeepLearningExamples, ConvNets/image_classification/resnet.py): He's normal by fan-in for convolutions, weight 1
+    also for the last norm of a block, torch's default for the classifier.
 
     Args:
         blocks: in each of four stages.
         width: channels of the stem and the first stage; each later stage has twice as many.
         classes: of the output ``(M, classes)``.
-        channels: C of the input ``(M, C, H, W)``; 32 × 32 pixels come down to 1 × 1.
+        channels: C of the input ``(M, C, H, W)``; 32 × 32 pixels are reduced to 1 × 1.
         norm: makes the normalization layers.
         dropout: probability, in each block between its convolutions.
 
     Raises:
-        RecipeError: if blocks are out of range.
+        RecipeError: if ``blocks`` is out of range.
     """
     check_blocks(blocks)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -144,7 +144,7 @@ def stage(
     norm: NormFactory,
     dropout: float,
 ) -> nn.Sequential:
-    """Chain blocks of one width; the first takes the stride and the shortcut that goes with it."""
+    """Chain blocks of one width; the first has the stride and its shortcut."""
     first = BasicBlock(inputs, width, stride, shortcut, norm, dropout)
     return nn.Sequential(first, *(BasicBlock(width, width, 1, None, norm, dropout) for _ in range(blocks - 1)))
 
@@ -152,7 +152,7 @@ def stage(
 def with_classifier(
     layers: OrderedDict[str, nn.Module], inputs: int, classes: int, fan: Literal["fan_in", "fan_out"]
 ) -> nn.Sequential:
-    """Add pooling and a Linear onto the classes, and draw the convolutions by He's rule."""
+    """Add pooling and a linear classifier, and initialize the convolutions by He's rule."""
     layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["fc"] = nn.Linear(inputs, classes)

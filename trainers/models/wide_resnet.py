@@ -1,4 +1,4 @@
-"""Wide ResNets (Zagoruyko & Komodakis, 2016), in the shape of xternalz/WideResNet-pytorch."""
+"""Wide ResNets (Zagoruyko & Komodakis, 2016), structured like xternalz/WideResNet-pytorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WideBlock(nn.Module):
     Args:
         inputs: C, channels of the input.
         width: channels of the output.
-        stride: of the first convolution; where it is not 1 the width must change too.
+        stride: of the first convolution; if it is not 1, the width must change too.
         norm: makes the normalization layers.
         dropout: probability, between the two convolutions.
     """
@@ -32,8 +32,8 @@ class WideBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, width, 1, stride, bias=False) if inputs != width else None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Add what the convolutions make of ``(M, C, H, W)`` to the shortcut."""
-        # Not in place: without normalization the norm's output is the input, which the shortcut still needs.
+        """Map ``(M, C, H, W)`` to the sum of the convolutions' output and the shortcut."""
+        # not in place: without normalization the norm's output is the input, which the shortcut needs
         active = F.relu(self.bn1(input))
         output: Tensor = self.dropout(self.conv1(active))
         output = self.conv2(F.relu(self.bn2(output)))
@@ -46,7 +46,7 @@ def wide_resnet(
 ) -> nn.Sequential:
     """Build WRN-depth-width; WRN-28-10 is the paper's (A.3).
 
-    It starts as Cubuk's (tensorflow/models, research/autoaugment/custom_ops.py): convolutions normal with variance
+    Initialization is Cubuk's (tensorflow/models, research/autoaugment/custom_ops.py): convolutions normal with variance
     2 / (k² · outputs), the classifier uniform within 1 / √classes, its bias zero.
 
     Args:
@@ -58,7 +58,7 @@ def wide_resnet(
         dropout: probability, in each block between its convolutions.
 
     Raises:
-        RecipeError: if the depth is no 6n + 4.
+        RecipeError: if the depth is not 6n + 4.
     """
     blocks = wide_resnet_blocks(depth)
     layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -1,1 +1,1 @@
-"""The heavy side of the recipes: what a trial runs."""
+"""The training code of the recipes, one module each; imported by trials only."""

@@ -11,13 +11,13 @@ Its spaces: gm 2, 4, 8, 16 and gc 1, 2, 4, 8, 16 per device; RandAugment's N 1, 
 SeqNorm, 4, is not among them); σ 3e-5 to 0.1; dropout 0.03 to 0.4; A.4 without improvement: ghost_first, shared_var,
 standardize_weights.
 
-Where it is silent, and what is done here. Optimizer, decay on every parameter and augmentation are those of Cubuk et
-al. (2019), to whom it points: Nesterov 0.9, pad and cut after standardising with CIFAR-10's figures, also for
-CIFAR-100, Cutout 16 on both. No clipping (clip=5 is Cubuk's). Crops reach the last offset, which Cubuk's miss.
+What the paper leaves open, and what is done here. Optimizer, decay on every parameter and augmentation are those of
+Cubuk et al. (2019), to which it refers: Nesterov 0.9, pad and crop after standardising with CIFAR-10's figures, also
+for CIFAR-100, Cutout 16 on both. No clipping (clip=5 is Cubuk's). Crops reach the last offset, which Cubuk's miss.
 RandAugment is torchvision's: 14 operations, M of 30. The network is that of Zagoruyko & Komodakis with 1 × 1 shortcuts,
-every norm swapped. The last epoch counts. Test figures are of the network trained on the 45,000 images.
+every norm replaced. The result is that of the last epoch. Test figures are of the network trained on the 45,000 images.
 
-Of this, no run of full size has been made here; small ones, on CPUs, are in the tests.
+No full-size run has been made here; small runs on CPUs are in the tests.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from typing import Any
 
 from torch import nn
 
-from trainers.data.standard import Standard
+from trainers.data.standardizer import Standardizer
 from trainers.loop import Task
 from trainers.models.mlp import NormFactory
 from trainers.models.wide_resnet import wide_resnet
 from trainers.schedules import Schedule, warmup_cosine
 from trainers.trial import Params, Report, Result
 
-# of CIFAR-10, which Cubuk's code takes for CIFAR-100 as well
-CIFAR10 = Standard(
-    mean=tuple(255 * of for of in (0.49139968, 0.48215841, 0.44653091)),
-    std=tuple(255 * of for of in (0.24703223, 0.24348513, 0.26158784)),
+# CIFAR-10's, which Cubuk's code also uses for CIFAR-100
+CIFAR10 = Standardizer(
+    mean=tuple(255 * value for value in (0.49139968, 0.48215841, 0.44653091)),
+    std=tuple(255 * value for value in (0.24703223, 0.24348513, 0.26158784)),
 )
 
 
@@ -46,18 +46,18 @@ def build(numbers: Any, shape: tuple[int, int, int], classes: int, norm: NormFac
 
 
 def schedule(numbers: Any, steps: int) -> Schedule:
-    """Rise over five epochs to four times the rate, then fall to 0 by a cosine."""
+    """Warm up over five epochs to four times the rate, then a cosine to 0."""
     start, peak = numbers.learning_rate, numbers.learning_rate * numbers.warmup_factor
     return warmup_cosine(start, peak, numbers.warmup_epochs * steps, numbers.epochs * steps)
 
 
 def warmup(numbers: Any) -> int:
-    """Return the epochs in which a network may still guess."""
+    """Return the epochs in which accuracy may still be at chance."""
     return max(1, int(numbers.warmup_epochs))
 
 
 TASK = Task(build=build, schedule=schedule, warmup=warmup)
-COLOURED = Task(build=build, schedule=schedule, warmup=warmup, standard=CIFAR10)
+COLOURED = Task(build=build, schedule=schedule, warmup=warmup, standardizer=CIFAR10)
 
 
 def run(params: Params, report: Report) -> Result:

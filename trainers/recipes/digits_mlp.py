@@ -1,4 +1,4 @@
-"""digits-mlp: ours, for trying things out; no figures of the paper belong to it."""
+"""digits-mlp: ours, for trying things out, without figures in the paper."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build(numbers: Any, shape: tuple[int, int, int], classes: int, norm: NormFac
 
 
 def schedule(numbers: Any, steps: int) -> Schedule:
-    """Keep the learning rate."""
+    """Keep the learning rate constant."""
     return constant(numbers.learning_rate)
 
 
@@ -27,5 +27,5 @@ TASK = Task(build=build, schedule=schedule)
 
 
 def run(params: Params, report: Report) -> Result:
-    """Train it with plain SGD."""
+    """Train with plain SGD."""
     return TASK.run(params, report)

@@ -8,12 +8,12 @@ GPUs of 256 images each, in percent:
 and after 50 epochs 68.3, 69.2 and 69.8 on the validation set. Its spaces: gm 2, 4, 8, 16, 32, then gc 2 to 64.
 
 The recipe is NVIDIA's DeepLearningExamples (PyTorch ConvNets, commit 72f40b82, September 2020), its 50-epoch script;
-``epochs=250 mixup=0.2`` (preset ``250-epochs``) is the other. The paper adds clipping at 2. Where both are silent or
-cannot be followed: clipping is by the L2 norm of the whole, unscaled gradient; torch's autocast with the static scale
-128 takes the place of apex O1; "no decay" goes by NVIDIA's name rule, so the norms of shortcuts are decayed. The
-validation set chooses, as in the paper; ImageNetV2 is the test set, its three accuracies averaged and each reported.
+``epochs=250 mixup=0.2`` (preset ``250-epochs``) is the other. The paper adds clipping at 2. Where both leave something
+open or cannot be followed: clipping is by the L2 norm of the whole, unscaled gradient; torch's autocast with the static
+scale 128 replaces apex O1; "no decay" follows NVIDIA's name rule, so the norms of shortcuts are decayed. Selection uses
+the validation set, as in the paper; ImageNetV2 is the test set, its three accuracies averaged and each reported.
 
-Of this, no run of full size has been made here; small ones, on CPUs, are in the tests.
+No full-size run has been made here; small runs on CPUs are in the tests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def schedule(numbers: Any, steps: int) -> Schedule:
 
 
 def warmup(numbers: Any) -> int:
-    """Return the epochs in which a network may still guess."""
+    """Return the epochs in which accuracy may still be at chance."""
     return max(1, int(numbers.warmup_epochs))
 
 

@@ -1,10 +1,9 @@
 """mnist-simplenet: 784-512-300-10 on MNIST, and the loss landscape of Figures 2 and 6 (paper A.2).
 
-The paper reports curves only: best at gm 64, groups of 8, on the full set and a single GPU. It is silent on epochs,
-momentum, weight decay and initialization; here 30, none, none and torch's own. Inputs are standardised by one mean and
-one variance over all training pixels; a norm follows each hidden layer, before its ReLU. The landscape's learning rates
-0.1 to 0.8 are a quarter of the rate to twice the rate.
-"""
+The paper reports curves only: best at gm 64, groups of 8, on the full set and a single GPU. It does not give epochs,
+momentum, weight decay and initialization; here 30, none, none and torch's defaults. Inputs are standardised by one mean
+and one variance over all training pixels; a norm follows each hidden layer, before its ReLU. The landscape's learning
+rates 0.1 to 0.8 are a quarter of the rate to twice the rate."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ def build(numbers: Any, shape: tuple[int, int, int], classes: int, norm: NormFac
 
 
 def schedule(numbers: Any, steps: int) -> Schedule:
-    """Keep the learning rate."""
+    """Keep the learning rate constant."""
     return constant(numbers.learning_rate)
 
 

@@ -1,4 +1,4 @@
-"""The light side of the recipe, its descriptor.
+"""The descriptor of the recipe.
 
 The command line and the web pages read it to list the recipe, check gm and gc, and draw its form. They do so without
 torch, so nothing here may import it; what trains is in ``training.py``, which only a trial imports.
@@ -23,7 +23,7 @@ class OwnNumbers(ImageNumbers):
 
 RECIPE = Recipe(
     name="own-recipe",
-    title="two convolutions on images of one's own (--data)",
+    title="two convolutions on your own images (--data)",
     numbers=OwnNumbers,
     widths=lambda numbers: (numbers.width, numbers.width),  # of every normalized layer: gc must divide them all
     run="own_recipe.training:run",  # what a trial calls

@@ -1,4 +1,4 @@
-"""The heavy side of the recipe: its network and its learning rate. The loop around them is seqnorm's."""
+"""The training code of the recipe: network and learning rate. The training loop is seqnorm's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainers.schedules import Schedule, warmup_cosine
 
 
 def build(numbers: Any, shape: tuple[int, int, int], classes: int, norm: NormFactory) -> nn.Module:
-    """Build the network; ``norm(channels)`` makes the layer that a trial's gm and gc ask for."""
+    """Build the network; ``norm(channels)`` makes the layer for a trial's gm and gc."""
     return nn.Sequential(
         *(nn.Conv2d(shape[0], numbers.width, 3, stride=2, bias=False), norm(numbers.width), nn.ReLU()),
         *(nn.Conv2d(numbers.width, numbers.width, 3, bias=False), norm(numbers.width), nn.ReLU()),
@@ -25,4 +25,4 @@ def schedule(numbers: Any, steps: int) -> Schedule:
     return warmup_cosine(0.0, numbers.learning_rate, steps, numbers.epochs * steps)
 
 
-run = Task(build=build, schedule=schedule).run  # splits, seeds, checkpoints, devices and reports are its business
+run = Task(build=build, schedule=schedule).run  # Task handles splits, seeds, checkpoints, devices and reports
