@@ -62,7 +62,7 @@ secrets/%:
 	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@ && chmod 644 $@
 
 openapi: install ## rewrite docs/openapi.json after an intended change of the API
-	$(BIN)/python -m service.document > docs/openapi.json
+	$(BIN)/python -m service.api > docs/openapi.json
 
 pictures: install ## retake the README's pictures of the dashboard
 	PYTHONPATH=tests/plugin $(BIN)/python -m tests.pictures docs

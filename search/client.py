@@ -1,7 +1,7 @@
 """A client of the service, for programs: one method for each thing that a service can be asked.
 
 What may be repeated without harm is repeated, for ``patience`` seconds, when the connection is lost or the service is
-busy. Answers are the views of :mod:`search.views`; problems are raised as the errors of :mod:`search.errors`.
+busy. Answers are the views of :mod:`search.views`; problems are raised as :mod:`search.vocabulary.errors`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from urllib.parse import quote, urlsplit
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
-from search.states import Status, TrialState
 from search.views import (
     CandidatesView,
     ClusterView,
@@ -39,6 +37,8 @@ from search.views import (
     TrialRow,
     TrialView,
 )
+from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.states import Status, TrialState
 
 Kind = TypeVar("Kind")
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 
-from search.errors import InvalidSpec
-from search.secret import Secret, SecretUrl
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.secret import Secret, SecretUrl
 
 PREFIX = "SEQNORM_"
 IN_FILE = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from search.selection import Candidate, Mode, Point, Rule
-from search.spec import NumberValue, SearchSpec
-from search.states import Action, Cause, EventKind, Status, TrialState
+from search.plan.selection import Candidate, Mode, Point, Rule
+from search.plan.spec import NumberValue, SearchSpec
+from search.vocabulary.states import Action, Cause, EventKind, Status, TrialState
 
 if TYPE_CHECKING:
     from trainers.recipe import Recipe

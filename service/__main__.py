@@ -11,16 +11,16 @@ from types import FrameType
 
 import uvicorn
 
-from search import logs
-from search.errors import InvalidSpec, SearchError
+from search.engine import logs
 from search.settings import Settings, read_settings
-from search.states import Action
 from search.store.database import Engine
 from search.store.opening import open_store
+from search.vocabulary.errors import InvalidSpec, SearchError
+from search.vocabulary.states import Action
 from service import accounts
 from service.app import create_app
-from service.loopback import is_loopback
-from service.stream import Follower
+from service.followers import Follower
+from service.middleware.loopback import is_loopback
 from service.worker_process import WorkerProcess
 
 log = logging.getLogger("service")

@@ -16,16 +16,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
-from service import api, library, login, pages, problems
-from service.access import Access, looks
-from service.body import BodyLimit
-from service.document import document_of
-from service.headers import EntityTags, SecurityHeaders
-from service.metrics import Metrics
-from service.requests import Measured
-from service.store import Stores
-from service.stream import Follower
-from service.versions import LEVEL, Answers
+from service import api, problems
+from service.api.document import document_of
+from service.database import Stores
+from service.followers import Follower
+from service.middleware.access import Access, looks
+from service.middleware.access_log import Measured
+from service.middleware.body import BodyLimit
+from service.middleware.headers import EntityTags, SecurityHeaders
+from service.middleware.metrics import Metrics
+from service.pages import login, plotly_script, routes
+from service.response_cache import LEVEL, Answers
 
 VIEWER = Path(fastapi_swagger.__file__).parent / "resources"
 HERE = Path(__file__).parent
@@ -58,8 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.metrics = metrics = Metrics(lambda: follower.count)
     app.include_router(api.router)
     app.include_router(login.router)
-    app.include_router(pages.router)
-    app.include_router(library.router)
+    app.include_router(routes.router)
+    app.include_router(plotly_script.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.mount("/viewer", StaticFiles(directory=VIEWER), name="viewer")
     problems.install(app)
@@ -80,6 +81,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _prepare() -> None:
     """Do what first requests would wait for; what there is then, garbage collection passes over: it took 50 ms."""
-    library.prepare()
+    plotly_script.prepare()
     gc.collect()
     gc.freeze()

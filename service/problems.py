@@ -12,9 +12,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
-from search.spec import rule_of, said_of
+from search.plan.spec import rule_of, said_of
 from search.store.database import DatabaseFault
+from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
 from service.rendering import page
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from search.wording import duration, mean_std, metric
+from search.vocabulary.wording import duration, mean_std, metric
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import URL, make_url
 
-from search.secret import reveal
 from search.store.database import Url
+from search.vocabulary.secret import reveal
 
 _made: dict[tuple[URL, str], tuple[str, Any]] = {}  # by place and name: the template's URL, and what its maker returned
 

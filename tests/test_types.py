@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.states import Cause, Status, TrialState
+from search.vocabulary.states import Cause, Status, TrialState
 
 ROOT = Path(__file__).parents[1]
 MOST_ANY = 0.03  # of the functions of a package: those at the seams to untyped libraries
@@ -75,7 +75,7 @@ def test_statuses_states_and_causes_are_members_where_code_compares_or_lists_the
         for node in ast.walk(tree)
         if isinstance(node, ast.Compare | ast.Tuple | ast.Set | ast.List) and (words := _closed(node))
     ]
-    assert not written, f"write the members of search.states: {written}"
+    assert not written, f"write the members of search.vocabulary.states: {written}"
 
 
 def _closed(node: ast.AST) -> set[str]:

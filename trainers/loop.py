@@ -134,7 +134,7 @@ def make_source(task: Task, params: Params, process: TrainingProcess) -> Source:
             standardizer=task.standardizer,
             channels_last=getattr(numbers, "channels_last", False),
         )
-    from trainers.data.stream import make_stream
+    from trainers.data.streams import make_stream
 
     return make_stream(data, numbers, process.device, params.seed, process.rank, process.devices)
 

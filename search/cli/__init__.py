@@ -17,8 +17,8 @@ def main() -> None:
     except ModuleNotFoundError:
         sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
     from search.cli.app import app, program
-    from search.errors import Conflict, SearchError
-    from search.logs import complain
+    from search.engine.logs import complain
+    from search.vocabulary.errors import Conflict, SearchError
 
     try:
         app()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_module
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
-from search.errors import InvalidSpec
-from search.states import Action
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.states import Action
 
 if TYPE_CHECKING:
     from search.settings import Settings
-    from search.views import View
 
 app = typer.Typer(
     name="seqnorm",
@@ -369,7 +366,7 @@ def landscape(
 ) -> None:
     """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
     from search.cli.landscape import landscape_here
-    from search.landscape import Asked
+    from search.landscape.trainings import Asked
     from trainers.recipe import RecipeError, find
 
     try:
@@ -444,7 +441,7 @@ def program() -> str:
     A password in them is left out, and stands as [redacted] for a person to fill in: advice is printed where others
     see it, on screens and in logs of CI. Where it is to be copied as it is, the password belongs in SEQNORM_DB_FILE.
     """
-    from search.secret import SecretUrl, redacted
+    from search.vocabulary.secret import SecretUrl, redacted
 
     called = Path(sys.argv[0])
     found = shutil.which("seqnorm")
@@ -468,18 +465,3 @@ def assignments(pairs: list[str]) -> dict[str, str]:
         return read_assignments(pairs)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON value to stdout."""
-    print(json_module.dumps(value, allow_nan=False))
-
-
-def print_view(view: View) -> None:
-    """Print a view as one JSON object to stdout."""
-    print(view.model_dump_json())
-
-
-def print_views(views: Iterable[View]) -> None:
-    """Print views as one JSON array to stdout."""
-    print(f"[{','.join(view.model_dump_json() for view in views)}]")

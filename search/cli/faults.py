@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from search.secret import redacted
 from search.store.database import DatabaseFault
+from search.vocabulary.secret import redacted
 
 
 def said_of_database(error: Exception) -> str | None:

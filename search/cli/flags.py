@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from search.drawing import Group, Kind, SpecField
-from search.errors import InvalidSpec
+from search.plan.drawing import Group, Kind, SpecField
+from search.vocabulary.errors import InvalidSpec
 
 DRAWN_ELSEWHERE = frozenset({"recipe", "data"})  # an argument, and a path on this machine
 
@@ -30,7 +30,7 @@ class TuneCommand(TyperCommand):
         own = super().get_params(ctx)
         return [*own[:1], *_options(map(self._option, self._fields())), *own[1:]]
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:
         """Run the command; what the flags were given is read first.
 
         Raises:
@@ -45,7 +45,7 @@ class TuneCommand(TyperCommand):
         return super().invoke(ctx)
 
     def _fields(self) -> list[SpecField]:
-        from search.fields import spec_fields  # imports pydantic
+        from search.plan.fields import spec_fields  # imports pydantic
 
         return [field for field in spec_fields() if field.name not in self.left_out]
 
@@ -91,12 +91,12 @@ def _options(parameters: Iterable[Parameter]) -> list[Any]:
     return typer.main.get_command(app).params
 
 
-def _type(field: SpecField) -> Any:
+def _type(field: SpecField) -> object:
     kind = {Kind.COUNT: int, Kind.WHOLE: int, Kind.NUMBER: float, Kind.SWITCH: bool}.get(field.kind, str)
     return kind if field.required else kind | None
 
 
-def _default(field: SpecField) -> Any:
+def _default(field: SpecField) -> object:
     """Return the default as a flag would be given it; None for nothing."""
     if field.kind == Kind.COUNT:
         return len(field.default)
@@ -112,7 +112,7 @@ def _help(field: SpecField) -> str:
     return f"{said}{', e.g. 1,2,4' if field.kind == Kind.WHOLES else ''}."
 
 
-def _read(field: SpecField, flag: str, given: Any) -> Any:
+def _read(field: SpecField, flag: str, given: Any) -> object:
     """Read what a flag was given as the value of a field."""
     if field.kind == Kind.WHOLES:
         return whole_numbers(flag, given)

@@ -7,45 +7,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from search.cli.app import print_view
+from search.actions.submit import submit_search
 from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
+from search.cli.output import print_view
 from search.cli.places import There, place_of
 from search.cli.progress import Progress
 from search.cli.tables import print_result
-from search.digest import digest_of
-from search.errors import Conflict
+from search.engine.worker import Worker
+from search.plan.digest import digest_of
 from search.settings import Settings
-from search.states import Status
 from search.store import leases, queries, searches
 from search.store.database import Engine, open_engine
 from search.store.opening import leave_paused, open_store
-from search.submission import prepare
 from search.views import SearchView
-from search.worker import Worker
+from search.vocabulary.errors import Conflict
+from search.vocabulary.states import Status
 from trainers.recipe import find
-
-
-def submit_here(settings: Settings, fields: dict[str, Any]) -> str:
-    """Check a search and store it; return its id.
-
-    Raises:
-        InvalidSpec: before anything is stored.
-        StoreUnavailable: if the database cannot be written.
-    """
-    submission = prepare(settings, fields)
-    engine = open_store(settings.database_url, create=True)
-    try:
-        with engine.begin() as connection:
-            return submission.store(connection)
-    finally:
-        engine.dispose()
 
 
 def tune_here(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
     """Submit a search and run it to its end; return the exit code."""
     with Interruption() as interruption:
-        return _run(settings, submit_here(settings, fields), json, program, interruption)
+        return _run(settings, submit_search(settings, fields), json, program, interruption)
 
 
 def resume_here(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool = False) -> int:

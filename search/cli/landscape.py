@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from search.cli.exits import EXIT_OK
 from search.cli.interruption import Interruption
-from search.errors import InvalidSpec
-from search.landscape import Asked, check, measure_all, name_of
+from search.landscape.trainings import Asked, check, measure_all, name_of
+from search.vocabulary.errors import InvalidSpec
 
 DATA = "landscape.json"
 
@@ -79,7 +79,7 @@ def _measure(asked: Asked, processes: int, epochs: int, interruption: Interrupti
 
 def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
     """Write every figure as HTML and, where Plotly's exporter is installed, as PNG; return the files."""
-    from search import figures
+    from search.landscape import figures
 
     best = min((gm for gm in measured if gm > 1), key=lambda gm: _error(measured[gm]), default=1)
     drawn = {

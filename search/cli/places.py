@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
-from search.errors import InvalidSpec, StoreUnavailable
-from search.secret import redacted
 from search.settings import Settings
-from search.states import Action, Status
+from search.vocabulary.errors import InvalidSpec, StoreUnavailable
+from search.vocabulary.secret import redacted
+from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
     from search.store.database import Connection
@@ -85,13 +85,13 @@ class Here:
 
     def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
-        from search.cli.foreground import submit_here
+        from search.actions.submit import submit_search
 
-        return submit_here(self._settings, fields)
+        return submit_search(self._settings, fields)
 
     def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
-        from search.pricing import price
+        from search.actions.estimate import price
 
         price(fields)  # refuses before the store is looked for
         return price(fields, self._seconds_per_trial(fields["recipe"]))
@@ -132,8 +132,8 @@ class Here:
 
     def retry(self, search_id: str) -> SearchState:
         """Queue a search again for its failed trials."""
+        from search.actions.widen import prepare_retry
         from search.views import SearchState
-        from search.widening import prepare_retry
 
         with self._reading() as connection:
             retrial = prepare_retry(self._settings, connection, search_id)
@@ -143,9 +143,9 @@ class Here:
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
+        from search.actions.widen import parse_widening, prepare_wider
         from search.store import searches
         from search.views import SearchState
-        from search.widening import parse_widening, prepare_wider
 
         widening = parse_widening(more)
         with self._reading() as connection:
@@ -166,7 +166,7 @@ class Here:
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write every trial of a search to a file."""
-        from search.export import export
+        from search.actions.export import export
 
         with self._reading() as connection:
             for piece in export(connection, search_id, format):

@@ -14,7 +14,7 @@ from rich.text import Text
 from search.store import queries
 from search.store.database import Engine
 from search.views import SearchView
-from search.wording import duration
+from search.vocabulary.wording import duration
 
 READ_SECONDS = 0.5  # how often the store is read
 LINE_SECONDS = 5.0  # how often a plain line is written, at most

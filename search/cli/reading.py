@@ -11,13 +11,13 @@ from typing import Any, BinaryIO, Literal
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.app import print_view, print_views
+from search.cli.output import print_view, print_views
 from search.cli.places import place_of
 from search.cli.tables import print_result
-from search.errors import InvalidSpec
 from search.settings import Settings
-from search.states import Status
-from search.wording import duration
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.states import Status
+from search.vocabulary.wording import duration
 
 
 def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from search.cli.app import print_json
+from search.actions.retention import Leftover, find_leftovers
 from search.cli.exits import EXIT_FAILED
-from search.retention import Leftover, find_leftovers
+from search.cli.output import print_json
 from search.settings import Settings
 from search.store.opening import open_store
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from search import logs
-from search.cli.app import print_json, print_view
+from search.cli.output import print_json, print_view
 from search.cli.places import place_of
-from search.errors import InvalidSpec
+from search.engine import logs
+from search.engine.worker import Worker
 from search.settings import Settings
-from search.states import Action, Status
 from search.store.database import Engine
 from search.store.opening import open_store
-from search.worker import Worker
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
-    from search.webhooks import Senders
+    from search.actions.webhooks import Senders
 
 
 def submit_file(settings: Settings, file: Path, json: bool) -> None:
@@ -78,7 +78,7 @@ def work(settings: Settings, parent: int | None = None) -> None:
 def _senders(settings: Settings, engine: Engine) -> Senders | None:
     if not settings.webhook_urls:
         return None
-    from search.webhooks import Senders  # imports an HTTP client
+    from search.actions.webhooks import Senders  # imports an HTTP client
 
     return Senders(settings, engine)
 

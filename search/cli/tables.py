@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from search.checkpoints import chosen_checkpoint
-from search.cli.app import print_view
+from search.cli.output import print_view
+from search.engine.checkpoints import chosen_checkpoint
 from search.settings import Settings
 from search.views import MeasuredView, ResultView, SearchView, StageView
-from search.wording import mean_std
+from search.vocabulary.wording import mean_std
 
 
 def print_result(shown: SearchView, json: bool, settings: Settings, program: str) -> None:

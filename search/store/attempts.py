@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, String, case, cast, func, select
 
-from search.plan import Replicate
-from search.selection import Point
-from search.states import Cause, TrialState
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.store.tables import studies, trial_params, trial_user_attributes, trial_values, trials
+from search.vocabulary.states import Cause, TrialState
 
 
 def study_name(search_id: str, stage: str) -> str:

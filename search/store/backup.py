@@ -8,8 +8,8 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from search.errors import InvalidSpec, StoreUnavailable
 from search.store.database import Url, open_engine
+from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 
 
 def back_up(url: Url, file: Path) -> None:

@@ -8,11 +8,11 @@ from statistics import quantiles
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
 
-from search.selection import Candidate, Mode, Point
-from search.states import TrialState
+from search.plan.selection import Candidate, Mode, Point
 from search.store.attempts import attempts
 from search.store.tables import candidates
 from search.store.upsert import put
+from search.vocabulary.states import TrialState
 
 Finished = tuple[int, int, float]  #: trial_id, seed and value of a finished trial
 OF_SUMMARY = [column for column in candidates.c if column.name not in ("finished", "quartiles")]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, String, cast, func, select
 
-from search.states import EventKind, Status, TrialState
 from search.store import deliveries, workers
 from search.store.database import now
 from search.store.tables import events, searches, stages, studies, trials
+from search.vocabulary.states import EventKind, Status, TrialState
 
 STATES = (
     TrialState.RUNNING,

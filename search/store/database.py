@@ -14,8 +14,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
-from search.errors import StoreUnavailable
-from search.secret import Secret, SecretUrl, redacted, reveal
+from search.vocabulary.errors import StoreUnavailable
+from search.vocabulary.secret import Secret, SecretUrl, redacted, reveal
 
 __all__ = [
     "Connection",

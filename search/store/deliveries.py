@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal_column, select, update
 
-from search.states import Status
 from search.store.database import now
 from search.store.tables import deliveries, events, webhooks
 from search.store.upsert import add_new, put
+from search.vocabulary.states import Status
 
 TOLD = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
 STATES = ("waiting", "delivered", "given_up")

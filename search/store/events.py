@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from search.states import EventKind
 from search.store.database import now
 from search.store.tables import events
+from search.vocabulary.states import EventKind
 
 
 def add_event(connection: Connection, search_id: str, kind: EventKind, detail: dict[str, Any]) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection, Engine, Select, case, func, or_, select, update
 
-from search.errors import Conflict, Fenced, NotFound
-from search.states import ACTIVE, EventKind, Status
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import searches
+from search.vocabulary.errors import Conflict, Fenced, NotFound
+from search.vocabulary.states import ACTIVE, EventKind, Status
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from search.errors import Conflict, StoreUnavailable
-from search.secret import reveal
-from search.states import Status
 from search.store import leases, searches, tables
 from search.store.database import Url, open_engine, parse_url
 from search.store.schema import upgrade
+from search.vocabulary.errors import Conflict, StoreUnavailable
+from search.vocabulary.secret import reveal
+from search.vocabulary.states import Status
 
 
 def open_store(url: Url, *, create: bool = False) -> Engine:

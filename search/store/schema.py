@@ -15,9 +15,9 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
-from search.errors import StoreUnavailable
 from search.store import candidates
 from search.store.database import Url, make_folder, open_engine, unavailable
+from search.vocabulary.errors import StoreUnavailable
 
 MIGRATION = 0x5E9A0  # the key of the lock of those who migrate
 VERSION_TABLE = "seqnorm_version"  # Optuna's own migrations use alembic_version in the same database

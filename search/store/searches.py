@@ -10,18 +10,18 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, func, insert, select, update
 
-from search.errors import Conflict, NotFound
-from search.plan import Plan, Stage
-from search.selection import Choice, Mode, Point
-from search.spec import NumberValue, SearchSpec
-from search.states import ACTIVE, EventKind, Status
+from search.plan.selection import Choice, Mode, Point
+from search.plan.spec import NumberValue, SearchSpec
+from search.plan.stages import Plan, Stage
+from search.plan.strategies import Sweep
 from search.store import leases
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
 from search.store.upsert import put
-from search.strategies import Sweep
 from search.views import ChoiceView, NodeView, Provenance
+from search.vocabulary.errors import Conflict, NotFound
+from search.vocabulary.states import ACTIVE, EventKind, Status
 
 SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed

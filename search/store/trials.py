@@ -10,13 +10,13 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
-from search.plan import Replicate, Stage
-from search.secret import reveal
-from search.selection import Mode
-from search.states import Cause
+from search.plan.selection import Mode
+from search.plan.stages import Replicate, Stage
 from search.store.attempts import Attempt, attempts, running, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
+from search.vocabulary.secret import reveal
+from search.vocabulary.states import Cause
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

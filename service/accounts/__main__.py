@@ -12,16 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.app import print_view, print_views
 from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_OK
 from search.cli.faults import said_of_database
+from search.cli.output import print_view, print_views
 from search.client import Client
-from search.errors import Conflict, SearchError
 from search.settings import Settings, read_settings
-from search.states import Action
 from search.store.database import Connection, DatabaseFault
 from search.store.opening import open_store
 from search.views import NewTokenView
+from search.vocabulary.errors import Conflict, SearchError
+from search.vocabulary.states import Action
 from service import accounts
 from service.accounts.tokens import shown
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from search.states import Action
 from search.store.database import now
 from search.store.tables import audit
 from search.views import AuditView
+from search.vocabulary.states import Action
 from service.accounts.tokens import Token
 
 NOBODY = "local"  # the owner of what is done without a token, as of searches submitted at the command line

@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from search.errors import Conflict, InvalidSpec
 from search.store.database import now
 from search.store.tables import replies
 from search.store.upsert import add_new
+from search.vocabulary.errors import Conflict, InvalidSpec
 
 KEPT_SECONDS = 24 * 3600.0
 

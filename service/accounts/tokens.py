@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from search.errors import InvalidSpec, NotFound
 from search.store.database import now
 from search.store.searches import ALPHABET
 from search.store.tables import sessions, tokens
 from search.views import TokenView
+from search.vocabulary.errors import InvalidSpec, NotFound
 
 SCOPES = ("read", "submit", "manage", "admin")
 TOUCH_SECONDS = 60.0  # last use is written at most this often: a write for every read would wait for SQLite's one lock

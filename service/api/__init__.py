@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.access import administers, looks
 from service.api import actions, cluster, events, figures, files, health, metrics, recipes, searches, tokens, trials
+from service.middleware.access import administers, looks
 from service.problems import TITLES
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

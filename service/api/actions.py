@@ -5,16 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.digest import digest_of
-from search.states import Action, Status
+from search.actions.widen import Widening, prepare_retry, prepare_wider
+from search.plan.digest import digest_of
 from search.store import searches
 from search.views import SearchState
-from search.widening import Widening, prepare_retry, prepare_wider
+from search.vocabulary.states import Action, Status
 from service import accounts
-from service.access import Known, require
+from service.accounts.limits import require_priority, require_room
 from service.api.parameters import Changeable, Visible
-from service.limits import require_priority, require_room
-from service.store import Configured, Reading, Store
+from service.database import Configured, Reading, Store
+from service.middleware.access import Known, require
 from trainers.recipe import find
 
 router = APIRouter(prefix="/searches/{id}")

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from search.store import queries
 from search.views import ClusterView
-from service.access import Known
-from service.store import Reading
+from service.database import Reading
+from service.middleware.access import Known
 
 router = APIRouter()
 

@@ -11,10 +11,10 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from search.views import EventView
-from service.access import identify
 from service.api.parameters import LARGEST, After, Visible
-from service.store import Store
-from service.stream import Follower, follower_of
+from service.database import Store
+from service.followers import Follower, follower_of
+from service.middleware.access import identify
 
 router = APIRouter(prefix="/searches/{id}")
 CHECK_SECONDS = 30.0  # between two looks at whether the token still counts

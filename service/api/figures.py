@@ -8,16 +8,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from search.errors import InvalidSpec
-from search.spec import NAME
+from search.plan.spec import NAME
 from search.store import queries
 from search.views import CandidateView, Figure, QuartilesView, SearchView, SeedView, StageView
+from search.vocabulary.errors import InvalidSpec
 from service import charts
 from service.api.parameters import StageName, TrialNumber, Visible
 from service.charts.candidates import MAX_DOTS
 from service.charts.parallel import MAX_LINES
 from service.charts.timeline import MAX_BARS
-from service.versions import JSONAnswer, Keeping
+from service.response_cache import JSONAnswer, Keeping
 
 router = APIRouter(prefix="/searches/{id}")
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from search.checkpoints import chosen_checkpoint
-from search.errors import NotFound
-from search.export import Format, export
+from search.actions.export import Format, export
+from search.engine.checkpoints import chosen_checkpoint
 from search.store import queries
+from search.vocabulary.errors import NotFound
 from service.api.parameters import Visible
-from service.files import attachment, chunks, opened
-from service.store import Configured, Reading, Store
+from service.api.stored_files import attachment, chunks, opened
+from service.database import Configured, Reading, Store
 
 router = APIRouter(prefix="/searches/{id}")
 EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}

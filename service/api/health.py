@@ -12,7 +12,7 @@ from search.store import workers
 from search.store.database import DatabaseFault, answers
 from search.store.schema import is_current
 from search.views import HealthView, ReadinessView
-from service.store import Configured, Reading, Store, Stores
+from service.database import Configured, Reading, Store, Stores
 
 router = APIRouter()
 CONNECT_SECONDS = 1.0

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
 from search.store.counts import count
-from service.access import require
-from service.metrics import CONTENT_TYPE, Metrics
-from service.store import Reading
+from service.database import Reading
+from service.middleware.access import require
+from service.middleware.metrics import CONTENT_TYPE, Metrics
 
 router = APIRouter()
 

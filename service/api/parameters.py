@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query
 
-from search.errors import Denied, NotFound
-from search.plan import known_stages
-from search.registry import OneOf
+from search.plan.registry import OneOf
+from search.plan.stages import known_stages
 from search.store import searches
-from service.access import Known
-from service.store import Reading
+from search.vocabulary.errors import Denied, NotFound
+from service.database import Reading
+from service.middleware.access import Known
 
 LARGEST = 2**31 - 1  # of an INTEGER in every database
 

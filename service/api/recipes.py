@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from search.errors import NotFound
 from search.views import DataSetView, RecipeView
-from service import data_sets
-from service.store import Configured
+from search.vocabulary.errors import NotFound
+from service.api import data_sets
+from service.database import Configured
 from trainers.recipe import RecipeError, find, names
 
 router = APIRouter()

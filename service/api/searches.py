@@ -11,12 +11,10 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.errors import InvalidSpec
-from search.pricing import price
-from search.spec import Name, Note, SearchSpec, Text
-from search.states import Action, Status
+from search.actions.estimate import price
+from search.actions.submit import prepare
+from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
-from search.submission import prepare
 from search.views import (
     CandidatesView,
     Comparison,
@@ -27,13 +25,15 @@ from search.views import (
     SearchState,
     SearchView,
 )
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.states import Action, Status
 from service import accounts, charts
-from service.access import Known, require
+from service.accounts.limits import require_priority, require_room
+from service.api.data_sets import by_name
 from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Visible, visible
-from service.data_sets import by_name
-from service.limits import require_priority, require_room
-from service.store import Configured, Reading, Store
-from service.versions import JSONAnswer, Keeping
+from service.database import Configured, Reading, Store
+from service.middleware.access import Known, require
+from service.response_cache import JSONAnswer, Keeping
 
 router = APIRouter()
 Compared = Annotated[list[str], Query(min_length=1, max_length=8, description="of each search")]

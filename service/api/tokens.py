@@ -7,13 +7,13 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.states import Action
 from search.views import AuditView, NewTokenView, TokenView
+from search.vocabulary.states import Action
 from service import accounts
-from service.access import Known
 from service.accounts.tokens import shown
 from service.api.parameters import After, Filter, Limit
-from service.store import Reading, Store
+from service.database import Reading, Store
+from service.middleware.access import Known
 
 router = APIRouter()
 DAY = 24 * 3600.0

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from search.states import TrialState
 from search.store import queries
 from search.store.database import Connection
 from search.views import TrialPage, TrialView
-from service import files
+from search.vocabulary.states import TrialState
+from service.api import stored_files
 from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, Visible
-from service.store import Configured, Reading
-from service.versions import JSONAnswer, Keeping
+from service.database import Configured, Reading
+from service.response_cache import JSONAnswer, Keeping
 
 router = APIRouter(prefix="/searches/{id}/trials")
 
@@ -58,4 +58,4 @@ def show_trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber
 @router.get("/{stage}/{number}/log", response_class=PlainTextResponse)
 def show_log(settings: Configured, store: Reading, id: Visible, stage: StageName, number: TrialNumber) -> str:
     """Return the end of what the attempts at a trial's point and seed have printed."""
-    return files.tail(settings, id, queries.show_trial(store, id, stage, number))
+    return stored_files.tail(settings, id, queries.show_trial(store, id, stage, number))

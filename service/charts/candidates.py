@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import plotly.graph_objects as go
 
-from search.selection import Mode, Point
+from search.plan.selection import Mode, Point
 from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
 from service.charts.figure import ACCENT, CHOSEN, MUTED, finished
 

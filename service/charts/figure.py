@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from search.views import Figure
 
-Axis = dict[str, Any]  #: Plotly's description of an axis
+PlotlyAxis = dict[str, Any]  #: Plotly's description of an axis
 
 ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # read well on light and on dark ground
 GRID = "rgba(128,128,128,0.25)"
@@ -29,7 +29,9 @@ def faded(color: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finished(figure: go.Figure, y_title: str, *, xaxis: Axis, yaxis: Axis | None = None, **more: Any) -> Figure:
+def finished(
+    figure: go.Figure, y_title: str, *, xaxis: PlotlyAxis, yaxis: PlotlyAxis | None = None, **more: Any
+) -> Figure:
     """Return a figure as JSON, laid out as all are but for what is said."""
     layout = {
         "template": "none",

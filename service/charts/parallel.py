@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import plotly.graph_objects as go
 
-from search.selection import Mode
+from search.plan.selection import Mode
 from search.views import Figure, TrialRow
 from service.charts.figure import GRID, finished
 

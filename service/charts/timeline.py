@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import plotly.graph_objects as go
 
-from search.states import Cause
 from search.views import Figure, TrialRow
+from search.vocabulary.states import Cause
 from service.charts.figure import GRID, MUTED, colors, finished
 
 MAX_BARS = 1000

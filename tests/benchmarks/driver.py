@@ -16,11 +16,11 @@ from pathlib import Path
 
 import httpx2
 
-from search.outcome import Outcome
-from search.sequence import run_sequence
+from search.plan.sequence import run_sequence
 from search.settings import Settings
+from search.vocabulary.outcome import Outcome
 from tests.benchmarks.service import Running, running
-from tests.search.engine import open_recorder, submit
+from tests.search.stored import open_recorder, submit
 from tests.service.conftest import free_port
 
 REPORTING, SECONDS = 200, 60  # trials at once, and how long they report once a second

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from search.engine.worker import Worker
 from search.settings import Settings
 from search.store.database import open_engine
 from search.store.tables import trials
-from search.worker import Worker
-from tests.search.engine import submit
 from tests.search.program import SEQNORM
+from tests.search.stored import submit
 
 REPEATS = 3  # the median is reported
 

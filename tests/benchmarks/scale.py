@@ -15,9 +15,9 @@ import psycopg
 from sqlalchemy import make_url
 
 from search.settings import Settings
-from search.states import EventKind
 from search.store.database import Engine, open_engine
 from search.store.events import add_event
+from search.vocabulary.states import EventKind
 from tests.benchmarks.seeding import seed_store
 from tests.benchmarks.service import Running, running
 from tests.postgres import serving_postgres

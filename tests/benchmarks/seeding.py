@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, table, update
 from sqlalchemy import column as named
 
-from search.plan import Plan, Replicate, Stage, finalists, plan_of
-from search.selection import Candidate, choose, summarise
-from search.spec import SearchSpec, parse_spec
+from search.plan.selection import Candidate, choose, summarise
+from search.plan.spec import SearchSpec, parse_spec
+from search.plan.stages import Plan, Replicate, Stage, finalists, plan_of
 from search.store import candidates as projection
 from search.store import searches, tables
 from search.store.attempts import study_name

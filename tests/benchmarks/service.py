@@ -18,10 +18,10 @@ import httpx2
 import psutil
 from playwright.sync_api import sync_playwright
 
-from search.outcome import Outcome
-from search.sequence import run_sequence
+from search.plan.sequence import run_sequence
 from search.settings import Settings, environment_of
-from tests.search.engine import open_recorder, submit
+from search.vocabulary.outcome import Outcome
+from tests.search.stored import open_recorder, submit
 from tests.service.conftest import chromium, free_port
 
 SUBMISSIONS, CLIENTS = 1500, 4

@@ -14,9 +14,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from search.errors import InvalidSpec
-from search.ray_environment import HEALTH_CHECKS
+from search.engine.ray_environment import HEALTH_CHECKS
 from search.settings import IN_FILE, PREFIX, Settings, read_settings
+from search.vocabulary.errors import InvalidSpec
 from tests.compose.files import IMAGE_PROGRAMS, ROOT, Team, by_default
 
 ROLES = {"postgres", "schema", "web", "worker", "ray-head", "ray-cpu", "ray-gpu"}

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from search.registry import OneOf
-from search.selection import Point
-from search.spec import SearchSpec
+from search.plan.registry import OneOf
+from search.plan.selection import Point
+from search.plan.spec import SearchSpec
 
 Kind = TypeVar("Kind", bound=BaseModel)
 

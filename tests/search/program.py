@@ -114,7 +114,7 @@ def wait_until_gone(home: Path, seconds: float = 30) -> None:
 def wait_for_driver(home: Path, seconds: float = 60) -> None:
     """Wait until a driver has started, which then starts Ray."""
     deadline = time.monotonic() + seconds
-    while not any("search.driver" in command_of(process) for process in processes_of(home)):
+    while not any("search.engine.driver" in command_of(process) for process in processes_of(home)):
         assert time.monotonic() < deadline, "no driver started"
         time.sleep(0.05)
     time.sleep(1.5)

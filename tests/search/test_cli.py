@@ -19,15 +19,15 @@ from typer.main import get_command
 
 from search.cli import main
 from search.cli.app import app
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.selection import Point
-from search.states import Cause
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.store import queries
 from search.store.database import open_engine
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
 from service.accounts.__main__ import app as tokens
-from tests.search.engine import finished_search, open_recorder, submit
 from tests.search.program import run, seqnorm, seqnorm_json
+from tests.search.stored import finished_search, open_recorder, submit
 
 TUNE = ["tune", "mnist-simplenet", "--gm", "1,2", "--gc", "1"]
 

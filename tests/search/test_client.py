@@ -13,8 +13,6 @@ import pytest
 
 from search import client as client_module
 from search.client import Client, is_loopback
-from search.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
-from search.states import Status
 from search.views import (
     ReadinessView,
     RecipeView,
@@ -27,6 +25,8 @@ from search.views import (
     TrialRow,
     View,
 )
+from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.states import Status
 from tests.search.examples import example
 from tests.search.scripted import Answer, hangs_up, problem, says, serving, streams, text
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from search.ray_environment import HEALTH_CHECKS
+from search.engine.ray_environment import HEALTH_CHECKS
 from search.store import queries
 from search.store.metrics import read_metrics
 from search.store.tables import searches as search_rows
-from tests.search.engine import show, submit
 from tests.search.ray_cluster import Cluster, serving_ray
+from tests.search.stored import show, submit
 from tests.search.test_faults import Service
 
 

@@ -25,8 +25,8 @@ from search.store import leases, queries, searches
 from search.store.database import open_engine
 from tests.lanes import permit_ray
 from tests.processes import command_of
-from tests.search.engine import finished_search, show, submit
 from tests.search.program import SEQNORM, processes_of, wait_until_gone
+from tests.search.stored import finished_search, show, submit
 
 PATIENCE = 4  # times what an idle machine needs: other tests start searches beside these
 KILLS = int(os.environ.get("KILLS_PER_DATABASE", "3"))
@@ -99,7 +99,7 @@ def service(own_ray: None, database_url: str, tmp_path: Path) -> Iterator[Servic
 def kill(service: Service, target: str) -> None:
     """SIGKILL a part of the service, or all of it."""
     victims = {
-        "driver": lambda: service.named("search.driver"),
+        "driver": lambda: service.named("search.engine.driver"),
         "trial": lambda: service.named("ray::")[:1],
         "worker": lambda: [psutil.Process(service.worker.pid)] if service.worker else [],
         "tree": lambda: processes_of(service.settings.home),
@@ -183,7 +183,7 @@ def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(service: Se
 
 def _freeze_driver(service: Service) -> psutil.Process:
     """Suspend the driver between two writes: in the middle of one it would keep SQLite's only lock."""
-    (driver,) = service.named("search.driver")
+    (driver,) = service.named("search.engine.driver")
     writing = open_engine(service.settings.database_url)
     with writing.begin():  # has SQLite's lock, so the driver has not
         driver.suspend()
@@ -209,8 +209,8 @@ def _written(service: Service, epoch: str) -> int:
 
 CLAIMER = """
 import sys, time
-from search.errors import Conflict
-from search.states import Status
+from search.vocabulary.errors import Conflict
+from search.vocabulary.states import Status
 from search.store import leases, searches
 from search.store.database import open_engine
 engine = open_engine(sys.argv[1])

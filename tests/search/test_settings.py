@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import InvalidSpec
 from search.settings import Settings, environment_of, read_settings
+from search.vocabulary.errors import InvalidSpec
 
 
 def refused(environ: dict[str, str], **flags) -> str:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from search import spec as module
-from search.errors import InvalidSpec
-from search.spec import SearchSpec, parse_spec, refused_gm
+from search.plan import spec as module
+from search.plan.spec import SearchSpec, parse_spec, refused_gm
+from search.vocabulary.errors import InvalidSpec
 from trainers.descriptors.cifar import WideResNetNumbers
 from trainers.descriptors.digits_mlp import DigitsNumbers
 from trainers.recipe import Numbers, Recipe, number

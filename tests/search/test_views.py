@@ -10,14 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from search import views
-from search.selection import Candidate, Point, summarise
+from search.plan.selection import Candidate, Point, summarise
 from search.settings import Settings
-from search.states import Cause, EventKind
 from search.store import queries
 from search.store.database import open_engine
 from search.views import CandidateView, EventView, ExportRow, MeasuredView, ResultView, View
-from tests.search.engine import finished_search, show
+from search.vocabulary.states import Cause, EventKind
 from tests.search.examples import example
+from tests.search.stored import finished_search, show
 from trainers import recipe as recipes
 
 EVERY = [

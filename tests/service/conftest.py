@@ -20,9 +20,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from search.settings import Settings, environment_of
 from search.store.database import open_engine
 from service import accounts
-from service.access import COOKIE
+from service.middleware.access import COOKIE
 from tests.lanes import require_mark
-from tests.search.engine import finished_search, submit
+from tests.search.stored import finished_search, submit
 
 
 class Site:

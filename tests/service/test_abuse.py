@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service import body as body_module
+from service.middleware import body as body_module
 from tests.service.api.answers import count
 from tests.service.conftest import Site
 

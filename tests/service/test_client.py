@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from search.client import Client
-from search.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
-from search.outcome import Outcome
-from search.states import Cause, Status
 from search.store import leases, searches
-from tests.search.engine import open_recorder, show, submit
+from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause, Status
 from tests.search.program import SEQNORM, run, seqnorm
+from tests.search.stored import open_recorder, show, submit
 from tests.service.conftest import Site
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}

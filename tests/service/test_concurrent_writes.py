@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from search.errors import Conflict
+from search.actions.widen import Widening
 from search.settings import Settings
 from search.store import searches
 from search.store.schema import upgrade
-from search.widening import Widening
+from search.vocabulary.errors import Conflict
 from service import accounts
-from service.access import Caller
+from service.accounts.limits import require_room
 from service.api import actions
 from service.api.searches import Description, describe
-from service.limits import require_room
-from service.store import Stores
-from tests.search.engine import submit
-from tests.search.test_widening import Meanwhile, search_with_a_failed_trial
+from service.database import Stores
+from service.middleware.access import Caller
+from tests.search.actions.test_widen import Meanwhile, search_with_a_failed_trial
+from tests.search.stored import submit
 
 
 @pytest.fixture
@@ -103,9 +103,9 @@ def test_of_two_who_submit_at_once_the_last_room_is_given_to_one(stores: Stores,
 
 
 def _store_a_search(connection: Any) -> None:
-    from search.plan import plan_of
-    from search.spec import parse_spec
-    from tests.search.engine import PLANTED
+    from search.plan.spec import parse_spec
+    from search.plan.stages import plan_of
+    from tests.search.stored import PLANTED
     from trainers.recipe import find
 
     spec = parse_spec(PLANTED)

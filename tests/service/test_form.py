@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from search.drawing import Kind
-from search.fields import drawn_fields, spec_fields
-from search.strategies import STRATEGIES
+from search.plan.drawing import Kind
+from search.plan.fields import drawn_fields, spec_fields
+from search.plan.strategies import STRATEGIES
 from tests.service.conftest import Site
 
 SCRIPT = Path(__file__).parents[2] / "service" / "static" / "new.js"

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx2
 
+from search.engine.worker import Worker
 from search.settings import Settings, environment_of
 from search.store.database import open_engine
-from search.worker import Worker
 from service import accounts
-from service.access import COOKIE
+from service.middleware.access import COOKIE
 from tests.service.conftest import free_port, serving
 
 PASSWORD = "hunter2-of-the-database"
@@ -60,7 +60,7 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
     lines = objects(said)
     for secret in (token.rpartition("_")[2], token[21:], code, cookie):
         assert secret not in said
-    answered = [line for line in lines if line["logger"] == "service.access" and line["route"] != "/healthz"]
+    answered = [line for line in lines if line["logger"] == "service.middleware.access" and line["route"] != "/healthz"]
     assert [(line["method"], line["route"], line["status"]) for line in answered] == [
         ("GET", "/login", 303),
         ("GET", "/login", 403),
@@ -127,7 +127,7 @@ def test_a_worker_and_a_driver_log_objects_that_name_the_search(own_ray: None, t
     assert of_worker[1]["message"].startswith(f"{search_id} is failed a trial must fit on one node: got 1000 CPU")
     assert "/login?code=" not in printed.read_text(), "a log is no place for a link that logs in"
     again = subprocess.run(
-        [sys.executable, "-m", "search.driver", search_id],
+        [sys.executable, "-m", "search.engine.driver", search_id],
         env=os.environ | environment_of(settings),
         capture_output=True,
         text=True,

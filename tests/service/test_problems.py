@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from starlette.testclient import TestClient
 
-from search.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from search.settings import Settings
+from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from service.app import create_app
 from service.problems import install
 from tests.service.api.answers import refused

@@ -12,8 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from search.settings import Settings
-from search.states import Status
-from tests.search.engine import finished_search, submit
+from search.vocabulary.states import Status
+from tests.search.stored import finished_search, submit
 from tests.service.conftest import Site, free_port, serving, watched
 
 

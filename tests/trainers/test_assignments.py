@@ -3,7 +3,7 @@
 import pytest
 
 from search.cli.app import assignments
-from search.errors import InvalidSpec
+from search.vocabulary.errors import InvalidSpec
 from trainers.assignments import read_assignments
 from trainers.recipe import RecipeError
 

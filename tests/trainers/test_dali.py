@@ -10,7 +10,8 @@ from PIL import Image
 from tests.trainers.test_stream import CPU, joined, numbers, same, write_imagenet, write_images
 from trainers.data import imagenet, stream
 from trainers.data.dali import DaliStream
-from trainers.data.stream import Stream, make_stream
+from trainers.data.stream import Stream
+from trainers.data.streams import make_stream
 from trainers.recipe import RecipeError
 
 ONE_GREY_LEVEL = 1 / 255 / 0.226  # of 255, in standardised inputs

@@ -2,8 +2,8 @@
 
 import pytest
 
-from search.errors import InvalidSpec
-from search.spec import parse_spec
+from search.plan.spec import parse_spec
+from search.vocabulary.errors import InvalidSpec
 from trainers.devices import check
 from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import RecipeError, find

@@ -15,7 +15,8 @@ from torchvision.transforms import v2
 
 from tests.trainers.test_folder import LABELS, PIXELS
 from trainers.data import imagenet, stream
-from trainers.data.stream import Stream, draw_crop, epoch_order, make_stream
+from trainers.data.stream import Stream, draw_crop, epoch_order
+from trainers.data.streams import make_stream
 from trainers.descriptors.imagenet_resnet18 import ImageNetNumbers
 from trainers.recipe import RecipeError
 

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -25,7 +24,7 @@ from torchvision.transforms.v2 import functional as V
 
 from trainers.data.folder import Files, open_rgb, resize_and_crop
 from trainers.data.imagenet import Folders
-from trainers.data.source import Batch, Source
+from trainers.data.source import Batch
 from trainers.data.split import Labels
 from trainers.data.standardizer import Standardizer
 from trainers.groups import share_of_batch
@@ -74,27 +73,6 @@ class Crop(NamedTuple):
     height: int
     width: int
     flip: bool
-
-
-def make_stream(
-    folders: Folders, numbers: StreamNumbers, device: torch.device, seed: int, rank: int = 0, devices: int = 1
-) -> Source:
-    """Return the stream that ``numbers.loader`` names; ``auto`` takes DALI if it is installed and the device is a GPU.
-
-    Raises:
-        RecipeError: if DALI is requested but not installed, or the devices cannot share a batch.
-    """
-    installed = find_spec("nvidia") is not None and find_spec("nvidia.dali") is not None
-    if numbers.loader == "dali" and not installed:
-        raise RecipeError(
-            f"loader=dali needs NVIDIA DALI: got none installed. Install it (pip install {DALI}), or choose "
-            "--set loader=torchvision."
-        )
-    if numbers.loader == "dali" or (numbers.loader == "auto" and installed and device.type == "cuda"):
-        from trainers.data.dali import DaliStream
-
-        return DaliStream(folders, numbers, device, seed, rank, devices)
-    return Stream(folders, numbers, device, seed, rank, devices)
 
 
 class Stream:

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, String, cast, func, select
 
-from search.states import ACTIVE, Status, TrialState
 from search.store import leases, workers
 from search.store.tables import searches, studies, trials
 from search.views import ClusterView, NodeView, RunningView, WaitingView
+from search.vocabulary.states import ACTIVE, Status, TrialState
 
 
 def show_cluster(connection: Connection, owner: str | None = None) -> ClusterView:

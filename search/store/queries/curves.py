@@ -6,13 +6,13 @@ import json
 
 from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
-from search.selection import Mode, Point
-from search.states import TrialState
+from search.plan.selection import Mode, Point
 from search.store.attempts import stages_of
 from search.store.candidates import read_finished, read_point
 from search.store.searches import get
 from search.store.tables import trial_intermediate_values, trial_params, trial_user_attributes, trials
 from search.views import CurveView
+from search.vocabulary.states import TrialState
 
 MAX_CURVES = 16  # more lines than that nobody tells apart
 MAX_EPOCHS = 300  # of a line; longer ones are subsampled evenly

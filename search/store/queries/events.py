@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select
 
-from search.errors import NotFound
-from search.states import ACTIVE
 from search.store.tables import events, searches
 from search.views import EventView
+from search.vocabulary.errors import NotFound
+from search.vocabulary.states import ACTIVE
 
 
 def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[EventView]:

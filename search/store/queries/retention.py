@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from search.selection import Point
-from search.states import ENDED
+from search.plan.selection import Point
 from search.store.database import now
 from search.store.searches import choices
 from search.store.tables import searches
+from search.vocabulary.states import ENDED
 
 
 def ended_before(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, Point | None]:

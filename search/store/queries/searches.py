@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, cast, func, select
 
-from search.plan import Plan, test_labels
-from search.selection import Candidate, Mode, Point
-from search.states import ACTIVE, RUNS_AGAIN, Status, TrialState
+from search.plan.selection import Candidate, Mode, Point
+from search.plan.stages import Plan, test_labels
+from search.plan.strategies import Sweep
 from search.store import candidates as projection
 from search.store.attempts import stages_of
 from search.store.database import now
@@ -23,7 +23,6 @@ from search.store.tables import (
     trial_user_attributes,
     trials,
 )
-from search.strategies import Sweep
 from search.views import (
     CandidateView,
     ChoiceView,
@@ -35,6 +34,7 @@ from search.views import (
     StageView,
     TrialCounts,
 )
+from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Status, TrialState
 
 SearchSort = Literal["-created", "created", "name", "-name"]
 RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take

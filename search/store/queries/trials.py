@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, String, cast, select
 
-from search.errors import NotFound
-from search.selection import Point
-from search.states import Cause, TrialState
+from search.plan.selection import Point
 from search.store.attempts import stages_of
 from search.store.candidates import read_finished, read_point, read_quartiles
 from search.store.metrics import read_metrics
 from search.store.searches import get
 from search.store.tables import trial_params, trial_user_attributes, trial_values, trials
 from search.views import CandidateView, QuartilesView, SeedView, TrialRow, TrialView
+from search.vocabulary.errors import NotFound
+from search.vocabulary.states import Cause, TrialState
 
 Sort = Literal["started", "-started", "value", "-value"]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from search.cli import app as module
-from search.cli.app import app, print_json, program, whole_numbers
-from search.errors import InvalidSpec
+from search.cli.app import app, program, whole_numbers
+from search.cli.output import print_json
+from search.vocabulary.errors import InvalidSpec
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("1,2,4", [1, 2, 4]), (" 8 ", [8]), ("4, 1", [4, 1]), ("", [])])

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from search.cli.faults import said_of_database
 from search.settings import Settings
 from search.store.database import DatabaseFault, open_engine
-from tests.search.engine import prepare
+from tests.search.stored import prepare
 
 
 def test_what_a_database_refuses_is_said_in_one_line_with_what_to_do(settings: Settings) -> None:

@@ -9,8 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
-from search.errors import InvalidSpec
-from search.fields import spec_fields
+from search.plan.fields import spec_fields
+from search.vocabulary.errors import InvalidSpec
 
 
 def given(command: type[TuneCommand], *words: str) -> dict[str, Any]:

@@ -6,26 +6,27 @@ import json
 
 import pytest
 
-from search.cli.foreground import conclude, resume_here, submit_here, watch
-from search.errors import Conflict, InvalidSpec, NotFound
+from search.actions.submit import submit_search
+from search.cli.foreground import conclude, resume_here, watch
 from search.settings import Settings
-from search.states import Status
 from search.store import searches
 from search.store.database import open_engine
-from tests.search.engine import PLANTED, finished_search, show, submit
+from search.vocabulary.errors import Conflict, InvalidSpec, NotFound
+from search.vocabulary.states import Status
+from tests.search.stored import PLANTED, finished_search, show, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
 
 def test_a_search_is_stored_in_a_new_home_and_queued(settings: Settings) -> None:
-    search_id = submit_here(settings, PLANTED)
+    search_id = submit_search(settings, PLANTED)
     with open_engine(settings.database_url).connect() as connection:
         assert searches.get(connection, search_id).status == "queued"
 
 
 def test_a_search_that_cannot_be_run_leaves_no_home(settings: Settings) -> None:
     with pytest.raises(InvalidSpec, match="gm must divide the batch"):
-        submit_here(settings, {**PLANTED, "gm": [3]})
+        submit_search(settings, {**PLANTED, "gm": [3]})
     assert not settings.home.exists()
 
 

@@ -1,4 +1,4 @@
-"""``seqnorm landscape``: what is refused. What is drawn is in tests/search/test_landscape.py."""
+"""``seqnorm landscape``: what is refused. What is drawn is in tests/search/landscape/test_trainings.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from search.cli.landscape import landscape_here
-from search.errors import InvalidSpec
-from search.landscape import Asked
+from search.landscape.trainings import Asked
+from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import find
 
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from search.cli.places import Here, There, place_of, require_here
-from search.errors import InvalidSpec, StoreUnavailable
 from search.settings import Settings
-from search.states import Action, Status
 from search.store import searches
 from search.store.database import open_engine
 from search.views import SearchView
-from tests.search.engine import PLANTED, finished_search, submit
+from search.vocabulary.errors import InvalidSpec, StoreUnavailable
+from search.vocabulary.states import Action, Status
+from tests.search.stored import PLANTED, finished_search, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from search.cli.progress import Progress, best_so_far, describe
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.selection import Point
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
-from search.states import Cause
 from search.store.database import open_engine
-from tests.search.engine import finished_search, open_recorder, show, submit
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
+from tests.search.stored import finished_search, open_recorder, show, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from search.cli.reading import export_trials, list_recipes, list_searches, print_plan, show_search
-from search.errors import InvalidSpec, NotFound
 from search.settings import Settings
-from tests.search.engine import PLANTED, finished_search, prepare, submit
+from search.vocabulary.errors import InvalidSpec, NotFound
+from tests.search.stored import PLANTED, finished_search, prepare, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 

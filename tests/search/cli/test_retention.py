@@ -1,4 +1,4 @@
-"""``gc-files``: how it says what may go. What may go is in tests/search/test_retention.py."""
+"""``gc-files``: how it says what may go. What may go is in tests/search/actions/test_retention.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from search.cli.retention import gc_files
 from search.settings import Settings
-from tests.search.engine import prepare
+from tests.search.stored import prepare
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_cannot_be_removed_is_named_and_the_exit_code_says_so(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("search.retention.shutil.rmtree", refuse)  # root may remove anything
+    monkeypatch.setattr("search.actions.retention.shutil.rmtree", refuse)  # root may remove anything
     with pytest.raises(typer.Exit) as left:
         gc_files(settings, 30, unknown=True, yes=True, json=False)
     assert left.value.exit_code == 1

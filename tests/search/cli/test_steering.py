@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from search.actions.submit import prepare
 from search.cli.steering import read_file, retry_failed, steer, submit_file, widen
-from search.errors import Conflict, InvalidSpec
 from search.settings import Settings
 from search.store import searches, tables
 from search.store.database import open_engine
-from search.submission import prepare
-from tests.search.engine import PLANTED, finished_search, submit
+from search.vocabulary.errors import Conflict, InvalidSpec
+from tests.search.stored import PLANTED, finished_search, submit
 
 
 def stored(settings: Settings, search_id: str) -> searches.Search:

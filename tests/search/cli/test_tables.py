@@ -10,7 +10,7 @@ import pytest
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import SearchView
-from tests.search.engine import finished_search, open_recorder, show, submit, train
+from tests.search.stored import finished_search, open_recorder, show, submit, train
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.recorder import Recorder
-from search.selection import Point
+from search.engine.recorder import Recorder
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
-from search.states import Cause
 from search.store.attempts import attempts, running, stages_of
-from tests.search.engine import open_recorder, submit
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
+from tests.search.stored import open_recorder, submit
 
 FIRST, SECOND, THIRD = (Replicate("gm", Point("main", gm, 0), seed) for gm, seed in ((1, 0), (16, 2), (2, 1)))
 

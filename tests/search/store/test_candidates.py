@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from search.selection import Mode, Point, summarise
+from search.plan.selection import Mode, Point, summarise
 from search.settings import Settings
 from search.store import candidates as projection
 from search.store.database import open_engine
-from tests.search.engine import finished_search, open_recorder, submit, train
+from tests.search.stored import finished_search, open_recorder, submit, train
 
 
 def test_the_projection_can_be_made_anew_from_the_trials(database_url: str) -> None:

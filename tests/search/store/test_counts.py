@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from search.states import Status
 from search.store import searches, tables, workers
 from search.store.counts import count
 from search.store.database import open_engine
-from tests.search.engine import open_recorder, submit, train
+from search.vocabulary.states import Status
+from tests.search.stored import open_recorder, submit, train
 
 
 def test_searches_trials_and_workers_are_counted_in_either_database(database_url: str) -> None:

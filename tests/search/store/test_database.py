@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from search.errors import Fenced, StoreUnavailable
 from search.settings import Settings
 from search.store import workers
 from search.store.database import Connection, DatabaseFault, answers, now, on_begin, open_engine, unavailable
 from search.store.schema import upgrade
-from tests.search.engine import prepare
+from search.vocabulary.errors import Fenced, StoreUnavailable
+from tests.search.stored import prepare
 
 
 def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:

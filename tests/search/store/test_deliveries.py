@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from search.settings import Settings
-from search.states import Status
 from search.store import deliveries, searches
 from search.store.database import Connection, open_engine
-from tests.search.engine import submit
+from search.vocabulary.states import Status
+from tests.search.stored import submit
 
 BODY = '{"id": "one"}'
 

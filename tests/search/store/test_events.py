@@ -10,7 +10,7 @@ from search.settings import Settings
 from search.store.database import open_engine
 from search.store.events import add_event
 from search.store.tables import events
-from tests.search.engine import submit
+from tests.search.stored import submit
 
 
 def test_events_of_a_search_have_rising_ids_their_kind_detail_and_time(settings: Settings) -> None:

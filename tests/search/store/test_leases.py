@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from search.errors import Conflict
-from search.plan import plan_of
-from search.spec import parse_spec
-from search.states import Status
+from search.plan.spec import parse_spec
+from search.plan.stages import plan_of
 from search.store import leases, searches
 from search.store.database import Engine, open_engine
 from search.store.schema import upgrade
 from search.store.tables import searches as rows
 from search.store.tables import searches as search_rows
-from tests.search.engine import PLANTED, submit
+from search.vocabulary.errors import Conflict
+from search.vocabulary.states import Status
+from tests.search.stored import PLANTED, submit
 from trainers.recipe import find
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from search.plan import Replicate
-from search.selection import Point
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store import queries
 from search.store.database import open_engine
 from search.store.metrics import add_metrics, copy_metrics, read_metrics
 from search.views import EpochView
-from tests.search.engine import open_recorder, prepare, submit
+from tests.search.stored import open_recorder, prepare, submit
 
 
 def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:

@@ -21,8 +21,8 @@ from search.store.opening import open_store
 from service import accounts
 from service.app import create_app
 from tests.databases import restore
-from tests.search.engine import open_recorder
 from tests.search.program import seqnorm, seqnorm_json
+from tests.search.stored import open_recorder
 from trainers import recipe as recipes
 
 REPLICATES = {"gm": 4 * 2, "gc": 3 * 2, "test": 4 * 2}  # of the two searches that did not end

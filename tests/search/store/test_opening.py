@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from search.errors import StoreUnavailable
-from search.plan import Replicate
-from search.selection import Point
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store import leases, searches, tables
 from search.store.attempts import attempts
 from search.store.database import Engine, open_engine
 from search.store.opening import leave_paused, open_store
 from search.store.schema import is_current
-from tests.search.engine import open_recorder, submit
+from search.vocabulary.errors import StoreUnavailable
+from tests.search.stored import open_recorder, submit
 
 
 def running(settings: Settings, lease_seconds: float) -> str:

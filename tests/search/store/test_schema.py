@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from search.errors import StoreUnavailable
 from search.store import queries
 from search.store.candidates import quartiles
 from search.store.database import open_engine
 from search.store.schema import current_version, upgrade
-from tests.search.engine import finish, open_recorder, submit, train
+from search.vocabulary.errors import StoreUnavailable
+from tests.search.stored import finish, open_recorder, submit, train
 
 
 @pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)

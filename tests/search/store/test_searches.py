@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from search.errors import Conflict
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.selection import Point
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
-from search.states import Cause, Status
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import open_engine
-from tests.search.engine import finished_search, open_recorder, show, submit, train
+from search.vocabulary.errors import Conflict
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause, Status
+from tests.search.stored import finished_search, open_recorder, show, submit, train
 
 
 def test_a_stage_is_decided_once(database_url: str) -> None:
     search_id = finished_search(database_url)
     recorder_plan = open_engine(database_url)
-    from search.plan import plan_of
-    from search.selection import choose
+    from search.plan.selection import choose
+    from search.plan.stages import plan_of
     from trainers.recipe import find
 
     with recorder_plan.begin() as connection:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import optuna
 
-from search.selection import Point
-from tests.search.engine import finished_search, show
+from search.plan.selection import Point
+from tests.search.stored import finished_search, show
 
 
 def test_stock_optuna_opens_every_study(database_url: str) -> None:

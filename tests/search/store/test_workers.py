@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from search.settings import Settings
 from search.store import tables, workers
 from search.store.database import Connection, now, open_engine
-from tests.search.engine import prepare
+from tests.search.stored import prepare
 
 
 @pytest.fixture

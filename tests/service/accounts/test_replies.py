@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, select, update
 
-from search.errors import Conflict, InvalidSpec
 from search.store import tables
 from search.store.database import now
+from search.vocabulary.errors import Conflict, InvalidSpec
 from service import accounts
 from service.accounts import Answer
 from tests.service.accounts.conftest import DAY, add_search, at_once, failing

@@ -8,9 +8,9 @@ import re
 import pytest
 from sqlalchemy import Connection, Engine, select, update
 
-from search.errors import InvalidSpec
 from search.store import tables
 from search.store.database import now
+from search.vocabulary.errors import InvalidSpec
 from service import accounts
 from service.accounts import Answer, Token
 from tests.service.accounts.conftest import DAY, at_once, create

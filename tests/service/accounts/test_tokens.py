@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, func, inspect, select, text, update
 
-from search.errors import InvalidSpec, NotFound
 from search.store import tables
 from search.store.database import now, open_engine
+from search.vocabulary.errors import InvalidSpec, NotFound
 from service import accounts
 from tests.service.accounts.conftest import DAY, create
 

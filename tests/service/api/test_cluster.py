@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from search.states import Status
 from search.store import searches, workers
-from tests.search.engine import open_recorder, submit
+from search.vocabulary.states import Status
+from tests.search.stored import open_recorder, submit
 from tests.service.conftest import Site
 
 

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from search.settings import Settings
-from service.access import is_public
-from tests.search.engine import finished_search, submit
+from service.middleware.access import is_public
+from tests.search.stored import finished_search, submit
 from tests.service.conftest import free_port, serving
 
 EXAMPLES = 12  # for each operation

@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 
 from search.settings import Settings
-from search.states import EventKind
 from search.store import queries, searches
 from search.store.database import Engine, open_engine
 from search.store.events import add_event
 from search.views import EventView
-from tests.search.engine import submit
+from search.vocabulary.states import EventKind
+from tests.search.stored import submit
 from tests.service.conftest import Site, free_port, serving
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.search.engine import show
+from tests.search.stored import show
 from tests.service.api.answers import get, refused
 from tests.service.conftest import Site
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.search.engine import submit
+from tests.search.stored import submit
 from tests.service.conftest import Site
 
 

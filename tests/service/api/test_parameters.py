@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection
 
-from search.errors import Denied, NotFound
 from search.settings import Settings
 from search.store.database import open_engine
+from search.vocabulary.errors import Denied, NotFound
 from service import accounts
-from service.access import Caller
 from service.api.parameters import changeable, visible
-from tests.search.engine import submit
+from service.middleware.access import Caller
+from tests.search.stored import submit
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.search.engine import finished_search, show, submit
+from tests.search.stored import finished_search, show, submit
 from tests.service.api.answers import count, get
 from tests.service.conftest import Site
 

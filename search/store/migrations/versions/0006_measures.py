@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from pydantic import ValidationError
 
-from search.spec import SearchSpec
+from search.plan.spec import SearchSpec
 from trainers.recipe import Recipe, RecipeError, find
 
 revision = "0006"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.store import leases, queries
 from search.store.database import open_engine
-from tests.search.engine import submit
+from tests.search.stored import submit
 
 
 def test_the_cluster_page_counts_places_in_that_order(database_url: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.selection import Point
-from search.states import Cause
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.store import queries
 from search.store.queries.curves import MAX_CURVES, MAX_EPOCHS
-from tests.search.engine import open_recorder, submit
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
+from tests.search.stored import open_recorder, submit
 
 
 def test_learning_curves_take_the_seeds_of_a_point_together(database_url: str) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.errors import NotFound
 from search.settings import Settings
-from search.states import Status
 from search.store import queries, searches
 from search.store.database import Connection, open_engine
-from tests.search.engine import prepare, submit
+from search.vocabulary.errors import NotFound
+from search.vocabulary.states import Status
+from tests.search.stored import prepare, submit
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import update
 
-from search.selection import Point
+from search.plan.selection import Point
 from search.settings import Settings
 from search.store import queries
 from search.store.database import now, open_engine
 from search.store.tables import searches
-from tests.search.engine import finished_search, submit
+from tests.search.stored import finished_search, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 

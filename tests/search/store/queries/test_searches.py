@@ -8,14 +8,14 @@ import pytest
 from planted import surface
 from sqlalchemy import event
 
-from search.errors import NotFound
-from search.selection import Point
-from search.states import Status
+from search.plan.selection import Point
 from search.store import queries
 from search.store.database import open_engine
 from search.store.schema import upgrade
 from search.views import TrialCounts
-from tests.search.engine import finished_search, open_recorder, show, submit, train
+from search.vocabulary.errors import NotFound
+from search.vocabulary.states import Status
+from tests.search.stored import finished_search, open_recorder, show, submit, train
 
 
 def test_a_finished_search_shows_the_planted_optimum(database_url: str) -> None:

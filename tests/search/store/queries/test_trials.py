@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from search.errors import NotFound
-from search.outcome import Outcome
-from search.plan import Replicate
-from search.selection import Point
-from search.states import Cause
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.store import queries
 from search.store.database import open_engine
 from search.views import TrialRow
-from tests.search.engine import finished_search, open_recorder, submit, train
+from search.vocabulary.errors import NotFound
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
+from tests.search.stored import finished_search, open_recorder, submit, train
 
 
 def test_trials_are_paged_in_the_order_they_started(database_url: str) -> None:

@@ -1,0 +1,42 @@
+"""What a search would cost, before it is submitted: its trials, beside those of the other strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.plan.spec import SearchSpec, read_spec, refused_values
+from search.plan.stages import plan_of
+from search.plan.strategies import STRATEGIES
+from search.views import PlanView, RefusedValue
+from trainers.recipe import Recipe
+
+
+def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
+    """Count a search's trials by stage, beside those of every strategy; list refused group counts, and why.
+
+    Args:
+        fields: of a search.
+        seconds_per_trial: how long its trials take, if anybody knows.
+
+    Raises:
+        InvalidSpec: if anything but a group count is wrong.
+    """
+    spec, recipe = read_spec(fields)
+    totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
+    trials = totals[spec.strategy]
+    return PlanView(
+        strategy=spec.strategy,
+        stages=_stages(spec, recipe, spec.strategy),
+        trials=trials,
+        grid=totals["grid"],
+        sequential=totals["sequential"],
+        totals=totals,
+        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused_values(spec, recipe)),
+        seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
+    )
+
+
+def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:
+    """Count as a strategy would; a grid for comparison has the GhostNorm that a sequence trains anyway."""
+    gc = spec.gc if strategy == spec.strategy else [gc for gc in spec.gc if gc] or spec.gc
+    return plan_of(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).size()

@@ -1,0 +1,88 @@
+"""What of the home folder nobody needs any more: checkpoints and logs of searches that ended long ago."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.engine.checkpoints import chosen_folders
+from search.settings import Settings
+from search.store import queries
+from search.store.database import Engine
+
+DAY = 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """Files of one search that may go."""
+
+    search_id: str
+    why: str  #: they may go
+    paths: tuple[Path, ...]
+    bytes: int  #: that are free once they are gone
+
+    def remove(self) -> None:
+        """Remove them; where one is a link, the link alone.
+
+        Raises:
+            OSError: if one cannot be removed; those before it are gone.
+        """
+        for path in self.paths:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def find_leftovers(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[Leftover]:
+    """Find what may go; the weights of a search's chosen point stay.
+
+    The database is asked about each search once more when it is its turn, as somebody may have it run again meanwhile:
+    remove one before taking the next.
+
+    Args:
+        settings: with the home folder.
+        engine: of the database that knows its searches.
+        days: since a search has ended.
+        unknown: include what belongs to no search of this database; another database may share the folder.
+    """
+    root = settings.folder_of("")
+    folders = {path.name: path for path in sorted(root.glob("*")) if path.is_dir() and not path.is_symlink()}
+    with engine.connect() as connection:
+        known = queries.known_among(connection, list(folders))
+        candidates = queries.ended_before(connection, days * DAY, list(folders))
+    for name, folder in folders.items():
+        if name in candidates:
+            with engine.connect() as connection:
+                ended = queries.ended_before(connection, days * DAY, [name])
+            if name in ended:
+                kept = set(chosen_folders(folder, ended[name]))
+                yield from _leftover(name, f"ended {days:g} days ago or earlier", _all_but(folder, kept))
+        elif unknown and name not in known:
+            yield from _leftover(name, "unknown to this database", [folder])
+
+
+def _all_but(folder: Path, kept: set[Path]) -> list[Path]:
+    """Return what is in a folder, whole where nothing of it is kept."""
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path in kept:
+            continue
+        inside = any(path in each.parents for each in kept)
+        found += _all_but(path, kept) if inside else [path]
+    return found
+
+
+def _leftover(search_id: str, why: str, paths: list[Path]) -> Iterator[Leftover]:
+    if paths:
+        yield Leftover(search_id=search_id, why=why, paths=tuple(paths), bytes=sum(map(_size, paths)))
+
+
+def _size(path: Path) -> int:
+    """Count bytes; a file that has another name elsewhere, as weights that a child shares, frees none."""
+    files = [path] if path.is_symlink() or path.is_file() else [each for each in path.rglob("*") if not each.is_dir()]
+    states = [file.lstat() for file in files]
+    return sum(state.st_size for state in states if state.st_nlink == 1)

@@ -1,0 +1,85 @@
+"""From the fields that a person gives to a stored search: everything is checked before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from search.plan.digest import ABSENT, digest_of
+from search.plan.spec import NumberValue, SearchSpec, parse_spec
+from search.plan.stages import Plan, plan_of
+from search.settings import Settings
+from search.store import searches
+from search.store.database import Connection
+from search.store.opening import open_store
+from search.store.provenance import provenance_of, resolved_numbers
+from search.vocabulary.errors import InvalidSpec
+from trainers.recipe import Recipe, RecipeError, find, resolve
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A search that can be run, and is not stored yet."""
+
+    spec: SearchSpec
+    plan: Plan
+    digest: dict[str, str]
+    numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them
+
+    def store(self, connection: Connection, owner: str = "local") -> str:
+        """Store the search, queued; return its id."""
+        return self._submit(connection, owner)
+
+    def _submit(self, connection: Connection, owner: str, parent: str | None = None) -> str:
+        return searches.submit(
+            connection,
+            self.spec,
+            self.plan,
+            self.digest,
+            owner,
+            parent,
+            numbers=self.numbers,
+            provenance=provenance_of(self.spec.recipe),
+        )
+
+
+def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
+    """Check what somebody wants to have searched, without torch.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong.
+    """
+    spec = parse_spec(fields)
+    recipe = find(spec.recipe)
+    digest = digest_of(spec, recipe, settings.home)
+    if digest["data"] == ABSENT:
+        _refuse_without_data(spec, recipe, settings)
+    return Submission(spec, plan_of(spec, recipe), digest, resolved_numbers(spec, recipe))
+
+
+def _refuse_without_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
+    """Let the recipe say what it misses, and where to put it.
+
+    Raises:
+        InvalidSpec: with what its loading says.
+    """
+    try:
+        resolve(recipe.load)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data, settings.home)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+
+
+def submit_search(settings: Settings, fields: dict[str, Any]) -> str:
+    """Check a search and store it; return its id.
+
+    Raises:
+        InvalidSpec: before anything is stored.
+        StoreUnavailable: if the database cannot be written.
+    """
+    submission = prepare(settings, fields)
+    engine = open_store(settings.database_url, create=True)
+    try:
+        with engine.begin() as connection:
+            return submission.store(connection)
+    finally:
+        engine.dispose()

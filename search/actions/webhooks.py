@@ -1,0 +1,164 @@
+"""Webhooks: tells the targets in the settings when a search is done, failed, cancelled or paused.
+
+Signed after the Standard Webhooks scheme (standardwebhooks.com). A delivery is in SQL before it is sent and until it is
+taken, so it is sent at least once, whatever dies; a receiver knows one that comes again by its ``webhook-id``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import logging
+import threading
+import time
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx2
+
+from search.engine.logs import known_secrets
+from search.settings import Settings
+from search.store import deliveries, searches
+from search.store.database import Connection, DatabaseFault, Engine, open_engine
+from search.store.deliveries import Delivery, News
+from search.views import WebhookView
+from search.vocabulary.secret import Secret, redacted
+
+TIMEOUT_SECONDS = 10.0
+CLAIM_SECONDS = 60.0  # in which one attempt is over, but for targets that drip
+LOOK_SECONDS = 1.0
+ENTER_SECONDS = 60.0  # between two times that a sender says it is there
+AFTER_FAULT_SECONDS = 5.0
+FIRST_WAIT = 5.0  # after a failed attempt; doubled after each
+ATTEMPTS = 15  # the last one nearly 23 hours after the first
+LEAVE_SECONDS = 1.0  # for what is being sent when the worker ends; it is sent again otherwise
+
+log = logging.getLogger(__name__)
+
+
+class Senders:
+    """One thread for each target, so that one that hangs holds up no other."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._stopping = threading.Event()
+        self._reading = open_engine(settings.database_url, read_only=True)
+        senders = [Sender(settings, url, engine, self._reading) for url in settings.webhook_urls]
+        self._threads = [threading.Thread(target=each.run, args=(self._stopping,), daemon=True) for each in senders]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, within a moment."""
+        self._stopping.set()
+        deadline = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._reading.dispose()
+
+
+class Sender:
+    """Tells one target."""
+
+    def __init__(self, settings: Settings, url: Secret, engine: Engine, reading: Engine) -> None:
+        self._url = url
+        self._host = urlsplit(url.reveal()).hostname or ""  # the rest of a URL may be secret
+        self._target = hashlib.sha256(url.reveal().encode()).hexdigest()  # which is kept in no table either
+        self._secret = settings.webhook_secret
+        self._known = known_secrets(settings)
+        self._engine = engine
+        self._reading = reading
+        self._enter_at = 0.0  # of the monotonic clock
+        self._http = httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Send what is to be sent, until ``stopping`` is set."""
+        while not stopping.is_set():
+            try:
+                sent = self.send_one()
+                stopping.wait(0 if sent else LOOK_SECONDS)
+            except DatabaseFault as fault:
+                log.warning("webhooks wait for the database: %s", fault.orig)
+                stopping.wait(AFTER_FAULT_SECONDS)
+            except Exception:  # the thread must not end before the worker
+                log.exception("webhooks to %s had to stop for a moment", self._host)
+                stopping.wait(AFTER_FAULT_SECONDS)
+        self._http.close()
+
+    def send_one(self) -> bool:
+        """Look for news, and send what waits longest; say whether there was something to send."""
+        self._take_news()
+        with self._reading.connect() as connection:  # looking takes no lock, which claiming does
+            if not deliveries.is_due(connection, self._target):
+                return False
+        with self._engine.begin() as connection:
+            delivery = deliveries.claim(connection, self._target, CLAIM_SECONDS)
+        if delivery is not None:
+            self._send(delivery)
+        return True
+
+    def _take_news(self) -> None:
+        if time.monotonic() >= self._enter_at:
+            with self._engine.begin() as connection:
+                deliveries.enter(connection, self._target)
+            self._enter_at = time.monotonic() + ENTER_SECONDS
+        with self._reading.connect() as connection:
+            found = [(item, body_of(connection, item)) for item in deliveries.news(connection, self._target)]
+        if found:
+            with self._engine.begin() as connection:
+                deliveries.add(connection, self._target, found)
+
+    def _send(self, delivery: Delivery) -> None:
+        said, taken = self._post(delivery)
+        fields = {"search": delivery.search_id, "delivery": delivery.id, "target": self._host}
+        if taken:
+            with self._engine.begin() as connection:
+                deliveries.finish(connection, delivery, said)
+            log.info("webhook %s was taken by %s", delivery.id, self._host, extra=fields)
+            return
+        wait = None if delivery.attempts >= ATTEMPTS else FIRST_WAIT * 2 ** (delivery.attempts - 1)
+        with self._engine.begin() as connection:
+            deliveries.fail(connection, delivery, said, wait)
+        then = "it is given up" if wait is None else f"it is sent again in {wait:g} s"
+        level = logging.ERROR if wait is None else logging.WARNING
+        log.log(level, "webhook %s was not taken by %s: %s; %s", delivery.id, self._host, said, then, extra=fields)
+
+    def _post(self, delivery: Delivery) -> tuple[str, bool]:
+        """Send a delivery; return what came of it, and whether it was taken. What else is answered is not read."""
+        timestamp = int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "seqnorm",
+            "webhook-id": delivery.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature(self._secret.reveal(), delivery.id, timestamp, delivery.body),
+        }
+        try:
+            url, body = self._url.reveal(), delivery.body.encode()
+            with self._http.stream("POST", url, content=body, headers=headers) as answer:
+                return f"HTTP {answer.status_code}", answer.is_success
+        except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:  # some hosts cannot be written as asked
+            return redacted(f"{type(error).__name__} {error}".strip(), self._known), False
+
+
+def body_of(connection: Connection, item: News) -> str:
+    """Return the text that tells a status: that of the event, which may have been left since."""
+    search = searches.get(connection, item.search_id)
+    points = [choice.point for choice in searches.choices(connection, item.search_id).values() if choice.point]
+    return WebhookView(
+        id=f"{item.search_id}-{item.event_id}-{round(item.at * 1000):x}",  # a restored database gives ids again
+        type=f"search.{item.status}",
+        created_at=datetime.fromtimestamp(item.at, UTC).isoformat(timespec="milliseconds"),
+        search=search.id,
+        name=search.name,
+        status=item.status,
+        reason=item.reason,
+        chosen=points[-1] if points else None,
+        owner=search.owner,
+    ).model_dump_json()
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: str) -> str:
+    """Sign a message as Standard Webhooks does."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return f"v1,{base64.b64encode(hmac.digest(key, f'{message_id}.{timestamp}.{body}'.encode(), 'sha256')).decode()}"

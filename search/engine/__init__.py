@@ -1,0 +1,1 @@
+"""What runs a search: the worker, its drivers, and the trials on Ray."""

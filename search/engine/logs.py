@@ -1,0 +1,145 @@
+"""What processes that serve say on stderr: lines for a person, or JSON objects, and never a secret in either.
+
+Secrets are looked for in the finished text, tracebacks included, so it does not matter who logs them: by their form,
+and by their value where the settings hold one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from search.settings import PREFIX, Settings
+from search.vocabulary.secret import redacted
+
+FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # of a record, beside its message
+_OF_LIBRARIES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets that are not settings
+SHORTEST = 6  # characters of a secret; what is shorter is no secret, and is found everywhere
+LONG_PATH = 20  # of a webhook; from there on it may hold a key, as those of chats do
+
+_EVERYTHING_ELSE = logging.WARNING  # libraries tell addresses they ask, and more, at a lower level
+
+
+def set_up(settings: Settings, **fields: str) -> None:
+    """Have this process log to stderr as the settings say, what ends it or a thread included.
+
+    Args:
+        settings: whose secrets are left out.
+        fields: of every line.
+    """
+    root = logging.getLogger()
+    root.handlers = [_handler(settings.log_format, known_secrets(settings), fields)]
+    root.setLevel(_EVERYTHING_ELSE)
+    for ours in ("search", "service"):
+        logging.getLogger(ours).setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_end
+    threading.excepthook = lambda end: _log_end(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+def complain(said: str) -> None:
+    """Say why a process ends: in its log, also where it ends before it has one."""
+    ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Stderr)]
+    handler = ours[0] if ours else _handler(os.environ.get(f"{PREFIX}LOG_FORMAT", ""), (), {})
+    handler.handle(logging.LogRecord("search", logging.ERROR, "", 0, said, None, None))
+
+
+def adopt(library: str) -> None:
+    """Have a library that logs by itself log as we do."""
+    logger = logging.getLogger(library)
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the secrets that are set, the longest first, as one may be part of another."""
+    token, key, database = settings.token.reveal(), settings.webhook_secret.reveal(), settings.database_url.reveal()
+    targets = [url.reveal() for url in settings.webhook_urls]
+    found = {token, key, key.removeprefix("whsec_")}
+    found |= {environ.get(variable, "") for variable in _OF_LIBRARIES}
+    found |= set(parse_qs(urlsplit(database).query).get("password", []))
+    for url in (database, *targets):
+        _, _, behind = url.partition("://")
+        user, _, password = behind.rpartition("@")[0].partition(":")
+        found |= {password, unquote(password)} - {user, urlsplit(url).path.strip("/")}  # no secret: it stands there too
+    for url in targets:
+        path = urlsplit(url).path.strip("/")
+        found |= {urlsplit(url).query, path if len(path) >= LONG_PATH else ""}
+    return tuple(sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True))
+
+
+def message_of(line: str) -> str:
+    """Return what a line of a log says, whichever format it has."""
+    try:
+        found = json.loads(line)["message"]
+    except (ValueError, TypeError, KeyError):
+        return line
+    return str(found)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what is stderr at that moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+class _Lines(logging.Formatter):
+    """What a person reads in a terminal: the message, and how bad it is if it is bad."""
+
+    def __init__(self, known: Iterable[str], fields: Mapping[str, str]) -> None:
+        super().__init__()
+        self._known = tuple(known)
+        self._fields = fields
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = super().format(record)
+        if record.levelno > logging.INFO:
+            said = f"{record.levelname.lower()}: {said}"
+        return redacted(said, self._known)
+
+
+class _Objects(_Lines):
+    """What a program reads: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            own["exception"] = self.formatException(record.exc_info)
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._fields,
+            **own,
+        }
+        return json.dumps({name: self._clean(value) for name, value in said.items()})
+
+    def _clean(self, value: object) -> object:
+        return value if isinstance(value, int | float) else redacted(str(value), self._known)
+
+
+def _handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:
+    handler = _Stderr()
+    handler.setFormatter((_Objects if log_format == "json" else _Lines)(known, fields))
+    return handler
+
+
+def _log_end(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is None or not issubclass(kind, Exception):
+        return sys.__excepthook__(kind, error or kind(), trace)
+    said = f"{kind.__name__}: {error}"
+    logging.getLogger("search").critical("%s", said, exc_info=(kind, error, trace))

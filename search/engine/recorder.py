@@ -1,0 +1,331 @@
+"""What one driver knows of its search, written through to the store: every trial's start, figures and end."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from search.engine.checkpoints import Checkpoints
+from search.plan.selection import Candidate, Choice, Point, summarise
+from search.plan.stages import Plan, Replicate, Stage, groups_of
+from search.store import candidates as projection
+from search.store import leases, searches
+from search.store.database import Connection, Url, on_begin, open_engine
+from search.store.events import add_event
+from search.store.metrics import add_metrics, copy_metrics
+from search.store.provenance import resolved_numbers
+from search.store.reuse import Originals
+from search.store.trials import TrialStore
+from search.vocabulary.errors import SearchError
+from search.vocabulary.outcome import Outcome, last_line
+from search.vocabulary.states import Cause, EventKind, TrialState
+from trainers.recipe import Recipe
+
+
+class FailuresInARow(SearchError):
+    """So many trials failed one after another that something is wrong with all of them."""
+
+
+MAX_PROCESS_LOSSES = 3  # the third death of a trial's process is its last
+
+
+class Recorder:
+    """Keeps the state of every replicate in memory and every change in SQL. All writes are fenced by the lease.
+
+    Methods may be called from any thread; one lock makes each of them atomic in memory.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        lease: leases.Lease,
+        recipe: Recipe,
+        plan: Plan,
+        checkpoints: Checkpoints | None = None,
+        hold_seconds: float | None = None,
+    ) -> None:
+        self._search_id = lease.search_id
+        self._epoch = lease.epoch
+        self._recipe = recipe
+        self._plan = plan
+        self._checkpoints = checkpoints
+        self._failures_in_a_row = 0
+        self._placed = False  # whether any trial has got its process yet
+        self._lock = threading.RLock()
+        self.engine = open_engine(url, hold_seconds=hold_seconds)
+        on_begin(self.engine, leases.fence(lease))
+        self._trials = TrialStore(url, lease, recipe.mode, hold_seconds)
+        self._stages: dict[str, _StageState] = {}
+        self._running: dict[int, Replicate] = {}
+        self._space = _space(plan)
+        with self.engine.begin() as connection:
+            self._choices = searches.choices(connection, self._search_id)
+            search = searches.get(connection, self._search_id)
+            if not search.numbers:
+                searches.set_measure(connection, self._search_id, plan, resolved_numbers(plan.spec, recipe))
+            self._retried_upto = search.retried_upto
+            self._originals = Originals.read(connection, search.parent, search.digest) if search.parent else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._trials.close()
+        self.engine.dispose()
+
+    # What run_sequence asks
+
+    def open(self, stage: Stage) -> None:
+        """Make the replicates of a stage available, as far as they have not ended for good."""
+        with self._lock:
+            if stage.name not in self._stages:
+                self._stages[stage.name] = self._take_over(stage)
+            self._stages[stage.name].add(stage.replicates())
+            self._reuse(stage)
+
+    def _reuse(self, stage: Stage) -> None:
+        """Link what a parent has finished of a stage, instead of training it."""
+        state, copies = self._stages[stage.name], {}
+        for replicate in list(state.unfinished) if self._originals else ():
+            assert self._originals is not None
+            original = self._originals.find(replicate)
+            if original is None:
+                continue
+            source = f"{self._originals.search_id}/{original.replicate.stage}/{original.number}"
+            copy = self._trials.link(replicate, self._space, source, original.trial_id)
+            copies[copy] = original.trial_id
+            state.end(replicate, Outcome(value=original.value), copy)
+            if self._checkpoints and stage.name == "test":
+                self._checkpoints.adopt(
+                    replicate, self._checkpoints.of_search(self._originals.search_id), original.replicate
+                )
+        if copies:
+            with self.engine.begin() as connection:
+                copy_metrics(connection, copies)
+                projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
+                add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
+
+    def finished(self, stage: Stage) -> bool:
+        """Say whether every replicate of a stage has ended for good."""
+        with self._lock:
+            return not self._stages[stage.name].unfinished
+
+    def next_missing(self, stage: Stage) -> Replicate | None:
+        """Hand out a replicate that neither runs nor has ended; None if there is none."""
+        with self._lock:
+            return self._stages[stage.name].pop_waiting()
+
+    def candidates(self, stage: Stage) -> list[Candidate]:
+        """Summarise the points of a stage."""
+        with self._lock:
+            return [self._stages[stage.name].candidate(point) for point in stage.points]
+
+    def candidate(self, point: Point | None) -> Candidate | None:
+        """Summarise the point that the tuning stage before kept."""
+        with self._lock:
+            if point is None:
+                return None
+            found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
+            return next((candidate for candidate in found if candidate.n), None)
+
+    def commonest_failure(self, stage: Stage) -> str:
+        """Say what most of a stage's failed trials died of; nothing if none failed."""
+        with self._lock:
+            failures = Counter(self._stages[stage.name].failures())
+        if not failures:
+            return ""
+        (said, count), *_ = failures.most_common(1)
+        return f"{count} of {failures.total()} failed trials: {said}."
+
+    def winners(self, stage: Stage) -> list[Point] | None:
+        """Return what a stage kept; None if it is not decided."""
+        decided = self._choices.get(stage.name)
+        return None if decided is None else list(decided.finalists)
+
+    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+        """Store a choice and the stage that follows from it, together and once."""
+        with self._lock, self.engine.begin() as connection:
+            searches.decide(connection, self._search_id, stage, choice, winners)
+            searches.open_stage(connection, self._search_id, self._plan, following)
+            if following.name == "test":
+                planned = {**self._plan.size(), "test": len(following.replicates())}
+                searches.set_planned(connection, self._search_id, sum(planned.values()))
+
+    # What the executor tells
+
+    def start(self, replicate: Replicate) -> int:
+        """Store that a trial runs; return its trial_id."""
+        with self._lock:
+            numbers = self._plan.spec.numbers_of(self._recipe, replicate.point.variant)
+            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers)}
+            trial_id = self._trials.create(replicate, self._space, attributes)
+            self._running[trial_id] = replicate
+            with self.engine.begin() as connection:
+                self._tell(connection, trial_id, replicate, "started")
+            return trial_id
+
+    def place(self, trial_id: int, where: Mapping[str, Any]) -> None:
+        """Store where a trial runs: host, pid, node, GPUs."""
+        with self._lock:
+            self._trials.set_attribute(trial_id, "where", dict(where))
+            if not self._placed:
+                self._placed = True
+                with self.engine.begin() as connection:
+                    searches.clear_reason(connection, self._search_id)
+
+    def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
+        """Store a trial's figures, by epoch counted from 1."""
+        name = f"validation_{self._recipe.metric}"
+        with self._lock:
+            for epoch, figures in epochs.items():
+                value = figures.get(name, figures.get(self._recipe.metric))
+                if isinstance(value, int | float):
+                    self._trials.report(trial_id, epoch, value)
+            if epochs:
+                with self.engine.begin() as connection:
+                    add_metrics(connection, trial_id, epochs)
+
+    def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
+        """Store how a trial ended, and its candidate's new summary; return the outcome as stored."""
+        with self._lock:
+            replicate = self._running.pop(trial_id)
+            state = self._stages[replicate.stage]
+            if outcome.cause == Cause.LOST and state.count_loss(replicate) >= MAX_PROCESS_LOSSES:
+                outcome = Outcome(cause=Cause.CRASH_LOOP, detail=outcome.detail)
+            if outcome.cause is None and (outcome.value is None or not math.isfinite(outcome.value)):
+                outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
+            if outcome.cause is None:
+                assert outcome.value is not None
+                self._trials.complete(trial_id, outcome.value)
+            else:
+                self._trials.fail(trial_id, outcome.cause, outcome.detail)
+            state.end(replicate, outcome, trial_id)
+            with self.engine.begin() as connection:
+                if not outcome.runs_again:
+                    projection.keep(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
+                self._tell(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
+            if self._checkpoints and not outcome.runs_again:
+                self._checkpoints.retire(replicate)
+            self._count_failure(outcome)
+            return outcome
+
+    def _tell(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
+        """Record that something happened to a trial, for those who follow the search."""
+        detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
+        add_event(connection, self._search_id, EventKind.TRIAL, detail | {"what": what})
+
+    def _count_failure(self, outcome: Outcome) -> None:
+        if outcome.cause is None:
+            self._failures_in_a_row = 0
+        elif not outcome.runs_again:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
+                raise FailuresInARow(
+                    f"{self._failures_in_a_row} trials in a row failed, the last one: {outcome.cause}: "
+                    f"{last_line(outcome.detail)}"
+                )
+
+    def hand_back(self, replicate: Replicate) -> None:
+        """Make a replicate that was handed out and never started available again."""
+        with self._lock:
+            self._stages[replicate.stage].put_back(replicate)
+
+    def interrupt(self, cause: Cause, detail: str) -> int:
+        """End every running trial for a cause after which it runs again; return how many."""
+        with self._lock:
+            running = list(self._running)
+            for trial_id in running:
+                self.finish(trial_id, Outcome(cause=cause, detail=detail))
+            return len(running)
+
+    # Taking over
+
+    def _take_over(self, stage: Stage) -> _StageState:
+        """Read a stage from its trials; end those that a driver before this one left running."""
+        self._trials.open_study(self._search_id, stage)
+        state = _StageState()
+        for attempt in self._trials.attempts(self._search_id, stage.name):
+            cause = attempt.cause
+            if attempt.state == TrialState.RUNNING:
+                cause = Cause.LOST
+                self._trials.fail(attempt.trial_id, cause, "its driver was lost")
+            elif cause is not None and attempt.trial_id <= self._retried_upto:
+                cause = Cause.LOST  # somebody asked for another try
+            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
+        with self.engine.begin() as connection:
+            projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
+            add_event(connection, self._search_id, EventKind.OPENED, {"stage": stage.name})
+        return state
+
+
+class _StageState:
+    """Every replicate of one stage: waiting, handed out, or ended."""
+
+    def __init__(self) -> None:
+        self.unfinished: set[Replicate] = set()
+        self._waiting: dict[Replicate, None] = {}  # in order
+        self._ended: dict[Replicate, Outcome] = {}
+        self._losses: dict[Replicate, int] = {}
+        self._by_point: dict[Point, dict[int, tuple[Outcome, int]]] = {}  # by seed, with the trial_id
+
+    @property
+    def points(self) -> Iterable[Point]:
+        return self._by_point
+
+    def add(self, replicates: Iterable[Replicate]) -> None:
+        for replicate in replicates:
+            if replicate not in self._ended and replicate not in self.unfinished:
+                self.unfinished.add(replicate)
+                self._waiting[replicate] = None
+
+    def pop_waiting(self) -> Replicate | None:
+        for replicate in self._waiting:
+            del self._waiting[replicate]
+            return replicate
+        return None
+
+    def put_back(self, replicate: Replicate) -> None:
+        self._waiting = {replicate: None, **self._waiting}
+
+    def count_loss(self, replicate: Replicate) -> int:
+        self._losses[replicate] = self._losses.get(replicate, 0) + 1
+        return self._losses[replicate]
+
+    def end(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
+        if outcome.runs_again:
+            if replicate in self.unfinished:
+                self.put_back(replicate)  # first in line: its checkpoint is warm
+            return
+        self._ended[replicate] = outcome
+        self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome, trial_id
+        self.unfinished.discard(replicate)
+        self._waiting.pop(replicate, None)
+
+    def failures(self) -> list[str]:
+        failed = [outcome for outcome in self._ended.values() if outcome.cause is not None]
+        return [f"{f.cause}: {last_line(f.detail)}".removesuffix(": ") for f in failed]
+
+    def candidate(self, point: Point) -> Candidate:
+        return self.summary(point)[0]
+
+    def summary(self, point: Point) -> tuple[Candidate, list[projection.Finished]]:
+        """Summarise a point; return its finished trials too."""
+        ended = self._by_point.get(point, {})
+        finished = [
+            (trial_id, seed, outcome.value)
+            for seed, (outcome, trial_id) in ended.items()
+            if outcome.cause is None and outcome.value is not None
+        ]
+        values = [value for _, _, value in finished]
+        return summarise(point, values, failed=len(ended) - len(values)), finished
+
+
+def _space(plan: Plan) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest value of each Optuna parameter over all stages."""
+    spec = plan.spec
+    return {
+        **{axis.name: (0, max(axis.start, *axis.values)) for axis in spec.axes},
+        "seed": (0, max(*spec.seeds, *spec.fresh_seeds)),
+    }

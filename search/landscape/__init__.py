@@ -1,0 +1,1 @@
+"""The loss landscape of a few trainings, outside any search."""

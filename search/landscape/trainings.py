@@ -1,0 +1,141 @@
+"""``seqnorm landscape``: the loss along training for no normalization, BatchNorm and GhostNorm, a process for each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+from search.plan.spec import refused_gm
+from search.vocabulary.errors import InvalidSpec
+from trainers.recipe import Recipe, RecipeError, resolve
+
+MEASURE = "trainers.landscape:measure"
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What to measure."""
+
+    recipe: Recipe
+    gm: tuple[int, ...]  #: of GhostNorm; BatchNorm (1) and no normalization (0) come along
+    overrides: dict[str, Any]
+    seed: int
+    data: str | None
+    home: Path
+    gradients: bool
+
+    @property
+    def points(self) -> list[int]:
+        """Every gm to train with: 0, for no normalization, first."""
+        return [0, *sorted({1, *self.gm})]
+
+    def arguments(self, gm: int) -> tuple[Any, ...]:
+        """Return what a process is told to train a point; recipes themselves cannot travel."""
+        overrides = {**(self.recipe.unnormalized if gm == 0 else {}), **self.overrides}
+        return self.recipe.name, overrides, self.data, self.home, gm, self.seed, self.gradients
+
+
+def check(asked: Asked) -> None:
+    """Refuse what cannot be trained, before anything is.
+
+    Raises:
+        InvalidSpec: with rule, received value and remedy.
+    """
+    try:
+        numbers = asked.recipe.with_overrides(asked.overrides)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+    if not asked.recipe.build:
+        raise InvalidSpec(
+            f"a landscape needs a recipe with the loop of this package: got {asked.recipe.name}. "
+            "Name one whose descriptor says build."
+        )
+    if asked.data and asked.recipe.check_data is None:
+        raise InvalidSpec(f"{asked.recipe.name} takes no data set: got {asked.data}. Leave out --data.")
+    for gm in asked.points[1:]:
+        if why := refused_gm(gm, numbers):
+            raise InvalidSpec(why)
+    try:
+        resolve("trainers.devices:check")(numbers.device, 1, numbers.batch, numbers.accumulate)
+        resolve(asked.recipe.load)(numbers, asked.data, asked.home)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+
+
+def name_of(gm: int) -> str:
+    """Name what is trained at a gm."""
+    return {0: "no normalization", 1: "BatchNorm"}.get(gm, f"GhostNorm, gm={gm}")
+
+
+def measure_all(asked: Asked, processes: int, tell: Callable[[int, int], None]) -> dict[int, dict[str, Any]]:
+    """Train every point, as many at once as there are processes; return each one's figures.
+
+    Args:
+        asked: what to measure.
+        processes: at the most.
+        tell: called with a point and its epoch as they come, and often enough that it may raise KeyboardInterrupt.
+
+    Raises:
+        Exception: what a process has raised.
+    """
+    context = multiprocessing.get_context("spawn")
+    epochs: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
+    pool = ProcessPoolExecutor(min(processes, len(asked.points)), context, initializer=begin, initargs=(epochs,))
+    try:
+        # processes inherit what is blocked: Ctrl-C is the business of this one, from their first moment on
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            futures = {pool.submit(measure_one, *asked.arguments(gm)): gm for gm in asked.points}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for gm, epoch in told(futures, epochs):
+            tell(gm, epoch)
+        return {gm: future.result() for future, gm in futures.items()}
+    except BaseException:
+        for process in list(pool._processes.values()):  # nothing that they do is needed any more
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def told(
+    futures: Sequence[Future[Any]] | dict[Future[Any], int], epochs: SimpleQueue[Any]
+) -> Iterator[tuple[int, int]]:
+    """Yield what processes tell until all have ended or one has failed; (-1, 0) while they are silent."""
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
+        while not epochs.empty():
+            yield epochs.get()
+        for future in done:
+            future.result()
+        yield -1, 0
+
+
+# Inside a process
+
+_epochs: SimpleQueue[tuple[int, int]] | None = None
+
+
+def begin(epochs: SimpleQueue[tuple[int, int]]) -> None:
+    """Remember where to tell of epochs."""
+    global _epochs
+    _epochs = epochs
+
+
+def measure_one(recipe: str, overrides: dict[str, Any], data: str | None, home: Path, gm: int, *rest: Any) -> Any:
+    """Train one point."""
+
+    def report(*, epoch: int, **metrics: float) -> None:
+        assert _epochs is not None
+        _epochs.put((gm, epoch))
+
+    return resolve(MEASURE)(recipe, overrides, data, home, gm, *rest, report)

@@ -1,0 +1,298 @@
+"""Which candidate a stage keeps, and why: pure functions over summaries of finished trials (design of the paper's
+section 3.2: the largest G_M for which the network performs well, then the best G_C)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from search.plan.registry import OneOf
+
+Mode = Literal["max", "min"]
+
+POINT = "point"  # the axis of a stage that tunes several parameters together
+SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; one replicate has no spread to derive a tolerance from
+ROUNDING_DIGITS = 12  # equal figures in another order or split may differ in the last bits of their mean and std
+ROUNDING = 10.0**-ROUNDING_DIGITS
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is trained: a variant of the recipe with its groups."""
+
+    variant: str
+    gm: int
+    gc: int
+
+    def __str__(self) -> str:
+        groups = f"gm={self.gm}, gc={self.gc}"
+        return groups if self.variant == "main" else f"{self.variant}: {groups}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A point summarised over its replicates."""
+
+    gm: int
+    gc: int
+    mean: float | None  #: of the metric over finished replicates; None if there is none
+    std: float | None  #: with n − 1 in the denominator; None at n = 1
+    n: int  #: finished replicates
+    failed: int = 0  #: replicates that diverged or otherwise did not finish
+    variant: str = "main"
+
+    @property
+    def point(self) -> Point:
+        """The point summarised."""
+        return Point(self.variant, self.gm, self.gc)
+
+    @property
+    def sem(self) -> float | None:
+        """Standard error of the mean; None at n = 1."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the fields and the standard error; a figure that is not finite is null, as JSON has none."""
+        figures = {**asdict(self), "sem": self.sem}
+        return {
+            name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
+            for name, figure in figures.items()
+        }
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a stage kept."""
+
+    point: Point | None  #: None if no candidate is stable
+    evidence: dict[str, Any]  #: JSON: every candidate with why it was in or out, and the numbers of the rule
+    sentence: str  #: the reason, for a person
+
+    def as_json(self) -> dict[str, object]:
+        """Return the choice as JSON."""
+        return {
+            "point": asdict(self.point) if self.point else None,
+            "evidence": self.evidence,
+            "sentence": self.sentence,
+        }
+
+
+def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
+    """Summarise a point's finished replicates."""
+    n = len(values)
+    mean = math.fsum(values) / n if n else None
+    std = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if mean is not None and n > 1 else None
+    return Candidate(gm=point.gm, gc=point.gc, mean=mean, std=std, n=n, failed=failed, variant=point.variant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """What a rule chooses from; at least one candidate is stable."""
+
+    stable: Sequence[Candidate]
+    close: Sequence[Candidate]  #: stable ones within the tolerance of the best mean
+    best: Sequence[Candidate]  #: stable ones with the best mean
+    best_mean: float
+    tolerance: float
+    candidates: int  #: how many there are, those that are not stable included
+    axis: str
+    mode: Mode
+
+    def size(self, candidate: Candidate) -> tuple[int, ...]:
+        """Return a candidate's values of what is tuned, for comparing."""
+        return tuple(_values(candidate, self.axis).values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a rule says."""
+
+    winner: Candidate
+    eligible: Sequence[Candidate]
+    reason: str  #: the sentence that the winner's name begins
+
+
+def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
+    """Order candidates that are equal to a rule: the lower std is greater, then the larger gm, then the larger gc."""
+    return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
+
+
+def largest_stable(contest: Contest) -> Verdict:
+    """Keep the largest value of the axis whose mean is within the tolerance of the best."""
+    winner = max(contest.close, key=lambda c: (contest.size(c), *spread_then_size(c)))
+    return Verdict(
+        winner=winner,
+        eligible=contest.close,
+        reason=f"is the largest stable {contest.axis} whose mean {_mean(winner):.4f} is within "
+        f"{contest.tolerance:.4f} of the best mean {contest.best_mean:.4f} "
+        f"({len(contest.close)} of {contest.candidates} candidates are).",
+    )
+
+
+def best_mean(contest: Contest) -> Verdict:
+    """Keep the best mean."""
+    winner = max(contest.best, key=spread_then_size)
+    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in contest.close) > 1
+    ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
+    return Verdict(
+        winner=winner,
+        eligible=contest.stable,
+        reason=f"has the {'highest' if contest.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
+        f"of {len(contest.stable)} stable candidates{ties}.",
+    )
+
+
+RULES: Mapping[str, Callable[[Contest], Verdict]] = {"largest-stable": largest_stable, "best-mean": best_mean}
+Rule = Annotated[str, OneOf(RULES)]
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    rule: Rule = "largest-stable",
+    axis: str = "gm",
+    mode: Mode = "max",
+    tolerance: float | Literal["auto"] = "auto",
+    reference: Candidate | None = None,
+) -> Choice:
+    """Choose among candidates.
+
+    A candidate is stable if every replicate finished, with finite loss and above chance. ``largest-stable`` keeps the
+    largest value of ``axis`` among stable candidates whose mean is within ``tolerance`` of the best stable mean;
+    ``best-mean`` keeps the best mean. Ties go to the lower std, then the larger gm, then the larger gc.
+
+    Args:
+        candidates: what was measured.
+        rule: how to choose; one of ``RULES``.
+        axis: the parameter that the stage tunes; ``point`` if it tunes several together.
+        mode: whether higher or lower means are better.
+        tolerance: how far from the best mean still counts as performing well, in units of the metric; ``auto`` derives
+            it from the spread over replicates (see :func:`auto_tolerance`).
+        reference: a candidate shown beside the others and compared with the winner, but not eligible.
+
+    Returns:
+        The choice with its evidence. Its point is None if no candidate is stable.
+    """
+    sign = 1 if mode == "max" else -1
+    stable = [candidate for candidate in candidates if _instability(candidate) is None]
+    width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
+    best = max((sign * _mean(candidate) for candidate in stable), default=None)
+    verdict = None
+    if best is not None:
+        contest = Contest(
+            stable=stable,
+            close=[c for c in stable if best - sign * _mean(c) <= width + ROUNDING],
+            best=[c for c in stable if best - sign * _mean(c) <= ROUNDING],
+            best_mean=sign * best,
+            tolerance=width,
+            candidates=len(candidates),
+            axis=axis,
+            mode=mode,
+        )
+        verdict = RULES[rule](contest)
+
+    eligible = set(verdict.eligible) if verdict else set()
+    evidence = {
+        "rule": rule,
+        "axis": axis,
+        "mode": mode,
+        "tolerance": width,
+        "tolerance_from": "auto" if tolerance == "auto" else "given",
+        "best_mean": None if best is None else sign * best,
+        "candidates": [
+            {**candidate.as_json(), **_judgement(candidate, verdict, eligible, sign, best, width)}
+            for candidate in candidates
+        ],
+        "reference": reference.as_json() if reference else None,
+    }
+    return Choice(
+        point=verdict.winner.point if verdict else None,
+        evidence=evidence,
+        sentence=_sentence(verdict, candidates, axis, sign, best, reference),
+    )
+
+
+def auto_tolerance(stable: Sequence[Candidate]) -> float:
+    """Return s·√(2/n): the standard error of a difference of two means.
+
+    s is the std pooled over the stable candidates and n their smallest number of replicates; 0.001 at n = 1.
+    """
+    n = min((candidate.n for candidate in stable), default=1)
+    if n < 2:
+        return SINGLE_REPLICATE_TOLERANCE
+    freedom = sum(candidate.n - 1 for candidate in stable)
+    deviations = (math.sqrt(candidate.n - 1) * (candidate.std or 0.0) for candidate in stable)
+    return math.hypot(*deviations) / math.sqrt(freedom) * math.sqrt(2 / n)
+
+
+def _mean(candidate: Candidate) -> float:
+    assert candidate.mean is not None  # stable candidates have one
+    return candidate.mean
+
+
+def _instability(candidate: Candidate) -> str | None:
+    """Say why a candidate is not stable; None if it is."""
+    if candidate.failed:
+        return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
+    if candidate.mean is None or not math.isfinite(candidate.mean):
+        return "out: no replicate finished with a finite metric"
+    return None
+
+
+def _values(candidate: Candidate, axis: str) -> dict[str, int]:
+    """Return what a stage tunes of a candidate, by name."""
+    names = ("gm", "gc") if axis == POINT else (axis,)
+    return {name: getattr(candidate, name) for name in names}
+
+
+def _judgement(
+    candidate: Candidate,
+    verdict: Verdict | None,
+    eligible: Container[Candidate],
+    sign: int,
+    best: float | None,
+    width: float,
+) -> dict[str, object]:
+    """Say whether a candidate was in or out, and why, in numbers."""
+    instability = _instability(candidate)
+    if instability or verdict is None or best is None:
+        return {"stable": False, "eligible": False, "chosen": False, "why": instability}
+    gap, chosen = best - sign * _mean(candidate), candidate is verdict.winner
+    inside = gap <= width + ROUNDING
+    behind = f"{gap:.4f} behind the best mean" if gap > ROUNDING else "the best mean"
+    why = "chosen" if chosen else f"{'in' if inside else 'out'}: {behind}"
+    return {"stable": True, "eligible": candidate in eligible, "chosen": chosen, "why": why}
+
+
+def _sentence(
+    verdict: Verdict | None,
+    candidates: Sequence[Candidate],
+    axis: str,
+    sign: int,
+    best: float | None,
+    reference: Candidate | None,
+) -> str:
+    """Say what was chosen and why, for a person."""
+    unstable = sum(_instability(candidate) is not None for candidate in candidates)
+    if verdict is None or best is None:
+        return (
+            f"Nothing was chosen: none of {len(candidates)} candidates is stable "
+            "(every replicate finished, and above chance)."
+        )
+    winner = verdict.winner
+    name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
+    said = f"{name} {verdict.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {verdict.reason}"
+    if unstable:
+        said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
+    if reference is not None and reference.mean is not None:
+        beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
+        gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
+        if gain > 0:
+            said += f" It beats {beaten} by {gain:.4f}."
+        elif lead > 0:  # largest-stable may keep another than the best
+            said += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
+        else:
+            rivals = "candidate" if reference.gc else "SeqNorm"
+            said += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
+    return said

@@ -1,0 +1,325 @@
+"""What a person submits: by REST the body of ``POST /api/searches``, on the command line its flags."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from unicodedata import category
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from search.plan.drawing import Drawn, Group
+from search.plan.registry import OneOf
+from search.plan.selection import Rule
+from search.plan.strategies import STRATEGIES, Axis, Sweep
+from search.vocabulary.errors import InvalidSpec
+from trainers.groups import real_groups, share_of_batch
+from trainers.recipe import Recipe, RecipeError, find, resolve
+
+FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+NumberValue = int | float | bool | str  # kept as given; the recipe knows what it is to be
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+
+
+def _one_line(text: object) -> object:
+    if isinstance(text, str) and any(category(character) in ("Cc", "Cs") for character in text):
+        raise ValueError("must hold no control characters or lone surrogates")
+    return text
+
+
+def _lines(text: object) -> object:
+    _one_line(text.replace("\n", "") if isinstance(text, str) else text)
+    return text
+
+
+Text = Annotated[str, Field(max_length=200), BeforeValidator(_one_line)]
+Note = Annotated[str, Field(max_length=10_000), BeforeValidator(_lines)]
+
+
+class SearchSpec(BaseModel):
+    """A search: recipe, strategy, spaces, seeds and rules. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    recipe: str = Field(max_length=100, description="name of an installed recipe")
+    strategy: Annotated[str, OneOf(STRATEGIES), Drawn(Group.TRY, "Strategy")] = Field(
+        "sequential", description="; or ".join(strategy.summary for strategy in STRATEGIES.values())
+    )
+    gm: Annotated[list[GroupCount], Drawn(Group.TRY, "gm, groups of samples")] = Field(
+        max_length=256, description="group counts along the mini-batch to try"
+    )
+    gc: Annotated[list[GroupCount], Drawn(Group.TRY, "gc, groups of channels")] = Field(
+        max_length=256, description="group counts along the channels to try"
+    )
+    seeds: Annotated[list[Seed], Drawn(Group.TRY, "Seeds, a count or a list", count=True)] = Field(
+        [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
+    )
+    test_seeds: Annotated[int, Drawn(Group.TRY, "Fresh seeds of the test")] = Field(
+        3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement"
+    )
+    gm_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gm by")] = Field("largest-stable", description="how stage gm chooses")
+    gc_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gc or grid by")] = Field(
+        "best-mean", description="how stage gc, or the grid, chooses"
+    )
+    tolerance: Annotated[
+        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], Drawn(Group.CHOOSE, "Tolerance")
+    ] = Field(
+        "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
+    )
+    numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
+    variants: dict[Name, dict[str, NumberValue]] = Field(
+        {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
+    )
+    cpus: Annotated[float, Drawn(Group.RUN, "CPUs of a trial")] = Field(1, gt=0, le=1024, description="CPUs of a trial")
+    gpus: Annotated[float, Drawn(Group.RUN, "GPUs of a trial")] = Field(
+        0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one"
+    )
+    memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
+    concurrency: Annotated[int | None, Drawn(Group.RUN, "Trials at once", empty="as there is room")] = Field(
+        None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
+    )
+    trial_timeout: Annotated[float | None, Drawn(Group.RUN, "Seconds a trial may take", empty="no limit")] = Field(
+        None, gt=0, description="seconds that a trial may take; null for no limit"
+    )
+    max_failures_in_a_row: int = Field(
+        10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
+    )
+    priority: Annotated[int, Drawn(Group.RUN, "Priority")] = Field(
+        0, strict=True, ge=-1000, le=1000, description="higher ones are run first"
+    )
+    data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
+    name: Annotated[Text, Drawn(Group.DESCRIBE, "Name")] = Field("", description="a name for lists")
+    tags: Annotated[list[Name], Drawn(Group.DESCRIBE, "Tags, with commas")] = Field(
+        [], max_length=32, description="words for filters"
+    )
+    note: Annotated[Note, Drawn(Group.DESCRIBE, "Note")] = Field("", description="free text")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_from_count(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 1 <= value <= 64:
+                raise ValueError("must be from 1 to 64, or a list of seeds")
+            return list(range(value))
+        return value
+
+    @field_validator("gm", "gc", "seeds")
+    @classmethod
+    def _filled_and_distinct(cls, values: list[int]) -> list[int]:
+        if not values:
+            raise ValueError("must hold at least one value")
+        if len(set(values)) < len(values):
+            raise ValueError("must not repeat a value")
+        return values
+
+    @field_validator("variants")
+    @classmethod
+    def _variant_names(cls, variants: dict[str, Any]) -> dict[str, Any]:
+        if not variants or "none" in variants:
+            raise ValueError(
+                "must name at least one variant, and none of them `none`, which trains without normalization"
+            )
+        return variants
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What is tuned, in the paper's order. The point where it starts is BatchNorm."""
+        return (
+            Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
+            Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
+        )
+
+    @property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What the tuning stages try, in order."""
+        return STRATEGIES[self.strategy].visit(self.axes)
+
+    @property
+    def fresh_seeds(self) -> list[int]:
+        """Seeds of stage ``test``: none of them was tuned with."""
+        first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
+        return list(range(first, first + self.test_seeds))
+
+    def numbers_of(self, recipe: Recipe, variant: str) -> Any:
+        """Return the recipe's numbers as a variant trains with them."""
+        return recipe.with_overrides(self.overrides_of(recipe, variant))
+
+    def overrides_of(self, recipe: Recipe, variant: str) -> dict[str, object]:
+        """Return what a variant changes of the recipe's numbers; ``none`` takes what the first variant changes."""
+        known = variant in self.variants
+        overrides = self.variants[variant] if known else next(iter(self.variants.values()))
+        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
+
+
+def parse_spec(fields: dict[str, Any]) -> SearchSpec:
+    """Read a spec and check it against its recipe, without torch.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
+    """
+    spec, recipe = read_spec(fields)
+    for _, reason in refused_values(spec, recipe):
+        raise InvalidSpec(reason)
+    return spec
+
+
+def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
+    """Read a spec with its recipe; the group counts are not looked at, so that each of them can be.
+
+    Raises:
+        InvalidSpec: with the first thing that is wrong.
+    """
+    try:
+        spec = SearchSpec(**fields)
+    except ValidationError as error:
+        raise InvalidSpec(said_of(error.errors()[0])) from None
+    except TypeError:
+        raise InvalidSpec(
+            f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
+        ) from None
+    try:
+        recipe = find(spec.recipe)
+        for variant in spec.variants:
+            spec.numbers_of(recipe, variant)
+            _check_devices(spec, spec.numbers_of(recipe, variant))
+        _check_data(spec, recipe)
+    except RecipeError as error:
+        raise InvalidSpec(str(error)) from None
+    return spec, recipe
+
+
+def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every refused group count as (``gm=3``, why)."""
+    refused: list[tuple[str, str]] = []
+    for variant in spec.variants:
+        numbers = spec.numbers_of(recipe, variant)
+        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := refused_gm(gm, numbers))]
+        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := refused_gc(gc, numbers, recipe, spec.strategy))]
+    return list(dict.fromkeys(refused))
+
+
+def refused_gm(gm: int, numbers: Any) -> str | None:
+    """Say why a recipe's batch cannot form gm groups; None if it can."""
+    try:
+        per_device = share_of_batch(numbers.batch, devices=numbers.devices)
+    except RecipeError as error:
+        return str(error)
+    where = f"{per_device} samples" + (
+        f" per device (batch {numbers.batch} / {numbers.devices})" if numbers.devices > 1 else ""
+    )
+    if gm < 1 or per_device % gm:
+        return (
+            f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
+        )
+    try:
+        real_groups(gm, numbers.devices, getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1))
+    except RecipeError as error:
+        return str(error)
+    size, largest = per_device // gm, per_device // numbers.min_group
+    if size < numbers.min_group:
+        use = f"Use gm up to {largest}" if largest else "Use a larger batch (--set batch=…)"
+        allow = f", or allow it with --set min_group={size}" if size > 1 else ""
+        return (
+            f"groups must hold at least min_group={numbers.min_group} samples: "
+            f"got gm={gm}, groups of {size} of {where}. {use}{allow}."
+        )
+    return None
+
+
+def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
+    """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
+    first, *later = sweeps_of(strategy)
+    if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
+        return (
+            f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
+            f"stage {later[0].stage} shows its winner as the reference."
+        )
+    widths = recipe.widths(numbers)
+    if gc == 0 or widths is None:
+        return None
+    smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
+    if all(width % gc == 0 and width // gc >= smallest_group for width in widths):
+        return None
+    allowed = [divisor for divisor in _divisors(math.gcd(*widths)) if min(widths) // divisor >= smallest_group]
+    return (
+        f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
+        f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
+    )
+
+
+def sweeps_of(strategy: str) -> tuple[Sweep, ...]:
+    """Return the tuning stages of a strategy, whatever the values."""
+    return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
+
+
+def _near_divisors(value: int, of: int) -> str:
+    near = sorted(sorted(_divisors(of), key=lambda divisor: abs(divisor - value))[:3])
+    return ", ".join(map(str, near))
+
+
+def _divisors(of: int) -> list[int]:
+    small = [divisor for divisor in range(1, math.isqrt(of) + 1) if of % divisor == 0]
+    return sorted({*small, *(of // divisor for divisor in small)})
+
+
+def _check_devices(spec: SearchSpec, numbers: Any) -> None:
+    """Refuse a trial that asks for devices it does not get; recipes of others may have no such numbers."""
+    kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
+    if kind == "cuda" and not spec.gpus:
+        raise RecipeError(f"device=cuda needs GPUs: got gpus={spec.gpus:g} for a trial. Give --gpus {count}.")
+    if kind != "cpu" and count > 1 and 0 < spec.gpus < count:
+        raise RecipeError(
+            f"a trial needs a GPU for each of its devices: got real_devices={count} and gpus={spec.gpus:g}. "
+            f"Give --gpus {count}, or --set device=cpu."
+        )
+    share_of_batch(numbers.batch, real_devices=count, accumulate=getattr(numbers, "accumulate", 1))
+
+
+def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
+    if spec.data is None:
+        for variant in spec.variants:
+            batch = spec.numbers_of(recipe, variant).batch
+            if recipe.bundled is not None and batch > recipe.bundled:
+                raise RecipeError(
+                    f"the training split must fill a batch: got {recipe.bundled} samples for batch={batch}. "
+                    "Choose a smaller batch (--set batch=…)."
+                )
+        return
+    if recipe.check_data is None:
+        raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
+    resolve(recipe.check_data)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data)
+
+
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of a search",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "string_type": "must be text",
+}
+_UNIONS = {  # of which pydantic names one member only
+    "tolerance": "must be auto, or a finite number of 0 or more",
+    "numbers": "must give each name a finite number, true, false or text",
+}
+
+
+def said_of(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
+    """Turn one of pydantic's complaints about a search into rule, received value, remedy."""
+    field = str(problem["loc"][0]) if problem["loc"] else "the search"
+    received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
+    if problem["type"] == "extra_forbidden":
+        return f"{field} {rule_of(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+    known = model.model_fields.get(field)
+    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else rule_of(problem)
+    return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
+
+
+def rule_of(problem: Mapping[str, Any]) -> str:
+    """Return the rule that something breaks, as the end of a sentence."""
+    rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return str(rule[0].lower() + rule[1:])

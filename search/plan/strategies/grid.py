@@ -1,0 +1,15 @@
+"""Every combination of values at once, chosen from by the rule of the last axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.plan.strategies.axes import Axis, Strategy, Sweep
+
+
+def visit(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
+    """Sweep the product of all axes: Θ(G_M · G_C) trials."""
+    return (Sweep(stage="grid", axes=tuple(axes), rule=axes[-1].rule),)
+
+
+GRID = Strategy(name="grid", summary="every pair", visit=visit)

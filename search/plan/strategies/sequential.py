@@ -1,0 +1,15 @@
+"""The paper's strategy (section 3.2): tune one axis after another, each on the point that the stage before kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.plan.strategies.axes import Axis, Strategy, Sweep
+
+
+def visit(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
+    """Sweep each axis by itself: Θ(G_M + G_C) trials."""
+    return tuple(Sweep(stage=axis.name, axes=(axis,), rule=axis.rule) for axis in axes)
+
+
+SEQUENTIAL = Strategy(name="sequential", summary="gm, then gc with gm fixed", visit=visit)

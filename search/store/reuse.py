@@ -1,0 +1,39 @@
+"""Which finished trials of its parent a child links, so that none is trained twice."""
+
+from __future__ import annotations
+
+from search.plan.digest import changed_parts
+from search.plan.selection import Point
+from search.plan.stages import Replicate
+from search.store import searches
+from search.store.attempts import Attempt, attempts
+from search.store.database import Connection
+from search.vocabulary.states import TrialState
+
+
+class Originals:
+    """The finished trials of a search, by what they trained and what they were measured on."""
+
+    def __init__(self, search_id: str) -> None:
+        self.search_id = search_id
+        self._found: dict[tuple[bool, Point, int], Attempt] = {}
+
+    @classmethod
+    def read(cls, connection: Connection, parent: str, digest: dict[str, str]) -> Originals:
+        """Read those of a parent; none if it was trained with another code, other numbers or other data."""
+        originals = cls(parent)
+        search = searches.get(connection, parent)
+        if not changed_parts(search.digest, digest):
+            for stage in searches.stage_names(connection, parent):
+                for attempt in attempts(connection, parent, stage):
+                    if attempt.state == TrialState.COMPLETE:
+                        originals._found.setdefault(_key(attempt.replicate), attempt)
+        return originals
+
+    def find(self, replicate: Replicate) -> Attempt | None:
+        """Return the finished trial of the same point and seed, measured on the same split; None if there is none."""
+        return self._found.get(_key(replicate))
+
+
+def _key(replicate: Replicate) -> tuple[bool, Point, int]:
+    return replicate.stage == "test", replicate.point, replicate.seed

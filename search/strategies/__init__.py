@@ -1,9 +1,0 @@
-"""Strategies by name. A new one is a file here, and an entry in ``STRATEGIES``."""
-
-from search.strategies.axes import Axis, Strategy, Sweep
-from search.strategies.grid import GRID
-from search.strategies.sequential import SEQUENTIAL
-
-STRATEGIES = {strategy.name: strategy for strategy in (SEQUENTIAL, GRID)}
-
-__all__ = ["STRATEGIES", "Axis", "Strategy", "Sweep"]

@@ -1,0 +1,34 @@
+"""How a trial ended, in words that the store, the pages and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search.vocabulary.states import Cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of a trial: a value, or the cause of its failure."""
+
+    value: float | None = None  #: the metric, if it finished
+    cause: Cause | None = None  #: why not, if it did not
+    detail: str = ""  #: for a person: the reason, or the end of a traceback
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Outcome:
+        """Return an outcome from its fields as JSON, which a trial's process sends."""
+        cause = fields["cause"]
+        return cls(value=fields["value"], cause=None if cause is None else Cause(cause), detail=fields["detail"])
+
+    @property
+    def runs_again(self) -> bool:
+        """Whether the replicate runs again, as a new trial."""
+        return self.cause is not None and self.cause.runs_again
+
+
+def last_line(detail: str) -> str:
+    """Return the end of a traceback, or of what else is known."""
+    return (detail.strip().splitlines() or [""])[-1][:500]

@@ -1,0 +1,75 @@
+"""How much one token and one owner may ask for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from search.settings import Settings
+from search.store import queries
+from search.store.database import Connection, keep_turn
+from search.vocabulary.errors import Conflict, Denied
+from service.accounts import Token
+
+MAX_BUCKETS = 10_000  # tokens remembered at once; beyond, the full buckets are forgotten
+
+
+class Rate:
+    """A bucket of requests for each token, refilled evenly; a full one holds a minute's worth."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._buckets: dict[str, tuple[float, float]] = {}  # what was left, and when
+
+    def wait_of(self, token_id: str) -> float:
+        """Count a request; return 0 if it may go on, else the seconds until one may."""
+        if self.per_minute <= 0:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            left, at = self._buckets.get(token_id, (float(self.per_minute), now))
+            left = min(float(self.per_minute), left + (now - at) * self.per_minute / 60)
+            if left < 1:
+                self._buckets[token_id] = left, now
+                return (1 - left) * 60 / self.per_minute
+            if len(self._buckets) >= MAX_BUCKETS:
+                self._buckets = {token: (had, when) for token, (had, when) in self._buckets.items() if had < left}
+            self._buckets[token_id] = left - 1, now
+            return 0.0
+
+
+def require_priority(settings: Settings, token: Token, priority: int) -> None:
+    """Refuse a priority before others' searches to who may not manage them.
+
+    Raises:
+        Denied: if it is too high.
+    """
+    if priority > settings.max_priority and not token.allows("manage"):
+        raise Denied(
+            f"priority must be at most {settings.max_priority} for a token without the scope manage: got {priority}. "
+            "Leave it out, or ask the operator (SEQNORM_MAX_PRIORITY)."
+        )
+
+
+def require_room(connection: Connection, settings: Settings, owner: str, trials: int) -> None:
+    """Refuse an owner more searches or trials than may wait or run at once.
+
+    Raises:
+        Conflict: if this one would be too many.
+    """
+    keep_turn(connection, f"room of {owner}")  # of two who count at once, neither would see what the other adds
+    active_searches, active_trials = queries.count_active(connection, owner)
+    for name, unit, active, more in (
+        ("waiting_searches", "searches", active_searches, 1),
+        ("waiting_trials", "trials", active_trials, trials),
+    ):
+        limit = getattr(settings, name)
+        if limit and active + more > limit:
+            raise Conflict(
+                f"an owner may have {limit} {unit} that wait or run: got {more} more beside {active}. "
+                "Wait until some have ended, cancel some, or ask the operator "
+                f"(SEQNORM_{name.upper()})."
+            )

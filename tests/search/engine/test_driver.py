@@ -1,0 +1,70 @@
+"""How a driver begins and refuses. Whole searches are in test_engine.py, drivers that die in test_faults.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from search.engine.driver import check_points
+from search.engine.worker import EXIT_BUSY
+from search.settings import Settings, environment_of
+from search.store import leases, searches, tables
+from search.store.database import open_engine
+from tests.search.stored import submit
+from trainers.recipe import RecipeError
+
+
+def drive(settings: Settings, search_id: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "search.engine.driver", search_id]
+    environment = os.environ | environment_of(settings)
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_a_driver_leaves_a_search_to_the_one_that_holds_it(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    engine = open_engine(settings.database_url)
+    leases.take(engine, search_id, 60)
+    done = drive(settings, search_id)
+    assert done.returncode == EXIT_BUSY
+    assert f"a search has one driver: got {search_id}, which process {os.getpid()} on " in done.stderr
+    with engine.connect() as connection:
+        assert searches.get(connection, search_id).epoch == 1
+
+
+def test_a_driver_without_a_search_says_so(settings: Settings) -> None:
+    submit(settings.database_url)
+    done = drive(settings, "nowhere")
+    assert done.returncode == 1
+    assert done.stderr == "error: no search has the id nowhere. List them with: seqnorm list\n"
+
+
+def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    engine = open_engine(settings.database_url)
+    with engine.begin() as connection:
+        connection.execute(tables.searches.update().values(digest={"recipe": "before", "data": "bundled"}))
+    assert drive(settings, search_id).returncode == 0
+    with engine.connect() as connection:
+        left = searches.get(connection, search_id)
+        assert leases.holder_of(connection, search_id) is None
+    assert left.status == "paused"
+    assert left.reason.startswith("a search goes on with what it began with: got another recipe. ")
+    assert left.reason.endswith(f"seqnorm resume {search_id} --accept-code-change")
+
+
+def test_a_recipe_is_asked_about_every_gc_of_every_variant() -> None:
+    asked: list[tuple[Any, Any, int]] = []
+
+    def check(numbers: Any, data: Any, gc: int) -> None:
+        asked.append((numbers, data, gc))
+        if gc == 4:
+            raise RecipeError("gc must divide every width: got gc=4. Use 1, 2.")
+
+    with pytest.raises(RecipeError, match="got gc=4"):
+        check_points(check, ["one", "two"], "data", [1, 4])
+    check_points(check, ["one", "two"], "data", [1, 2])
+    assert asked[2:] == [(numbers, "data", gc) for numbers in ("one", "two") for gc in (1, 2)]

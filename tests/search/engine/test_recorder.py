@@ -1,0 +1,104 @@
+"""What a driver keeps of its search: nothing is trained twice, and whoever was taken over writes nothing."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from search.plan.selection import Point
+from search.plan.stages import Replicate
+from search.store.attempts import attempts
+from search.store.database import open_engine
+from search.vocabulary.errors import Fenced
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause
+from tests.search.stored import finished_search, open_recorder, show, submit, train
+
+
+def test_going_on_trains_only_what_is_missing(database_url: str) -> None:
+    search_id = submit(database_url)
+    first = open_recorder(database_url, search_id, lease_seconds=-1)
+    before = train(first, search_id, stop_after=20)
+    second = open_recorder(database_url, search_id)
+    after = train(second, search_id)
+    assert len(before) == 20
+    assert not set(before) & set(after)
+    assert show(database_url, search_id).trials.run == 36
+
+
+def test_a_search_interrupted_anywhere_ends_like_one_left_alone(database_url: str) -> None:
+    undisturbed = show(database_url, finished_search(database_url, seeds=2))
+    search_id = submit(database_url, seeds=2)
+    for stop_after in (1, 9, 2, 6, None):  # inside stages and at their ends
+        train(open_recorder(database_url, search_id, lease_seconds=-1), search_id, stop_after)
+    shown = show(database_url, search_id)
+    assert shown.stages == undisturbed.stages
+    assert shown.test == undisturbed.test
+
+
+def test_taking_over_ends_what_was_left_running(database_url: str) -> None:
+    search_id = submit(database_url)
+    first = open_recorder(database_url, search_id, lease_seconds=-1)
+    first.open(first._plan.stage("gm", []))
+    replicate = Replicate("gm", Point("main", 1, 0), 0)
+    first.start(replicate)
+    second = open_recorder(database_url, search_id)
+    trained = train(second, search_id)
+    assert trained.count(replicate) == 1
+    with second.engine.begin() as connection:
+        tried = [a for a in attempts(connection, search_id, "gm") if a.replicate == replicate]
+    assert [(a.state, a.cause) for a in tried] == [("FAIL", "lost"), ("COMPLETE", None)]
+
+
+def test_a_driver_that_was_taken_over_writes_nothing(database_url: str) -> None:
+    search_id = submit(database_url)
+    stale = open_recorder(database_url, search_id, lease_seconds=-1)
+    stage = stale._plan.stage("gm", [])
+    stale.open(stage)
+    replicate = stale.next_missing(stage)
+    assert replicate is not None
+    trial_id = stale.start(replicate)
+    open_recorder(database_url, search_id)
+    before = _rows(database_url)
+    for write in (
+        lambda: stale.start(Replicate("gm", Point("main", 2, 0), 0)),
+        lambda: stale.report(trial_id, {1: {"validation_accuracy": 0.5}}),
+        lambda: stale.finish(trial_id, Outcome(value=0.5)),
+    ):
+        with pytest.raises(Fenced, match=r"was taken over: this driver has epoch 1, it is now 2"):
+            write()
+    assert _rows(database_url) == before
+
+
+def _rows(url: str) -> dict[str, int]:
+    tables = ("trials", "trial_values", "trial_intermediate_values", "trial_user_attributes", "metrics", "candidates")
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        return {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables}
+
+
+def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    stage = recorder._plan.stage("gm", [])
+    recorder.open(stage)
+    point = Point("main", 1, 0)
+    recorder.finish(recorder.start(Replicate("gm", point, 0)), Outcome(value=0.9))
+    recorder.finish(recorder.start(Replicate("gm", point, 1)), Outcome(value=float("nan")))
+    (candidate,) = [c for c in recorder.candidates(stage) if c.point == point]
+    assert (candidate.mean, candidate.n, candidate.failed) == (0.9, 1, 1)
+
+
+def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    stage = recorder._plan.stage("gm", [])
+    recorder.open(stage)
+    first = recorder.next_missing(stage)
+    causes = []
+    for _ in range(3):
+        assert first is not None
+        causes.append(recorder.finish(recorder.start(first), Outcome(cause=Cause.LOST, detail="died")).cause)
+        following = recorder.next_missing(stage)
+        assert (following == first) == (len(causes) < 3)
+    assert causes == ["lost", "lost", "crash_loop"]

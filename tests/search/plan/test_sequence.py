@@ -1,0 +1,325 @@
+"""The order of a search, driven without Ray or SQL: a record in memory over a known response surface."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from search.plan.selection import Candidate, Choice, Point, summarise
+from search.plan.sequence import NothingStable, run_sequence
+from search.plan.spec import SearchSpec
+from search.plan.stages import NONE, Plan, Replicate, Stage, plan_of
+from trainers.recipe import find
+
+Surface = Callable[[Replicate], float | None]  # the metric that a replicate ends with; None: it diverges
+
+FIELDS: dict[str, Any] = {"recipe": "digits-mlp", "gm": [1, 2, 4, 8], "gc": [1, 2, 4], "seeds": [0, 1], "test_seeds": 2}
+
+
+def plan(**changes) -> Plan:
+    return plan_of(SearchSpec(**{**FIELDS, **changes}), find("digits-mlp"))
+
+
+def main(gm: int, gc: int) -> Point:
+    return Point("main", gm, gc)
+
+
+def hill(replicate: Replicate) -> float:
+    """Rise to gm 4 and gc 2; seed 1 lies a thousandth above seed 0."""
+    point = replicate.point
+    by_gm = {0: 0.50, 1: 0.90, 2: 0.92, 4: 0.95, 8: 0.80}[point.gm]
+    by_gc = {0: 0.00, 1: 0.01, 2: 0.02, 4: -0.03}[point.gc]
+    return by_gm + by_gc + 0.001 * (replicate.seed % 2)
+
+
+@dataclass
+class MemoryRecord:
+    """What has been trained and decided, kept in memory: what a database is to the real one."""
+
+    surface: Surface
+    ended: dict[Replicate, float | None] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
+    kept: dict[str, list[Point]] = field(default_factory=dict)
+    followed_by: dict[str, Stage] = field(default_factory=dict)
+    waiting: dict[str, deque[Replicate]] = field(default_factory=dict)
+    running: deque[Replicate] = field(default_factory=deque)
+
+    def open(self, stage: Stage) -> None:
+        waiting = self.waiting.setdefault(stage.name, deque())
+        known = {*waiting, *self.running, *self.ended}
+        waiting.extend(replicate for replicate in stage.replicates() if replicate not in known)
+
+    def finished(self, stage: Stage) -> bool:
+        return all(replicate in self.ended for replicate in stage.replicates())
+
+    def next_missing(self, stage: Stage) -> Replicate | None:
+        if not self.waiting[stage.name]:
+            return None
+        self.running.append(self.waiting[stage.name].popleft())
+        return self.running[-1]
+
+    def candidates(self, stage: Stage) -> list[Candidate]:
+        return [self._summary(point, [stage.name]) for point in stage.points]
+
+    def candidate(self, point: Point | None) -> Candidate | None:
+        return None if point is None else self._summary(point, self.kept)
+
+    def commonest_failure(self, stage: Stage) -> str:
+        return "3 of 3 failed trials: raised."
+
+    def winners(self, stage: Stage) -> list[Point] | None:
+        return self.kept.get(stage.name)
+
+    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+        assert stage.name not in self.choices, "a choice is written once"
+        self.choices[stage.name], self.kept[stage.name] = choice, winners
+        self.followed_by[stage.name] = following
+
+    def end_oldest(self) -> None:
+        """End the trial that has run longest."""
+        replicate = self.running.popleft()
+        assert replicate not in self.ended, "a replicate ends once"
+        self.ended[replicate] = self.surface(replicate)
+
+    def lose_oldest(self) -> Replicate:
+        """Lose the trial that has run longest: it waits again, first in line."""
+        lost = self.running.popleft()
+        self.waiting[lost.stage].appendleft(lost)
+        return lost
+
+    def restarted(self) -> "MemoryRecord":
+        """Return what a driver that takes over finds: what ended and was decided, nothing of what ran."""
+        return MemoryRecord(self.surface, dict(self.ended), dict(self.choices), dict(self.kept), self.followed_by)
+
+    def _summary(self, point: Point, stages: Iterable[str]) -> Candidate:
+        values = [value for r, value in self.ended.items() if r.point == point and r.stage in stages]
+        finite = [value for value in values if value is not None]
+        return summarise(point, finite, failed=len(values) - len(finite))
+
+
+def drive(plan: Plan, record: MemoryRecord, slots: int = 1, trials: int | None = None) -> list[Replicate]:
+    """Train like an executor of so many slots; stop after a number of trials. Return what was handed out, in order."""
+    handed: list[Replicate] = []
+    for replicate in run_sequence(plan, record):
+        if replicate is not None:
+            handed.append(replicate)
+        if len(handed) == trials:
+            break
+        if replicate is None or len(record.running) == slots:
+            record.end_oldest()  # fails if nothing was handed out although nothing runs
+    return handed
+
+
+def stages_of(handed: list[Replicate]) -> list[str]:
+    return list(dict.fromkeys(replicate.stage for replicate in handed))
+
+
+def points_of(handed: list[Replicate], stage: str) -> list[Point]:
+    return list(dict.fromkeys(replicate.point for replicate in handed if replicate.stage == stage))
+
+
+# The story
+
+
+def test_gm_is_tuned_first_then_gc_then_what_was_chosen_is_measured():
+    handed = drive(plan(), MemoryRecord(hill))
+    assert stages_of(handed) == ["gm", "gc", "test"]
+    assert points_of(handed, "gm") == [main(1, 0), main(2, 0), main(4, 0), main(8, 0)]
+
+
+def test_the_second_stage_starts_from_the_best_of_the_first():
+    record = MemoryRecord(hill)
+    handed = drive(plan(), record)
+    assert record.kept["gm"] == [main(4, 0)]
+    assert points_of(handed, "gc") == [main(4, 1), main(4, 2), main(4, 4)]
+
+
+def test_the_second_stage_keeps_the_variant_of_the_first():
+    record = MemoryRecord(lambda r: hill(r) + (0.01 if r.point.variant == "strong" else 0))
+    handed = drive(plan(variants={"main": {}, "strong": {}}), record)
+    assert {point.variant for point in points_of(handed, "gc")} == {"strong"}
+
+
+def test_the_chosen_points_and_the_baselines_are_measured_with_fresh_seeds():
+    handed = drive(plan(), MemoryRecord(hill))
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+    assert {replicate.seed for replicate in handed if replicate.stage == "test"} == {1000, 1001}
+
+
+def test_every_replicate_is_trained_once_and_their_number_is_that_of_the_plan():
+    handed = drive(plan(), MemoryRecord(hill), slots=3)
+    assert len(handed) == len(set(handed)) == sum(plan().size().values()) == 4 * 2 + 3 * 2 + 4 * 2
+
+
+def test_points_that_coincide_are_measured_once():
+    handed = drive(plan(gm=[1]), MemoryRecord(hill))
+    assert [replicate for replicate in handed if replicate.point == main(1, 0) and replicate.stage == "test"] == [
+        Replicate("test", main(1, 0), 1000),
+        Replicate("test", main(1, 0), 1001),
+    ]
+
+
+def test_a_choice_is_stored_with_the_stage_that_follows_from_it():
+    record = MemoryRecord(hill)
+    drive(plan(), record)
+    assert record.followed_by["gm"] == plan().stage("gc", [main(4, 0)])
+    assert record.followed_by["gc"] == plan().stage("test", [main(4, 0), main(4, 2)])
+
+
+def test_the_second_stage_compares_with_the_winner_of_the_first():
+    record = MemoryRecord(hill)
+    drive(plan(), record)
+    assert record.choices["gm"].evidence["reference"] is None
+    assert record.choices["gc"].sentence.endswith(" It beats gm=4, gc=0 (0.9505) by 0.0200.")
+
+
+def test_the_plans_rules_tolerance_and_mode_decide():
+    record = MemoryRecord(hill)
+    drive(plan(gm_rule="best-mean", gc_rule="largest-stable", tolerance=0.2), record)
+    assert record.kept == {"gm": [main(4, 0)], "gc": [main(4, 4)]}
+    lowest = Plan(**{**vars(plan(gm_rule="best-mean")), "mode": "min"})
+    record = MemoryRecord(hill)
+    drive(lowest, record)
+    assert record.kept == {"gm": [main(8, 0)], "gc": [main(8, 4)]}
+
+
+def test_a_grid_chooses_once_and_measures_the_best_of_each_kind():
+    record = MemoryRecord(hill)
+    handed = drive(plan(strategy="grid", gc=[0, 1, 2]), record, slots=3)
+    assert sum(replicate.stage == "grid" for replicate in handed) == 4 * 3 * 2
+    assert record.kept == {"grid": [main(4, 0), main(4, 2)]}
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+
+
+# What goes wrong
+
+
+def test_a_point_whose_replicate_failed_is_trained_to_its_end_and_not_chosen():
+    record = MemoryRecord(lambda r: None if (r.point, r.seed) == (main(4, 0), 0) else hill(r))
+    handed = drive(plan(), record)
+    assert record.kept["gm"] == [main(2, 0)]
+    assert Replicate("gm", main(4, 0), 1) in handed
+
+
+def test_a_search_ends_where_nothing_of_a_stage_is_stable():
+    record = MemoryRecord(lambda r: None)
+    with pytest.raises(NothingStable) as error:
+        drive(plan(), record)
+    assert str(error.value) == (
+        "stage gm: Nothing was chosen: none of 4 candidates is stable (every replicate finished, and above chance). "
+        "3 of 3 failed trials: raised."
+    )
+    assert record.choices == {}
+
+
+def test_a_search_ends_in_its_second_stage_with_its_first_decided():
+    record = MemoryRecord(lambda r: None if r.stage == "gc" else hill(r))
+    with pytest.raises(NothingStable, match=r"^stage gc: Nothing was chosen: none of 3 candidates is stable "):
+        drive(plan(), record)
+    assert record.kept == {"gm": [main(4, 0)]}
+
+
+def test_a_failed_baseline_does_not_end_a_search():
+    record = MemoryRecord(lambda r: None if r.point == NONE else hill(r))
+    drive(plan(), record)
+    assert record.kept == {"gm": [main(4, 0)], "gc": [main(4, 2)]}
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_lost_replicate_is_handed_out_again(slots):
+    record = MemoryRecord(hill)
+    handed: list[Replicate] = []
+    lost = None
+    for replicate in run_sequence(plan(), record):
+        if replicate is not None:
+            handed.append(replicate)
+        if len(handed) == 5 and lost is None:
+            lost = record.lose_oldest()
+        elif replicate is None or len(record.running) == slots:
+            record.end_oldest()
+    assert [replicate for replicate in handed if handed.count(replicate) > 1] == [lost, lost]
+    assert set(record.ended) == set(handed)
+
+
+# Restarts
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("strategy", ["sequential", "grid"])
+def test_a_restart_after_any_trial_runs_only_missing_points(strategy, slots):
+    searched = plan(strategy=strategy)
+    whole = MemoryRecord(hill)
+    everything = drive(searched, whole, slots)
+    for stopped_after in range(1, len(everything)):
+        record = MemoryRecord(hill)
+        drive(searched, record, slots, trials=stopped_after)
+        finished, record = set(record.ended), record.restarted()
+        again = drive(searched, record, slots)
+        assert not finished & set(again)
+        assert finished | set(again) == set(everything)
+        assert (record.kept, record.ended) == (whole.kept, whole.ended)
+
+
+def test_a_restart_abides_by_what_was_decided():
+    record = MemoryRecord(hill)
+    drive(plan(), record, trials=4 * 2 + 1)  # the first trial of stage gc
+    record = record.restarted()
+    record.kept["gm"] = [main(2, 0)]  # what the database says, not what would be chosen now
+    assert points_of(drive(plan(), record), "gc") == [main(2, 1), main(2, 2), main(2, 4)]
+
+
+def test_a_finished_search_trains_nothing_more():
+    record = MemoryRecord(hill)
+    drive(plan(), record)
+    assert drive(plan(), record.restarted()) == []
+
+
+# Idle slots
+
+
+def test_baselines_are_handed_out_while_the_last_trials_of_a_stage_run():
+    record = MemoryRecord(hill)
+    sequence = run_sequence(plan(gm=[1, 4], seeds=[0]), record)
+    handed = [next(sequence) for _ in range(6)]
+    assert record.ended == {}
+    assert [(r.stage, r.point) for r in handed if r] == [
+        ("gm", main(1, 0)),
+        ("gm", main(4, 0)),
+        ("test", main(1, 0)),
+        ("test", NONE),
+        ("test", main(1, 0)),
+        ("test", NONE),
+    ]
+
+
+def test_none_is_handed_out_only_when_nothing_can_be():
+    record = MemoryRecord(hill)
+    for replicate in run_sequence(plan(), record):
+        if replicate is None:
+            assert record.running
+            assert not any(record.waiting.values())
+            record.end_oldest()
+
+
+def test_a_slot_that_frees_itself_goes_back_to_the_stage_when_that_has_work():
+    record = MemoryRecord(hill)
+    sequence = run_sequence(plan(gm=[1, 4], seeds=[0]), record)
+    for _ in range(3):  # two of stage gm, then a baseline
+        next(sequence)
+    lost = record.lose_oldest()
+    assert next(sequence) == lost
+
+
+def test_no_choice_is_made_before_the_last_replicate_of_its_stage_ends():
+    record = MemoryRecord(hill)
+    for replicate in run_sequence(plan(), record):
+        assert ("gm" in record.kept) == (sum(r.stage == "gm" for r in record.ended) == 4 * 2)
+        if replicate is None or len(record.running) == 3:
+            record.end_oldest()
+
+
+def test_one_slot_trains_no_baseline_before_the_stages_that_tune():
+    handed = drive(plan(), MemoryRecord(hill))
+    assert [replicate.stage for replicate in handed] == ["gm"] * 8 + ["gc"] * 6 + ["test"] * 8

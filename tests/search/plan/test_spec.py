@@ -1,0 +1,537 @@
+"""What a spec may say. Every refusal is one sentence or two: the rule, what was received, what to do."""
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from search.plan.selection import RULES
+from search.plan.spec import SearchSpec, parse_spec, refused_gc, refused_gm, refused_values
+from search.plan.strategies import STRATEGIES
+from search.vocabulary.errors import InvalidSpec
+from trainers.recipe import Numbers, Recipe, find, number
+
+FIELDS = {"recipe": "mnist-simplenet", "gm": [1, 2, 4], "gc": [1, 2]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvNumbers(Numbers):
+    """Numbers as in the paper's CIFAR recipes: 8 devices of 64 images."""
+
+    batch: int = number(512, "samples per step, over all devices", 1)
+    devices: int = number(8, "devices", 1)
+    augment: bool = number(False, "whether images are augmented")
+    optimizer: str = number("sgd", "name of an optimizer")
+
+
+CONV = Recipe(
+    name="conv",
+    title="eight devices, widths 64 and 96",
+    numbers=ConvNumbers,
+    run="conv:run",
+    load="conv:load",
+    widths=lambda numbers: (64, 96),
+)
+
+
+def spec(**changes) -> SearchSpec:
+    return parse_spec({**FIELDS, **changes})
+
+
+def either(names) -> str:
+    *some, last = map(repr, names)
+    return f"{', '.join(some)} or {last}"
+
+
+def refused(**changes) -> str:
+    with pytest.raises(InvalidSpec) as error:
+        spec(**changes)
+    return str(error.value)
+
+
+# Accepted
+
+
+def test_a_spec_of_three_fields_takes_every_default():
+    taken = spec().model_dump(mode="json")
+    assert taken == taken | {
+        "recipe": "mnist-simplenet",
+        "strategy": "sequential",
+        "gm": [1, 2, 4],
+        "gc": [1, 2],
+        "seeds": [0, 1, 2],
+        "test_seeds": 3,
+        "gm_rule": "largest-stable",
+        "gc_rule": "best-mean",
+        "tolerance": "auto",
+        "cpus": 1.0,
+        "gpus": 0.0,
+        "memory_gb": None,
+        "concurrency": None,
+        "trial_timeout": None,
+        "max_failures_in_a_row": 10,
+        "priority": 0,
+        "numbers": {},
+        "variants": {"main": {}},
+        "data": None,
+        "name": "",
+        "tags": [],
+        "note": "",
+    }
+
+
+def test_a_full_spec_survives_a_round_trip_through_json():
+    full = SearchSpec(
+        recipe="conv",
+        strategy="grid",
+        gm=[1, 2],
+        gc=[0, 4],
+        seeds=[5, 7],
+        test_seeds=2,
+        gm_rule="best-mean",
+        gc_rule="largest-stable",
+        tolerance=0.002,
+        numbers={"epochs": 3, "learning_rate": 0.05, "augment": True, "optimizer": "010"},
+        variants={"main": {}, "strong": {"learning_rate": "0.2"}},
+        data="digits.npz",
+        name="Zwölf Ziffern",
+        tags=["paper", "v1.2"],
+        note="two\nlines",
+    )
+    assert SearchSpec(**full.model_dump(mode="json")) == full
+
+
+def test_numbers_keep_their_kind():
+    given = {"epochs": 3, "learning_rate": 0.5, "augment": True, "optimizer": "010"}
+    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).numbers_of(CONV, "main")
+    assert numbers == ConvNumbers(epochs=3, learning_rate=0.5, augment=True, optimizer="010")
+
+
+def test_numbers_as_a_command_line_gives_them_are_converted():
+    given = {"epochs": "3", "learning_rate": "5e-1", "augment": "true", "optimizer": "1.0"}
+    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).numbers_of(CONV, "main")
+    assert numbers == ConvNumbers(epochs=3, learning_rate=0.5, augment=True, optimizer="1.0")
+
+
+def test_variants_override_the_searchs_numbers_and_none_trains_with_those_of_the_first():
+    changed = spec(numbers={"epochs": 3}, variants={"fast": {"learning_rate": 0.8}, "long": {"epochs": 9}})
+    trained = {name: changed.numbers_of(find("mnist-simplenet"), name) for name in ("fast", "long", "none")}
+    assert {name: (n.epochs, n.learning_rate) for name, n in trained.items()} == {
+        "fast": (3, 0.8),
+        "long": (9, 0.4),
+        "none": (3, 0.8),
+    }
+
+
+def test_a_count_of_seeds_becomes_a_list_from_0():
+    assert spec(seeds=1).seeds == [0]
+    assert spec(seeds=4).seeds == [0, 1, 2, 3]
+    assert spec(seeds=[7, 3]).seeds == [7, 3]
+
+
+def test_fresh_seeds_start_at_1000():
+    assert spec(test_seeds=2).fresh_seeds == [1000, 1001]
+
+
+@pytest.mark.parametrize("tuned", [[999], [1000], [1001, 0], [5000], [0, 2**31 - 1]])
+def test_fresh_seeds_never_meet_tuning_seeds(tuned):
+    fresh = spec(seeds=tuned, test_seeds=64).fresh_seeds
+    assert len(set(fresh)) == 64
+    assert min(fresh) >= 1000
+    assert not set(fresh) & set(tuned)
+
+
+def test_a_note_may_have_lines():
+    assert spec(note="first\nsecond").note == "first\nsecond"
+
+
+def test_a_data_set_that_fits_the_recipe_is_accepted(tmp_path):
+    file = tmp_path / "own.npz"
+    rng = np.random.default_rng(0)
+    np.savez(file, x=rng.integers(0, 256, (900, 28, 28), dtype=np.uint8), y=np.arange(900) % 10)
+    assert spec(data=str(file)).data == str(file)
+
+
+# Refused by the form of a spec
+
+
+def test_every_field_that_is_missing_is_asked_for():
+    with pytest.raises(InvalidSpec, match=r"^recipe is required: got nothing\. Give name of an installed recipe\.$"):
+        parse_spec({})
+    with pytest.raises(InvalidSpec) as error:
+        parse_spec({"recipe": "digits-mlp", "gm": [1]})
+    assert str(error.value) == "gc is required: got nothing. Give group counts along the channels to try."
+
+
+@pytest.mark.parametrize("body", [[], None, "gm", 3, {1: 2}])
+def test_a_body_that_is_not_an_object_with_names_is_refused(body):
+    with pytest.raises(InvalidSpec) as error:
+        parse_spec(body)
+    assert str(error.value) == (
+        f"a search must be an object with fields: got {body!r}. Give at least recipe, gm and gc."
+    )
+
+
+def test_an_unknown_field_is_refused_with_the_known_ones():
+    assert refused(epochs=3) == (
+        f"epochs is not a field of a search: got 3. Known: {', '.join(SearchSpec.model_fields)}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"gm": []}, "gm must hold at least one value: got []. Give group counts along the mini-batch to try."),
+        (
+            {"gm": [2, 1, 2]},
+            "gm must not repeat a value: got [2, 1, 2]. Give group counts along the mini-batch to try.",
+        ),
+        ({"gc": []}, "gc must hold at least one value: got []. Give group counts along the channels to try."),
+        ({"gc": [4, 4]}, "gc must not repeat a value: got [4, 4]. Give group counts along the channels to try."),
+        ({"gm": "1,2"}, "gm must be a list: got '1,2'. Give group counts along the mini-batch to try."),
+        ({"gm": 4}, "gm must be a list: got 4. Give group counts along the mini-batch to try."),
+        ({"gm": [2.5]}, "gm must be a whole number: got 2.5. Give group counts along the mini-batch to try."),
+        ({"gm": [True]}, "gm must be a whole number: got True. Give group counts along the mini-batch to try."),
+        ({"gm": ["4"]}, "gm must be a whole number: got '4'. Give group counts along the mini-batch to try."),
+        (
+            {"gc": [-1]},
+            "gc should be greater than or equal to 0: got -1. Give group counts along the channels to try.",
+        ),
+        (
+            {"gm": [2**31]},
+            "gm should be less than or equal to 2147483647: got 2147483648. "
+            "Give group counts along the mini-batch to try.",
+        ),
+        ({"recipe": 3}, "recipe must be text: got 3. Give name of an installed recipe."),
+        (
+            {"strategy": "random"},
+            f"strategy should be {either(STRATEGIES)}: got 'random'. "
+            f"Give {'; or '.join(each.summary for each in STRATEGIES.values())}.",
+        ),
+        (
+            {"gm_rule": "smallest"},
+            f"gm_rule should be {either(RULES)}: got 'smallest'. Give how stage gm chooses.",
+        ),
+        ({"name": 3}, "name must be text: got 3. Give a name for lists."),
+        ({"data": 3}, "data must be text: got 3. Give data set, where the recipe takes a choice."),
+    ],
+)
+def test_a_field_of_the_wrong_form_is_refused(changes, sentence):
+    assert refused(**changes) == sentence
+
+
+@pytest.mark.parametrize(
+    ("seeds", "problem"),
+    [
+        (0, "seeds must be from 1 to 64, or a list of seeds: got 0."),
+        (65, "seeds must be from 1 to 64, or a list of seeds: got 65."),
+        ([], "seeds must hold at least one value: got []."),
+        ([1, 1], "seeds must not repeat a value: got [1, 1]."),
+        ([-1], "seeds should be greater than or equal to 0: got -1."),
+        ([1.5], "seeds must be a whole number: got 1.5."),
+        (True, "seeds must be a list: got True."),
+        ("3", "seeds must be a list: got '3'."),
+    ],
+)
+def test_seeds_of_the_wrong_form_are_refused(seeds, problem):
+    assert refused(seeds=seeds) == f"{problem} Give replicates of each point; a count n means 0 … n-1."
+
+
+@pytest.mark.parametrize(
+    ("count", "problem"),
+    [
+        (0, "should be greater than or equal to 1: got 0"),
+        (65, "should be less than or equal to 64: got 65"),
+        (True, "must be a whole number: got True"),
+    ],
+)
+def test_a_number_of_test_seeds_out_of_range_is_refused(count, problem):
+    assert refused(test_seeds=count) == f"test_seeds {problem}. Give fresh seeds, from 1000, of the final measurement."
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, "wide", "0.1", True, math.nan, math.inf, None])
+def test_a_tolerance_that_is_neither_auto_nor_a_number_is_refused(tolerance):
+    assert refused(tolerance=tolerance) == (
+        f"tolerance must be auto, or a finite number of 0 or more: got {tolerance!r}. "
+        "Give how far from the best mean still performs well; auto derives it from the spread over seeds."
+    )
+
+
+@pytest.mark.parametrize("control", ["\x00", "\n", "\r", "\t", "\x1b", "\x7f", "\x9b", "\ud800"])
+def test_control_characters_in_a_name_are_refused(control):
+    name = f"a{control}b"
+    assert refused(name=name) == (
+        f"name must hold no control characters or lone surrogates: got {name!r}. Give a name for lists."
+    )
+
+
+@pytest.mark.parametrize("control", ["\x00", "\x1b", "\x9b", "\ud800"])
+def test_control_characters_in_a_note_are_refused(control):
+    note = f"a\n{control}"
+    assert refused(note=note) == (
+        f"note must hold no control characters or lone surrogates: got {note!r}. Give free text."
+    )
+
+
+@pytest.mark.parametrize("word", ["a b", "", "-a", "a\n", "<b>", "a" * 65])
+def test_a_tag_or_variant_that_is_not_one_plain_word_is_refused(word):
+    rule = f"string should match pattern '^[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}$': got {word!r}."
+    assert refused(tags=[word]) == f"tags {rule} Give words for filters."
+    assert refused(variants={word: {}}) == f"variants {rule} Give named sets of overrides to compare inside the search."
+
+
+@pytest.mark.parametrize("variants", [{"none": {}}, {"main": {}, "none": {"epochs": 3}}, {}])
+def test_no_variant_may_be_named_none(variants):
+    assert refused(variants=variants) == (
+        "variants must name at least one variant, and none of them `none`, which trains without normalization: "
+        f"got {variants}. Give named sets of overrides to compare inside the search."
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"gm": list(range(1, 300))},
+        {"seeds": list(range(65))},
+        {"numbers": {f"n{i}": 1 for i in range(65)}},
+        {"name": "a" * 201},
+        {"note": "a" * 10_001},
+        {"tags": [f"t{i}" for i in range(33)]},
+        {"variants": {f"v{i}": {} for i in range(65)}},
+    ],
+)
+def test_what_is_too_long_is_refused_briefly(fields):
+    (field,) = fields
+    assert re.match(rf"{field} \w+ should have at most \d+ (items|characters)", refused(**fields))
+    assert len(refused(**fields)) < 400
+
+
+# Refused by the recipe
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones():
+    sentence = refused(recipe="mnist-simplnet")
+    assert sentence.startswith("no recipe is named 'mnist-simplnet'. Known: cifar10-resnet56, ")
+    assert sentence.endswith(".")
+    assert "mnist-simplenet" in sentence
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sentence"),
+    [
+        (
+            {"epoch": 3},
+            "mnist-simplenet has no number epoch: got epoch=3. "
+            "Use epochs; seqnorm recipes mnist-simplenet lists them all.",
+        ),
+        (
+            {"epochs": "many"},
+            "epochs must be a whole number (passes over the training split): got 'many'. The default is 30.",
+        ),
+        (
+            {"epochs": 2.5},
+            "epochs must be a whole number (passes over the training split): got 2.5. The default is 30.",
+        ),
+        (
+            {"epochs": True},
+            "epochs must be a whole number (passes over the training split): got True. The default is 30.",
+        ),
+        ({"epochs": 0}, "epochs must be at least 1 (passes over the training split): got 0. The default is 30."),
+        (
+            {"batch": 10**12},
+            "batch must be at most 2147483647 (samples per step): got 1000000000000. The default is 512.",
+        ),
+        (
+            {"learning_rate": "nan"},
+            "learning_rate must be a number (constant, per step of plain SGD, for the whole batch): got 'nan'. "
+            "The default is 0.4.",
+        ),
+        (
+            {"learning_rate": 10**400},
+            "learning_rate must be a number (constant, per step of plain SGD, for the whole batch): "
+            f"got {10**400}. The default is 0.4.",
+        ),
+        (
+            {"learning_rate": -0.1},
+            "learning_rate must be at least 0 (constant, per step of plain SGD, for the whole batch): got -0.1. "
+            "The default is 0.4.",
+        ),
+        (
+            {"min_group": 1},
+            "min_group must be at least 2 (smallest group of samples allowed (paper section 3)): got 1. "
+            "The default is 4.",
+        ),
+    ],
+)
+def test_a_bad_override_is_refused_wherever_it_stands(numbers, sentence):
+    assert refused(numbers=numbers) == sentence
+    assert refused(variants={"main": {}, "other": numbers}) == sentence
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, [3]])
+def test_an_override_that_is_no_number_at_all_is_refused(value):
+    assert refused(numbers={"learning_rate": value}) == (
+        f"numbers must give each name a finite number, true, false or text: got {value}. "
+        "Give overrides of the recipe's numbers."
+    )
+
+
+def test_true_or_false_is_asked_for_in_those_words():
+    with pytest.raises(ValueError) as error:
+        CONV.with_overrides({"augment": 1})
+    assert str(error.value) == (
+        "augment must be a true or false (whether images are augmented): got 1. The default is False."
+    )
+
+
+def test_data_for_a_recipe_that_takes_none_is_refused():
+    assert refused(recipe="digits-mlp", data="own.npz") == (
+        "digits-mlp takes no data set: got own.npz. Leave out --data."
+    )
+
+
+def test_a_data_set_that_is_missing_is_refused():
+    assert refused(data="/nowhere/own.npz") == (
+        "--data must name an existing .npz file: got /nowhere/own.npz. "
+        "Give one with x uint8 [N,H,W] or [N,H,W,C] and y integers [N], e.g. numpy.savez(file, x=x, y=y)."
+    )
+
+
+def test_a_data_set_that_is_no_npz_is_refused(tmp_path):
+    file = tmp_path / "own.npz"
+    file.write_text("not a zip")
+    assert refused(data=str(file)).startswith(f"--data must be an .npz file without pickles: got {file} (")
+
+
+# Refused by the rules of grouping
+
+
+@pytest.mark.parametrize(
+    ("gm", "sentence"),
+    [
+        (3, "gm must divide the batch: got gm=3 for 512 samples. Use a divisor, e.g. 1, 2, 4."),
+        (100, "gm must divide the batch: got gm=100 for 512 samples. Use a divisor, e.g. 32, 64, 128."),
+        (0, "gm must divide the batch: got gm=0 for 512 samples. Use a divisor, e.g. 1, 2, 4."),
+        (1024, "gm must divide the batch: got gm=1024 for 512 samples. Use a divisor, e.g. 128, 256, 512."),
+        (
+            256,
+            "groups must hold at least min_group=4 samples: got gm=256, groups of 2 of 512 samples. "
+            "Use gm up to 128, or allow it with --set min_group=2.",
+        ),
+        (
+            512,
+            "groups must hold at least min_group=4 samples: got gm=512, groups of 1 of 512 samples. Use gm up to 128.",
+        ),
+    ],
+)
+def test_a_gm_that_cannot_group_the_batch_is_refused(gm, sentence):
+    assert refused(gm=[1, gm]) == sentence
+
+
+def test_groups_of_two_are_trained_where_min_group_allows_them():
+    assert spec(gm=[128]).gm == [128]  # groups of 4
+    assert spec(gm=[256], numbers={"min_group": 2}).gm == [256]
+
+
+def test_groups_of_one_are_refused_even_where_min_group_is_smallest():
+    assert refused(gm=[512], numbers={"min_group": 2}) == (
+        "groups must hold at least min_group=2 samples: got gm=512, groups of 1 of 512 samples. Use gm up to 256."
+    )
+
+
+def test_a_batch_smaller_than_a_group_must_grow():
+    assert refused(gm=[1], numbers={"batch": 3}) == (
+        "groups must hold at least min_group=4 samples: got gm=1, groups of 3 of 3 samples. "
+        "Use a larger batch (--set batch=…), or allow it with --set min_group=3."
+    )
+
+
+def test_a_variants_own_batch_decides_what_it_can_group():
+    assert refused(gm=[8], variants={"main": {}, "small": {"batch": 16}}) == (
+        "groups must hold at least min_group=4 samples: got gm=8, groups of 2 of 16 samples. "
+        "Use gm up to 4, or allow it with --set min_group=2."
+    )
+
+
+@pytest.mark.parametrize("gc", [3, 5, 8, 300, 512])
+def test_a_gc_that_does_not_divide_512_and_300_is_refused(gc):
+    assert refused(gc=[1, gc]) == (
+        f"gc must divide every normalized width into groups of 2 or more: got gc={gc} for widths 512, 300. Use 1, 2, 4."
+    )
+
+
+def test_a_gc_of_groups_of_one_channel_is_refused_where_layers_have_no_positions():
+    assert refused(recipe="digits-mlp", gc=[128]) == (
+        "gc must divide every normalized width into groups of 2 or more: got gc=128 for widths 128. "
+        "Use 1, 2, 4, 8, 16, 32, 64."
+    )
+
+
+def test_a_gc_of_0_is_for_grids():
+    assert spec(strategy="grid", gc=[0, 4]).gc == [0, 4]
+    assert refused(gc=[0, 4]) == (
+        "gc of a sequential search starts at 1: got gc=0. Leave it out: stage gm trains gc=0, and stage gc shows "
+        "its winner as the reference."
+    )
+
+
+def test_refused_values_are_all_listed_once():
+    bad = SearchSpec(**{**FIELDS, "gm": [1, 3, 256], "gc": [1, 7], "variants": {"main": {}, "long": {"epochs": 99}}})
+    assert [value for value, _ in refused_values(bad, find("mnist-simplenet"))] == ["gm=3", "gm=256", "gc=7"]
+
+
+def test_a_search_is_refused_for_the_first_of_its_refused_values():
+    with pytest.raises(InvalidSpec, match=r"^gm must divide the batch: got gm=3 "):
+        parse_spec({**FIELDS, "gm": [3], "gc": [7]})
+
+
+def test_the_divisors_of_the_largest_batch_are_found_at_once():
+    largest = 2**31 - 1  # a prime
+    assert refused(gm=[3], numbers={"batch": largest}) == (
+        f"gm must divide the batch: got gm=3 for {largest} samples. Use a divisor, e.g. 1, {largest}."
+    )
+
+
+# Devices: the paper counts gm per device
+
+
+@pytest.mark.parametrize("gm", [1, 2, 4, 8, 16])
+def test_gm_divides_the_64_samples_of_each_of_8_devices(gm):
+    assert refused_gm(gm, ConvNumbers()) is None
+
+
+def test_gm_is_counted_per_device():
+    assert refused_gm(3, ConvNumbers()) == (
+        "gm must divide the batch: got gm=3 for 64 samples per device (batch 512 / 8). Use a divisor, e.g. 1, 2, 4."
+    )
+    assert refused_gm(32, ConvNumbers()) == (
+        "groups must hold at least min_group=4 samples: got gm=32, groups of 2 of 64 samples per device "
+        "(batch 512 / 8). Use gm up to 16, or allow it with --set min_group=2."
+    )
+    assert refused_gm(32, ConvNumbers(min_group=2)) is None
+    assert refused_gm(64, ConvNumbers(min_group=2)) == (
+        "groups must hold at least min_group=2 samples: got gm=64, groups of 1 of 64 samples per device "
+        "(batch 512 / 8). Use gm up to 32."
+    )
+
+
+def test_a_batch_divides_over_the_devices():
+    assert refused_gm(1, ConvNumbers(batch=500)) == (
+        "the batch must divide over devices: got batch=500 over 8. Choose a multiple (--set batch=…)."
+    )
+
+
+def test_gc_may_equal_a_width_where_layers_have_positions():
+    assert [gc for gc in range(1, 129) if refused_gc(gc, ConvNumbers(), CONV, "grid") is None] == [1, 2, 4, 8, 16, 32]
+    assert refused_gc(64, ConvNumbers(), CONV, "sequential") == (
+        "gc must divide every normalized width: got gc=64 for widths 64, 96. Use 1, 2, 4, 8, 16, 32."
+    )
+
+
+def test_gc_is_left_to_the_driver_where_only_torch_knows_the_widths():
+    unknown = Recipe(
+        name="any", title="", numbers=ConvNumbers, run="any:run", load="any:load", widths=lambda numbers: None
+    )
+    assert refused_gc(7, ConvNumbers(), unknown, "sequential") is None

@@ -1,9 +1,0 @@
-"""The product of all axes."""
-
-from search.strategies.grid import visit
-from tests.search.strategies.axes import GC, GM
-
-
-def test_all_axes_are_tuned_together_by_the_rule_of_the_last() -> None:
-    (sweep,) = visit((GM, GC))
-    assert (sweep.stage, sweep.axes, sweep.rule) == ("grid", (GM, GC), "best-mean")

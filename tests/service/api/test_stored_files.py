@@ -1,0 +1,55 @@
+"""Files that are shown or downloaded: regular ones alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from search.settings import Settings
+from search.views import TrialRow
+from service.api.stored_files import CHUNK_BYTES, TAIL_BYTES, attachment, chunks, opened, tail
+
+
+def test_a_regular_file_is_read_to_its_end_and_closed(tmp_path: Path) -> None:
+    content = os.urandom(CHUNK_BYTES + 7)
+    (tmp_path / "weights").write_bytes(content)
+    file = opened(tmp_path / "weights")
+    assert file is not None
+    pieces = list(chunks(file))
+    assert [len(piece) for piece in pieces] == [CHUNK_BYTES, 7]
+    assert b"".join(pieces) == content
+    assert file.closed
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    for name in ("link", "folder", "pipe", "nothing"):
+        assert opened(tmp_path / name) is None, name
+
+
+def test_a_download_is_saved_and_never_shown_as_a_page() -> None:
+    assert attachment("abc.csv") == {
+        "Content-Disposition": 'attachment; filename="abc.csv"',
+        "Content-Security-Policy": "sandbox",
+    }
+
+
+def test_the_tail_of_a_log_is_what_a_trial_of_that_point_and_seed_printed_last(settings: Settings) -> None:
+    printed = settings.log_of("abc", "gm-main-gm8-gc0-seed2")
+    printed.parent.mkdir(parents=True)
+    printed.write_bytes(b"first\n" + b"x" * (TAIL_BYTES - 3) + "\xe9\n".encode("latin-1") + b"!")
+    said = tail(settings, "abc", trial(gm=8, seed=2))
+    assert said == "x" * (TAIL_BYTES - 3) + "\N{REPLACEMENT CHARACTER}\n!"
+    assert tail(settings, "abc", trial(gm=4, seed=2)) == "", "another one has printed nothing"
+    assert tail(settings, "other", trial(gm=8, seed=2)) == ""
+
+
+def trial(gm: int, seed: int) -> TrialRow:
+    """Return a trial that runs."""
+    point = {"stage": "gm", "variant": "main", "gm": gm, "gc": 0, "seed": seed}
+    running = {"trial_id": 1, "number": 0, "state": "RUNNING", "value": None, "cause": None, "detail": ""}
+    rest = dict.fromkeys(("seconds", "gm_total", "group_size", "epoch", "reused_from", "where"))
+    return TrialRow.model_validate({**point, **running, **rest, "started_at": 0.0})

@@ -1,0 +1,95 @@
+"""Bodies are counted as they stream in, and not waited for for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
+
+from service.middleware.body import BodyLimit
+from tests.service.loops import run
+
+
+async def echo(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(await request.body())
+
+
+def limited(app: Starlette | None = None) -> TestClient:
+    """Return a client of an application that takes ten bytes, by default one that echoes them."""
+    return TestClient(BodyLimit(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
+
+
+def in_pieces(*pieces: bytes) -> Iterator[bytes]:
+    """Give a body whose length is not announced."""
+    yield from pieces
+
+
+def test_a_body_of_as_many_bytes_as_are_allowed_arrives_whole() -> None:
+    assert limited().post("/", content=b"0123456789").content == b"0123456789"
+    assert limited().post("/", content=in_pieces(b"01234", b"56789")).content == b"0123456789"
+
+
+def test_a_body_announced_as_larger_is_refused_before_anything_else_is_done() -> None:
+    answer = limited(Starlette()).post("/", content=b"0123456789A")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert answer.json()["detail"] == "a body may have 10 bytes: got more. Send less at once."
+
+
+def test_a_body_of_no_announced_length_is_counted() -> None:
+    assert limited().post("/", content=in_pieces(b"01234", b"56789", b"A")).status_code == 413
+
+
+async def exchange(receive: Receive) -> list[Message]:
+    """Ask the echo for what comes; return what it sends."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = BodyLimit(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
+    await app({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}, receive, send)
+    return sent
+
+
+def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_is_said() -> None:
+    first: list[Message] = [{"type": "http.request", "body": b"0123", "more_body": True}]
+
+    async def receive() -> Message:
+        if first:
+            return first.pop()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    start, body = run(exchange(receive))
+    assert start["status"] == 408
+    assert body["body"] == b"a body must arrive within 0.01 s: got 4 bytes. Send it again."
+
+
+def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    async def wait_for_leaving(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        heard.append(await receive())
+
+    async def leave() -> Message:
+        if not heard_of_body:
+            heard_of_body.append(True)
+            return await receive()
+        await asyncio.sleep(0.05)  # longer than a body may take
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError
+
+    heard: list[Message] = []
+    heard_of_body: list[bool] = []
+    run(BodyLimit(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
+    assert heard == [{"type": "http.disconnect"}]
