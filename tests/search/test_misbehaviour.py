@@ -21,7 +21,7 @@ def faulty(
     """A grid in which every gm but 8 misbehaves in its own way."""
     home = tmp_path_factory.mktemp("faulty")
     words = ["grid", "planted", "--gm", "1,2,4,8,16,32,64", "--gc", "0,4", "--seeds", "1", "--test-seeds", "1"]
-    limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "min_group=1"]
+    limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "batch=128", "--set", "min_group=2"]
     faults = [word for name, gm in FAULTS.items() for word in ("--set", f"{name}={gm}")]
     result = seqnorm_json(home, *words, *limits, *faults, "--set", f"journal={home / 'journal'}")
     engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)

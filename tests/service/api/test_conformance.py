@@ -32,7 +32,7 @@ def test_every_answer_is_one_of_the_document(database_url: str, tmp_path: Path) 
     with serving(service) as printed:
         url = f"http://127.0.0.1:{service.port}"
         token = {"Authorization": f"Bearer {service.token_file.read_text().strip()}"}
-        document = httpx2.get(f"{url}/api/openapi.json", headers=token).json()
+        document = httpx2.get(f"{url}/api/openapi.json", headers=token, timeout=60).json()
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=url)
         ids = st.sampled_from([done, grid, queued])
@@ -55,12 +55,12 @@ def test_every_answer_is_one_of_the_document(database_url: str, tmp_path: Path) 
                     case.path_parameters["id"] = search_id
                 if case.path.startswith("/api/tokens") and case.method == "DELETE":
                     case.path_parameters["id"] = "0123456789ab"  # not our own
-                answer = case.call_and_validate(headers=token, checks=CHECKS)
+                answer = case.call_and_validate(headers=token, checks=CHECKS, timeout=60)
                 assert answer.status_code != 401
                 if answer.status_code < 300:
                     succeeded.add(f"{case.method} {case.path}")
                 case.headers = {name: value for name, value in (case.headers or {}).items() if name != "Authorization"}
-                stranger = case.call()
+                stranger = case.call(timeout=60)
                 assert (stranger.status_code in (401, 413, 421)) or is_public(case.path), case.as_curl_command()
 
             ask()
