@@ -37,7 +37,7 @@ DIGITS: dict[str, Any] = {
     "gc": [1, 2],
     "seeds": 2,
     "test_seeds": 2,
-    "numbers": {"epochs": 60},
+    "numbers": {"epochs": 40},
 }
 
 
