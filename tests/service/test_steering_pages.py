@@ -23,6 +23,7 @@ def test_a_person_logs_in_and_out(site: Site, browser: Browser) -> None:
         page.get_by_label("Token").fill(site.token("read"))
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("heading", name="a finished search")).to_be_visible()
+        page.wait_for_load_state("networkidle")  # what a script still asks for then is refused, and complained about
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
         page.goto(site.url)
