@@ -40,16 +40,16 @@ from search.views import (
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
 from search.vocabulary.states import Status, TrialState
 
-Kind = TypeVar("Kind")
+ViewT = TypeVar("ViewT")
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0  # after which a connection counts as lost; an idle stream says something every 15 s
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+READ_SECONDS = 60.0  # after which a connection counts as lost; an idle stream says something every 15 s
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
 RECONNECT_SECONDS = 0.5
-LOOK_SECONDS = 0.5  # between two looks at a search that is followed
-LARGEST_PAGE = 500
+FOLLOW_SECONDS = 0.5  # between two looks at a search that is followed
+MAX_PAGE_SIZE = 500
 
-_ERRORS: dict[int, type[SearchError]] = {
+_ERROR_TYPES: dict[int, type[SearchError]] = {
     400: InvalidSpec,
     403: Denied,
     404: NotFound,
@@ -82,7 +82,7 @@ class Client:
         self._http = httpx2.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
-            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,  # the token is for this service alone
             trust_env=not is_loopback(self.url),  # a proxy does not lead to this machine
         )
@@ -132,7 +132,7 @@ class Client:
         """Go through searches, newest first, over all pages; ``filters`` are those of :meth:`searches_page`."""
         cursor = None
         while limit is None or limit > 0:
-            page = self.searches_page(cursor=cursor, limit=min(limit or LARGEST_PAGE, LARGEST_PAGE), **filters)
+            page = self.searches_page(cursor=cursor, limit=min(limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE), **filters)
             yield from page.searches
             cursor = page.next
             if cursor is None:
@@ -169,7 +169,7 @@ class Client:
 
     def retry(self, search_id: str) -> SearchState:
         """Queue a search again to train its failed trials; ``trials`` says how many."""
-        return self._ask(SearchState, "POST", "searches", search_id, "retry", harmless=False)
+        return self._ask(SearchState, "POST", "searches", search_id, "retry", idempotent=False)
 
     def widen(
         self,
@@ -182,7 +182,7 @@ class Client:
     ) -> SearchState:
         """Submit a search with more values or seeds that reuses the trials of this one; return the new one's id."""
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
-        return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, harmless=False)
+        return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
 
     def compare(self, search_ids: Sequence[str]) -> Comparison:
         """Return several ``searches`` together."""
@@ -214,7 +214,7 @@ class Client:
         """Go through the trials of a search over all pages; ``filters`` are those of :meth:`trials_page`."""
         after: int | None = 0
         while after is not None:
-            page = self.trials_page(search_id, **{"limit": LARGEST_PAGE, **filters, "after": after})
+            page = self.trials_page(search_id, **{"limit": MAX_PAGE_SIZE, **filters, "after": after})
             yield from page.trials
             after = page.next
 
@@ -244,10 +244,10 @@ class Client:
             request = self._request("GET", "searches", search_id, "events", headers={"Last-Event-ID": last})
             response = self._send(request, stream=True)
             try:
-                for event in _events_of(response):
+                for event in _open_event_source(response):
                     last = event.id or last
                     if event.data:
-                        yield _parsed(EventView, event.data, response)
+                        yield _parse_json(EventView, event.data, response)
             except httpx2.RequestError:
                 pass  # it goes on behind the last event that arrived whole
             finally:
@@ -266,7 +266,7 @@ class Client:
         for event in self.events(search_id, after=shown.newest_event):
             if event.id <= shown.newest_event:  # what was shown last has it already
                 continue
-            time.sleep(LOOK_SECONDS)
+            time.sleep(FOLLOW_SECONDS)
             shown = self.show(search_id)
             yield shown
             if not shown.status.active:
@@ -293,7 +293,7 @@ class Client:
     def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> NewTokenView:
         """Make a token; ``text`` is what its holder sends, and is never shown again."""
         body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
-        return self._ask(NewTokenView, "POST", "tokens", body=body, harmless=False)
+        return self._ask(NewTokenView, "POST", "tokens", body=body, idempotent=False)
 
     def revoke_token(self, token_id: str) -> None:
         """Refuse a token from now on."""
@@ -302,23 +302,23 @@ class Client:
     def ready(self) -> ReadinessView:
         """Say of each part that searches need whether it is there."""
         request = self._http.build_request("GET", "/readyz")
-        return _answer(ReadinessView, self._send(request, also=503))
+        return _parse_response(ReadinessView, self._send(request, allowed_status=503))
 
     # Requests
 
     def _ask(
         self,
-        kind: type[Kind],
+        kind: type[ViewT],
         method: str,
         *parts: str,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        harmless: bool = True,
-    ) -> Kind:
-        """Send a request and return the view that answers it; ``harmless`` if it may be repeated."""
+        idempotent: bool = True,
+    ) -> ViewT:
+        """Send a request and return the view that answers it; ``idempotent`` if it may be repeated."""
         request = self._request(method, *parts, query=query, body=body, headers=headers)
-        return _answer(kind, self._send(request, harmless=harmless))
+        return _parse_response(kind, self._send(request, idempotent=idempotent))
 
     def _request(
         self,
@@ -329,7 +329,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Request:
         path = "/".join(quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts)  # never upwards
-        content = None if body is None else _written(body)
+        content = None if body is None else _encode_body(body)
         return self._http.build_request(
             method,
             f"/api/{path}",
@@ -339,37 +339,44 @@ class Client:
         )
 
     def _send(
-        self, request: httpx2.Request, *, harmless: bool = True, stream: bool = False, also: int | None = None
+        self,
+        request: httpx2.Request,
+        *,
+        idempotent: bool = True,
+        stream: bool = False,
+        allowed_status: int | None = None,
     ) -> httpx2.Response:
-        """Send a request, again and again if need be; return its answer, a success or the status ``also``."""
-        deadline, pause = time.monotonic() + self.patience, FIRST_PAUSE
+        """Send a request, again and again if need be; return its answer, a success or the status ``allowed_status``."""
+        deadline, pause = time.monotonic() + self.patience, MIN_RETRY_SECONDS
         while True:
             try:
-                return self._attempt(request, stream, also)
-            except _Passing as passing:
-                wait = max(passing.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
-                if not (harmless or passing.undone) or time.monotonic() + wait > deadline:
-                    raise StoreUnavailable(str(passing)) from None
+                return self._attempt(request, stream, allowed_status)
+            except _TemporaryError as temporary:
+                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
+                if not (idempotent or temporary.not_executed) or time.monotonic() + wait > deadline:
+                    raise StoreUnavailable(str(temporary)) from None
             time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_RETRY_SECONDS)
 
-    def _attempt(self, request: httpx2.Request, stream: bool, also: int | None) -> httpx2.Response:
+    def _attempt(self, request: httpx2.Request, stream: bool, allowed_status: int | None) -> httpx2.Response:
         try:
             response = self._http.send(request, stream=stream)
             if stream and not response.is_success:
                 response.read()
                 response.close()
         except httpx2.RequestError as error:
-            said = f"the service must answer: got {_said(error)} from {self.url}. Is `seqnorm serve` running there?"
+            message = (
+                f"the service must answer: got {_error_text(error)} from {self.url}. Is `seqnorm serve` running there?"
+            )
             unconnected = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             if unconnected and not self._reached:
-                raise StoreUnavailable(said) from None
+                raise StoreUnavailable(message) from None
             self._reached = True
-            raise _Passing(said, undone=unconnected) from None
+            raise _TemporaryError(message, not_executed=unconnected) from None
         self._reached = True
-        if response.is_success or response.status_code == also:
+        if response.is_success or response.status_code == allowed_status:
             return response
-        raise _refusal(response)
+        raise _to_error(response)
 
     def _download(self, request: httpx2.Request, file: BinaryIO) -> None:
         response = self._send(request, stream=True)
@@ -378,19 +385,19 @@ class Client:
                 file.write(chunk)
         except httpx2.RequestError as error:
             raise StoreUnavailable(
-                f"a download must be whole: got {response.num_bytes_downloaded} bytes and then {_said(error)} "
+                f"a download must be whole: got {response.num_bytes_downloaded} bytes and then {_error_text(error)} "
                 f"from {self.url}. Repeat it."
             ) from None
         finally:
             response.close()
 
 
-class _Passing(StoreUnavailable):
-    """Something that may be over soon; ``undone`` if the request was surely not carried out."""
+class _TemporaryError(StoreUnavailable):
+    """Something that may be over soon; ``not_executed`` if the request was surely not carried out."""
 
-    def __init__(self, said: str, *, undone: bool, wait: float = 0.0) -> None:
-        super().__init__(said)
-        self.undone = undone
+    def __init__(self, message: str, *, not_executed: bool, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.not_executed = not_executed
         self.wait = wait
 
 
@@ -442,7 +449,7 @@ def _checked_token(token: str) -> str:
     return token
 
 
-def _written(body: Mapping[str, Any]) -> bytes:
+def _encode_body(body: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -455,11 +462,11 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _answer(kind: type[Kind], response: httpx2.Response) -> Kind:
-    return _parsed(kind, response.text, response)
+def _parse_response(kind: type[ViewT], response: httpx2.Response) -> ViewT:
+    return _parse_json(kind, response.text, response)
 
 
-def _parsed(kind: type[Kind], text: str, response: httpx2.Response) -> Kind:
+def _parse_json(kind: type[ViewT], text: str, response: httpx2.Response) -> ViewT:
     """Read JSON as a view; fields that this version does not know are passed over.
 
     Raises:
@@ -468,16 +475,16 @@ def _parsed(kind: type[Kind], text: str, response: httpx2.Response) -> Kind:
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError:
-        raise _stranger(response) from None
+        raise _unexpected_response(response) from None
 
 
-def _events_of(response: httpx2.Response) -> httpx2.EventSource:
+def _open_event_source(response: httpx2.Response) -> httpx2.EventSource:
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise _stranger(response)
+        raise _unexpected_response(response)
     return httpx2.EventSource(response)
 
 
-def _refusal(response: httpx2.Response) -> SearchError:
+def _to_error(response: httpx2.Response) -> SearchError:
     """Return the error that an answer stands for."""
     try:
         detail = json.loads(response.text)["detail"]
@@ -485,30 +492,33 @@ def _refusal(response: httpx2.Response) -> SearchError:
         detail = None
     status = response.status_code
     if status in (429, 503):
-        got = f"{status} ({detail or 'no reason'}) from {_url(response)}"
-        said = f"the service must have time: got {got}. Try again later."
-        return _Passing(said, undone=status == 429, wait=_retry_after(response))
+        got = f"{status} ({detail or 'no reason'}) from {_request_url(response)}"
+        message = f"the service must have time: got {got}. Try again later."
+        return _TemporaryError(message, not_executed=status == 429, wait=_retry_after(response))
     if not isinstance(detail, str) or response.is_redirect:
-        return _stranger(response)
+        return _unexpected_response(response)
     if status == 401:
         rule = detail.partition(". ")[0]
         return Denied(f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create` makes one at the service.")
-    if status in _ERRORS:
-        return _ERRORS[status](detail)
-    return StoreUnavailable(f"the service must succeed: got {status} ({detail}) from {_url(response)}. See its log.")
+    if status in _ERROR_TYPES:
+        return _ERROR_TYPES[status](detail)
+    return StoreUnavailable(
+        f"the service must succeed: got {status} ({detail}) from {_request_url(response)}. See its log."
+    )
 
 
-def _stranger(response: httpx2.Response) -> StoreUnavailable:
+def _unexpected_response(response: httpx2.Response) -> StoreUnavailable:
     """Return the error for an answer that no service gives."""
     got = f"{response.status_code} {response.headers.get('content-type', 'of no type')}"
     if response.is_redirect:
         got = f"a redirect to {response.headers['location'][:200]!r}, which is not followed,"
     return StoreUnavailable(
-        f"the address must be that of a seqnorm service: got {got} from {_url(response)}. Check --url or SEQNORM_URL."
+        f"the address must be that of a seqnorm service: got {got} from {_request_url(response)}. "
+        "Check --url or SEQNORM_URL."
     )
 
 
-def _url(response: httpx2.Response) -> str:
+def _request_url(response: httpx2.Response) -> str:
     return str(response.request.url)
 
 
@@ -519,5 +529,5 @@ def _retry_after(response: httpx2.Response) -> float:
         return 0.0
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -16,8 +16,8 @@ from platformdirs import user_data_path
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.secret import Secret, SecretUrl
 
-PREFIX = "SEQNORM_"
-IN_FILE = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers
+ENV_PREFIX = "SEQNORM_"
+FILE_SUFFIX = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers
 _KINDS = {int: "whole number", float: "number", str: "text"}
 
 
@@ -97,17 +97,17 @@ class Settings:
             return self.token
         return Secret(self.token_file.read_text().strip())
 
-    def folder_of(self, search_id: str) -> Path:
+    def search_folder(self, search_id: str) -> Path:
         """Return where a search keeps its checkpoints and logs."""
         return self.home / "searches" / search_id
 
     def driver_log(self, search_id: str) -> Path:
         """Return the file that takes what the drivers of a search print."""
-        return self.folder_of(search_id) / "driver.log"
+        return self.search_folder(search_id) / "driver.log"
 
-    def log_of(self, search_id: str, replicate: str) -> Path:
+    def trial_log(self, search_id: str, replicate: str) -> Path:
         """Return the file that takes what the attempts at a replicate print; it is named by its key."""
-        return self.folder_of(search_id) / "logs" / f"{replicate}.log"
+        return self.search_folder(search_id) / "logs" / f"{replicate}.log"
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
@@ -122,8 +122,8 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
     for setting in fields(Settings):
         given = flags.get(setting.name)
         if given is None:
-            variable = PREFIX + setting.name.upper()
-            given = environ.get(variable) or _in_file(variable + IN_FILE, environ)
+            variable = ENV_PREFIX + setting.name.upper()
+            given = environ.get(variable) or _read_from_file(variable + FILE_SUFFIX, environ)
         if given in (None, ""):
             continue
         kind = type(getattr(settings, setting.name))
@@ -131,7 +131,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
             values[setting.name] = kind(Path(given).expanduser().absolute() if kind is type(settings.home) else given)
         except (ValueError, RuntimeError):  # the latter for the home folder of somebody unknown
             raise InvalidSpec(
-                f"{PREFIX}{setting.name.upper()} must be a {_KINDS.get(kind, 'folder')}: got {given!r}. "
+                f"{ENV_PREFIX}{setting.name.upper()} must be a {_KINDS.get(kind, 'folder')}: got {given!r}. "
                 f"The default is {getattr(settings, setting.name)}."
             ) from None
     if not values.get("ray_address") and environ.get("RAY_ADDRESS"):
@@ -177,14 +177,14 @@ def _check_webhooks(settings: Settings) -> None:
         )
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
+def to_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process read the same settings, and no file instead of them."""
-    given = {PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
+    given = {ENV_PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
     values = {name: value.reveal() if isinstance(value, Secret) else str(value) for name, value in given.items()}
-    return values | {variable + IN_FILE: "" for variable in values}
+    return values | {variable + FILE_SUFFIX: "" for variable in values}
 
 
-def _in_file(variable: str, environ: Mapping[str, str]) -> str:
+def _read_from_file(variable: str, environ: Mapping[str, str]) -> str:
     """Return the value in the file that a variable names; nothing where it names none."""
     if not environ.get(variable):
         return ""
@@ -196,6 +196,6 @@ def _in_file(variable: str, environ: Mapping[str, str]) -> str:
     if not value:
         raise InvalidSpec(
             f"{variable} must name a file with a value in it: got {str(file)!r} ({fault}). "
-            f"Write the value into it, or set {variable.removesuffix(IN_FILE)} itself."
+            f"Write the value into it, or set {variable.removesuffix(FILE_SUFFIX)} itself."
         )
     return value

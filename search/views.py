@@ -46,9 +46,9 @@ class CandidateView(View):
     why: str | None = None  #: it was in or out, in numbers; null until the stage is decided
 
     @classmethod
-    def of(cls, candidate: Candidate) -> Self:
+    def from_candidate(cls, candidate: Candidate) -> Self:
         """Return the view of a candidate of a stage that is not decided."""
-        return cls.model_validate(_figures(candidate))
+        return cls.model_validate(_candidate_fields(candidate))
 
     @property
     def point(self) -> Point:
@@ -62,12 +62,12 @@ class MeasuredView(CandidateView):
     labels: tuple[str, ...]  #: e.g. ``BatchNorm``, ``chosen SeqNorm``
 
     @classmethod
-    def measured(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
+    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
         """Return the view of a candidate of stage ``test``."""
-        return cls.model_validate({**_figures(candidate), "labels": tuple(labels)})
+        return cls.model_validate({**_candidate_fields(candidate), "labels": tuple(labels)})
 
 
-def _figures(candidate: Candidate) -> dict[str, object]:
+def _candidate_fields(candidate: Candidate) -> dict[str, object]:
     """Return a candidate's fields; a figure that is not finite is null, as JSON has none."""
     figures = {**vars(candidate), "sem": candidate.sem}
     return {
@@ -261,7 +261,7 @@ class ResultView(View):
     trials: ResultTrials
 
     @classmethod
-    def of(cls, shown: SearchView) -> Self:
+    def from_search(cls, shown: SearchView) -> Self:
         """Return the part of a search that is its result."""
         trials = ResultTrials(run=shown.trials.run, reused=shown.trials.reused, failed=shown.trials.failed)
         return cls(
@@ -325,7 +325,7 @@ class EventView(View):
 # Trials
 
 
-class Where(View):
+class TrialLocation(View):
     """The process that trains a trial."""
 
     host: str = ""
@@ -354,7 +354,7 @@ class TrialRow(View):
     group_size: int | None  #: samples; null without normalization
     epoch: int | None  #: of the lease of the driver that started it
     reused_from: str | None  #: ``<search>/<stage>/<number>`` of the original
-    where: Where | None
+    where: TrialLocation | None
 
 
 class EpochView(View):
@@ -461,7 +461,7 @@ class ExportRow(View):
     detail: str
 
     @classmethod
-    def of(cls, trial: TrialRow) -> Self:
+    def from_trial(cls, trial: TrialRow) -> Self:
         """Return what is exported of a trial."""
         return cls(**{name: getattr(trial, name) for name in cls.model_fields})
 
@@ -545,7 +545,7 @@ class RecipeView(View):
     numbers: tuple[NumberView, ...]
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Self:
+    def from_recipe(cls, recipe: Recipe) -> Self:
         """Return what a person may want to know of a recipe."""
         from trainers.recipe import describe
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.plan.spec import SearchSpec, read_spec, refused_values
-from search.plan.stages import plan_of
+from search.plan.spec import SearchSpec, find_refused_values, read_spec
+from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
 from search.views import PlanView, RefusedValue
 from trainers.recipe import Recipe
 
 
-def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
+def estimate(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
     """Count a search's trials by stage, beside those of every strategy; list refused group counts, and why.
 
     Args:
@@ -31,7 +31,7 @@ def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> Pla
         grid=totals["grid"],
         sequential=totals["sequential"],
         totals=totals,
-        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused_values(spec, recipe)),
+        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in find_refused_values(spec, recipe)),
         seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
     )
 
@@ -39,4 +39,4 @@ def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> Pla
 def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:
     """Count as a strategy would; a grid for comparison has the GhostNorm that a sequence trains anyway."""
     gc = spec.gc if strategy == spec.strategy else [gc for gc in spec.gc if gc] or spec.gc
-    return plan_of(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).size()
+    return make_plan(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).count_trials()

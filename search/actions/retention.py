@@ -12,11 +12,11 @@ from search.settings import Settings
 from search.store import queries
 from search.store.database import Engine
 
-DAY = 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leftover:
+class UnneededFiles:
     """Files of one search that may go."""
 
     search_id: str
@@ -37,7 +37,7 @@ class Leftover:
                 path.unlink(missing_ok=True)
 
 
-def find_leftovers(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[Leftover]:
+def find_unneeded_files(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[UnneededFiles]:
     """Find what may go; the weights of a search's chosen point stay.
 
     The database is asked about each search once more when it is its turn, as somebody may have it run again meanwhile:
@@ -49,36 +49,36 @@ def find_leftovers(settings: Settings, engine: Engine, days: float, unknown: boo
         days: since a search has ended.
         unknown: include what belongs to no search of this database; another database may share the folder.
     """
-    root = settings.folder_of("")
+    root = settings.search_folder("")
     folders = {path.name: path for path in sorted(root.glob("*")) if path.is_dir() and not path.is_symlink()}
     with engine.connect() as connection:
-        known = queries.known_among(connection, list(folders))
-        candidates = queries.ended_before(connection, days * DAY, list(folders))
+        known = queries.find_known(connection, list(folders))
+        candidates = queries.find_ended(connection, days * DAY_SECONDS, list(folders))
     for name, folder in folders.items():
         if name in candidates:
             with engine.connect() as connection:
-                ended = queries.ended_before(connection, days * DAY, [name])
+                ended = queries.find_ended(connection, days * DAY_SECONDS, [name])
             if name in ended:
                 kept = set(chosen_folders(folder, ended[name]))
-                yield from _leftover(name, f"ended {days:g} days ago or earlier", _all_but(folder, kept))
+                yield from _unneeded_files(name, f"ended {days:g} days ago or earlier", _paths_except(folder, kept))
         elif unknown and name not in known:
-            yield from _leftover(name, "unknown to this database", [folder])
+            yield from _unneeded_files(name, "unknown to this database", [folder])
 
 
-def _all_but(folder: Path, kept: set[Path]) -> list[Path]:
+def _paths_except(folder: Path, kept: set[Path]) -> list[Path]:
     """Return what is in a folder, whole where nothing of it is kept."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path in kept:
             continue
         inside = any(path in each.parents for each in kept)
-        found += _all_but(path, kept) if inside else [path]
+        found += _paths_except(path, kept) if inside else [path]
     return found
 
 
-def _leftover(search_id: str, why: str, paths: list[Path]) -> Iterator[Leftover]:
+def _unneeded_files(search_id: str, why: str, paths: list[Path]) -> Iterator[UnneededFiles]:
     if paths:
-        yield Leftover(search_id=search_id, why=why, paths=tuple(paths), bytes=sum(map(_size, paths)))
+        yield UnneededFiles(search_id=search_id, why=why, paths=tuple(paths), bytes=sum(map(_size, paths)))
 
 
 def _size(path: Path) -> int:

@@ -20,19 +20,19 @@ import httpx2
 from search.engine.logs import known_secrets
 from search.settings import Settings
 from search.store import deliveries, searches
-from search.store.database import Connection, DatabaseFault, Engine, open_engine
-from search.store.deliveries import Delivery, News
+from search.store.database import Connection, DatabaseError, Engine, open_engine
+from search.store.deliveries import Delivery, PendingEvent
 from search.views import WebhookView
-from search.vocabulary.secret import Secret, redacted
+from search.vocabulary.secret import Secret, redact
 
 TIMEOUT_SECONDS = 10.0
 CLAIM_SECONDS = 60.0  # in which one attempt is over, but for targets that drip
-LOOK_SECONDS = 1.0
-ENTER_SECONDS = 60.0  # between two times that a sender says it is there
-AFTER_FAULT_SECONDS = 5.0
+POLL_SECONDS = 1.0
+REGISTER_SECONDS = 60.0  # between two times that a sender says it is there
+RETRY_SECONDS = 5.0
 FIRST_WAIT = 5.0  # after a failed attempt; doubled after each
-ATTEMPTS = 15  # the last one nearly 23 hours after the first
-LEAVE_SECONDS = 1.0  # for what is being sent when the worker ends; it is sent again otherwise
+MAX_ATTEMPTS = 15  # the last one nearly 23 hours after the first
+STOP_SECONDS = 1.0  # for what is being sent when the worker ends; it is sent again otherwise
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Senders:
     def stop(self) -> None:
         """End, within a moment."""
         self._stopping.set()
-        deadline = time.monotonic() + LEAVE_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._reading.dispose()
@@ -68,7 +68,7 @@ class Sender:
         self._known = known_secrets(settings)
         self._engine = engine
         self._reading = reading
-        self._enter_at = 0.0  # of the monotonic clock
+        self._register_at = 0.0  # of the monotonic clock
         self._http = httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
 
     def run(self, stopping: threading.Event) -> None:
@@ -76,18 +76,18 @@ class Sender:
         while not stopping.is_set():
             try:
                 sent = self.send_one()
-                stopping.wait(0 if sent else LOOK_SECONDS)
-            except DatabaseFault as fault:
+                stopping.wait(0 if sent else POLL_SECONDS)
+            except DatabaseError as fault:
                 log.warning("webhooks wait for the database: %s", fault.orig)
-                stopping.wait(AFTER_FAULT_SECONDS)
+                stopping.wait(RETRY_SECONDS)
             except Exception:  # the thread must not end before the worker
                 log.exception("webhooks to %s had to stop for a moment", self._host)
-                stopping.wait(AFTER_FAULT_SECONDS)
+                stopping.wait(RETRY_SECONDS)
         self._http.close()
 
     def send_one(self) -> bool:
         """Look for news, and send what waits longest; say whether there was something to send."""
-        self._take_news()
+        self._collect_events()
         with self._reading.connect() as connection:  # looking takes no lock, which claiming does
             if not deliveries.is_due(connection, self._target):
                 return False
@@ -97,31 +97,33 @@ class Sender:
             self._send(delivery)
         return True
 
-    def _take_news(self) -> None:
-        if time.monotonic() >= self._enter_at:
+    def _collect_events(self) -> None:
+        if time.monotonic() >= self._register_at:
             with self._engine.begin() as connection:
-                deliveries.enter(connection, self._target)
-            self._enter_at = time.monotonic() + ENTER_SECONDS
+                deliveries.register_target(connection, self._target)
+            self._register_at = time.monotonic() + REGISTER_SECONDS
         with self._reading.connect() as connection:
-            found = [(item, body_of(connection, item)) for item in deliveries.news(connection, self._target)]
+            found = [
+                (item, render_body(connection, item)) for item in deliveries.find_pending(connection, self._target)
+            ]
         if found:
             with self._engine.begin() as connection:
-                deliveries.add(connection, self._target, found)
+                deliveries.add_pending(connection, self._target, found)
 
     def _send(self, delivery: Delivery) -> None:
-        said, taken = self._post(delivery)
+        result, delivered = self._post(delivery)
         fields = {"search": delivery.search_id, "delivery": delivery.id, "target": self._host}
-        if taken:
+        if delivered:
             with self._engine.begin() as connection:
-                deliveries.finish(connection, delivery, said)
+                deliveries.mark_delivered(connection, delivery, result)
             log.info("webhook %s was taken by %s", delivery.id, self._host, extra=fields)
             return
-        wait = None if delivery.attempts >= ATTEMPTS else FIRST_WAIT * 2 ** (delivery.attempts - 1)
+        wait = None if delivery.attempts >= MAX_ATTEMPTS else FIRST_WAIT * 2 ** (delivery.attempts - 1)
         with self._engine.begin() as connection:
-            deliveries.fail(connection, delivery, said, wait)
+            deliveries.mark_failed(connection, delivery, result, wait)
         then = "it is given up" if wait is None else f"it is sent again in {wait:g} s"
         level = logging.ERROR if wait is None else logging.WARNING
-        log.log(level, "webhook %s was not taken by %s: %s; %s", delivery.id, self._host, said, then, extra=fields)
+        log.log(level, "webhook %s was not taken by %s: %s; %s", delivery.id, self._host, result, then, extra=fields)
 
     def _post(self, delivery: Delivery) -> tuple[str, bool]:
         """Send a delivery; return what came of it, and whether it was taken. What else is answered is not read."""
@@ -138,10 +140,10 @@ class Sender:
             with self._http.stream("POST", url, content=body, headers=headers) as answer:
                 return f"HTTP {answer.status_code}", answer.is_success
         except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:  # some hosts cannot be written as asked
-            return redacted(f"{type(error).__name__} {error}".strip(), self._known), False
+            return redact(f"{type(error).__name__} {error}".strip(), self._known), False
 
 
-def body_of(connection: Connection, item: News) -> str:
+def render_body(connection: Connection, item: PendingEvent) -> str:
     """Return the text that tells a status: that of the event, which may have been left since."""
     search = searches.get(connection, item.search_id)
     points = [choice.point for choice in searches.choices(connection, item.search_id).values() if choice.point]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
-from search.plan.spec import GroupCount, SearchSpec, Seed, said_of
+from search.plan.spec import GroupCount, SearchSpec, Seed, validation_message
 from search.settings import Settings
 from search.store import searches
 from search.store.database import Connection
@@ -33,7 +33,7 @@ class Widening(BaseModel):
 
 
 @dataclass(frozen=True)
-class Child(Submission):
+class ChildSubmission(Submission):
     """A child that is not stored yet. Sources and data are hashed already, so storing it is quick."""
 
     parent: str
@@ -44,9 +44,9 @@ class Child(Submission):
         Raises:
             Conflict: if the parent waits or runs by now, or goes on with another code or other data.
         """
-        parent = searches.get(connection, self.parent, to_change=True)
-        _require_rest(parent)
-        _require_same(parent, self.digest)
+        parent = searches.get(connection, self.parent, for_update=True)
+        _require_inactive(parent)
+        _require_same_digest(parent, self.digest)
         return self._submit(connection, owner, self.parent)
 
 
@@ -60,11 +60,11 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Retrial:
+class PreparedRetry:
     """Another try that is not stored yet."""
 
     search_id: str
-    child: Child | None  #: where a decided stage has failed trials
+    child: ChildSubmission | None  #: where a decided stage has failed trials
 
     def store(self, connection: Connection, owner: str = "local") -> Retry:
         """Have the failed trials run again: in the search, or in the child where a decided stage would change.
@@ -74,7 +74,7 @@ class Retrial:
         """
         try:
             return Retry(self.search_id, None, searches.retry(connection, self.search_id))
-        except searches.Decided as decided:
+        except searches.StageDecided as decided:
             if self.child is None:
                 raise Conflict(
                     f"the stages of {self.search_id} must be as they were when the retry was asked for: got one that "
@@ -92,26 +92,26 @@ def parse_widening(fields: dict[str, Any]) -> Widening:
     try:
         return Widening(**fields)
     except ValidationError as error:
-        raise InvalidSpec(said_of(error.errors()[0], Widening)) from None
+        raise InvalidSpec(validation_message(error.errors()[0], Widening)) from None
 
 
-def prepare_wider(settings: Settings, parent: searches.Search, more: Widening) -> Child:
+def prepare_widening(settings: Settings, parent: searches.Search, more: Widening) -> ChildSubmission:
     """Plan a child with more values or seeds.
 
     Raises:
         InvalidSpec: if nothing is added, or what is cannot be run.
         Conflict: if the parent waits or runs, or began with another code or other data than there is now.
     """
-    fields = widened(parent.spec, more)
+    fields = merge_widening(parent.spec, more)
     if fields == parent.spec.model_dump(mode="json"):
         raise InvalidSpec(
             f"a wider search has values or seeds that {parent.id} has not: got none. "
             "Give more gm, gc, seeds or test_seeds."
         )
-    return _child(settings, parent, fields)
+    return _prepare_child(settings, parent, fields)
 
 
-def widened(spec: SearchSpec, more: Widening) -> dict[str, object]:
+def merge_widening(spec: SearchSpec, more: Widening) -> dict[str, object]:
     """Return the fields of a search with what is added; what it has already stays where it is."""
     seeds = list(range(more.seeds)) if isinstance(more.seeds, int) else more.seeds
     if more.test_seeds is not None and more.test_seeds < spec.test_seeds:
@@ -128,7 +128,7 @@ def widened(spec: SearchSpec, more: Widening) -> dict[str, object]:
     }
 
 
-def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> Retrial:
+def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> PreparedRetry:
     """Plan to have the failed trials of a search run again; nothing is written yet.
 
     Raises:
@@ -137,20 +137,20 @@ def prepare_retry(settings: Settings, connection: Connection, search_id: str) ->
     """
     try:
         searches.count_retriable(connection, search_id)
-    except searches.Decided:
+    except searches.StageDecided:
         parent = searches.get(connection, search_id)
-        return Retrial(search_id, _child(settings, parent, parent.spec.model_dump(mode="json")))
-    return Retrial(search_id, None)
+        return PreparedRetry(search_id, _prepare_child(settings, parent, parent.spec.model_dump(mode="json")))
+    return PreparedRetry(search_id, None)
 
 
-def _child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> Child:
-    _require_rest(parent)
+def _prepare_child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> ChildSubmission:
+    _require_inactive(parent)
     submission = prepare(settings, fields)
-    _require_same(parent, submission.digest)
-    return Child(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
+    _require_same_digest(parent, submission.digest)
+    return ChildSubmission(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
 
 
-def _require_rest(parent: searches.Search) -> None:
+def _require_inactive(parent: searches.Search) -> None:
     if parent.status.active:
         raise Conflict(
             f"only a search that neither waits nor runs has children: got {parent.id}, which is {parent.status}. "
@@ -158,7 +158,7 @@ def _require_rest(parent: searches.Search) -> None:
         )
 
 
-def _require_same(parent: searches.Search, digest: dict[str, str]) -> None:
+def _require_same_digest(parent: searches.Search, digest: dict[str, str]) -> None:
     if changed := changed_parts(parent.digest, digest):
         raise Conflict(
             f"trials are reused under what they were trained with: got another {', '.join(changed)} than {parent.id} "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
+from search.cli.flags import GridCommand, PlanCommand, TuneCommand, parse_integers
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action
 
@@ -30,7 +30,7 @@ app = typer.Typer(
 
 
 @dataclass
-class _Where:
+class _GlobalOptions:
     """What the options before a command say."""
 
     home: Path | None = None
@@ -38,7 +38,7 @@ class _Where:
     url: str | None = None
 
 
-_where = _Where()
+_global_options = _GlobalOptions()
 
 Recipe = Annotated[str, typer.Argument(help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE")]
 Set = Annotated[
@@ -68,7 +68,7 @@ def options(
     ] = None,
 ) -> None:
     """Tune GhostNorm and SeqNorm: group counts gm, then gc."""
-    _where.home, _where.db, _where.url = home, db, url
+    _global_options.home, _global_options.db, _global_options.url = home, db, url
 
 
 @app.command(cls=TuneCommand)
@@ -83,8 +83,8 @@ def tune(
     json: Json = False,
 ) -> None:
     """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
-    fields = {**context.obj, "numbers": _numbers(recipe, preset, set_, model)}
-    _run_here("tune", recipe, fields, data, download, json)
+    fields = {**context.obj, "numbers": _recipe_numbers(recipe, preset, set_, model)}
+    _run_locally("tune", recipe, fields, data, download, json)
 
 
 @app.command(cls=GridCommand)
@@ -99,28 +99,30 @@ def grid(
     json: Json = False,
 ) -> None:
     """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
-    fields = {**context.obj, "strategy": "grid", "numbers": _numbers(recipe, preset, set_, model)}
-    _run_here("grid", recipe, fields, data, download, json)
+    fields = {**context.obj, "strategy": "grid", "numbers": _recipe_numbers(recipe, preset, set_, model)}
+    _run_locally("grid", recipe, fields, data, download, json)
 
 
-def _run_here(command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool) -> None:
+def _run_locally(
+    command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool
+) -> None:
     """Submit a search, and run it."""
-    from search.cli.foreground import tune_here
+    from search.cli.foreground import run_locally
 
-    settings = _here(command)
+    settings = _local_settings(command)
     if download:
-        _fetch(recipe)
+        _download_data(recipe)
     given = {**fields, "recipe": recipe, **({"data": str(Path(data).absolute())} if data else {})}
-    raise typer.Exit(tune_here(settings, given, json, program()))
+    raise typer.Exit(run_locally(settings, given, json, program()))
 
 
-def _numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
+def _recipe_numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
     """Return what flags override of a recipe's numbers."""
     overrides = [*(set_ or []), *([f"model={model}"] if model else [])]
-    return {**_preset(recipe, preset), **assignments(overrides)}
+    return {**_preset_numbers(recipe, preset), **parse_assignments(overrides)}
 
 
-def _preset(name: str, preset: str | None) -> dict[str, object]:
+def _preset_numbers(name: str, preset: str | None) -> dict[str, object]:
     """Return the numbers of a recipe's preset."""
     from trainers.recipe import RecipeError, find
 
@@ -137,7 +139,7 @@ def _preset(name: str, preset: str | None) -> dict[str, object]:
     return dict(presets[preset])
 
 
-def _fetch(name: str) -> None:
+def _download_data(name: str) -> None:
     """Fetch a recipe's data set into the data folder."""
     from trainers.recipe import RecipeError, find, resolve
 
@@ -161,12 +163,12 @@ def resume(
     """Finish an interrupted search here and now; with --url it is queued for a worker there."""
     settings = _settings()
     if settings.url:
-        from search.cli.foreground import resume_there
+        from search.cli.foreground import resume_remotely
 
-        raise typer.Exit(resume_there(settings, id, json, program(), accept_code_change))
-    from search.cli.foreground import resume_here
+        raise typer.Exit(resume_remotely(settings, id, json, program(), accept_code_change))
+    from search.cli.foreground import resume_locally
 
-    raise typer.Exit(resume_here(settings, id, json, program(), accept_code_change))
+    raise typer.Exit(resume_locally(settings, id, json, program(), accept_code_change))
 
 
 @app.command()
@@ -183,9 +185,9 @@ def submit(
 @app.command()
 def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
-    from search.cli.steering import work
+    from search.cli.steering import run_worker
 
-    work(_here("worker"), parent)
+    run_worker(_local_settings("worker"), parent)
 
 
 @app.command()
@@ -232,7 +234,7 @@ def widen(
     """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
     from search.cli.steering import widen as widen_search
 
-    more: dict[str, Any] = {"gm": whole_numbers("--gm", gm), "gc": whole_numbers("--gc", gc)}
+    more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
     more |= {"seeds": seeds or [], "test_seeds": test_seeds}
     widen_search(_settings(), id, more, json, program())
 
@@ -246,7 +248,7 @@ def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not
     """Copy an SQLite database as it is at this moment, while searches run. The copy is a database like any other."""
     from search.store.backup import back_up
 
-    settings = _here("db")
+    settings = _local_settings("db")
     back_up(settings.database_url, file)
     print(f"{file} has all of {settings.database_url}")
 
@@ -256,7 +258,7 @@ def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
     from search.store.schema import upgrade as upgrade_schema
 
-    settings = _here("db")
+    settings = _local_settings("db")
     print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
 
 
@@ -272,7 +274,7 @@ def gc_files(
     """List or remove checkpoints and logs of searches that ended long ago; a chosen point's weights are kept."""
     from search.cli.retention import gc_files as collect
 
-    collect(_here("gc-files"), older_than, unknown, yes, json)
+    collect(_local_settings("gc-files"), older_than, unknown, yes, json)
 
 
 @app.command(cls=PlanCommand)
@@ -297,7 +299,7 @@ def plan(
         return
     if recipe is None:
         raise InvalidSpec("plan needs a search: got neither a recipe nor a file. Give RECIPE --gm 1,2 --gc 1,2, or -f.")
-    fields = {**context.obj, "recipe": recipe, "numbers": _numbers(recipe, preset, set_, model)}
+    fields = {**context.obj, "recipe": recipe, "numbers": _recipe_numbers(recipe, preset, set_, model)}
     print_plan(_settings(), {**fields, **({"data": data} if data else {})}, json)
 
 
@@ -365,24 +367,24 @@ def landscape(
     json: Json = False,
 ) -> None:
     """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
-    from search.cli.landscape import landscape_here
-    from search.landscape.trainings import Asked
+    from search.cli.landscape import run_landscape
+    from search.landscape.trainings import LandscapeRequest
     from trainers.recipe import RecipeError, find
 
     try:
         found = find(recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-    asked = Asked(
+    request = LandscapeRequest(
         recipe=found,
-        gm=tuple(whole_numbers("--gm", gm)),
-        overrides=assignments(set_ or []),
+        gm=tuple(parse_integers("--gm", gm)),
+        overrides=parse_assignments(set_ or []),
         seed=seed,
         data=str(Path(data).absolute()) if data else None,
-        home=_here("landscape").home,
+        home=_local_settings("landscape").home,
         gradients=gradients,
     )
-    raise typer.Exit(landscape_here(asked, out, processes, json))
+    raise typer.Exit(run_landscape(request, out, processes, json))
 
 
 @app.command()
@@ -394,10 +396,10 @@ def serve(
     """Serve the dashboard and the REST API, and run what is submitted, until Ctrl-C."""
     import os
 
-    from search.settings import environment_of
+    from search.settings import to_environment
 
-    settings = _here("serve", host=host, port=port, worker=None if worker else 0)
-    os.environ.update(environment_of(settings))
+    settings = _local_settings("serve", host=host, port=port, worker=None if worker else 0)
+    os.environ.update(to_environment(settings))
     os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606  # `search` never imports `service`
 
 
@@ -409,9 +411,9 @@ def token(context: typer.Context) -> None:
     """Make, list and revoke the tokens of a service: token create, token list, token revoke."""
     import os
 
-    from search.settings import environment_of
+    from search.settings import to_environment
 
-    os.environ.update(environment_of(_settings()))
+    os.environ.update(to_environment(_settings()))
     words = [sys.executable, "-m", "service.accounts", *context.args]
     os.execv(sys.executable, words)  # noqa: S606  # `search` never imports `service`
 
@@ -419,19 +421,21 @@ def token(context: typer.Context) -> None:
 def _settings(**given: Any) -> Settings:
     from search.settings import read_settings
 
-    if _where.url and _where.db:
+    if _global_options.url and _global_options.db:
         raise InvalidSpec("a command works in one place: got --url and --db. Leave out one of them.")
-    here = _where.home or _where.db
-    url = "" if here and _where.url is None else _where.url  # a flag that names a place here wins over SEQNORM_URL
-    return read_settings(home=_where.home, db=_where.db, url=url, **given)
+    here = _global_options.home or _global_options.db
+    url = (
+        "" if local and _global_options.url is None else _global_options.url
+    )  # a flag that names a place here wins over SEQNORM_URL
+    return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)
 
 
-def _here(command: str, **given: Any) -> Settings:
+def _local_settings(command: str, **given: Any) -> Settings:
     """Return the settings of a command that works on this machine alone."""
-    from search.cli.places import require_here
+    from search.cli.backends import require_local
 
     settings = _settings(**given)
-    require_here(settings, command)
+    require_local(settings, command)
     return settings
 
 
@@ -441,18 +445,18 @@ def program() -> str:
     A password in them is left out, and stands as [redacted] for a person to fill in: advice is printed where others
     see it, on screens and in logs of CI. Where it is to be copied as it is, the password belongs in SEQNORM_DB_FILE.
     """
-    from search.vocabulary.secret import SecretUrl, redacted
+    from search.vocabulary.secret import SecretUrl, redact
 
     called = Path(sys.argv[0])
     found = shutil.which("seqnorm")
     words = ["seqnorm" if found and Path(found).resolve() == called.resolve() else str(called)]
-    db, url = SecretUrl(_where.db or ""), redacted(_where.url or "")
-    for flag, value in (("--home", _where.home), ("--db", db), ("--url", url)):
+    db, url = SecretUrl(_global_options.db or ""), redact(_global_options.url or "")
+    for flag, value in (("--home", _global_options.home), ("--db", db), ("--url", url)):
         words += [flag, str(value)] if value else []
     return shlex.join(words)
 
 
-def assignments(pairs: list[str]) -> dict[str, str]:
+def parse_assignments(pairs: list[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
     Raises:

@@ -14,7 +14,7 @@ from rich.text import Text
 from search.store import queries
 from search.store.database import Engine
 from search.views import SearchView
-from search.vocabulary.wording import duration
+from search.vocabulary.formatting import format_duration
 
 READ_SECONDS = 0.5  # how often the store is read
 LINE_SECONDS = 5.0  # how often a plain line is written, at most
@@ -28,7 +28,7 @@ class Progress:
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._read_at = self._written_at = 0.0
         self._last_line = ""
-        self._stages_said: set[str] = set()
+        self._printed_stages: set[str] = set()
         self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -53,22 +53,22 @@ class Progress:
     def update(self, shown: SearchView) -> None:
         """Show how far a search is."""
         moment = time.monotonic()
-        self._say_decisions(shown)
+        self._print_decisions(shown)
         if self._console.is_terminal:
-            self._live.update(self._picture(shown))
+            self._live.update(self._render(shown))
         elif moment - self._written_at >= LINE_SECONDS and (line := describe(shown)) != self._last_line:
             self._written_at, self._last_line = moment, line
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _say_decisions(self, shown: SearchView) -> None:
+    def _print_decisions(self, shown: SearchView) -> None:
         """Say each stage's choice once, above the line that changes."""
         for stage in shown.stages:
-            if stage.sentence and stage.name not in self._stages_said:
-                self._stages_said.add(stage.name)
+            if stage.sentence and stage.name not in self._printed_stages:
+                self._printed_stages.add(stage.name)
                 sentence = f"stage {stage.name}: {stage.sentence}"
                 self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
 
-    def _picture(self, shown: SearchView) -> Table:
+    def _render(self, shown: SearchView) -> Table:
         progress = shown.progress
         picture = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=max(1, progress.planned), completed=progress.finished, width=30)
@@ -92,7 +92,7 @@ def describe(shown: SearchView) -> str:
     if best := best_so_far(shown):
         parts.append(best)
     if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{format_duration(progress.seconds_left)} left")
     return " · ".join(parts)
 
 

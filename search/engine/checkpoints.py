@@ -19,24 +19,24 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def folder_of(self, replicate: Replicate) -> Path:
+    def folder_for(self, replicate: Replicate) -> Path:
         """Return where the attempts at a replicate keep theirs."""
         return self._folder / replicate.key
 
-    def of_search(self, search_id: str) -> Checkpoints:
+    def for_search(self, search_id: str) -> Checkpoints:
         """Return those of another search of the same home."""
         return Checkpoints(self._folder.parent.parent / search_id / self._folder.name)
 
-    def adopt(self, replicate: Replicate, other: Checkpoints, original: Replicate) -> None:
+    def link_from(self, replicate: Replicate, other: Checkpoints, original: Replicate) -> None:
         """Keep what another search kept of the same trial too: a link of it, which outlives the other's."""
-        source, target = other.folder_of(original), self.folder_of(replicate)
+        source, target = other.folder_for(original), self.folder_for(replicate)
         if source.is_dir() and not target.exists():
             shutil.copytree(source, target, copy_function=_link)
 
-    def retire(self, replicate: Replicate) -> None:
+    def remove_unneeded(self, replicate: Replicate) -> None:
         """Remove what nobody needs once a replicate has ended: all but the measured ones, whose weights are kept."""
         if replicate.stage != "test":
-            shutil.rmtree(self.folder_of(replicate), ignore_errors=True)
+            shutil.rmtree(self.folder_for(replicate), ignore_errors=True)
 
 
 def _link(source: str, target: str) -> None:

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import psutil
 
-RAY_PREFIX = "seqnorm-ray-"  # of a private cluster's folder in the folder for temporary files; then the driver's pid
-MARK = "SEQNORM_DRIVER"  # variable that the driver and all it starts carry, whatever session they are in
+RAY_FOLDER_PREFIX = (
+    "seqnorm-ray-"  # of a private cluster's folder in the folder for temporary files; then the driver's pid
+)
+MARK_VARIABLE = "SEQNORM_DRIVER"  # variable that the driver and all it starts carry, whatever session they are in
 
 
-def ray_prefix(pid: int) -> str:
+def ray_folder_prefix(pid: int) -> str:
     """Return how the folder of a driver's private cluster begins."""
-    return f"{RAY_PREFIX}{pid}-"
+    return f"{RAY_FOLDER_PREFIX}{pid}-"
 
 
-def end_processes(mark: str) -> None:
+def kill_processes(mark: str) -> None:
     """Kill every process that carries a mark: Ray's workers leave the driver's session and may outlive it."""
     marked = [process for process in psutil.process_iter() if _carries(process, mark)]
     for process in marked:
@@ -29,7 +31,7 @@ def end_processes(mark: str) -> None:
 
 def _carries(process: psutil.Process, mark: str) -> bool:
     try:
-        return bool(process.environ().get(MARK) == mark)
+        return bool(process.environ().get(MARK_VARIABLE) == mark)
     except (psutil.Error, OSError):
         return False
 
@@ -40,7 +42,7 @@ def remove_folders(search_folder: Path, mark: str) -> None:
     Another driver may hold the search by now, so its working folder stays.
     """
     shutil.rmtree(search_folder / f"ray-{mark}", ignore_errors=True)
-    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_PREFIX}*-*"):
-        pid = folder.name.removeprefix(RAY_PREFIX).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(RAY_FOLDER_PREFIX).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)

@@ -20,9 +20,9 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.engine.logs import adopt
-from search.engine.orphans import ray_prefix
-from search.engine.slots import Assignment, Nothing, Slots
+from search.engine.logs import capture_library
+from search.engine.orphans import ray_folder_prefix
+from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_process import TrialJob, run_trial
 from search.plan.stages import Replicate
 from search.views import NodeView
@@ -33,11 +33,13 @@ NODE_SECONDS = 60  # for which a search waits for a first node that can hold a t
 COUNT_SECONDS = 5.0  # between looks for nodes that have joined
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
 
-WITHOUT_A_WORD = Outcome(cause=Cause.LOST, detail="it ended without a word")
-ALONE_OUT_OF_MEMORY = Outcome(cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory")
-AMONG_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
+NO_OUTCOME = Outcome(cause=Cause.LOST, detail="it ended without a word")
+SINGLE_TRIAL_OUT_OF_MEMORY = Outcome(
+    cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory"
+)
+SHARED_NODE_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 class Record(Protocol):
@@ -46,7 +48,7 @@ class Record(Protocol):
     def start(self, replicate: Replicate) -> int:
         """A trial runs; returns its trial_id."""
 
-    def place(self, trial_id: int, where: dict[str, Any]) -> None:
+    def record_location(self, trial_id: int, where: dict[str, Any]) -> None:
         """It is known where a trial runs."""
 
     def report(self, trial_id: int, epochs: dict[int, dict[str, Any]]) -> None:
@@ -55,7 +57,7 @@ class Record(Protocol):
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
         """A trial has ended."""
 
-    def hand_back(self, replicate: Replicate) -> None:
+    def requeue(self, replicate: Replicate) -> None:
         """A replicate was handed out and never started."""
 
 
@@ -72,22 +74,22 @@ class TrialResources:
     memory_bytes: int | None = None
     concurrency: int | None = None  #: trials at once at the most
 
-    def as_resources(self) -> dict[str, float]:
+    def to_ray_resources(self) -> dict[str, float]:
         """Return what Ray reserves for a trial."""
         return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
 
-    def fits_into(self, free: Mapping[str, float]) -> int:
+    def count_fitting(self, free: Mapping[str, float]) -> int:
         """Return how many trials fit into resources as Ray counts them."""
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
         return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
 
-    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
+    def count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
         """Return how many trials nodes with these resources hold, up to the concurrency.
 
         Raises:
             InsufficientResources: if no node can ever hold one.
         """
-        fitting = sum(self.fits_into(node) for node in nodes)
+        fitting = sum(self.count_fitting(node) for node in nodes)
         if not fitting:
             has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
             raise InsufficientResources(
@@ -121,9 +123,9 @@ class Executor:
         else:
             # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
             # short path.
-            self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
+            self._folder = tempfile.mkdtemp(prefix=ray_folder_prefix(os.getpid()))
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
-        adopt("ray")
+        capture_library("ray")
 
     def slots(self, resources: TrialResources) -> int:
         """Return how many trials the whole cluster holds, were nothing else running on it.
@@ -131,34 +133,36 @@ class Executor:
         Raises:
             InsufficientResources: if no node can ever hold one.
         """
-        return resources.slots_of([node["Resources"] for node in ray.nodes() if node["Alive"]])
+        return resources.count_slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
-    def wait_for_slots(self, resources: TrialResources, stopping: threading.Event, say: Callable[[str], None]) -> int:
+    def wait_for_slots(
+        self, resources: TrialResources, stopping: threading.Event, on_wait: Callable[[str], None]
+    ) -> int:
         """Return how many trials the cluster holds; wait for its nodes, which may be starting as well.
 
         Args:
             resources: what a trial takes up.
             stopping: ends the wait.
-            say: is told what is waited for, if it is.
+            on_wait: is told what is waited for, if it is.
 
         Raises:
             InsufficientResources: if no node that can hold one has come.
         """
-        until, said = time.monotonic() + (NODE_SECONDS if self._address else 0), False
+        until, announced = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
             try:
                 return self.slots(resources)
             except InsufficientResources:
                 if time.monotonic() > until or stopping.wait(0.5):
                     raise
-                if not said:
-                    say(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at the most")
-                    said = True
+                if not announced:
+                    on_wait(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at the most")
+                    announced = True
 
     def busy_reason(self, resources: TrialResources) -> str:
         """Say why a trial cannot start now; nothing if it can."""
         free = ray.available_resources()
-        if resources.fits_into(free):
+        if resources.count_fitting(free):
             return ""
         return (
             f"waiting for {resources}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
@@ -177,17 +181,17 @@ class Executor:
             for node in ray.nodes()
         ]
 
-    def place(self, load: Callable[..., Any], *arguments: Any) -> Any:
+    def put_data(self, load: Callable[..., Any], *arguments: Any) -> Any:
         """Start loading a data set into the object store; trials on any node then read it without a copy each.
 
         It is loaded where trials run, not on a driver's own node. It reserves nothing: were it loaded again, after its
         node is gone, while trials that wait for it hold all that others have, it might never begin.
         """
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        there = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
-        return ray.remote(load).options(num_cpus=0, scheduling_strategy=there).remote(*arguments)
+        scheduling = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
+        return ray.remote(load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
 
-    def wait_for(self, placed: Any) -> None:
+    def wait_for_data(self, placed: Any) -> None:
         """Wait until a data set is loaded, raising what its loading raised."""
         try:
             ray.get(placed)
@@ -197,7 +201,7 @@ class Executor:
     def run(
         self,
         work: Iterator[Replicate | None],
-        job_of: Callable[[Replicate], TrialJob],
+        make_job: Callable[[Replicate], TrialJob],
         data: Any,
         record: Record,
         resources: TrialResources,
@@ -217,16 +221,16 @@ class Executor:
             if config["job"] is None:
                 _wait(lambda: tune.report({"waiting": True}))
                 return
-            here = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
+            location = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
 
             def send(message: dict[str, Any]) -> None:
                 tune.report({"message": json.dumps(message)})  # as text: Tune flattens nested figures
 
-            run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
+            run_trial(TrialJob(**config["job"]), ray.get(data), send, location)
 
         assignments = Slots(work, slots)
         while True:
-            searcher = ReplicateSearcher(assignments, job_of, record, stopping, lambda: self.slots(resources))
+            searcher = ReplicateSearcher(assignments, make_job, record, stopping, lambda: self.slots(resources))
             out_of_memory = False
             try:
                 self._fit(searcher, trainable, resources, folder)
@@ -236,7 +240,7 @@ class Executor:
                 if searcher.fault is None and not out_of_memory:
                     raise
             if out_of_memory:
-                searcher.lose_memory()
+                searcher.on_out_of_memory()
             if searcher.fault is not None:
                 raise searcher.fault
             if not out_of_memory:
@@ -251,7 +255,7 @@ class Executor:
     ) -> None:
         """Run Tune once."""
         tuner = tune.Tuner(
-            tune.with_resources(trainable, resources.as_resources()),
+            tune.with_resources(trainable, resources.to_ray_resources()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=PatientScheduler(),  # type: ignore[no-untyped-call]  # Tune's own has no types
@@ -286,7 +290,7 @@ def _wait(report: Callable[[], None]) -> None:
         time.sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, 0.1 * (time.monotonic() - start))))
 
 
-def cause_of_death(error: str, seconds: float, timeout: float | None) -> Outcome:
+def classify_process_loss(error: str, seconds: float, timeout: float | None) -> Outcome:
     """Tell from Ray's words, and from how long a trial ran, why its process is gone."""
     if timeout is not None and seconds >= timeout:
         return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {timeout:g} s; the log shows where it was")
@@ -299,7 +303,7 @@ def cause_of_death(error: str, seconds: float, timeout: float | None) -> Outcome
 
 @dataclass
 class _Running:
-    stored_as: int  # the store's trial_id
+    stored_id: int  # the store's trial_id
     outcome: Outcome | None = None
 
 
@@ -309,14 +313,14 @@ class ReplicateSearcher(Searcher):
     def __init__(
         self,
         slots: Slots,
-        job_of: Callable[[Replicate], TrialJob],
+        make_job: Callable[[Replicate], TrialJob],
         record: Record,
         stopping: threading.Event,
         count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
         self._slots = slots
-        self._job_of = job_of
+        self._make_job = make_job
         self._record = record
         self._stopping = stopping
         self._count_slots = count_slots
@@ -334,7 +338,7 @@ class ReplicateSearcher(Searcher):
         """Whether Tune is to end what is left of its trials."""
         return self.ending or self._slots.over
 
-    def knows(self, trial_id: str) -> bool:
+    def is_active(self, trial_id: str) -> bool:
         """Whether a trial has not ended, as far as Tune has told."""
         return self._slots.find(trial_id) is not None
 
@@ -344,60 +348,60 @@ class ReplicateSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Say what a new trial does; None if there is to be none now. Tune asks before each of its steps."""
-        self._look_for_nodes()
-        given = None if self.ending else self._guard(lambda: self._slots.hand_out(trial_id))
-        if self.ending or given is None or given is Nothing.MORE:
+        self._refresh_slot_count()
+        given = None if self.ending else self._guard(lambda: self._slots.assign(trial_id))
+        if self.ending or given is None or given is NoAssignment.EXHAUSTED:
             return str(Searcher.FINISHED)
-        if given is Nothing.NOW:
+        if given is NoAssignment.ALL_BUSY:
             return None
-        return {"job": asdict(self._job_of(given.replicate)) if given.replicate else None}
+        return {"job": asdict(self._make_job(given.replicate)) if given.replicate else None}
 
-    def may_stop_waiting(self, trial_id: str) -> bool:
+    def should_stop_waiting(self, trial_id: str) -> bool:
         """Say whether a trial that waits is to stop."""
-        return self.ending or bool(self._guard(lambda: self._slots.may_stop_waiting(trial_id)))
+        return self.ending or bool(self._guard(lambda: self._slots.should_stop_waiting(trial_id)))
 
     def start(self, trial_id: str) -> None:
         """Take note that a trial got its process."""
         replicate = self._slots.start(trial_id, time.monotonic()).replicate
         if replicate is not None:
-            stored_as = self._guard(lambda: self._record.start(replicate))
-            if stored_as is not None:
-                self._running[trial_id] = _Running(stored_as)
+            stored_id = self._guard(lambda: self._record.start(replicate))
+            if stored_id is not None:
+                self._running[trial_id] = _Running(stored_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on what a trial sends."""
         running = self._running.get(trial_id)
         if running is None or "message" not in result:
             return
-        stored_as, message = running.stored_as, json.loads(result["message"])
+        stored_id, message = running.stored_id, json.loads(result["message"])
         if message["outcome"] is not None:
-            running.outcome = Outcome.read(message["outcome"])
+            running.outcome = Outcome.from_json(message["outcome"])
         if message["where"] is not None:
-            self._guard(lambda: self._record.place(stored_as, message["where"]))
+            self._guard(lambda: self._record.record_location(stored_id, message["where"]))
         epochs = {int(epoch): figures for epoch, figures in message["epochs"].items()}
-        self._guard(lambda: self._record.report(stored_as, epochs))
+        self._guard(lambda: self._record.report(stored_id, epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take note that a trial has ended and its process lives. Of an error, ``died`` is told more."""
-        if error or not self.knows(trial_id):
+        """Take note that a trial has ended and its process lives. Of an error, ``on_process_lost`` is told more."""
+        if error or not self.is_active(trial_id):
             return
         running = self._running.get(trial_id)
         if running is not None and running.outcome is None and result is not None:
             self.on_trial_result(trial_id, result)
-        self._conclude(trial_id, self._slots.end(trial_id), WITHOUT_A_WORD)
+        self._conclude(trial_id, self._slots.end(trial_id), NO_OUTCOME)
 
-    def died(self, trial_id: str, error: str) -> None:
+    def on_process_lost(self, trial_id: str, error: str) -> None:
         """Take note that a trial's process is gone."""
-        if not self.knows(trial_id):
+        if not self.is_active(trial_id):
             return
         assignment = self._slots.lose(trial_id)
-        timeout = self._job_of(assignment.replicate).timeout if assignment.replicate else None
+        timeout = self._make_job(assignment.replicate).timeout if assignment.replicate else None
         seconds = time.monotonic() - assignment.started_at if assignment.started_at is not None else 0.0
-        self._conclude(trial_id, assignment, cause_of_death(error, seconds, timeout))
+        self._conclude(trial_id, assignment, classify_process_loss(error, seconds, timeout))
 
-    def lose_memory(self) -> None:
+    def on_out_of_memory(self) -> None:
         """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
-        cause = ALONE_OUT_OF_MEMORY if len(self._running) == 1 else AMONG_OUT_OF_MEMORY
+        cause = SINGLE_TRIAL_OUT_OF_MEMORY if len(self._running) == 1 else SHARED_NODE_OUT_OF_MEMORY
         for trial_id, assignment in self._slots.lose_all().items():
             self._conclude(trial_id, assignment, cause)
 
@@ -407,20 +411,20 @@ class ReplicateSearcher(Searcher):
         if assignment.replicate is None:
             return
         if running is None:
-            self._record.hand_back(assignment.replicate)
+            self._record.requeue(assignment.replicate)
             return
         outcome = running.outcome or otherwise
         if not (self.ending and outcome.cause == Cause.LOST):  # the driver ends what it stops, with its own reason
-            self._guard(lambda: self._record.finish(running.stored_as, outcome))
+            self._guard(lambda: self._record.finish(running.stored_id, outcome))
 
-    def _look_for_nodes(self) -> None:
+    def _refresh_slot_count(self) -> None:
         """Count the slots again from time to time: nodes may have joined."""
         if time.monotonic() - self._counted_at >= COUNT_SECONDS:
             with contextlib.suppress(InsufficientResources):
                 self._slots.grow(self._count_slots())
             self._counted_at = time.monotonic()
 
-    def _guard(self, call: Callable[[], Given]) -> Given | None:
+    def _guard(self, call: Callable[[], Result]) -> Result | None:
         """Call the work or the record. What it raises is the fault of the run: Tune would only log it."""
         if self.fault is None:
             try:
@@ -449,12 +453,12 @@ class ProcessCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """A process is gone."""
         file = Path(trial.error_file or "")
-        self._searcher.died(trial.trial_id, file.read_text() if file.is_file() else "")
+        self._searcher.on_process_lost(trial.trial_id, file.read_text() if file.is_file() else "")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Find trials that no process could be passed on to: Tune ends those without telling anyone."""
         for trial in trials:
-            if trial.status == "ERROR" and self._searcher.knows(trial.trial_id):
+            if trial.status == "ERROR" and self._searcher.is_active(trial.trial_id):
                 self.on_trial_error(iteration, trials, trial)
 
 
@@ -466,7 +470,7 @@ class SearchStopper(tune.Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Tell whether to end a trial that reports."""
-        return "waiting" in result and self._searcher.may_stop_waiting(trial_id)
+        return "waiting" in result and self._searcher.should_stop_waiting(trial_id)
 
     def stop_all(self) -> bool:
         """Tell whether to end everything."""

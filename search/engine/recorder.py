@@ -10,15 +10,15 @@ from dataclasses import asdict
 from typing import Any
 
 from search.engine.checkpoints import Checkpoints
-from search.plan.selection import Candidate, Choice, Point, summarise
-from search.plan.stages import Plan, Replicate, Stage, groups_of
+from search.plan.selection import Candidate, Choice, Point, summarize
+from search.plan.stages import Plan, Replicate, Stage, count_groups
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
 from search.store.metrics import add_metrics, copy_metrics
-from search.store.provenance import resolved_numbers
-from search.store.reuse import Originals
+from search.store.provenance import resolve_all_numbers
+from search.store.reuse import ReusableTrials
 from search.store.trials import TrialStore
 from search.vocabulary.errors import SearchError
 from search.vocabulary.outcome import Outcome, last_line
@@ -26,7 +26,7 @@ from search.vocabulary.states import Cause, EventKind, TrialState
 from trainers.recipe import Recipe
 
 
-class FailuresInARow(SearchError):
+class TooManyFailures(SearchError):
     """So many trials failed one after another that something is wrong with all of them."""
 
 
@@ -54,21 +54,21 @@ class Recorder:
         self._plan = plan
         self._checkpoints = checkpoints
         self._failures_in_a_row = 0
-        self._placed = False  # whether any trial has got its process yet
+        self._location_recorded = False  # whether any trial has got its process yet
         self._lock = threading.RLock()
         self.engine = open_engine(url, hold_seconds=hold_seconds)
         on_begin(self.engine, leases.fence(lease))
         self._trials = TrialStore(url, lease, recipe.mode, hold_seconds)
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
-        self._space = _space(plan)
+        self._parameter_ranges = _parameter_ranges(plan)
         with self.engine.begin() as connection:
             self._choices = searches.choices(connection, self._search_id)
             search = searches.get(connection, self._search_id)
             if not search.numbers:
-                searches.set_measure(connection, self._search_id, plan, resolved_numbers(plan.spec, recipe))
+                searches.set_measure(connection, self._search_id, plan, resolve_all_numbers(plan.spec, recipe))
             self._retried_upto = search.retried_upto
-            self._originals = Originals.read(connection, search.parent, search.digest) if search.parent else None
+            self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,25 +81,25 @@ class Recorder:
         """Make the replicates of a stage available, as far as they have not ended for good."""
         with self._lock:
             if stage.name not in self._stages:
-                self._stages[stage.name] = self._take_over(stage)
+                self._stages[stage.name] = self._load_stage(stage)
             self._stages[stage.name].add(stage.replicates())
             self._reuse(stage)
 
     def _reuse(self, stage: Stage) -> None:
         """Link what a parent has finished of a stage, instead of training it."""
         state, copies = self._stages[stage.name], {}
-        for replicate in list(state.unfinished) if self._originals else ():
-            assert self._originals is not None
-            original = self._originals.find(replicate)
+        for replicate in list(state.unfinished) if self._reusable else ():
+            assert self._reusable is not None
+            original = self._reusable.find(replicate)
             if original is None:
                 continue
-            source = f"{self._originals.search_id}/{original.replicate.stage}/{original.number}"
-            copy = self._trials.link(replicate, self._space, source, original.trial_id)
+            source = f"{self._reusable.search_id}/{original.replicate.stage}/{original.number}"
+            copy = self._trials.link(replicate, self._parameter_ranges, source, original.trial_id)
             copies[copy] = original.trial_id
             state.end(replicate, Outcome(value=original.value), copy)
             if self._checkpoints and stage.name == "test":
-                self._checkpoints.adopt(
-                    replicate, self._checkpoints.of_search(self._originals.search_id), original.replicate
+                self._checkpoints.link_from(
+                    replicate, self._checkpoints.for_search(self._reusable.search_id), original.replicate
                 )
         if copies:
             with self.engine.begin() as connection:
@@ -130,14 +130,14 @@ class Recorder:
             found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
             return next((candidate for candidate in found if candidate.n), None)
 
-    def commonest_failure(self, stage: Stage) -> str:
+    def most_common_failure(self, stage: Stage) -> str:
         """Say what most of a stage's failed trials died of; nothing if none failed."""
         with self._lock:
             failures = Counter(self._stages[stage.name].failures())
         if not failures:
             return ""
-        (said, count), *_ = failures.most_common(1)
-        return f"{count} of {failures.total()} failed trials: {said}."
+        (failure, count), *_ = failures.most_common(1)
+        return f"{count} of {failures.total()} failed trials: {failure}."
 
     def winners(self, stage: Stage) -> list[Point] | None:
         """Return what a stage kept; None if it is not decided."""
@@ -150,7 +150,7 @@ class Recorder:
             searches.decide(connection, self._search_id, stage, choice, winners)
             searches.open_stage(connection, self._search_id, self._plan, following)
             if following.name == "test":
-                planned = {**self._plan.size(), "test": len(following.replicates())}
+                planned = {**self._plan.count_trials(), "test": len(following.replicates())}
                 searches.set_planned(connection, self._search_id, sum(planned.values()))
 
     # What the executor tells
@@ -158,20 +158,20 @@ class Recorder:
     def start(self, replicate: Replicate) -> int:
         """Store that a trial runs; return its trial_id."""
         with self._lock:
-            numbers = self._plan.spec.numbers_of(self._recipe, replicate.point.variant)
-            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers)}
-            trial_id = self._trials.create(replicate, self._space, attributes)
+            numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
+            attributes = {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
+            trial_id = self._trials.create(replicate, self._parameter_ranges, attributes)
             self._running[trial_id] = replicate
             with self.engine.begin() as connection:
-                self._tell(connection, trial_id, replicate, "started")
+                self._add_trial_event(connection, trial_id, replicate, "started")
             return trial_id
 
-    def place(self, trial_id: int, where: Mapping[str, Any]) -> None:
+    def record_location(self, trial_id: int, where: Mapping[str, Any]) -> None:
         """Store where a trial runs: host, pid, node, GPUs."""
         with self._lock:
             self._trials.set_attribute(trial_id, "where", dict(where))
-            if not self._placed:
-                self._placed = True
+            if not self._location_recorded:
+                self._location_recorded = True
                 with self.engine.begin() as connection:
                     searches.clear_reason(connection, self._search_id)
 
@@ -204,14 +204,14 @@ class Recorder:
             state.end(replicate, outcome, trial_id)
             with self.engine.begin() as connection:
                 if not outcome.runs_again:
-                    projection.keep(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
-                self._tell(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
+                    projection.save(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
+                self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
             if self._checkpoints and not outcome.runs_again:
-                self._checkpoints.retire(replicate)
+                self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
             return outcome
 
-    def _tell(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
+    def _add_trial_event(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
         """Record that something happened to a trial, for those who follow the search."""
         detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
         add_event(connection, self._search_id, EventKind.TRIAL, detail | {"what": what})
@@ -222,12 +222,12 @@ class Recorder:
         elif not outcome.runs_again:
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
-                raise FailuresInARow(
+                raise TooManyFailures(
                     f"{self._failures_in_a_row} trials in a row failed, the last one: {outcome.cause}: "
                     f"{last_line(outcome.detail)}"
                 )
 
-    def hand_back(self, replicate: Replicate) -> None:
+    def requeue(self, replicate: Replicate) -> None:
         """Make a replicate that was handed out and never started available again."""
         with self._lock:
             self._stages[replicate.stage].put_back(replicate)
@@ -242,7 +242,7 @@ class Recorder:
 
     # Taking over
 
-    def _take_over(self, stage: Stage) -> _StageState:
+    def _load_stage(self, stage: Stage) -> _StageState:
         """Read a stage from its trials; end those that a driver before this one left running."""
         self._trials.open_study(self._search_id, stage)
         state = _StageState()
@@ -319,13 +319,13 @@ class _StageState:
             if outcome.cause is None and outcome.value is not None
         ]
         values = [value for _, _, value in finished]
-        return summarise(point, values, failed=len(ended) - len(values)), finished
+        return summarize(point, values, failed=len(ended) - len(values)), finished
 
 
-def _space(plan: Plan) -> dict[str, tuple[int, int]]:
+def _parameter_ranges(plan: Plan) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest value of each Optuna parameter over all stages."""
     spec = plan.spec
     return {
         **{axis.name: (0, max(axis.start, *axis.values)) for axis in spec.axes},
-        "seed": (0, max(*spec.seeds, *spec.fresh_seeds)),
+        "seed": (0, max(*spec.seeds, *spec.test_seed_values)),
     }

@@ -19,11 +19,11 @@ from enum import Enum, auto
 from search.plan.stages import Replicate
 
 
-class Nothing(Enum):
+class NoAssignment(Enum):
     """Why no trial is handed out."""
 
-    NOW = auto()  #: every slot has its trial
-    MORE = auto()  #: there is nothing left to train
+    ALL_BUSY = auto()  #: every slot has its trial
+    EXHAUSTED = auto()  #: there is nothing left to train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +64,17 @@ class Slots:
         """Return what a trial does; None if it has ended."""
         return self._assignments.get(trial)
 
-    def hand_out(self, trial: str) -> Assignment | Nothing:
+    def assign(self, trial: str) -> Assignment | NoAssignment:
         """Say what a new trial does: train where a process is free, else wait for one.
 
         Raises:
             Exception: what the work raised.
         """
         if len(self._assignments) >= self._count:
-            return Nothing.NOW
-        self._look_ahead()
+            return NoAssignment.ALL_BUSY
+        self._fetch_next()
         if self._exhausted:
-            return Nothing.MORE
+            return NoAssignment.EXHAUSTED
         replicate = None
         if self._free:
             self._free -= 1
@@ -87,14 +87,14 @@ class Slots:
         self._assignments[trial] = replace(self._assignments[trial], started_at=now)
         return self._assignments[trial]
 
-    def may_stop_waiting(self, trial: str) -> bool:
+    def should_stop_waiting(self, trial: str) -> bool:
         """Say whether a trial that waits is to stop: something can be trained in its place, or nothing is left.
 
         Raises:
             Exception: what the work raised.
         """
         for_others = self._free or self._stopping  # what there is to train is theirs
-        if not for_others and self._look_ahead():
+        if not for_others and self._fetch_next():
             self._stopping.add(trial)
         return self._exhausted or trial in self._stopping
 
@@ -118,7 +118,7 @@ class Slots:
         self._stopping.discard(trial)
         return self._assignments.pop(trial)
 
-    def _look_ahead(self) -> bool:
+    def _fetch_next(self) -> bool:
         """Take the next replicate from the work, if there is one now; say whether there is."""
         if self._next is None and not self._exhausted:
             try:

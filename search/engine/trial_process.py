@@ -48,11 +48,11 @@ class TrialJob:
     memory_bytes: int | None = None  #: what the trial may allocate beside what its process had
 
 
-def run_trial(job: TrialJob, data: Any, send: Send, here: dict[str, Any]) -> None:
+def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) -> None:
     """Run a trial; send where it runs and its figures as they come, and its outcome with the last of them."""
-    reporter = Reporter(send, {**here, "host": socket.gethostname(), "pid": os.getpid()})
-    with _printing_to(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
-        outcome = _outcome_of(job, data, reporter)
+    reporter = Reporter(send, {**location, "host": socket.gethostname(), "pid": os.getpid()})
+    with _redirect_output(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
+        outcome = _run_recipe(job, data, reporter)
         if outcome.detail:
             print(outcome.detail, file=sys.stderr)
     reporter.send(asdict(outcome))
@@ -81,7 +81,7 @@ class Reporter:
         self._sent_at = time.monotonic()
 
 
-def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
+def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
     try:
         recipe = find(job.recipe)
         _seed_everything(job.seed)
@@ -159,7 +159,7 @@ def _memory_limit(allowed: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _printing_to(log: Path) -> Iterator[None]:
+def _redirect_output(log: Path) -> Iterator[None]:
     """Send what the process prints, C libraries included, to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()

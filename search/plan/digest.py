@@ -14,9 +14,9 @@ from trainers.recipe import Recipe, resolve
 ABSENT = "absent"  #: what a recipe says of a data set that is not there
 
 
-def digest_of(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
+def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
     """Return a short hash of each, without importing the recipe's code."""
-    numbers = {variant: asdict(spec.numbers_of(recipe, variant)) for variant in spec.variants}
+    numbers = {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in spec.variants}
     return {
         "recipe": _short(_package_source(recipe.run.partition(":")[0])),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),

@@ -79,7 +79,7 @@ class Choice:
         }
 
 
-def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
+def summarize(point: Point, values: Sequence[float], failed: int) -> Candidate:
     """Summarise a point's finished replicates."""
     n = len(values)
     mean = math.fsum(values) / n if n else None
@@ -88,7 +88,7 @@ def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class RuleInput:
     """What a rule chooses from; at least one candidate is stable."""
 
     stable: Sequence[Candidate]
@@ -100,13 +100,13 @@ class Contest:
     axis: str
     mode: Mode
 
-    def size(self, candidate: Candidate) -> tuple[int, ...]:
+    def axis_values(self, candidate: Candidate) -> tuple[int, ...]:
         """Return a candidate's values of what is tuned, for comparing."""
         return tuple(_values(candidate, self.axis).values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class RuleResult:
     """What a rule says."""
 
     winner: Candidate
@@ -114,37 +114,37 @@ class Verdict:
     reason: str  #: the sentence that the winner's name begins
 
 
-def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
+def tie_break_key(candidate: Candidate) -> tuple[float, int, int]:
     """Order candidates that are equal to a rule: the lower std is greater, then the larger gm, then the larger gc."""
     return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
 
 
-def largest_stable(contest: Contest) -> Verdict:
+def largest_stable(inputs: RuleInput) -> RuleResult:
     """Keep the largest value of the axis whose mean is within the tolerance of the best."""
-    winner = max(contest.close, key=lambda c: (contest.size(c), *spread_then_size(c)))
-    return Verdict(
+    winner = max(inputs.close, key=lambda c: (inputs.axis_values(c), *tie_break_key(c)))
+    return RuleResult(
         winner=winner,
-        eligible=contest.close,
-        reason=f"is the largest stable {contest.axis} whose mean {_mean(winner):.4f} is within "
-        f"{contest.tolerance:.4f} of the best mean {contest.best_mean:.4f} "
-        f"({len(contest.close)} of {contest.candidates} candidates are).",
+        eligible=inputs.close,
+        reason=f"is the largest stable {inputs.axis} whose mean {_mean(winner):.4f} is within "
+        f"{inputs.tolerance:.4f} of the best mean {inputs.best_mean:.4f} "
+        f"({len(inputs.close)} of {inputs.candidates} candidates are).",
     )
 
 
-def best_mean(contest: Contest) -> Verdict:
+def best_mean(inputs: RuleInput) -> RuleResult:
     """Keep the best mean."""
-    winner = max(contest.best, key=spread_then_size)
-    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in contest.close) > 1
+    winner = max(inputs.best, key=tie_break_key)
+    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in inputs.close) > 1
     ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
-    return Verdict(
+    return RuleResult(
         winner=winner,
-        eligible=contest.stable,
-        reason=f"has the {'highest' if contest.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
-        f"of {len(contest.stable)} stable candidates{ties}.",
+        eligible=inputs.stable,
+        reason=f"has the {'highest' if inputs.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
+        f"of {len(inputs.stable)} stable candidates{ties}.",
     )
 
 
-RULES: Mapping[str, Callable[[Contest], Verdict]] = {"largest-stable": largest_stable, "best-mean": best_mean}
+RULES: Mapping[str, Callable[[RuleInput], RuleResult]] = {"largest-stable": largest_stable, "best-mean": best_mean}
 Rule = Annotated[str, OneOf(RULES)]
 
 
@@ -175,12 +175,12 @@ def choose(
         The choice with its evidence. Its point is None if no candidate is stable.
     """
     sign = 1 if mode == "max" else -1
-    stable = [candidate for candidate in candidates if _instability(candidate) is None]
+    stable = [candidate for candidate in candidates if _instability_reason(candidate) is None]
     width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
-    verdict = None
+    result = None
     if best is not None:
-        contest = Contest(
+        inputs = RuleInput(
             stable=stable,
             close=[c for c in stable if best - sign * _mean(c) <= width + ROUNDING],
             best=[c for c in stable if best - sign * _mean(c) <= ROUNDING],
@@ -190,9 +190,9 @@ def choose(
             axis=axis,
             mode=mode,
         )
-        verdict = RULES[rule](contest)
+        result = RULES[rule](inputs)
 
-    eligible = set(verdict.eligible) if verdict else set()
+    eligible = set(result.eligible) if result else set()
     evidence = {
         "rule": rule,
         "axis": axis,
@@ -201,15 +201,15 @@ def choose(
         "tolerance_from": "auto" if tolerance == "auto" else "given",
         "best_mean": None if best is None else sign * best,
         "candidates": [
-            {**candidate.as_json(), **_judgement(candidate, verdict, eligible, sign, best, width)}
+            {**candidate.as_json(), **_explain_candidate(candidate, result, eligible, sign, best, width)}
             for candidate in candidates
         ],
         "reference": reference.as_json() if reference else None,
     }
     return Choice(
-        point=verdict.winner.point if verdict else None,
+        point=result.winner.point if result else None,
         evidence=evidence,
-        sentence=_sentence(verdict, candidates, axis, sign, best, reference),
+        sentence=_sentence(result, candidates, axis, sign, best, reference),
     )
 
 
@@ -231,7 +231,7 @@ def _mean(candidate: Candidate) -> float:
     return candidate.mean
 
 
-def _instability(candidate: Candidate) -> str | None:
+def _instability_reason(candidate: Candidate) -> str | None:
     """Say why a candidate is not stable; None if it is."""
     if candidate.failed:
         return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
@@ -246,19 +246,19 @@ def _values(candidate: Candidate, axis: str) -> dict[str, int]:
     return {name: getattr(candidate, name) for name in names}
 
 
-def _judgement(
+def _explain_candidate(
     candidate: Candidate,
-    verdict: Verdict | None,
+    result: RuleResult | None,
     eligible: Container[Candidate],
     sign: int,
     best: float | None,
     width: float,
 ) -> dict[str, object]:
     """Say whether a candidate was in or out, and why, in numbers."""
-    instability = _instability(candidate)
-    if instability or verdict is None or best is None:
+    instability = _instability_reason(candidate)
+    if instability or result is None or best is None:
         return {"stable": False, "eligible": False, "chosen": False, "why": instability}
-    gap, chosen = best - sign * _mean(candidate), candidate is verdict.winner
+    gap, chosen = best - sign * _mean(candidate), candidate is result.winner
     inside = gap <= width + ROUNDING
     behind = f"{gap:.4f} behind the best mean" if gap > ROUNDING else "the best mean"
     why = "chosen" if chosen else f"{'in' if inside else 'out'}: {behind}"
@@ -266,7 +266,7 @@ def _judgement(
 
 
 def _sentence(
-    verdict: Verdict | None,
+    result: RuleResult | None,
     candidates: Sequence[Candidate],
     axis: str,
     sign: int,
@@ -274,25 +274,25 @@ def _sentence(
     reference: Candidate | None,
 ) -> str:
     """Say what was chosen and why, for a person."""
-    unstable = sum(_instability(candidate) is not None for candidate in candidates)
-    if verdict is None or best is None:
+    unstable = sum(_instability_reason(candidate) is not None for candidate in candidates)
+    if result is None or best is None:
         return (
             f"Nothing was chosen: none of {len(candidates)} candidates is stable "
             "(every replicate finished, and above chance)."
         )
-    winner = verdict.winner
+    winner = result.winner
     name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
-    said = f"{name} {verdict.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {verdict.reason}"
+    sentence = f"{name} {result.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {result.reason}"
     if unstable:
-        said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
+        sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if reference is not None and reference.mean is not None:
         beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
         gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
         if gain > 0:
-            said += f" It beats {beaten} by {gain:.4f}."
+            sentence += f" It beats {beaten} by {gain:.4f}."
         elif lead > 0:  # largest-stable may keep another than the best
-            said += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
+            sentence += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
         else:
             rivals = "candidate" if reference.gc else "SeqNorm"
-            said += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
-    return said
+            sentence += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
+    return sentence

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from search.plan.selection import Candidate, Choice, Point, choose
-from search.plan.stages import Plan, Replicate, Stage, finalists
+from search.plan.stages import Plan, Replicate, Stage, select_finalists
 from search.vocabulary.errors import SearchError
 
 
-class NothingStable(SearchError):
+class NoStableCandidate(SearchError):
     """No candidate of a stage is stable, so there is nothing to go on with."""
 
 
@@ -32,7 +32,7 @@ class Record(Protocol):
     def candidate(self, point: Point | None) -> Candidate | None:
         """Summarise the point that a tuning stage before this one kept."""
 
-    def commonest_failure(self, stage: Stage) -> str:
+    def most_common_failure(self, stage: Stage) -> str:
         """Say what most of a stage's failed trials died of; nothing if none failed."""
 
     def winners(self, stage: Stage) -> list[Point] | None:
@@ -50,24 +50,24 @@ def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
     start anew later: what is finished or decided stays so.
 
     Raises:
-        NothingStable: if a stage has no stable candidate.
+        NoStableCandidate: if a stage has no stable candidate.
     """
     baselines = plan.baselines()  # BatchNorm and no normalization wait for no choice: work for idle slots
     record.open(baselines)
     winners: list[Point] = []
     *tuning, test = plan.stage_names
     for name, following in zip(tuning, [*tuning[1:], test], strict=True):  # e.g. gm, then gc with gm fixed
-        stage = plan.stage(name, winners)
-        yield from train(stage, record, meanwhile=baselines)
+        stage = plan.build_stage(name, winners)
+        yield from run_stage(stage, record, fallback=baselines)
         winners += record.winners(stage) or decide(stage, plan, record, winners, following)
-    yield from train(plan.stage(test, winners), record)
+    yield from run_stage(plan.build_stage(test, winners), record)
 
 
-def train(stage: Stage, record: Record, meanwhile: Stage | None = None) -> Iterator[Replicate | None]:
-    """Yield every replicate of a stage that has not finished; while the last ones run, those of ``meanwhile``."""
+def run_stage(stage: Stage, record: Record, fallback: Stage | None = None) -> Iterator[Replicate | None]:
+    """Yield every replicate of a stage that has not finished; while the last ones run, those of ``fallback``."""
     record.open(stage)
     while not record.finished(stage):
-        yield record.next_missing(stage) or (record.next_missing(meanwhile) if meanwhile else None)
+        yield record.next_missing(stage) or (record.next_missing(fallback) if fallback else None)
 
 
 def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], following: str) -> list[Point]:
@@ -77,7 +77,7 @@ def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], follo
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
     choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
     if choice.point is None:
-        raise NothingStable(f"stage {stage.name}: {choice.sentence} {record.commonest_failure(stage)}".strip())
-    chosen = finalists(stage, candidates, choice, plan.mode)
-    record.decide(stage, choice, chosen, plan.stage(following, [*winners, *chosen]))
+        raise NoStableCandidate(f"stage {stage.name}: {choice.sentence} {record.most_common_failure(stage)}".strip())
+    chosen = select_finalists(stage, candidates, choice, plan.mode)
+    record.decide(stage, choice, chosen, plan.build_stage(following, [*winners, *chosen]))
     return chosen

@@ -9,7 +9,7 @@ from unicodedata import category
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from search.plan.drawing import Drawn, Group
+from search.plan.form import FormField, FormGroup
 from search.plan.registry import OneOf
 from search.plan.selection import Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
@@ -47,27 +47,29 @@ class SearchSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(max_length=100, description="name of an installed recipe")
-    strategy: Annotated[str, OneOf(STRATEGIES), Drawn(Group.TRY, "Strategy")] = Field(
+    strategy: Annotated[str, OneOf(STRATEGIES), FormField(FormGroup.TRY, "Strategy")] = Field(
         "sequential", description="; or ".join(strategy.summary for strategy in STRATEGIES.values())
     )
-    gm: Annotated[list[GroupCount], Drawn(Group.TRY, "gm, groups of samples")] = Field(
+    gm: Annotated[list[GroupCount], FormField(FormGroup.TRY, "gm, groups of samples")] = Field(
         max_length=256, description="group counts along the mini-batch to try"
     )
-    gc: Annotated[list[GroupCount], Drawn(Group.TRY, "gc, groups of channels")] = Field(
+    gc: Annotated[list[GroupCount], FormField(FormGroup.TRY, "gc, groups of channels")] = Field(
         max_length=256, description="group counts along the channels to try"
     )
-    seeds: Annotated[list[Seed], Drawn(Group.TRY, "Seeds, a count or a list", count=True)] = Field(
+    seeds: Annotated[list[Seed], FormField(FormGroup.TRY, "Seeds, a count or a list", count=True)] = Field(
         [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
     )
-    test_seeds: Annotated[int, Drawn(Group.TRY, "Fresh seeds of the test")] = Field(
+    test_seeds: Annotated[int, FormField(FormGroup.TRY, "Fresh seeds of the test")] = Field(
         3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement"
     )
-    gm_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gm by")] = Field("largest-stable", description="how stage gm chooses")
-    gc_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gc or grid by")] = Field(
+    gm_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gm by")] = Field(
+        "largest-stable", description="how stage gm chooses"
+    )
+    gc_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gc or grid by")] = Field(
         "best-mean", description="how stage gc, or the grid, chooses"
     )
     tolerance: Annotated[
-        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], Drawn(Group.CHOOSE, "Tolerance")
+        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], FormField(FormGroup.CHOOSE, "Tolerance")
     ] = Field(
         "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
     )
@@ -75,29 +77,31 @@ class SearchSpec(BaseModel):
     variants: dict[Name, dict[str, NumberValue]] = Field(
         {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
     )
-    cpus: Annotated[float, Drawn(Group.RUN, "CPUs of a trial")] = Field(1, gt=0, le=1024, description="CPUs of a trial")
-    gpus: Annotated[float, Drawn(Group.RUN, "GPUs of a trial")] = Field(
+    cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(
+        1, gt=0, le=1024, description="CPUs of a trial"
+    )
+    gpus: Annotated[float, FormField(FormGroup.RUN, "GPUs of a trial")] = Field(
         0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one"
     )
     memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
-    concurrency: Annotated[int | None, Drawn(Group.RUN, "Trials at once", empty="as there is room")] = Field(
+    concurrency: Annotated[int | None, FormField(FormGroup.RUN, "Trials at once", empty="as there is room")] = Field(
         None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
     )
-    trial_timeout: Annotated[float | None, Drawn(Group.RUN, "Seconds a trial may take", empty="no limit")] = Field(
-        None, gt=0, description="seconds that a trial may take; null for no limit"
+    trial_timeout: Annotated[float | None, FormField(FormGroup.RUN, "Seconds a trial may take", empty="no limit")] = (
+        Field(None, gt=0, description="seconds that a trial may take; null for no limit")
     )
     max_failures_in_a_row: int = Field(
         10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
     )
-    priority: Annotated[int, Drawn(Group.RUN, "Priority")] = Field(
+    priority: Annotated[int, FormField(FormGroup.RUN, "Priority")] = Field(
         0, strict=True, ge=-1000, le=1000, description="higher ones are run first"
     )
     data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
-    name: Annotated[Text, Drawn(Group.DESCRIBE, "Name")] = Field("", description="a name for lists")
-    tags: Annotated[list[Name], Drawn(Group.DESCRIBE, "Tags, with commas")] = Field(
+    name: Annotated[Text, FormField(FormGroup.DESCRIBE, "Name")] = Field("", description="a name for lists")
+    tags: Annotated[list[Name], FormField(FormGroup.DESCRIBE, "Tags, with commas")] = Field(
         [], max_length=32, description="words for filters"
     )
-    note: Annotated[Note, Drawn(Group.DESCRIBE, "Note")] = Field("", description="free text")
+    note: Annotated[Note, FormField(FormGroup.DESCRIBE, "Note")] = Field("", description="free text")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -137,19 +141,19 @@ class SearchSpec(BaseModel):
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
         """What the tuning stages try, in order."""
-        return STRATEGIES[self.strategy].visit(self.axes)
+        return STRATEGIES[self.strategy].make_sweeps(self.axes)
 
     @property
-    def fresh_seeds(self) -> list[int]:
+    def test_seed_values(self) -> list[int]:
         """Seeds of stage ``test``: none of them was tuned with."""
         first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
         return list(range(first, first + self.test_seeds))
 
-    def numbers_of(self, recipe: Recipe, variant: str) -> Any:
+    def resolve_numbers(self, recipe: Recipe, variant: str) -> Any:
         """Return the recipe's numbers as a variant trains with them."""
-        return recipe.with_overrides(self.overrides_of(recipe, variant))
+        return recipe.with_overrides(self.resolve_overrides(recipe, variant))
 
-    def overrides_of(self, recipe: Recipe, variant: str) -> dict[str, object]:
+    def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
         """Return what a variant changes of the recipe's numbers; ``none`` takes what the first variant changes."""
         known = variant in self.variants
         overrides = self.variants[variant] if known else next(iter(self.variants.values()))
@@ -163,7 +167,7 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
         InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
     """
     spec, recipe = read_spec(fields)
-    for _, reason in refused_values(spec, recipe):
+    for _, reason in find_refused_values(spec, recipe):
         raise InvalidSpec(reason)
     return spec
 
@@ -177,7 +181,7 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
-        raise InvalidSpec(said_of(error.errors()[0])) from None
+        raise InvalidSpec(validation_message(error.errors()[0])) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
@@ -185,25 +189,25 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
     try:
         recipe = find(spec.recipe)
         for variant in spec.variants:
-            spec.numbers_of(recipe, variant)
-            _check_devices(spec, spec.numbers_of(recipe, variant))
+            spec.resolve_numbers(recipe, variant)
+            _check_devices(spec, spec.resolve_numbers(recipe, variant))
         _check_data(spec, recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     return spec, recipe
 
 
-def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
     """Return every refused group count as (``gm=3``, why)."""
     refused: list[tuple[str, str]] = []
     for variant in spec.variants:
-        numbers = spec.numbers_of(recipe, variant)
-        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := refused_gm(gm, numbers))]
-        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := refused_gc(gc, numbers, recipe, spec.strategy))]
+        numbers = spec.resolve_numbers(recipe, variant)
+        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := gm_error(gm, numbers))]
+        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := gc_error(gc, numbers, recipe, spec.strategy))]
     return list(dict.fromkeys(refused))
 
 
-def refused_gm(gm: int, numbers: Any) -> str | None:
+def gm_error(gm: int, numbers: Any) -> str | None:
     """Say why a recipe's batch cannot form gm groups; None if it can."""
     try:
         per_device = share_of_batch(numbers.batch, devices=numbers.devices)
@@ -231,9 +235,9 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
     return None
 
 
-def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
+def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
     """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
-    first, *later = sweeps_of(strategy)
+    first, *later = list_sweeps(strategy)
     if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
         return (
             f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
@@ -252,7 +256,7 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
     )
 
 
-def sweeps_of(strategy: str) -> tuple[Sweep, ...]:
+def list_sweeps(strategy: str) -> tuple[Sweep, ...]:
     """Return the tuning stages of a strategy, whatever the values."""
     return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
 
@@ -283,7 +287,7 @@ def _check_devices(spec: SearchSpec, numbers: Any) -> None:
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
     if spec.data is None:
         for variant in spec.variants:
-            batch = spec.numbers_of(recipe, variant).batch
+            batch = spec.resolve_numbers(recipe, variant).batch
             if recipe.bundled is not None and batch > recipe.bundled:
                 raise RecipeError(
                     f"the training split must fill a batch: got {recipe.bundled} samples for batch={batch}. "
@@ -292,7 +296,7 @@ def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
         return
     if recipe.check_data is None:
         raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
-    resolve(recipe.check_data)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data)
+    resolve(recipe.check_data)(spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data)
 
 
 _RULES = {
@@ -308,18 +312,18 @@ _UNIONS = {  # of which pydantic names one member only
 }
 
 
-def said_of(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
+def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
     """Turn one of pydantic's complaints about a search into rule, received value, remedy."""
     field = str(problem["loc"][0]) if problem["loc"] else "the search"
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
-        return f"{field} {rule_of(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+        return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
     known = model.model_fields.get(field)
-    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else rule_of(problem)
+    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
     return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
 
 
-def rule_of(problem: Mapping[str, Any]) -> str:
+def violated_rule(problem: Mapping[str, Any]) -> str:
     """Return the rule that something breaks, as the end of a sentence."""
     rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return str(rule[0].lower() + rule[1:])

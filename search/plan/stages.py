@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from search.plan.selection import Candidate, Choice, Mode, Point, Rule, choose
-from search.plan.spec import SearchSpec, sweeps_of
+from search.plan.spec import SearchSpec, list_sweeps
 from search.plan.strategies import STRATEGIES, Sweep
 from trainers.recipe import Recipe
 from trainers.trial import Measure
@@ -63,12 +63,12 @@ class Plan:
         """The stages in order; all but the last choose."""
         return (*(sweep.stage for sweep in self.sweeps), TEST)
 
-    def stage(self, name: str, winners: Sequence[Point]) -> Stage:
+    def build_stage(self, name: str, winners: Sequence[Point]) -> Stage:
         """Build a stage from the winners of the stages before it; a tuning stage goes on from the last of them."""
         if name == TEST:
             seq_norms_first = sorted(winners, key=lambda point: not point.gc)
             points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
-            return Stage(name=TEST, points=points, seeds=tuple(self.spec.fresh_seeds), measure="test")
+            return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
         position = self.stage_names.index(name)
         sweep, base = self.sweeps[position], winners[-1] if position else None
         return Stage(
@@ -84,23 +84,25 @@ class Plan:
     def baselines(self) -> Stage:
         """Return the part of stage ``test`` that needs no choice: BatchNorm and no normalization."""
         batch_norm = self._start(next(iter(self.spec.variants)))
-        return Stage(name=TEST, points=(batch_norm, NONE), seeds=tuple(self.spec.fresh_seeds), measure="test")
+        return Stage(name=TEST, points=(batch_norm, NONE), seeds=tuple(self.spec.test_seed_values), measure="test")
 
     def _start(self, variant: str) -> Point:
         """Return the point that a variant's tuning starts from."""
         return Point(variant, **{axis.name: axis.start for axis in self.spec.axes})
 
-    def size(self) -> dict[str, int]:
+    def count_trials(self) -> dict[str, int]:
         """Count the trials of each stage, the most they can be; ``test`` may need fewer where points coincide."""
         first, *later = self.sweeps
-        points = {first.stage: first.size * len(self.spec.variants)} | {sweep.stage: sweep.size for sweep in later}
-        measured = len(self.baselines().points) + sum(sweep.kinds for sweep in self.sweeps)
+        points = {first.stage: first.num_points * len(self.spec.variants)} | {
+            sweep.stage: sweep.num_points for sweep in later
+        }
+        measured = len(self.baselines().points) + sum(sweep.num_norms for sweep in self.sweeps)
         return {stage: count * len(self.spec.seeds) for stage, count in points.items()} | {
             TEST: measured * self.spec.test_seeds
         }
 
 
-def finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
+def select_finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
     """Return the points that a decided stage sends on: the best of the other kind, if it has both, and its choice.
 
     Stage ``test`` measures a GhostNorm (gc = 0) and a SeqNorm; a sequential search has one of each from its two stages.
@@ -114,17 +116,17 @@ def finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mod
     return [best, choice.point] if best else [choice.point]
 
 
-def plan_of(spec: SearchSpec, recipe: Recipe) -> Plan:
+def make_plan(spec: SearchSpec, recipe: Recipe) -> Plan:
     """Plan a spec."""
     return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode, sweeps=spec.sweeps)
 
 
-def known_stages() -> list[str]:
+def list_stages() -> list[str]:
     """Name the stages of every strategy."""
-    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in sweeps_of(strategy)), TEST]
+    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in list_sweeps(strategy)), TEST]
 
 
-def test_labels(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:
+def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:
     """Name the parts that a point plays in stage ``test``."""
     labels = []
     for winner in winners:
@@ -137,7 +139,7 @@ def test_labels(point: Point, winners: Sequence[Point], baseline: Point) -> list
     return labels
 
 
-def groups_of(point: Point, numbers: Any) -> dict[str, int | None]:
+def count_groups(point: Point, numbers: Any) -> dict[str, int | None]:
     """Say what a point's gm means in samples: groups over the whole batch, and their size."""
     if point.gm == 0:
         return {"gm_total": 0, "group_size": None}

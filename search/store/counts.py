@@ -29,14 +29,14 @@ class Counts:
     longest_wait: float  #: seconds since the oldest queued search was queued; 0 if none is
 
 
-def count(connection: Connection) -> Counts:
+def count_store(connection: Connection) -> Counts:
     """Count what a store holds."""
     by_status = select(searches.c.status, func.count().label("n")).group_by(searches.c.status)
     return Counts(
         searches=dict.fromkeys(Status, 0) | {row.status: row.n for row in connection.execute(by_status)},
         trials=dict.fromkeys(STATES, 0) | _trials(connection),
-        workers=len(workers.alive(connection)),
-        deliveries=deliveries.count(connection),
+        workers=len(workers.list_alive(connection)),
+        deliveries=deliveries.count_by_state(connection),
         longest_wait=_longest_wait(connection),
     )
 

@@ -15,16 +15,16 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
 from search.vocabulary.errors import StoreUnavailable
-from search.vocabulary.secret import Secret, SecretUrl, redacted, reveal
+from search.vocabulary.secret import Secret, SecretUrl, redact, reveal
 
 __all__ = [
     "Connection",
-    "DatabaseFault",
+    "DatabaseError",
     "Engine",
     "Url",
-    "answers",
-    "keep_turn",
-    "make_folder",
+    "check_connection",
+    "create_folder",
+    "hold_transaction_lock",
     "now",
     "on_begin",
     "open_engine",
@@ -32,7 +32,7 @@ __all__ = [
 
 Url = str | Secret  # of a database, as plain text or as the settings have it
 
-DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
+DatabaseError = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
 
 BUSY_SECONDS = 30  # how long a writer waits for SQLite's single write lock
 
@@ -67,7 +67,7 @@ def open_engine(url: Url, *, read_only: bool = False, hold_seconds: float | None
     try:
         engine = create_engine(parse_url(url), **engine_options(url, hold_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise _unusable(url, str(error)) from None
+        raise _invalid_url(url, str(error)) from None
     if sqlite:
         prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE")
     return engine
@@ -82,14 +82,14 @@ def parse_url(url: Url) -> URL:
     try:
         return make_url(reveal(url))
     except ArgumentError as error:
-        raise _unusable(url, str(error)) from None
+        raise _invalid_url(url, str(error)) from None
     except ValueError:  # quotes what it took for the port, which is half a password that has an @ in it
-        raise _unusable(url, "its port is no number; in a password write @ as %40 and : as %3A") from None
+        raise _invalid_url(url, "its port is no number; in a password write @ as %40 and : as %3A") from None
 
 
-def _unusable(url: Url, why: str) -> StoreUnavailable:
+def _invalid_url(url: Url, why: str) -> StoreUnavailable:
     return StoreUnavailable(
-        f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {SecretUrl(url)} ({redacted(why)}). "
+        f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {SecretUrl(url)} ({redact(why)}). "
         "Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name."
     )
 
@@ -128,19 +128,19 @@ def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
     event.listen(engine, "begin", check)
 
 
-def answers(connection: Connection) -> None:
+def check_connection(connection: Connection) -> None:
     """Have the database answer anything; it raises if it cannot."""
     connection.exec_driver_sql("SELECT 1")
 
 
-def keep_turn(connection: Connection, what: str) -> None:
+def hold_transaction_lock(connection: Connection, what: str) -> None:
     """Have others who ask for the same turn wait until this transaction ends. SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def make_folder(url: Url) -> None:
+def create_folder(url: Url) -> None:
     """Create the folder of an SQLite file.
 
     Raises:
@@ -157,10 +157,10 @@ def make_folder(url: Url) -> None:
             ) from None
 
 
-def unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
+def to_store_unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
     """Translate a driver's error into one a person can act on."""
-    said = " ".join(str(error.orig).split())  # drivers answer in several lines
+    message = " ".join(str(error.orig).split())  # drivers answer in several lines
     return StoreUnavailable(
         f"the database must be readable and writable: got {SecretUrl(url)} "
-        f"({redacted(said)}). Check that it exists and who owns it, or name another with --db URL."
+        f"({redact(message)}). Check that it exists and who owns it, or name another with --db URL."
     )

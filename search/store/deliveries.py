@@ -14,19 +14,21 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal_
 
 from search.store.database import now
 from search.store.tables import deliveries, events, webhooks
-from search.store.upsert import add_new, put
+from search.store.upsert import insert_or_ignore, upsert
 from search.vocabulary.states import Status
 
-TOLD = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
-STATES = ("waiting", "delivered", "given_up")
-DAY = 86400.0
-LOOK_BACK = 3 * DAY  # what is older is no news; a weekend without any worker loses nothing
-KEPT = 30 * DAY  # deliveries; longer than events are looked for, or they would be sent again
-ABANDONED = 7 * DAY  # without a sender; a target is forgotten then. Longer than all attempts, and than any weekend
+NOTIFIED_STATUSES = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
+DELIVERY_STATES = ("waiting", "delivered", "given_up")
+DAY_SECONDS = 86400.0
+EVENT_SECONDS = 3 * DAY_SECONDS  # what is older is no news; a weekend without any worker loses nothing
+RETENTION_SECONDS = 30 * DAY_SECONDS  # deliveries; longer than events are looked for, or they would be sent again
+TARGET_SECONDS = (
+    7 * DAY_SECONDS
+)  # without a sender; a target is forgotten then. Longer than all attempts, and than any weekend
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class PendingEvent:
     """An event that a target is still to be told."""
 
     event_id: int
@@ -52,20 +54,20 @@ class Delivery:
         return str(json.loads(self.body)["id"])
 
 
-def enter(connection: Connection, target: str) -> None:
+def register_target(connection: Connection, target: str) -> None:
     """Note that somebody sends to a target: a new one is told what happens from now on. Forget what is long over."""
-    put(connection, webhooks, {"target": target, "since": now(), "seen_at": now()}, ("seen_at",))
+    upsert(connection, webhooks, {"target": target, "since": now(), "seen_at": now()}, ("seen_at",))
     known = select(webhooks.c.target)
-    connection.execute(delete(webhooks).where(webhooks.c.seen_at < now() - ABANDONED))
+    connection.execute(delete(webhooks).where(webhooks.c.seen_at < now() - TARGET_SECONDS))
     connection.execute(
         update(deliveries)
         .where(deliveries.c.state == "waiting", deliveries.c.target.not_in(known))
         .values(state="given_up", said="nobody sends to its target any more")
     )
-    connection.execute(delete(deliveries).where(deliveries.c.created_at < now() - KEPT))
+    connection.execute(delete(deliveries).where(deliveries.c.created_at < now() - RETENTION_SECONDS))
 
 
-def news(connection: Connection, target: str, limit: int = 100) -> list[News]:
+def find_pending(connection: Connection, target: str, limit: int = 100) -> list[PendingEvent]:
     """Return the events that a target has no delivery of, oldest first."""
     status = events.c.detail["status"].as_string()
     rows = connection.execute(
@@ -74,15 +76,15 @@ def news(connection: Connection, target: str, limit: int = 100) -> list[News]:
         .where(
             events.c.kind == literal_column("'status'"),  # as the index has it
             events.c.at >= webhooks.c.since,
-            events.c.at > now() - LOOK_BACK,
-            status.in_(TOLD),
+            events.c.at > now() - EVENT_SECONDS,
+            status.in_(NOTIFIED_STATUSES),
             ~exists().where(deliveries.c.event_id == events.c.id, deliveries.c.target == target),
         )
         .order_by(events.c.at, events.c.id)
         .limit(limit)
     )
     return [
-        News(
+        PendingEvent(
             event_id=row.id,
             search_id=row.search_id,
             at=row.at,
@@ -93,14 +95,14 @@ def news(connection: Connection, target: str, limit: int = 100) -> list[News]:
     ]
 
 
-def add(connection: Connection, target: str, found: Iterable[tuple[News, str]]) -> None:
+def add_pending(connection: Connection, target: str, found: Iterable[tuple[PendingEvent, str]]) -> None:
     """Store what a target is to be told, with the text to send; what another sender has stored stays."""
     for item, body in found:
         row = {
             **{"event_id": item.event_id, "target": target, "search_id": item.search_id, "body": body},
             **{"created_at": now(), "attempts": 0, "next_at": now(), "state": "waiting", "said": ""},
         }
-        connection.execute(add_new(connection, deliveries).values(**row))
+        connection.execute(insert_or_ignore(connection, deliveries).values(**row))
 
 
 def is_due(connection: Connection, target: str) -> bool:
@@ -126,12 +128,12 @@ def claim(connection: Connection, target: str, seconds: float) -> Delivery | Non
     )
 
 
-def finish(connection: Connection, delivery: Delivery, said: str) -> None:
+def mark_delivered(connection: Connection, delivery: Delivery, said: str) -> None:
     """Store that a target has taken a delivery."""
     connection.execute(update(deliveries).where(_of(delivery)).values(state="delivered", said=said))
 
 
-def fail(connection: Connection, delivery: Delivery, said: str, wait: float | None) -> None:
+def mark_failed(connection: Connection, delivery: Delivery, said: str, wait: float | None) -> None:
     """Store why a target has not taken a delivery; it is due again in ``wait`` seconds, or given up with None.
 
     Nothing is stored where the claim had lapsed and another sender has taken the delivery since.
@@ -143,10 +145,10 @@ def fail(connection: Connection, delivery: Delivery, said: str, wait: float | No
     )
 
 
-def count(connection: Connection) -> dict[str, int]:
+def count_by_state(connection: Connection) -> dict[str, int]:
     """Count deliveries by state."""
     rows = connection.execute(select(deliveries.c.state, func.count().label("n")).group_by(deliveries.c.state))
-    return dict.fromkeys(STATES, 0) | {row.state: row.n for row in rows}
+    return dict.fromkeys(DELIVERY_STATES, 0) | {row.state: row.n for row in rows}
 
 
 def _due(target: str) -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ from search.vocabulary.states import ACTIVE, EventKind, Status
 
 
 @dataclass(frozen=True)
-class Holder:
+class ProcessIdentity:
     """A process, named so that another on the same host can tell whether it still lives."""
 
     host: str
@@ -31,7 +31,7 @@ class Holder:
     started: float  #: seconds since 1970; tells a reused pid
 
     @classmethod
-    def this_process(cls) -> Holder:
+    def this_process(cls) -> ProcessIdentity:
         """Name the calling process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
@@ -48,7 +48,7 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Held(Holder):
+class LeaseHolder(ProcessIdentity):
     """A process that holds a search."""
 
     seconds_left: float  #: of its lease
@@ -62,7 +62,7 @@ class Lease:
     epoch: int
 
 
-def take(engine: Engine, search_id: str, seconds: float) -> Lease:
+def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
     """Take a search for this process by raising its epoch; it is running from then on.
 
     Raises:
@@ -84,7 +84,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
             raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
         if row.status not in ACTIVE:
             raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
-        if row.held and not Holder(**row.holder).gone:
+        if row.held and not ProcessIdentity(**row.holder).gone:
             raise Conflict(
                 f"a search has one driver: got {search_id}, which process {row.holder['pid']} on {row.holder['host']} "
                 f"runs. Follow it with: seqnorm watch {search_id}"
@@ -94,7 +94,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
             .where(searches.c.id == search_id)
             .values(
                 epoch=row.epoch + 1,
-                holder=asdict(Holder.this_process()),
+                holder=asdict(ProcessIdentity.this_process()),
                 lease_until=now() + seconds,
                 status=Status.RUNNING,
                 reason="",
@@ -137,7 +137,7 @@ def fence(lease: Lease) -> Callable[[Connection], None]:
     return check
 
 
-def in_turn(statement: Select[Any]) -> Select[Any]:
+def order_by_turn(statement: Select[Any]) -> Select[Any]:
     """Put searches in the order in which they are run.
 
     By priority; then the owner with the fewest running, of those who has been served the longest ago; then by age. So a
@@ -169,14 +169,14 @@ def next_claimable(connection: Connection) -> str | None:
             & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
         )
     )
-    return connection.execute(in_turn(waiting).limit(1)).scalar_one_or_none()
+    return connection.execute(order_by_turn(waiting).limit(1)).scalar_one_or_none()
 
 
-def holder_of(connection: Connection, search_id: str) -> Held | None:
+def find_holder(connection: Connection, search_id: str) -> LeaseHolder | None:
     """Return the process that holds a search, with the seconds its lease has left; None if nobody does."""
     row = connection.execute(
         select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
     ).one_or_none()
-    if row is None or row.holder is None or row.left <= 0 or Holder(**row.holder).gone:
+    if row is None or row.holder is None or row.left <= 0 or ProcessIdentity(**row.holder).gone:
         return None
-    return Held(**row.holder, seconds_left=row.left)
+    return LeaseHolder(**row.holder, seconds_left=row.left)

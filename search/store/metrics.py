@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, literal, select
 
 from search.store.tables import metrics
-from search.store.upsert import add_new
+from search.store.upsert import insert_or_ignore
 from search.views import EpochView
 
 
@@ -19,7 +19,7 @@ def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapp
         {"trial_id": trial_id, "epoch": epoch, "figures": {name: _json(value) for name, value in figures.items()}}
         for epoch, figures in epochs.items()
     ]
-    connection.execute(add_new(connection, metrics), rows)
+    connection.execute(insert_or_ignore(connection, metrics), rows)
 
 
 def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
@@ -27,7 +27,7 @@ def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
     for copy, original in copies.items():
         figures = select(literal(copy), metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == original)
         columns = ["trial_id", "epoch", "figures"]
-        connection.execute(add_new(connection, metrics).from_select(columns, figures))
+        connection.execute(insert_or_ignore(connection, metrics).from_select(columns, figures))
 
 
 def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:

@@ -28,7 +28,7 @@ def open_store(url: Url, *, create: bool = False) -> Engine:
     upgrade(url)
     engine = open_engine(url)
     for search_id in _abandoned(engine):
-        end_abandoned(url, engine, search_id, Status.QUEUED, "its driver was lost")
+        recover_abandoned(url, engine, search_id, Status.QUEUED, "its driver was lost")
     return engine
 
 
@@ -37,15 +37,15 @@ def _abandoned(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         running = select(tables.searches.c.id).where(tables.searches.c.status == Status.RUNNING)
         ids = connection.execute(running).scalars().all()
-        return [search_id for search_id in ids if leases.holder_of(connection, search_id) is None]
+        return [search_id for search_id in ids if leases.find_holder(connection, search_id) is None]
 
 
-def end_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reason: str) -> None:
+def recover_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reason: str) -> None:
     """Take an abandoned search, end its running trials as lost, and leave it with a status."""
     from search.store.trials import TrialStore  # imports Optuna
 
     try:
-        lease = leases.take(engine, search_id, 30)
+        lease = leases.acquire(engine, search_id, 30)
     except Conflict:  # somebody was quicker
         return
     trials = TrialStore(url, lease, "max")
@@ -56,12 +56,12 @@ def end_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reas
         leases.release(connection, lease)
 
 
-def leave_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
+def mark_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
     """Leave a search paused whose driver was stopped, whatever the driver managed to write itself."""
     with engine.connect() as connection:
         search = searches.get(connection, search_id)
     if search.status == Status.RUNNING:
-        end_abandoned(url, engine, search_id, Status.PAUSED, reason)
+        recover_abandoned(url, engine, search_id, Status.PAUSED, reason)
     elif search.status == Status.QUEUED:
         with engine.begin() as connection:
             searches.set_status(connection, search_id, Status.PAUSED, reason)

@@ -16,10 +16,10 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from search.store import candidates
-from search.store.database import Url, make_folder, open_engine, unavailable
+from search.store.database import Url, create_folder, open_engine, to_store_unavailable
 from search.vocabulary.errors import StoreUnavailable
 
-MIGRATION = 0x5E9A0  # the key of the lock of those who migrate
+MIGRATION_LOCK = 0x5E9A0  # the key of the lock of those who migrate
 VERSION_TABLE = "seqnorm_version"  # Optuna's own migrations use alembic_version in the same database
 
 
@@ -30,21 +30,21 @@ def upgrade(url: Url) -> str:
         StoreUnavailable: if the database cannot be written, or has a newer schema.
     """
     engine = open_engine(url)  # connects later
-    make_folder(url)
+    create_folder(url)
     config, head = _config(), _head()
     try:
         if current_version(engine) != head:
             from search.store.trials import create_tables  # imports Optuna, which an up-to-date database does not need
 
             logging.getLogger("alembic").setLevel(logging.WARNING)
-            with _one_at_a_time(engine):
+            with _migration_lock(engine):
                 create_tables(url)
                 with engine.begin() as connection:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
-                    candidates.fill(connection)
+                    candidates.backfill_finished(connection)
     except DBAPIError as error:
-        raise unavailable(url, error) from None
+        raise to_store_unavailable(url, error) from None
     except CommandError:
         raise StoreUnavailable(
             f"the database must not be newer than this program: got schema {current_version(engine)}, known {head}. "
@@ -56,13 +56,13 @@ def upgrade(url: Url) -> str:
 
 
 @contextmanager
-def _one_at_a_time(engine: Engine) -> Iterator[None]:
+def _migration_lock(engine: Engine) -> Iterator[None]:
     """Wait for whoever migrates already, on another host; SQLite serves one, where a worker starts after the web."""
     if engine.dialect.name != "postgresql":
         yield
         return
     with engine.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         yield
 
 

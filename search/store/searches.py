@@ -18,7 +18,7 @@ from search.store import leases
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
-from search.store.upsert import put
+from search.store.upsert import upsert
 from search.views import ChoiceView, NodeView, Provenance
 from search.vocabulary.errors import Conflict, NotFound
 from search.vocabulary.states import ACTIVE, EventKind, Status
@@ -27,11 +27,11 @@ SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
-class Decided(Conflict):
+class StageDecided(Conflict):
     """What is asked for would change a stage that is decided."""
 
-    def __init__(self, said: str, trials: int) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, trials: int) -> None:
+        super().__init__(message)
         self.trials = trials  #: that failed
 
 
@@ -100,7 +100,7 @@ def submit(
             numbers=numbers,
             provenance=provenance.model_dump(mode="json") if provenance else None,
             digest=digest,
-            planned=sum(plan.size().values()),
+            planned=sum(plan.count_trials().values()),
             status=Status.QUEUED,
             reason="",
             priority=spec.priority,
@@ -109,7 +109,7 @@ def submit(
             epoch=0,
         )
     )
-    first = plan.stage(plan.stage_names[0], [])
+    first = plan.build_stage(plan.stage_names[0], [])
     open_stage(connection, search_id, plan, first)
     open_stage(connection, search_id, plan, plan.baselines())
     add_event(connection, search_id, EventKind.SUBMITTED, {"parent": parent} if parent else {})
@@ -118,8 +118,8 @@ def submit(
     return search_id
 
 
-def get(connection: Connection, search_id: str, *, to_change: bool = False) -> Search:
-    """Return a search; ``to_change`` keeps others from changing it until the transaction ends.
+def get(connection: Connection, search_id: str, *, for_update: bool = False) -> Search:
+    """Return a search; ``for_update`` keeps others from changing it until the transaction ends.
 
     Raises:
         NotFound: if no search has that id.
@@ -127,7 +127,7 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
     statement = select(searches).where(searches.c.id == search_id)
     found = search_id.isascii() and search_id.isalnum()  # PostgreSQL refuses to compare with some other texts
     row = (
-        connection.execute(statement.with_for_update(key_share=True) if to_change else statement).one_or_none()
+        connection.execute(statement.with_for_update(key_share=True) if for_update else statement).one_or_none()
         if found
         else None
     )
@@ -173,19 +173,19 @@ def queue(connection: Connection, search_id: str, digest: dict[str, str] | None 
         NotFound: if no search has that id.
         Conflict: if it has ended.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status.ended:
         raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
     if digest is not None and digest != search.digest:
         connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
         add_event(connection, search_id, EventKind.CHANGE_ACCEPTED, {"before": search.digest, "after": digest})
     if search.requested_status is not None:
-        _request(connection, search_id, None)
+        _set_requested_status(connection, search_id, None)
     if search.status == Status.PAUSED:
         set_status(connection, search_id, Status.QUEUED, "")
 
 
-def request(connection: Connection, search_id: str, status: Status) -> Search:
+def request_status(connection: Connection, search_id: str, status: Status) -> Search:
     """Ask for a search to be paused or cancelled; return it as it then is.
 
     One that nobody runs has the status at once, one that runs within a second, when its driver sees it. Asking again,
@@ -195,19 +195,19 @@ def request(connection: Connection, search_id: str, status: Status) -> Search:
         NotFound: if no search has that id.
         Conflict: if it has ended otherwise.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status in (status, Status.CANCELLED):
         return search
     if search.status.ended:
         raise Conflict(f"only an unfinished search can be {status}: got {search_id}, which is {search.status}.")
-    if search.status == Status.RUNNING and leases.holder_of(connection, search_id) is not None:
-        _request(connection, search_id, status)
+    if search.status == Status.RUNNING and leases.find_holder(connection, search_id) is not None:
+        _set_requested_status(connection, search_id, status)
     else:
         set_status(connection, search_id, status, f"{status} by a person")
     return get(connection, search_id)
 
 
-def _request(connection: Connection, search_id: str, status: Status | None) -> None:
+def _set_requested_status(connection: Connection, search_id: str, status: Status | None) -> None:
     connection.execute(update(searches).where(searches.c.id == search_id).values(requested_status=status))
     add_event(connection, search_id, EventKind.REQUESTED, {"requested_status": status})
 
@@ -218,23 +218,23 @@ def retry(connection: Connection, search_id: str) -> int:
     Raises:
         NotFound: if no search has that id.
         Conflict: if it runs or is cancelled, or has no failed trial.
-        Decided: if a stage with a failed trial is decided: a decided stage is not changed.
+        StageDecided: if a stage with a failed trial is decided: a decided stage is not changed.
     """
-    trials_again = count_retriable(connection, search_id, to_change=True)
+    failed_trials = count_retriable(connection, search_id, for_update=True)
     newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
     connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
-    add_event(connection, search_id, EventKind.RETRY, {"trials": trials_again})
+    add_event(connection, search_id, EventKind.RETRY, {"trials": failed_trials})
     set_status(connection, search_id, Status.QUEUED, "")
-    return trials_again
+    return failed_trials
 
 
-def count_retriable(connection: Connection, search_id: str, *, to_change: bool = False) -> int:
+def count_retriable(connection: Connection, search_id: str, *, for_update: bool = False) -> int:
     """Count the failed trials of a search that :func:`retry` would have run again.
 
     Raises:
-        NotFound, Conflict, Decided: as :func:`retry`.
+        NotFound, Conflict, StageDecided: as :func:`retry`.
     """
-    search = get(connection, search_id, to_change=to_change)
+    search = get(connection, search_id, for_update=for_update)
     if search.status in (*ACTIVE, Status.CANCELLED):
         raise Conflict(
             f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
@@ -249,7 +249,7 @@ def count_retriable(connection: Connection, search_id: str, *, to_change: bool =
     }
     for name in choices(connection, search_id):
         if failed.get(name):
-            raise Decided(
+            raise StageDecided(
                 f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
                 "which is decided. Have a child train them again.",
                 sum(failed.values()),
@@ -271,7 +271,7 @@ def describe(
     Raises:
         NotFound: if no search has that id.
     """
-    get(connection, search_id, to_change=True)
+    get(connection, search_id, for_update=True)
     given = {"name": name, "tags": list(tags) if tags is not None else None, "note": note}
     changes = {part: value for part, value in given.items() if value is not None}
     if changes:
@@ -286,7 +286,7 @@ def archive(connection: Connection, search_id: str) -> None:
         NotFound: if no search has that id.
         Conflict: if it waits or runs.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status.active:
         raise Conflict(
             f"only a search that neither waits nor runs can be archived: got {search_id}, which is {search.status}. "
@@ -313,7 +313,7 @@ def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage)
     described = {**asdict(stage), "replicates": len(stage.points) * len(stage.seeds)}
     position = plan.stage_names.index(stage.name)
     row = {"search_id": search_id, "name": stage.name, "position": position, "plan": described}
-    put(connection, stages, row, ("plan",))
+    upsert(connection, stages, row, ("plan",))
 
 
 def stage_names(connection: Connection, search_id: str) -> list[str]:

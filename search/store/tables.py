@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-OF_STATUS = text("kind = 'status'")
+IS_STATUS_EVENT = text("kind = 'status'")
 
 searches = Table(
     "searches",
@@ -104,7 +104,7 @@ events = Table(
     Column("kind", String(40), nullable=False),
     Column("detail", JSON, nullable=False),
     Index("ix_events_search", "search_id", "id"),
-    Index("ix_events_status", "at", sqlite_where=OF_STATUS, postgresql_where=OF_STATUS),
+    Index("ix_events_status", "at", sqlite_where=IS_STATUS_EVENT, postgresql_where=IS_STATUS_EVENT),
 )
 
 # Who is told of statuses by webhooks; a target is the SHA-256 of its URL, which may hold secrets.

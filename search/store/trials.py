@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from search.plan.selection import Mode
 from search.plan.stages import Replicate, Stage
-from search.store.attempts import Attempt, attempts, running, study_name
+from search.store.attempts import Attempt, list_running, read_attempts, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
 from search.vocabulary.secret import reveal
@@ -112,11 +112,11 @@ class TrialStore:
     def end_running(self, search_id: str, detail: str) -> None:
         """End every trial of a search that a driver before this one left running: it is lost, and runs again."""
         with self._storage.engine.begin() as connection:
-            left = list(running(connection, search_id))
+            left = list(list_running(connection, search_id))
         for trial_id in left:
             self.fail(trial_id, Cause.LOST, detail)
 
     def attempts(self, search_id: str, stage: str) -> list[Attempt]:
         """Return every trial of a stage, oldest first."""
         with self._storage.engine.begin() as connection:
-            return list(attempts(connection, search_id, stage))
+            return list(read_attempts(connection, search_id, stage))

@@ -16,7 +16,7 @@ ALIVE_SECONDS = 20.0  # since a worker was last seen
 FORGOTTEN_SECONDS = 3600.0
 
 
-def enter(connection: Connection) -> str:
+def register(connection: Connection) -> str:
     """Store that this process is a worker; return the id of its row."""
     worker_id = secrets.token_hex(16)
     connection.execute(delete(workers).where(workers.c.seen_at < now() - FORGOTTEN_SECONDS))
@@ -28,17 +28,17 @@ def enter(connection: Connection) -> str:
     return worker_id
 
 
-def beat(connection: Connection, worker_id: str, search_id: str | None) -> None:
+def heartbeat(connection: Connection, worker_id: str, search_id: str | None) -> None:
     """Store that a worker is there, and what it runs."""
     connection.execute(update(workers).where(workers.c.id == worker_id).values(seen_at=now(), search_id=search_id))
 
 
-def leave(connection: Connection, worker_id: str) -> None:
+def unregister(connection: Connection, worker_id: str) -> None:
     """Store that a worker ends."""
     connection.execute(delete(workers).where(workers.c.id == worker_id))
 
 
-def alive(connection: Connection) -> list[WorkerView]:
+def list_alive(connection: Connection) -> list[WorkerView]:
     """Return the workers that were seen lately, the longest-serving first."""
     lately = workers.c.seen_at >= now() - ALIVE_SECONDS
     rows = connection.execute(select(workers).where(lately).order_by(workers.c.started_at))

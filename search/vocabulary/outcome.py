@@ -18,7 +18,7 @@ class Outcome:
     detail: str = ""  #: for a person: the reason, or the end of a traceback
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Outcome:
+    def from_json(cls, fields: Mapping[str, Any]) -> Outcome:
         """Return an outcome from its fields as JSON, which a trial's process sends."""
         cause = fields["cause"]
         return cls(value=fields["value"], cause=None if cause is None else Cause(cause), detail=fields["detail"])

@@ -9,16 +9,16 @@ from typing import Never
 HIDDEN = "[redacted]"
 
 # Repeats are bounded: without that, a long word that a recipe prints costs minutes under the handler's lock.
-_NAMES = r"(?:token|passw(?:or)?d|secret|api[-_]?key)\w{0,32}"
-_FORMS = tuple(
+_SENSITIVE_NAMES = r"(?:token|passw(?:or)?d|secret|api[-_]?key)\w{0,32}"
+_SECRET_FORMS = tuple(
     re.compile(form)
     for form in (
         r"(\bseqnorm_[0-9a-z]{12}_)[\w-]+",  # a token; its id may be shown
         r"(?i)(\b(?:bearer|basic) +)[\w.~+/=-]{8,}",
         r"(?i)((?:[?&]|%3F|%26)code(?:=|%3D))[^\s&%\"']+",  # of a login link
-        rf"(?i)({_NAMES}[\"']?\s{{0,2}}(?:[=:,]|%3D)\s{{0,2}}b?[\"'])[^\"'\r\n]+",
-        rf"(?i)({_NAMES}\s?(?:=|%3D)\s?)[^\s&%\"',;]+",
-        rf"(?i)({_NAMES}(?::\s{{0,2}}|\s))(?=\S{{0,64}}\d)[^\s&%\"',;]{{8,}}",  # in a sentence a word may follow
+        rf"(?i)({_SENSITIVE_NAMES}[\"']?\s{{0,2}}(?:[=:,]|%3D)\s{{0,2}}b?[\"'])[^\"'\r\n]+",
+        rf"(?i)({_SENSITIVE_NAMES}\s?(?:=|%3D)\s?)[^\s&%\"',;]+",
+        rf"(?i)({_SENSITIVE_NAMES}(?::\s{{0,2}}|\s))(?=\S{{0,64}}\d)[^\s&%\"',;]{{8,}}",  # a sentence goes on
         r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s\"'<>]*(?=@)",  # to the last @, as a password may have one
         r"(\bseqnorm_session=)[^\s;,\"']+",
         r"(?i)(\b(?:set-)?cookie[\"']?[:,] *b?[\"']?)[^\r\n\"']+",
@@ -26,15 +26,15 @@ _FORMS = tuple(
     )
 )
 # A text that is known to be a URL hides more: whatever characters stand between the two marks are the password's.
-_OF_USER = re.compile(r"^([^:/]+://[^:/@]*:).*(?=@)", re.DOTALL)
-_OF_QUERY = re.compile(rf"(?i)([?&]\w{{0,32}}{_NAMES}=)[^&]*")
+_USER_PASSWORD = re.compile(r"^([^:/]+://[^:/@]*:).*(?=@)", re.DOTALL)
+_QUERY_SECRET = re.compile(rf"(?i)([?&]\w{{0,32}}{_SENSITIVE_NAMES}=)[^&]*")
 
 
-def redacted(text: str, known: Iterable[str] = ()) -> str:
+def redact(text: str, known: Iterable[str] = ()) -> str:
     """Return a text without what looks like a secret, and without the ``known`` ones."""
     for secret in known:
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
-    for form in _FORMS:
+    for form in _SECRET_FORMS:
         text = form.sub(rf"\1{HIDDEN}", text)
     return text
 
@@ -87,7 +87,7 @@ class SecretUrl(Secret):
     def __str__(self) -> str:
         if "://" not in self._text:
             return "text that is no URL" if self._text else ""
-        return redacted(_OF_QUERY.sub(rf"\1{HIDDEN}", _OF_USER.sub(rf"\1{HIDDEN}", self._text)))
+        return redact(_QUERY_SECRET.sub(rf"\1{HIDDEN}", _USER_PASSWORD.sub(rf"\1{HIDDEN}", self._text)))
 
 
 def reveal(text: str | Secret) -> str:

@@ -193,7 +193,7 @@ def test_a_search_whose_driver_is_gone_is_not_shown_as_running(tmp_path: Path) -
     url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
     search_id = submit(url)
     recorder = open_recorder(url, search_id, lease_seconds=-1)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     shown = seqnorm_json(tmp_path, "show", search_id)
     assert shown["status"] == "queued"
@@ -273,7 +273,7 @@ def test_every_trial_is_exported_with_harmless_texts(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
     search_id = submit(url, gm=[1], gc=[1], seeds=2)
     recorder = open_recorder(url, search_id)
-    recorder.open(stage := recorder._plan.stage("gm", []))
+    recorder.open(stage := recorder._plan.build_stage("gm", []))
     for replicate, outcome in zip(
         stage.replicates(), (Outcome(value=0.5), Outcome(cause=Cause.RAISED, detail='=cmd|"x"')), strict=True
     ):

@@ -144,7 +144,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
     def failed() -> str:
         search_id = submit(site.database)
         recorder = open_recorder(site.database, search_id)
-        recorder.open(stage := recorder._plan.stage("gm", []))
+        recorder.open(stage := recorder._plan.build_stage("gm", []))
         recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause=Cause.RAISED, detail="no"))
         with recorder.engine.begin() as connection:
             searches.set_status(connection, search_id, Status.FAILED, "a test")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from search.plan.drawing import Kind
-from search.plan.fields import drawn_fields, spec_fields
+from search.plan.fields import form_fields, spec_fields
+from search.plan.form import InputKind
 from search.plan.strategies import STRATEGIES
 from tests.service.conftest import Site
 
@@ -27,7 +27,7 @@ def test_every_drawn_field_is_an_input_of_its_kind(form: str, field) -> None:
 
 
 def test_fields_stand_in_their_groups(form: str) -> None:
-    for group, fields in drawn_fields().items():
+    for group, fields in form_fields().items():
         part = form.partition(f"<fieldset><legend>{group}</legend>")[2].partition("</fieldset>")[0]
         assert list(dict.fromkeys(re.findall(r'name="(\w+)" data-kind', part))) == [field.name for field in fields]
 
@@ -48,4 +48,4 @@ def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
 
 def test_the_script_reads_every_kind_that_there_is() -> None:
     readers = SCRIPT.read_text().partition("const read = {")[2].partition("};")[0]
-    assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(Kind)
+    assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(InputKind)

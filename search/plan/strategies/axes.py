@@ -43,12 +43,12 @@ class Sweep:
         return tuple(replace(base, **values) for base in bases for values in combinations)
 
     @property
-    def size(self) -> int:
+    def num_points(self) -> int:
         """How many points there are on top of one."""
         return prod(len(axis.values) for axis in self.axes)
 
     @property
-    def kinds(self) -> int:
+    def num_norms(self) -> int:
         """How many kinds of norm there are among the points: GhostNorm (gc = 0) and SeqNorm are the two."""
         return next((len({bool(gc) for gc in axis.values}) for axis in self.axes if axis.name == "gc"), 1)
 
@@ -59,4 +59,4 @@ class Strategy:
 
     name: str
     summary: str  #: for help and forms
-    visit: Callable[[Sequence[Axis]], tuple[Sweep, ...]]  #: returns the tuning stages, in order
+    make_sweeps: Callable[[Sequence[Axis]], tuple[Sweep, ...]]  #: returns the tuning stages, in order

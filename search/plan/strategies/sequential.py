@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from search.plan.strategies.axes import Axis, Strategy, Sweep
 
 
-def visit(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
+def make_sweeps(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
     """Sweep each axis by itself: Θ(G_M + G_C) trials."""
     return tuple(Sweep(stage=axis.name, axes=(axis,), rule=axis.rule) for axis in axes)
 
 
-SEQUENTIAL = Strategy(name="sequential", summary="gm, then gc with gm fixed", visit=visit)
+SEQUENTIAL = Strategy(name="sequential", summary="gm, then gc with gm fixed", make_sweeps=make_sweeps)

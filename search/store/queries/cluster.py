@@ -17,16 +17,16 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
 
     ``owner`` leaves out the others' searches; what they hold up is still said.
     """
-    alive = workers.alive(connection)
+    alive = workers.list_alive(connection)
     unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
-    rows = connection.execute(leases.in_turn(unfinished)).all()
+    rows = connection.execute(leases.order_by_turn(unfinished)).all()
     running = [row for row in rows if row.status == Status.RUNNING]
     waiting = [row for row in rows if row.status == Status.QUEUED]
     return ClusterView(
         workers=tuple(alive),
         running=tuple(
             RunningView(
-                **_named(row),
+                **_common_fields(row),
                 slots=row.slots,
                 trials=_count_running(connection, row.id),
                 nodes=tuple(NodeView(**node) for node in row.cluster or ()),
@@ -35,19 +35,19 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
             if owner in (None, row.owner)
         ),
         waiting=tuple(
-            WaitingView(**_named(row), position=position, why=_why(position, len(alive), len(running)))
+            WaitingView(**_common_fields(row), position=position, why=_explain_wait(position, len(alive), len(running)))
             for position, row in enumerate(waiting, 1)
             if owner in (None, row.owner)
         ),
     )
 
 
-def _named(row: Any) -> dict[str, Any]:
+def _common_fields(row: Any) -> dict[str, Any]:
     parts = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
     return {"search": row.id, **{part: getattr(row, part) for part in parts}}
 
 
-def _why(position: int, workers: int, running: int) -> str:
+def _explain_wait(position: int, workers: int, running: int) -> str:
     """Say why a search waits: a worker runs one search after another, in their turn."""
     if not workers:
         return "no worker is there. Start one with: seqnorm worker"

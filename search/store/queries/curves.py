@@ -7,7 +7,7 @@ import json
 from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
 from search.plan.selection import Mode, Point
-from search.store.attempts import stages_of
+from search.store.attempts import find_studies
 from search.store.candidates import read_finished, read_point
 from search.store.searches import get
 from search.store.tables import trial_intermediate_values, trial_params, trial_user_attributes, trials
@@ -29,7 +29,7 @@ def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mo
     """
     get(connection, search_id)
     ids: dict[Point, list[int]] = {}
-    for point, trial_id in _running(connection, search_id, stage):
+    for point, trial_id in _list_running(connection, search_id, stage):
         if point in ids or len(ids) < MAX_CURVES // 2:
             ids.setdefault(point, []).append(trial_id)
     finished = {point: read_point(connection, search_id, stage, point) for point in ids}
@@ -38,12 +38,12 @@ def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mo
             finished.setdefault(point, ended)
     for point, ended in finished.items():
         ids.setdefault(point, []).extend(trial_id for trial_id, *_ in ended)
-    drawn = _epochs(connection, [trial_id for of_point in ids.values() for trial_id in of_point])
-    curves = [_curve(connection, point, ids[point], drawn) for point in sorted(ids, key=str)]
+    drawn = _select_epochs(connection, [trial_id for of_point in ids.values() for trial_id in of_point])
+    curves = [_read_curve(connection, point, ids[point], drawn) for point in sorted(ids, key=str)]
     return [curve for curve in curves if curve.epoch]
 
 
-def _running(connection: Connection, search_id: str, stage: str) -> list[tuple[Point, int]]:
+def _list_running(connection: Connection, search_id: str, stage: str) -> list[tuple[Point, int]]:
     """Return the trials of a stage that run now, with their points."""
     variant = trial_user_attributes.c
     groups = [
@@ -56,20 +56,20 @@ def _running(connection: Connection, search_id: str, stage: str) -> list[tuple[P
     rows = connection.execute(
         select(trials.c.trial_id, variant.value_json, *groups)
         .join(trial_user_attributes, (variant.trial_id == trials.c.trial_id) & (variant.key == "variant"))
-        .where(trials.c.study_id.in_(stages_of(connection, search_id, stage)))
+        .where(trials.c.study_id.in_(find_studies(connection, search_id, stage)))
         .where(cast(trials.c.state, String) == TrialState.RUNNING)
     )
     return [(Point(json.loads(row.value_json), int(row.gm), int(row.gc)), row.trial_id) for row in rows]
 
 
-def _epochs(connection: Connection, trial_ids: list[int]) -> ColumnElement[bool]:
+def _select_epochs(connection: Connection, trial_ids: list[int]) -> ColumnElement[bool]:
     """Say which epochs are read: as many as a line shows, evenly, with the last one."""
     row = trial_intermediate_values.c
     last = connection.execute(select(func.max(row.step)).where(row.trial_id.in_(trial_ids))).scalar() or 0
     return (last - row.step) % (last // (MAX_EPOCHS + 1) + 1) == 0
 
 
-def _curve(connection: Connection, point: Point, trial_ids: list[int], epochs: ColumnElement[bool]) -> CurveView:
+def _read_curve(connection: Connection, point: Point, trial_ids: list[int], epochs: ColumnElement[bool]) -> CurveView:
     row = trial_intermediate_values.c
     value = row.intermediate_value
     rows = connection.execute(

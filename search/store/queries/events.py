@@ -25,7 +25,7 @@ NEWEST = (  # by the index, however many events a search has; grouped they are a
 )
 
 
-def version_of(connection: Connection, search_id: str) -> tuple[int, bool]:
+def read_version(connection: Connection, search_id: str) -> tuple[int, bool]:
     """Return the id of a search's newest event, and whether it waits or runs.
 
     What pages show of a search changes with an event, but for figures by epoch and the clock.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, String, cast, select
 
 from search.plan.selection import Point
-from search.store.attempts import stages_of
+from search.store.attempts import find_studies
 from search.store.candidates import read_finished, read_point, read_quartiles
 from search.store.metrics import read_metrics
 from search.store.searches import get
@@ -41,32 +41,32 @@ def list_trials(
         NotFound: if no search has that id.
     """
     get(connection, search_id)
-    stages = stages_of(connection, search_id, stage)
+    stages = find_studies(connection, search_id, stage)
     found = select(trials.c.trial_id).where(trials.c.study_id.in_(stages))
     if state:
         found = found.where(cast(trials.c.state, String) == state)
-    for parameter, wanted in (("gm", gm), ("gc", gc)):
-        if wanted is not None:
-            found = found.where(_has(parameter, wanted))
-    return _described(connection, _page(connection, found, sort, after).limit(limit), stages)
+    for parameter, expected in (("gm", gm), ("gc", gc)):
+        if expected is not None:
+            found = found.where(_has_parameter(parameter, expected))
+    return _read_trials(connection, _sorted_page(connection, found, sort, after).limit(limit), stages)
 
 
-def newest_tuning(connection: Connection, search_id: str, limit: int) -> list[TrialRow]:
+def list_newest_tuning(connection: Connection, search_id: str, limit: int) -> list[TrialRow]:
     """Return the newest finished trials of the stages that tune, oldest first."""
-    stages = {study_id: name for study_id, name in stages_of(connection, search_id).items() if name != "test"}
+    stages = {study_id: name for study_id, name in find_studies(connection, search_id).items() if name != "test"}
     finished = (trials.c.study_id.in_(stages)) & (cast(trials.c.state, String) == TrialState.COMPLETE)
     newest = select(trials.c.trial_id).where(finished).order_by(trials.c.trial_id.desc()).limit(limit)
-    return _described(connection, newest, stages)[::-1]
+    return _read_trials(connection, newest, stages)[::-1]
 
 
-def _has(name: str, value: int) -> ColumnElement[bool]:
+def _has_parameter(name: str, value: int) -> ColumnElement[bool]:
     """Say that a trial has a parameter: looked up trial by trial, as no index leads from values to trials."""
     row = trial_params.c
     found = select(row.trial_id).where(row.param_name == name, row.param_value == value)
     return found.where(row.trial_id == trials.c.trial_id).exists()
 
 
-def _described(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[TrialRow]:
+def _read_trials(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[TrialRow]:
     """Read trials, whose ids ``found`` selects, of some stages, by study_id, with their parameters and attributes.
 
     The ids are found first and alone: together with the rest, databases describe very many trials to show a page.
@@ -98,11 +98,11 @@ def _described(connection: Connection, found: Select[Any], stages: Mapping[int, 
         .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
         .where(trials.c.trial_id.in_(ids))
     )
-    by_id = {row.trial_id: _trial(row, stages[row.study_id], details[row.trial_id]) for row in rows}
+    by_id = {row.trial_id: _trial_row(row, stages[row.study_id], details[row.trial_id]) for row in rows}
     return [by_id[trial_id] for trial_id in ids]
 
 
-def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
+def _sorted_page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
     """Order trials, and begin behind the trial ``after``."""
     value, trial_id = trial_values.c.value, trials.c.trial_id
     if sort == "started":
@@ -121,9 +121,9 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
     return statement.order_by(*order)
 
 
-def _trial(row: Any, stage: str, detail: dict[str, Any]) -> TrialRow:
-    started = moment_of(row.datetime_start)
-    ended = moment_of(row.datetime_complete) if row.datetime_complete else None
+def _trial_row(row: Any, stage: str, detail: dict[str, Any]) -> TrialRow:
+    started = parse_time(row.datetime_start)
+    ended = parse_time(row.datetime_complete) if row.datetime_complete else None
     return TrialRow(
         trial_id=row.trial_id,
         stage=stage,
@@ -153,9 +153,9 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
         NotFound: if no search has that id, or it no such trial.
     """
     get(connection, search_id)
-    stages = stages_of(connection, search_id, stage)
+    stages = find_studies(connection, search_id, stage)
     numbered = select(trials.c.trial_id).where(trials.c.study_id.in_(stages), trials.c.number == number)
-    found = _described(connection, numbered, stages)
+    found = _read_trials(connection, numbered, stages)
     if not found:
         raise NotFound(f"no trial of {search_id} has that stage and number: got {stage} and {number}.")
     (trial,) = found
@@ -180,15 +180,15 @@ def _attempts(
     unfinished = (
         select(trials.c.trial_id)
         .where(trials.c.study_id.in_(stages), cast(trials.c.state, String) != TrialState.COMPLETE)
-        .where(*(_has(name, value) for name, value in same.items()))
+        .where(*(_has_parameter(name, value) for name, value in same.items()))
     )
     ids |= {trial.trial_id, *connection.execute(unfinished).scalars()}
     all_of_them = select(trials.c.trial_id).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
-    rows = _described(connection, all_of_them, stages)
+    rows = _read_trials(connection, all_of_them, stages)
     return tuple(row for row in rows if row.variant == trial.variant)
 
 
-def seeds_of(connection: Connection, search_id: str, stage: str) -> list[SeedView]:
+def list_seed_values(connection: Connection, search_id: str, stage: str) -> list[SeedView]:
     """Return each finished replicate of a stage with its value, for the dots of a chart."""
     return [
         SeedView(variant=point.variant, gm=point.gm, gc=point.gc, seed=seed, value=value)
@@ -197,7 +197,7 @@ def seeds_of(connection: Connection, search_id: str, stage: str) -> list[SeedVie
     ]
 
 
-def quartiles_of(
+def list_quartiles(
     connection: Connection, search_id: str, stage: str, candidates: Iterable[CandidateView]
 ) -> list[QuartilesView]:
     """Return the quartiles of some candidates of a stage over their finished replicates, for the boxes of a chart."""
@@ -208,6 +208,6 @@ def quartiles_of(
     ]
 
 
-def moment_of(value: Any) -> datetime:
+def parse_time(value: Any) -> datetime:
     """Read one of Optuna's times, which are of the local clock."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)  # SQLite keeps text

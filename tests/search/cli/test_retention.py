@@ -17,7 +17,7 @@ from tests.search.stored import prepare
 def strange(settings: Settings) -> Path:
     """A folder of 2.5 MB that belongs to no search."""
     prepare(settings.database_url)
-    folder = settings.folder_of("strange")
+    folder = settings.search_folder("strange")
     folder.mkdir(parents=True)
     (folder / "driver.log").write_bytes(b"x" * 2_500_000)
     return folder

@@ -1,4 +1,4 @@
-"""How the fields of a search are shown by a form, and written as text there and on a command line."""
+"""How the fields of a search are shown by a form, and format_value as text there and on a command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Group(StrEnum):
+class FormGroup(StrEnum):
     """A part of the form of a new search, by its legend."""
 
     TRY = "What to try"
@@ -18,46 +18,46 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FormField:
     """Annotates a field that a form shows."""
 
-    group: Group
+    group: FormGroup
     label: str
     empty: str = ""  #: what leaving it empty means
     count: bool = False  #: whether one number is how many values there are
 
 
-class Kind(StrEnum):
+class InputKind(StrEnum):
     """What somebody writes into a field."""
 
     CHOICE = "choice"  #: one of some names
     COUNT = "count"  #: whole numbers with commas, or one that is how many there are
-    WHOLES = "wholes"  #: whole numbers with commas
+    INTEGERS = "integers"  #: whole numbers with commas
     WORDS = "words"  #: words with commas
-    WHOLE = "whole"  #: a whole number
+    INTEGER = "integer"  #: a whole number
     NUMBER = "number"
     NUMBER_OR_WORD = "number-or-word"
     TEXT = "text"  #: one line
-    LINES = "lines"
-    SWITCH = "switch"  #: on or off
+    MULTILINE = "lines"
+    CHECKBOX = "switch"  #: on or off
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpecField:
-    """A field of a search that can be written as text."""
+    """A field of a search that can be format_value as text."""
 
     name: str
     help: str  #: what it is, as the end of a sentence
-    kind: Kind
+    kind: InputKind
     required: bool
     default: Any  #: JSON; None if there is none
-    drawn: Drawn | None  #: None: a form leaves it out
+    form_field: FormField | None  #: None: a form leaves it out
     choices: Mapping[str, str] = field(default_factory=dict)  #: names that it takes, each with what it means
-    at_least: float | None = None
-    at_most: float | None = None
-    longest: int | None = None  #: text, in characters
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None  #: text, in characters
 
-    def written(self, value: Any) -> str:
+    def format_value(self, value: Any) -> str:
         """Write a value as a person would."""
         if isinstance(value, list):
             return ",".join(map(str, value))

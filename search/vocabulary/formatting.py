@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Measured(Protocol):
+class HasMeanAndStd(Protocol):
     """What has a mean and a spread: a candidate, or a search by its chosen point."""
 
     @property
@@ -17,18 +17,18 @@ class Measured(Protocol):
         """Over the replicates."""
 
 
-def mean_std(measured: Measured) -> str:
+def format_mean_std(measured: HasMeanAndStd) -> str:
     """Write ``0.9571 ± 0.0020``; a dash where nothing was measured."""
     spread = f" ± {measured.std:.4f}" if measured.std is not None else ""
-    return metric(measured.mean) + spread
+    return format_metric(measured.mean) + spread
 
 
-def metric(value: float | None) -> str:
+def format_metric(value: float | None) -> str:
     """Write a metric with four decimals; a dash for None."""
     return "–" if value is None else f"{value:.4f}"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Say a duration as people do: ``4.2 s``, ``45 s``, ``3 min``, ``2 h 5 min``; a dash for None."""
     if seconds is None:
         return "–"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
-from search.vocabulary.secret import redacted
+from search.vocabulary.secret import redact
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
 
 Fields = dict[str, Any]  #: of a search, as a person gave them
-REQUESTS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
+REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """What commands ask of either."""
 
     address: str  #: where a person finds it again
@@ -56,12 +56,12 @@ class Place(Protocol):
         """Write every trial of a search to a file."""
 
 
-def place_of(settings: Settings) -> Place:
+def make_backend(settings: Settings) -> Backend:
     """Return where the settings say that commands work."""
-    return There(settings) if settings.url else Here(settings)
+    return RemoteBackend(settings) if settings.url else LocalBackend(settings)
 
 
-def require_here(settings: Settings, command: str) -> None:
+def require_local(settings: Settings, command: str) -> None:
     """Refuse a command at a service that only makes sense on this machine.
 
     Raises:
@@ -69,12 +69,12 @@ def require_here(settings: Settings, command: str) -> None:
     """
     if settings.url:
         raise InvalidSpec(
-            f"{command} works on this machine alone: got the service {redacted(settings.url)}. "
+            f"{command} works on this machine alone: got the service {redact(settings.url)}. "
             "Leave out --url and SEQNORM_URL."
         )
 
 
-class Here:
+class LocalBackend:
     """The store that the settings name."""
 
     FOLLOW_SECONDS = 0.25
@@ -91,23 +91,23 @@ class Here:
 
     def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
-        from search.actions.estimate import price
+        from search.actions.estimate import estimate
 
-        price(fields)  # refuses before the store is looked for
-        return price(fields, self._seconds_per_trial(fields["recipe"]))
+        estimate(fields)  # refuses before the store is looked for
+        return estimate(fields, self._seconds_per_trial(fields["recipe"]))
 
     def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""
         from search.store import queries
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             return queries.list_searches(connection, status, limit=limit)
 
     def show(self, search_id: str) -> SearchView:
         """Show a search."""
         from search.store import queries
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             return queries.show_search(connection, search_id)
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
@@ -126,8 +126,8 @@ class Here:
         from search.store import searches
         from search.views import SearchState
 
-        with self._writing() as connection:
-            search = searches.request(connection, search_id, REQUESTS[action])
+        with self._write_connection() as connection:
+            search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:
@@ -135,22 +135,22 @@ class Here:
         from search.actions.widen import prepare_retry
         from search.views import SearchState
 
-        with self._reading() as connection:
-            retrial = prepare_retry(self._settings, connection, search_id)
-        with self._writing() as connection:
-            retried = retrial.store(connection)
+        with self._read_connection() as connection:
+            prepared = prepare_retry(self._settings, connection, search_id)
+        with self._write_connection() as connection:
+            retried = prepared.store(connection)
         return SearchState(search=retried.search_id, status=Status.QUEUED, parent=retried.parent, trials=retried.trials)
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
-        from search.actions.widen import parse_widening, prepare_wider
+        from search.actions.widen import parse_widening, prepare_widening
         from search.store import searches
         from search.views import SearchState
 
         widening = parse_widening(more)
-        with self._reading() as connection:
-            submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
-        with self._writing() as connection:
+        with self._read_connection() as connection:
+            submission = prepare_widening(self._settings, searches.get(connection, search_id), widening)
+        with self._write_connection() as connection:
             child = submission.store(connection)
         return SearchState(search=child, status=Status.QUEUED, parent=search_id)
 
@@ -160,7 +160,7 @@ class Here:
         from trainers.recipe import RecipeError, find, names
 
         try:
-            return [RecipeView.of(find(name)) for name in names()]
+            return [RecipeView.from_recipe(find(name)) for name in names()]
         except RecipeError as error:
             raise InvalidSpec(str(error)) from None
 
@@ -168,7 +168,7 @@ class Here:
         """Write every trial of a search to a file."""
         from search.actions.export import export
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             for piece in export(connection, search_id, format):
                 file.write(piece.encode())
 
@@ -177,13 +177,13 @@ class Here:
         from search.store import queries
 
         try:
-            with self._reading() as connection:
+            with self._read_connection() as connection:
                 return queries.seconds_per_trial(connection, recipe)
         except StoreUnavailable:
             return None
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _read_connection(self) -> Iterator[Connection]:
         """Open the store, and a connection that keeps nobody from writing, however long it is used."""
         from search.store.database import open_engine
         from search.store.opening import open_store
@@ -197,7 +197,7 @@ class Here:
             engine.dispose()
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _write_connection(self) -> Iterator[Connection]:
         from search.store.opening import open_store
 
         engine = open_store(self._settings.database_url)
@@ -208,7 +208,7 @@ class Here:
             engine.dispose()
 
 
-class There:
+class RemoteBackend:
     """The service that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
