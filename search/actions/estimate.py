@@ -1,4 +1,4 @@
-"""What a search would cost, before it is submitted: its trials, beside those of the other strategies."""
+"""Estimates the cost of a search before it is submitted, and that of the other strategies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainers.recipe import Recipe
 
 
 def estimate(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
-    """Count a search's trials by stage, beside those of every strategy; list refused group counts, and why.
+    """Count the trials of a search by stage and for every strategy; list refused group counts with the reason.
 
     Args:
         fields: of a search.
-        seconds_per_trial: how long its trials take, if anybody knows.
+        seconds_per_trial: how long its trials take, if known.
 
     Raises:
-        InvalidSpec: if anything but a group count is wrong.
+        InvalidSpec: if anything except a group count is invalid.
     """
     spec, recipe = read_spec(fields)
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
@@ -37,6 +37,6 @@ def estimate(fields: dict[str, Any], seconds_per_trial: float | None = None) -> 
 
 
 def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:
-    """Count as a strategy would; a grid for comparison has the GhostNorm that a sequence trains anyway."""
+    """Count trials by stage; another strategy is counted without gc = 0, which a sequential search always trains."""
     gc = spec.gc if strategy == spec.strategy else [gc for gc in spec.gc if gc] or spec.gc
     return make_plan(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).count_trials()

@@ -1,4 +1,4 @@
-"""Every trial of a search in a file, for other programs: CSV or JSON, made in pieces."""
+"""Exports all trials of a search as CSV or JSON, streamed in chunks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from search.store.database import Connection
 from search.views import ExportRow, TrialRow
 
 Format = Literal["csv", "json"]
-PAGE_SIZE = 500  # trials read at once
-FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # a text that begins so is run by spreadsheets
+PAGE_SIZE = 500  # trials per query
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets execute text that starts with these
 
 
 def export(connection: Connection, search_id: str, format: Format) -> Iterator[str]:
-    """Yield the text of a file with every trial of a search, in the order they started.
+    """Yield the text of a file with all trials of a search, in the order they started.
 
     Raises:
-        NotFound: if no search has that id; before anything is yielded.
+        NotFound: if no search has that id; raised before anything is yielded.
     """
     first = queries.list_trials(connection, search_id, limit=PAGE_SIZE)
     rows = (ExportRow.from_trial(trial) for trial in _iterate_trials(connection, search_id, first))

@@ -1,4 +1,4 @@
-"""What of the home folder nobody needs any more: checkpoints and logs of searches that ended long ago."""
+"""Finds files that are no longer needed: checkpoints and logs of searches that ended long ago."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ DAY_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class UnneededFiles:
-    """Files of one search that may go."""
+    """Files of one search that can be deleted."""
 
     search_id: str
-    why: str  #: they may go
+    why: str  #: they can be deleted
     paths: tuple[Path, ...]
-    bytes: int  #: that are free once they are gone
+    bytes: int  #: freed by deleting them
 
     def remove(self) -> None:
-        """Remove them; where one is a link, the link alone.
+        """Remove the files; of a symbolic link, only the link.
 
         Raises:
-            OSError: if one cannot be removed; those before it are gone.
+            OSError: if a file cannot be removed; earlier ones are already removed.
         """
         for path in self.paths:
             if path.is_dir() and not path.is_symlink():
@@ -38,16 +38,16 @@ class UnneededFiles:
 
 
 def find_unneeded_files(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[UnneededFiles]:
-    """Find what may go; the weights of a search's chosen point stay.
+    """Find files to delete; the weights of a search's chosen point are kept.
 
-    The database is asked about each search once more when it is its turn, as somebody may have it run again meanwhile:
-    remove one before taking the next.
+    Each search is checked again just before it is yielded, because somebody may have restarted it. So remove its files
+    before asking for the next.
 
     Args:
         settings: with the home folder.
-        engine: of the database that knows its searches.
-        days: since a search has ended.
-        unknown: include what belongs to no search of this database; another database may share the folder.
+        engine: of the database with the searches.
+        days: since a search ended, at least.
+        unknown: include folders of no search in this database. Another database may share the home folder.
     """
     root = settings.search_folder("")
     folders = {path.name: path for path in sorted(root.glob("*")) if path.is_dir() and not path.is_symlink()}
@@ -66,7 +66,7 @@ def find_unneeded_files(settings: Settings, engine: Engine, days: float, unknown
 
 
 def _paths_except(folder: Path, kept: set[Path]) -> list[Path]:
-    """Return what is in a folder, whole where nothing of it is kept."""
+    """Return the paths of a folder without the kept ones; a subfolder without kept paths is one path."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path in kept:
@@ -82,7 +82,7 @@ def _unneeded_files(search_id: str, why: str, paths: list[Path]) -> Iterator[Unn
 
 
 def _size(path: Path) -> int:
-    """Count bytes; a file that has another name elsewhere, as weights that a child shares, frees none."""
+    """Count the bytes that are freed; a hard-linked file, such as weights shared with a child, frees none."""
     files = [path] if path.is_symlink() or path.is_file() else [each for each in path.rglob("*") if not each.is_dir()]
     states = [file.lstat() for file in files]
     return sum(state.st_size for state in states if state.st_nlink == 1)

@@ -1,4 +1,4 @@
-"""From the fields that a person gives to a stored search: everything is checked before anything is written."""
+"""Stores a search from its fields; everything is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainers.recipe import Recipe, RecipeError, find, resolve
 
 @dataclass(frozen=True)
 class Submission:
-    """A search that can be run, and is not stored yet."""
+    """A valid search that is not stored yet."""
 
     spec: SearchSpec
     plan: Plan
@@ -44,10 +44,10 @@ class Submission:
 
 
 def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
-    """Check what somebody wants to have searched, without torch.
+    """Check the fields of a search, without torch.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     spec = parse_spec(fields)
     recipe = find(spec.recipe)
@@ -58,10 +58,10 @@ def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
 
 
 def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
-    """Let the recipe say what it misses, and where to put it.
+    """Raise the recipe's own message about missing data, which says where to put it.
 
     Raises:
-        InvalidSpec: with what its loading says.
+        InvalidSpec: with the error that loading raised.
     """
     try:
         resolve(recipe.load)(spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data, settings.home)

@@ -1,6 +1,6 @@
-"""A child of a search: the same with more values or seeds, or once more what failed. It reuses what is finished.
+"""Creates a child of a search: with more values or seeds, or to retry failed trials. It reuses finished trials.
 
-A search with a decided stage is not changed, so that its choice stays the one that its trials led to.
+A decided stage is never changed, so that its choice always follows from its trials.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from search.vocabulary.errors import Conflict, InvalidSpec
 
 
 class Widening(BaseModel):
-    """What a child searches beside what its parent did."""
+    """What a child searches in addition to its parent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class Widening(BaseModel):
 
 @dataclass(frozen=True)
 class ChildSubmission(Submission):
-    """A child that is not stored yet. Sources and data are hashed already, so storing it is quick."""
+    """A child that is not stored yet. Sources and data are already hashed, so storing it is fast."""
 
     parent: str
 
@@ -42,7 +42,7 @@ class ChildSubmission(Submission):
         """Store the child, queued; return its id. It reuses what its parent finished.
 
         Raises:
-            Conflict: if the parent waits or runs by now, or goes on with another code or other data.
+            Conflict: if the parent is queued or running again, or was resumed with other code or data.
         """
         parent = searches.get(connection, self.parent, for_update=True)
         _require_inactive(parent)
@@ -52,7 +52,7 @@ class ChildSubmission(Submission):
 
 @dataclass(frozen=True)
 class Retry:
-    """What runs again, and where."""
+    """The result of a retry."""
 
     search_id: str  #: the same search, or its child
     parent: str | None  #: None if it is the same search
@@ -61,16 +61,16 @@ class Retry:
 
 @dataclass(frozen=True)
 class PreparedRetry:
-    """Another try that is not stored yet."""
+    """A retry that is not stored yet."""
 
     search_id: str
-    child: ChildSubmission | None  #: where a decided stage has failed trials
+    child: ChildSubmission | None  #: None if no decided stage has failed trials
 
     def store(self, connection: Connection, owner: str = "local") -> Retry:
-        """Have the failed trials run again: in the search, or in the child where a decided stage would change.
+        """Rerun the failed trials: in the search itself, or in the child if a decided stage would change.
 
         Raises:
-            Conflict: if the search waits or runs by now, or such a stage has been decided since.
+            Conflict: if the search is queued or running again, or such a stage was decided meanwhile.
         """
         try:
             return Retry(self.search_id, None, searches.retry(connection, self.search_id))
@@ -84,10 +84,10 @@ class PreparedRetry:
 
 
 def parse_widening(fields: dict[str, Any]) -> Widening:
-    """Read what somebody wants more of.
+    """Parse the fields of a widening.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     try:
         return Widening(**fields)
@@ -96,11 +96,11 @@ def parse_widening(fields: dict[str, Any]) -> Widening:
 
 
 def prepare_widening(settings: Settings, parent: searches.Search, more: Widening) -> ChildSubmission:
-    """Plan a child with more values or seeds.
+    """Prepare a child with more values or seeds; nothing is written yet.
 
     Raises:
-        InvalidSpec: if nothing is added, or what is cannot be run.
-        Conflict: if the parent waits or runs, or began with another code or other data than there is now.
+        InvalidSpec: if nothing is added, or the result cannot be run.
+        Conflict: if the parent is queued or running, or was started with other code or data.
     """
     fields = merge_widening(parent.spec, more)
     if fields == parent.spec.model_dump(mode="json"):
@@ -112,7 +112,7 @@ def prepare_widening(settings: Settings, parent: searches.Search, more: Widening
 
 
 def merge_widening(spec: SearchSpec, more: Widening) -> dict[str, object]:
-    """Return the fields of a search with what is added; what it has already stays where it is."""
+    """Return the fields of a search with new values appended; existing values keep their order."""
     seeds = list(range(more.seeds)) if isinstance(more.seeds, int) else more.seeds
     if more.test_seeds is not None and more.test_seeds < spec.test_seeds:
         raise InvalidSpec(
@@ -129,11 +129,11 @@ def merge_widening(spec: SearchSpec, more: Widening) -> dict[str, object]:
 
 
 def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> PreparedRetry:
-    """Plan to have the failed trials of a search run again; nothing is written yet.
+    """Prepare to rerun the failed trials of a search; nothing is written yet.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it waits, runs or is cancelled, has no failed trial, or would need a child that cannot be.
+        Conflict: if it is queued, running or cancelled, has no failed trial, or needs a child that cannot be created.
     """
     try:
         searches.count_retriable(connection, search_id)

@@ -1,6 +1,6 @@
 """The command line. Data goes to stdout, progress and errors to stderr.
 
-Commands import what they need when they run, so that help is instant.
+Commands import what they need when they run, so that ``--help`` is instant.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def main() -> None:
     try:
         app()
     except SearchError as error:
-        message = str(error).replace(": seqnorm ", f": {program()} ")  # commands as this shell finds them
+        message = str(error).replace(": seqnorm ", f": {program()} ")  # so that hints can be copied
         log_error(message)
         sys.exit(EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         sys.exit(EXIT_OK)
     except Exception as error:
         if "sqlalchemy" in sys.modules:

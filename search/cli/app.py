@@ -31,7 +31,7 @@ app = typer.Typer(
 
 @dataclass
 class _GlobalOptions:
-    """What the options before a command say."""
+    """The options that precede a command."""
 
     home: Path | None = None
     db: str | None = None
@@ -106,7 +106,7 @@ def grid(
 def _run_locally(
     command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool
 ) -> None:
-    """Submit a search, and run it."""
+    """Submit a search and run it."""
     from search.cli.foreground import run_locally
 
     settings = _local_settings(command)
@@ -117,7 +117,7 @@ def _run_locally(
 
 
 def _recipe_numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
-    """Return what flags override of a recipe's numbers."""
+    """Return the recipe's numbers that flags override."""
     overrides = [*(set_ or []), *([f"model={model}"] if model else [])]
     return {**_preset_numbers(recipe, preset), **parse_assignments(overrides)}
 
@@ -140,7 +140,7 @@ def _preset_numbers(name: str, preset: str | None) -> dict[str, object]:
 
 
 def _download_data(name: str) -> None:
-    """Fetch a recipe's data set into the data folder."""
+    """Download a recipe's data set into the data folder."""
     from trainers.recipe import RecipeError, find, resolve
 
     try:
@@ -423,15 +423,13 @@ def _settings(**given: Any) -> Settings:
 
     if _global_options.url and _global_options.db:
         raise InvalidSpec("a command works in one place: got --url and --db. Leave out one of them.")
-    here = _global_options.home or _global_options.db
-    url = (
-        "" if local and _global_options.url is None else _global_options.url
-    )  # a flag that names a place here wins over SEQNORM_URL
+    local = _global_options.home or _global_options.db  # these flags override SEQNORM_URL
+    url = "" if local and _global_options.url is None else _global_options.url
     return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)
 
 
 def _local_settings(command: str, **given: Any) -> Settings:
-    """Return the settings of a command that works on this machine alone."""
+    """Return the settings of a command that only runs on this machine."""
     from search.cli.backends import require_local
 
     settings = _settings(**given)
@@ -440,10 +438,10 @@ def _local_settings(command: str, **given: Any) -> Settings:
 
 
 def program() -> str:
-    """Return how a later command reaches the same database: the program as it was called, with its options.
+    """Return the command prefix that reaches the same database: the program as it was called, with its options.
 
-    A password in them is left out, and stands as [redacted] for a person to fill in: advice is printed where others
-    see it, on screens and in logs of CI. Where it is to be copied as it is, the password belongs in SEQNORM_DB_FILE.
+    Passwords are replaced by [redacted], because hints are printed where others see them, on screens and in CI logs.
+    To get hints that can be copied verbatim, put the password in SEQNORM_DB_FILE.
     """
     from search.vocabulary.secret import SecretUrl, redact
 
@@ -460,7 +458,7 @@ def parse_assignments(pairs: list[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
     Raises:
-        InvalidSpec: for what is none, and for a name that comes twice.
+        InvalidSpec: if a pair is malformed, or a name is given twice.
     """
     from trainers.assignments import read_assignments
     from trainers.recipe import RecipeError

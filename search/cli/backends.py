@@ -1,4 +1,4 @@
-"""Where a command works: in the store of this machine, or at a service elsewhere. Both answer the same."""
+"""Where a command runs: on the local database, or at a remote service. Both give the same results."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from search.store.database import Connection
     from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
 
-Fields = dict[str, Any]  #: of a search, as a person gave them
+Fields = dict[str, Any]  #: of a search, as the user gave them
 REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
 
 
 class Backend(Protocol):
-    """What commands ask of either."""
+    """The operations that commands need."""
 
-    address: str  #: where a person finds it again
+    address: str  #: shown to users, so that they find the search again
 
     def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
@@ -38,13 +38,13 @@ class Backend(Protocol):
         """Show a search."""
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
@@ -53,19 +53,19 @@ class Backend(Protocol):
         """Describe the recipes."""
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
 
 
 def make_backend(settings: Settings) -> Backend:
-    """Return where the settings say that commands work."""
+    """Return the backend that the settings select."""
     return RemoteBackend(settings) if settings.url else LocalBackend(settings)
 
 
 def require_local(settings: Settings, command: str) -> None:
-    """Refuse a command at a service that only makes sense on this machine.
+    """Check that a command which only works on this machine is not sent to a service.
 
     Raises:
-        InvalidSpec: if a service is named.
+        InvalidSpec: if the settings name a service.
     """
     if settings.url:
         raise InvalidSpec(
@@ -75,7 +75,7 @@ def require_local(settings: Settings, command: str) -> None:
 
 
 class LocalBackend:
-    """The store that the settings name."""
+    """Runs commands on the database that the settings name."""
 
     FOLLOW_SECONDS = 0.25
 
@@ -93,7 +93,7 @@ class LocalBackend:
         """Count the trials that a search would take."""
         from search.actions.estimate import estimate
 
-        estimate(fields)  # refuses before the store is looked for
+        estimate(fields)  # raises InvalidSpec before the database is opened
         return estimate(fields, self._seconds_per_trial(fields["recipe"]))
 
     def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
@@ -111,7 +111,7 @@ class LocalBackend:
             return queries.show_search(connection, search_id)
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
         import time
 
         while True:
@@ -122,7 +122,7 @@ class LocalBackend:
             time.sleep(self.FOLLOW_SECONDS)
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
         from search.store import searches
         from search.views import SearchState
 
@@ -131,7 +131,7 @@ class LocalBackend:
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
         from search.actions.widen import prepare_retry
         from search.views import SearchState
 
@@ -165,7 +165,7 @@ class LocalBackend:
             raise InvalidSpec(str(error)) from None
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         from search.actions.export import export
 
         with self._read_connection() as connection:
@@ -173,7 +173,7 @@ class LocalBackend:
                 file.write(piece.encode())
 
     def _seconds_per_trial(self, recipe: str) -> float | None:
-        """Tell how long trials of a recipe took; None where there is no store yet."""
+        """Return how long trials of a recipe took; None if there is no database yet."""
         from search.store import queries
 
         try:
@@ -184,7 +184,7 @@ class LocalBackend:
 
     @contextmanager
     def _read_connection(self) -> Iterator[Connection]:
-        """Open the store, and a connection that keeps nobody from writing, however long it is used."""
+        """Open the database read-only, so that long reads block no writer."""
         from search.store.database import open_engine
         from search.store.opening import open_store
 
@@ -209,7 +209,7 @@ class LocalBackend:
 
 
 class RemoteBackend:
-    """The service that the settings name."""
+    """Runs commands at the service that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
         from search.client import Client
@@ -235,21 +235,21 @@ class RemoteBackend:
         return self._client.show(search_id)
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
-        for shown in self._client.follow(search_id):  # at least once: as it is now
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
+        for shown in self._client.follow(search_id):  # yields at least once
             tick(shown)
         return shown
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
         return self._client.pause(search_id) if action == Action.PAUSE else self._client.cancel(search_id)
 
     def resume(self, search_id: str, accept_code_change: bool) -> SearchState:
-        """Queue a paused search for a worker there."""
+        """Queue a paused search for a worker of the service."""
         return self._client.resume(search_id, accept_code_change)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
         return self._client.retry(search_id)
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
@@ -261,5 +261,5 @@ class RemoteBackend:
         return self._client.recipes()
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         self._client.export(search_id, file, format)

@@ -1,4 +1,4 @@
-"""A database's errors, in a sentence."""
+"""Messages for database errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from search.vocabulary.secret import redact
 
 
 def database_error_message(error: Exception) -> str | None:
-    """Say what a database refused; None for any other error."""
+    """Return a message for a database error; None for any other error."""
     if not isinstance(error, DatabaseError):
         return None
     return (

@@ -1,4 +1,4 @@
-"""Flags for the fields of a search, generated from its schema once a command that takes them is called."""
+"""Flags for the fields of a search, generated from its schema when a command needs them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typer.core import TyperCommand
 from search.plan.form import FormGroup, InputKind, SpecField
 from search.vocabulary.errors import InvalidSpec
 
-HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # an argument, and a path on this machine
+HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and as a local path
 
 
 class TuneCommand(TyperCommand):
-    """A command with a flag for each field of a search. It finds what they were given in ``context.obj``.
+    """A command with a flag for each field of a search. The values end up in ``context.obj``.
 
-    ``seqnorm --help`` does not read the schema: it is to answer at once.
+    ``seqnorm --help`` does not read the schema, so that it is fast.
     """
 
-    required: ClassVar[bool] = True  #: whether a field without a default must be given
+    required: ClassVar[bool] = True  #: whether fields without a default are required
     excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
-    flag_names: ClassVar[Mapping[str, str]] = {}  #: flags that are not called as their fields
+    flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters of the command, with the flags of the fields."""
+        """Return the parameters of the command, including a flag for each field."""
         own = super().get_params(ctx)
         return [*own[:1], *_make_options(map(self._option, self._fields())), *own[1:]]
 
     def invoke(self, ctx: Any) -> object:
-        """Run the command; what the flags were given is read first.
+        """Parse the flags, then run the command.
 
         Raises:
-            InvalidSpec: for text that is no list of numbers, or no number.
+            InvalidSpec: if a value is not a number or a list of numbers.
         """
         given = {field.name: ctx.params.pop(field.name) for field in self._fields()}
         ctx.obj = {
@@ -63,14 +63,14 @@ class TuneCommand(TyperCommand):
 
 
 class GridCommand(TuneCommand):
-    """The same for a grid, which has one rule."""
+    """The flags of ``grid``, which has one rule."""
 
     excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule"}
     flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
 
 
 class PlanCommand(TuneCommand):
-    """The same where a file may give the fields instead, and only what is tried counts."""
+    """The flags of ``plan``: only what is tried counts, and a file may give the fields instead."""
 
     required = False
 
@@ -79,10 +79,10 @@ class PlanCommand(TuneCommand):
 
 
 def _make_options(parameters: Iterable[Parameter]) -> list[Any]:
-    """Have typer make options of parameters as it does of a function's."""
+    """Let typer convert parameters to options, as it does for the parameters of a function."""
 
     def command(**given: Any) -> None:
-        """Take the parameters."""
+        """Do nothing; only the signature matters."""
 
     named: Callable[..., None] = command
     named.__signature__ = Signature(list(parameters))  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def _python_type(field: SpecField) -> object:
 
 
 def _default(field: SpecField) -> object:
-    """Return the default as a flag would be given it; None for nothing."""
+    """Return the default in the form that the flag takes; None if empty."""
     if field.kind == InputKind.COUNT:
         return len(field.default)
     return (
@@ -119,7 +119,7 @@ def _help_text(field: SpecField) -> str:
 
 
 def _parse(field: SpecField, flag: str, given: Any) -> object:
-    """Read what a flag was given as the value of a field."""
+    """Convert the value of a flag to the value of its field."""
     if field.kind == InputKind.INTEGERS:
         return parse_integers(flag, given)
     if field.kind == InputKind.WORDS:
@@ -130,10 +130,10 @@ def _parse(field: SpecField, flag: str, given: Any) -> object:
 
 
 def parse_integers(flag: str, text: str) -> list[int]:
-    """Read ``1,2,4``; nothing is an empty list.
+    """Parse ``1,2,4``; empty text is an empty list.
 
     Raises:
-        InvalidSpec: for anything else.
+        InvalidSpec: if the text is anything else.
     """
     try:
         return [int(part) for part in text.split(",")] if text.strip() else []

@@ -1,4 +1,4 @@
-"""``tune``, ``grid``, ``resume`` and ``watch``: one search, with its progress on the terminal."""
+"""``tune``, ``grid``, ``resume`` and ``watch``: run or follow one search, with live progress."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trainers.recipe import find
 
 
 def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
-    """Submit a search and run it to its end; return the exit code."""
+    """Submit a search and run it until it ends; return the exit code."""
     with Interruption() as interruption:
         return _run(settings, submit_search(settings, fields), json, program, interruption)
 
@@ -35,11 +35,11 @@ def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program:
 def resume_locally(
     settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool = False
 ) -> int:
-    """Finish a search; print the result of one that is done. Return the exit code.
+    """Finish a search; if it is done, print its result. Return the exit code.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if a living process runs it, or it has ended otherwise.
+        Conflict: if another live process runs it, or it failed or was cancelled.
     """
     with Interruption() as interruption:
         engine = open_store(settings.database_url)
@@ -62,11 +62,11 @@ def resume_locally(
 
 
 def resume_remotely(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool) -> int:
-    """Queue a search at a service; print the result of one that is done. Return the exit code.
+    """Queue a search at a service; if it is done, print its result. Return the exit code.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it has ended otherwise.
+        Conflict: if it failed or was cancelled.
     """
     backend = RemoteBackend(settings)
     shown = backend.show(search_id)
@@ -81,7 +81,7 @@ def resume_remotely(settings: Settings, search_id: str, json: bool, program: str
 
 
 def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
-    """Follow a search, here or at a service, until it ends or is paused; print its result and return the exit code.
+    """Follow a local or remote search until it ends or is paused; print its result and return the exit code.
 
     Raises:
         NotFound: if no search has that id.
@@ -98,7 +98,7 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
 
 
 def _run(settings: Settings, search_id: str, json: bool, program: str, interruption: Interruption) -> int:
-    """Run a queued search to its end and print its result; on a signal leave it paused. Return the exit code."""
+    """Run a queued search until it ends and print its result; on a signal, pause it. Return the exit code."""
     engine = open_engine(settings.database_url)
     try:
         search = _follow(settings, search_id, lambda tick: Worker(settings, engine).run(search_id, tick), interruption)
@@ -117,7 +117,7 @@ def _follow(
     run: Callable[[Callable[[], None]], searches.Search],
     interruption: Interruption,
 ) -> searches.Search:
-    """Show a search's progress while ``run`` goes on; ``run`` is given what to call between two steps."""
+    """Show a search's progress while ``run`` runs; ``run`` gets a callback to call at every step."""
     reading = open_engine(settings.database_url, read_only=True)
     try:
         with Progress() as progress:
@@ -142,7 +142,7 @@ def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> i
 
 
 def conclude(settings: Settings, shown: SearchView, json: bool, program: str) -> int:
-    """Print how a search ended; return the exit code."""
+    """Print the outcome of a search; return the exit code."""
     print_result(shown, json, settings, program)
     search_id, status, reason = shown.search, shown.status, shown.reason
     if status == Status.DONE:
@@ -159,7 +159,7 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str) ->
 
 
 def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) -> None:
-    """Wait until a dead driver's lease ends, saying so; refuse one that is still renewed."""
+    """Wait until a dead driver's lease expires, and say so; raise Conflict if the lease is still renewed."""
     announced, last = False, float("inf")
     while True:
         interruption.check()

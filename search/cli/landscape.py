@@ -1,4 +1,4 @@
-"""``seqnorm landscape``: measure, write the data, draw the figures."""
+"""``seqnorm landscape``: measures, writes the data, draws the figures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_landscape(request: LandscapeRequest, folder: Path, processes: int | None
     """Measure a recipe's landscape and write data and figures to a folder; return the exit code.
 
     Raises:
-        InvalidSpec: for what cannot be trained, before anything is.
+        InvalidSpec: if something cannot be trained; raised before training starts.
     """
     check_request(request)
     try:
@@ -80,7 +80,7 @@ def _measure(
 
 
 def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
-    """Write every figure as HTML and, where Plotly's exporter is installed, as PNG; return the files."""
+    """Write every figure as HTML and, if Plotly's exporter is installed, as PNG; return the files."""
     from search.landscape import figures
 
     best = min((gm for gm in measured if gm > 1), key=lambda gm: _error(measured[gm]), default=1)
@@ -101,7 +101,7 @@ def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
 
 
 def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures with null for losses that are not finite, which JSON has no number for."""
+    """Return the figures with null for non-finite losses, which JSON cannot represent."""
 
     def finite(value: float) -> float | None:
         return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: commands that change nothing."""
+"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: read-only commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
     """Print searches, newest first.
 
     Raises:
-        InvalidSpec: for a status that no search can have.
+        InvalidSpec: if the status is unknown.
     """
     if status is not None and status not in set(Status):
         raise InvalidSpec(f"--status must be one of {', '.join(Status)}: got {status!r}. Leave it out for all.")
@@ -52,7 +52,7 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
             datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
             row.name,
         )
-    console.print(table, crop=False, soft_wrap=True)  # an id cut short is of no use
+    console.print(table, crop=False, soft_wrap=True)  # a truncated id is useless
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
@@ -61,10 +61,10 @@ def show_search(settings: Settings, search_id: str, json: bool, program: str) ->
 
 
 def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
-    """Print the installed recipes; one of them with its numbers and presets.
+    """Print the installed recipes, or one recipe with its numbers and presets.
 
     Raises:
-        InvalidSpec: if none has the name.
+        InvalidSpec: if no recipe has that name.
     """
     known = make_backend(settings).recipes()
     recipes = [recipe for recipe in known if name in (None, recipe.name)]
@@ -90,10 +90,10 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
 
 
 def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
-    """Print how many trials a search would take, and which group counts are refused.
+    """Print how many trials a search would run, and which group counts are refused.
 
     Raises:
-        InvalidSpec: if anything but a group count is wrong.
+        InvalidSpec: if anything except a group count is invalid.
     """
     plan = make_backend(settings).plan(fields)
     if json:
@@ -111,13 +111,13 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
 
 
 def export_trials(settings: Settings, search_id: str, format: Literal["csv", "json"], out: Path | None) -> None:
-    """Write every trial of a search to a file, or to stdout."""
+    """Write all trials of a search to a file, or to stdout."""
     backend = make_backend(settings)
     if out is None:
         backend.export(search_id, format, sys.stdout.buffer)
         return
     try:
-        if out.exists() and not out.is_file():  # a device, say, which cannot be replaced
+        if out.exists() and not out.is_file():  # e.g. a device, which cannot be replaced
             with out.open("wb") as file:
                 backend.export(search_id, format, file)
         else:
@@ -129,7 +129,7 @@ def export_trials(settings: Settings, search_id: str, format: Literal["csv", "js
 
 
 def _write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file so that whoever finds it finds it whole."""
+    """Write a file atomically."""
     part = target.with_name(f"{target.name}.part")
     try:
         with part.open("wb") as file:

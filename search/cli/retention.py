@@ -1,4 +1,4 @@
-"""``gc-files``: what takes room in the home folder and nobody needs."""
+"""``gc-files``: lists or removes files that are no longer needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from search.store.opening import open_store
 
 
 def gc_files(settings: Settings, days: float, unknown: bool, yes: bool, json: bool) -> None:
-    """List what may go, or remove it.
+    """List unneeded files, or remove them.
 
     Raises:
         Exit: with 1 if something could not be removed.

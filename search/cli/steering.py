@@ -1,4 +1,4 @@
-"""``submit``, ``worker``, ``pause``, ``cancel``, ``retry``: commands that change what runs."""
+"""``submit``, ``worker``, ``pause``, ``cancel``, ``retry``, ``widen``: commands that submit and control searches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def submit_file(settings: Settings, file: Path, json: bool) -> None:
     """Queue the search that a YAML file describes.
 
     Raises:
-        InvalidSpec: if it cannot be read, or the search cannot be run; nothing is stored then.
+        InvalidSpec: if the file cannot be read or the search cannot be run; nothing is stored then.
     """
     search_id = make_backend(settings).submit(read_file(file))
     if json:
@@ -59,7 +59,7 @@ def read_file(file: Path) -> dict[str, object]:
 
 
 def run_worker(settings: Settings, parent: int | None = None) -> None:
-    """Run queued searches until a signal, or until the process ``parent`` is gone."""
+    """Run queued searches until a signal arrives or the process ``parent`` ends."""
     logs.configure(settings)
     engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
@@ -90,7 +90,7 @@ def _stop_when_orphaned(parent: int, stopping: threading.Event) -> None:
 
 
 def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool) -> None:
-    """Ask for a search to be paused or cancelled."""
+    """Request that a search is paused or cancelled."""
     answer = make_backend(settings).request(search_id, action)
     if json:
         print_view(answer)
@@ -100,7 +100,7 @@ def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Acti
 
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
-    """Queue a search again for its failed trials."""
+    """Queue a search again to rerun its failed trials."""
     answer = make_backend(settings).retry(search_id)
     if json:
         print_view(answer)

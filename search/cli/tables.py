@@ -1,4 +1,4 @@
-"""Searches as a person reads them, and as one JSON object."""
+"""Prints a search as tables, or as one JSON object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from search.vocabulary.formatting import format_mean_std
 
 
 def print_result(shown: SearchView, json: bool, settings: Settings, program: str) -> None:
-    """Print each stage's candidates, what was chosen and why, the test table, and where to go on."""
+    """Print each stage's candidates, the choice with its reason, the test table, and next steps."""
     if json:
         print_view(ResultView.from_search(shown))
         return
@@ -39,7 +39,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         return
     if weights := chosen_checkpoint(settings.search_folder(shown.search), shown.chosen):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
-    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is no style
+    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is not markup
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""The figures of a loss landscape, as Plotly draws them: the paper's Figures 2 and 6 (3 and 7 on CIFAR-10)."""
+"""Draws the figures of a loss landscape with Plotly: the paper's Figures 2 and 6 (3 and 7 on CIFAR-10)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Measured = dict[int, dict[str, Any]]
 
 
 def comparison(measured: Measured, shown: Sequence[int]) -> go.Figure:
-    """Draw the bands of a few points over one another (Figure 2)."""
+    """Draw the bands of a few points in one plot (Figure 2)."""
     figure = go.Figure()
     for gm in shown:
         for trace in band(measured[gm], point_name(gm), point_color(measured, gm), legend=True):
@@ -29,7 +29,7 @@ def comparison(measured: Measured, shown: Sequence[int]) -> go.Figure:
 
 
 def panels(measured: Measured) -> go.Figure:
-    """Draw a band for each point and, at the end, the test error of all (Figure 6)."""
+    """Draw a panel with the band of each point, and a last panel with all test errors (Figure 6)."""
     names = [point_name(gm) for gm in measured]
     rows = ceil((len(names) + 1) / COLUMNS)
     figure = make_subplots(rows=rows, cols=COLUMNS, subplot_titles=[*names, "test error"], vertical_spacing=0.4 / rows)
@@ -89,16 +89,16 @@ def updates(values: Sequence[float]) -> list[int]:
 
 
 def point_color(measured: Measured, gm: int) -> str:
-    """Return the colour that a point has in every figure."""
+    """Return the color of a point, the same in every figure."""
     return COLORS[list(measured).index(gm) % len(COLORS)]
 
 
 def share_axis(figure: go.Figure, panels: int) -> None:
-    """Give the panels of the bands one range of losses, so that they can be compared."""
+    """Give all panels of bands the same loss axis."""
     for place in range(2, panels + 1):
         figure.update_layout({f"yaxis{place}": {"matches": "y"}})
 
 
 def layout(title: str, height: int) -> dict[str, object]:
-    """Return what all figures have in common."""
+    """Return the layout that all figures share."""
     return {"title": {"text": title}, "template": "plotly_white", "height": height, "legend": {"traceorder": "normal"}}

@@ -1,4 +1,4 @@
-"""``seqnorm landscape``: the loss along training for no normalization, BatchNorm and GhostNorm, a process for each."""
+"""Measures the loss along training without normalization, with BatchNorm and with GhostNorm, one process each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LandscapeRequest:
     """What to measure."""
 
     recipe: Recipe
-    gm: tuple[int, ...]  #: of GhostNorm; BatchNorm (1) and no normalization (0) come along
+    gm: tuple[int, ...]  #: of GhostNorm; BatchNorm (1) and no normalization (0) are added
     overrides: dict[str, Any]
     seed: int
     data: str | None
@@ -33,7 +33,7 @@ class LandscapeRequest:
 
     @property
     def points(self) -> list[int]:
-        """Every gm to train with: 0, for no normalization, first."""
+        """Every gm to train with; 0, which means no normalization, comes first."""
         return [0, *sorted({1, *self.gm})]
 
     def arguments(self, gm: int) -> tuple[Any, ...]:
@@ -43,10 +43,10 @@ class LandscapeRequest:
 
 
 def check_request(request: LandscapeRequest) -> None:
-    """Refuse what cannot be trained, before anything is.
+    """Check a request before training starts.
 
     Raises:
-        InvalidSpec: with rule, received value and remedy.
+        InvalidSpec: if something cannot be trained.
     """
     try:
         numbers = request.recipe.with_overrides(request.overrides)
@@ -70,22 +70,22 @@ def check_request(request: LandscapeRequest) -> None:
 
 
 def point_name(gm: int) -> str:
-    """Name what is trained at a gm."""
+    """Return the display name of a gm."""
     return {0: "no normalization", 1: "BatchNorm"}.get(gm, f"GhostNorm, gm={gm}")
 
 
 def measure_all(
     request: LandscapeRequest, processes: int, on_epoch: Callable[[int, int], None]
 ) -> dict[int, dict[str, Any]]:
-    """Train every point, as many at once as there are processes; return each one's figures.
+    """Train all points in parallel processes; return the figures of each.
 
     Args:
         request: what to measure.
-        processes: at the most.
-        on_epoch: called with a point and its epoch as they come, and often enough that it may raise KeyboardInterrupt.
+        processes: maximum number.
+        on_epoch: called with (gm, epoch) after each epoch, and in between, so that it can raise KeyboardInterrupt.
 
     Raises:
-        Exception: what a process has raised.
+        Exception: whatever a process raised.
     """
     context = multiprocessing.get_context("spawn")
     epochs: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
@@ -93,7 +93,7 @@ def measure_all(
         min(processes, len(request.points)), context, initializer=init_process, initargs=(epochs,)
     )
     try:
-        # processes inherit what is blocked: Ctrl-C is the business of this one, from their first moment on
+        # child processes inherit the blocked signal: only this process handles Ctrl-C
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             futures = {pool.submit(measure_point, *request.arguments(gm)): gm for gm in request.points}
@@ -103,7 +103,7 @@ def measure_all(
             on_epoch(gm, epoch)
         return {gm: future.result() for future, gm in futures.items()}
     except BaseException:
-        for process in list(pool._processes.values()):  # nothing that they do is needed any more
+        for process in list(pool._processes.values()):  # their results are not needed
             process.kill()
         raise
     finally:
