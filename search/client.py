@@ -1,7 +1,7 @@
-"""A client of the service, for programs: one method for each thing that a service can be asked.
+"""A Python client of the REST API, with one method per operation.
 
-What may be repeated without harm is repeated, for ``patience`` seconds, when the connection is lost or the service is
-busy. Answers are the views of :mod:`search.views`; problems are raised as :mod:`search.vocabulary.errors`.
+Idempotent requests are retried for ``patience`` seconds if the connection is lost or the service is busy. Methods
+return the views of :mod:`search.views` and raise the exceptions of :mod:`search.vocabulary.errors`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from search.vocabulary.states import Status, TrialState
 ViewT = TypeVar("ViewT")
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0  # after which a connection counts as lost; an idle stream says something every 15 s
+READ_SECONDS = 60.0  # without data a connection counts as lost; an idle event stream sends something every 15 s
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
 RECONNECT_SECONDS = 0.5
-FOLLOW_SECONDS = 0.5  # between two looks at a search that is followed
+FOLLOW_SECONDS = 0.5  # between two reads of a followed search
 MAX_PAGE_SIZE = 500
 
 _ERROR_TYPES: dict[int, type[SearchError]] = {
@@ -64,27 +64,27 @@ class Client:
 
     Args:
         url: of the service, e.g. ``http://127.0.0.1:8000``.
-        token: that says who asks; ``seqnorm token create`` makes one.
-        patience: for how many seconds something is repeated.
+        token: identifies the caller; ``seqnorm token create`` creates one.
+        patience: how long a request is retried, in seconds.
 
     Every method may raise:
         NotFound: there is no such search, trial, recipe or token.
         Conflict: the search is not in a state that allows this.
-        InvalidSpec: what was asked is not allowed; nothing was changed.
-        Denied: the service does not know the token, or it does not allow this.
-        StoreUnavailable: there was no answer, or not one of a service.
+        InvalidSpec: the request is not valid; nothing was changed.
+        Denied: the service does not know the token, or the token does not allow this.
+        StoreUnavailable: there was no response, or not one of a seqnorm service.
     """
 
     def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:
         self.url = _checked_url(url)
         self.patience = patience
-        self._reached = False  # whether anything ever answered at the address
+        self._reached = False  # whether the address ever responded
         self._http = httpx2.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
             timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,  # the token is for this service alone
-            trust_env=not is_loopback(self.url),  # a proxy does not lead to this machine
+            follow_redirects=False,  # the token is only for this service
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine
         )
 
     def __enter__(self) -> Client:
@@ -102,11 +102,11 @@ class Client:
     # Searches
 
     def plan(self, fields: Mapping[str, Any]) -> PlanView:
-        """Count the trials that a search would take; nothing is stored."""
+        """Estimate the trials of a search; nothing is stored."""
         return self._ask(PlanView, "POST", "searches", "plan", body=fields)
 
     def submit(self, fields: Mapping[str, Any]) -> SearchState:
-        """Queue a search, once, however often its request has to be repeated; return its id and status."""
+        """Queue a search, exactly once even if the request is retried; return its id and status."""
         return self._ask(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def searches_page(
@@ -122,14 +122,14 @@ class Client:
         cursor: str | None = None,
         limit: int = 50,
     ) -> SearchPage:
-        """Return a page of ``searches``; ``next`` is the cursor of the one behind it, None on the last."""
+        """Return a page of ``searches``; ``next`` is the cursor of the next page, None on the last."""
         query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
         return self._ask(
             SearchPage, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
         )
 
     def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[SearchRow]:
-        """Go through searches, newest first, over all pages; ``filters`` are those of :meth:`searches_page`."""
+        """Iterate over searches on all pages, newest first; ``filters`` are those of :meth:`searches_page`."""
         cursor = None
         while limit is None or limit > 0:
             page = self.searches_page(cursor=cursor, limit=min(limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE), **filters)
@@ -146,7 +146,7 @@ class Client:
     def describe(
         self, search_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
     ) -> SearchView:
-        """Change what is written about a search; None leaves a part as it is. Return the search."""
+        """Change the name, tags or note of a search; None leaves a field unchanged. Return the search."""
         given = {"name": name, "tags": None if tags is None else list(tags), "note": note}
         return self._ask(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
 
@@ -168,7 +168,7 @@ class Client:
         return self._ask(SearchState, "POST", "searches", search_id, "resume", body=body)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again to train its failed trials; ``trials`` says how many."""
+        """Queue a search again to rerun its failed trials; ``trials`` is their number."""
         return self._ask(SearchState, "POST", "searches", search_id, "retry", idempotent=False)
 
     def widen(
@@ -180,7 +180,7 @@ class Client:
         seeds: Sequence[int] | int | None = None,
         test_seeds: int | None = None,
     ) -> SearchState:
-        """Submit a search with more values or seeds that reuses the trials of this one; return the new one's id."""
+        """Submit a search with more values or seeds that reuses the trials of this one; return its id."""
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
         return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
 
@@ -206,12 +206,12 @@ class Client:
         after: int = 0,
         limit: int = 50,
     ) -> TrialPage:
-        """Return a page of ``trials``; ``next`` is the ``after`` of the one behind it, None on the last."""
+        """Return a page of ``trials``; ``next`` is the ``after`` of the next page, None on the last."""
         query = {"stage": stage, "state": state, "gm": gm, "gc": gc, "sort": sort, "after": after, "limit": limit}
         return self._ask(TrialPage, "GET", "searches", search_id, "trials", query=query)
 
     def trials(self, search_id: str, **filters: Any) -> Iterator[TrialRow]:
-        """Go through the trials of a search over all pages; ``filters`` are those of :meth:`trials_page`."""
+        """Iterate over the trials of a search on all pages; ``filters`` are those of :meth:`trials_page`."""
         after: int | None = 0
         while after is not None:
             page = self.trials_page(search_id, **{"limit": MAX_PAGE_SIZE, **filters, "after": after})
@@ -223,11 +223,11 @@ class Client:
         return self._ask(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
 
     def log(self, search_id: str, stage: str, number: int) -> str:
-        """Return the end of what the attempts at a trial's point and seed have printed."""
+        """Return the end of the log of a trial, which all attempts at its point and seed share."""
         return self._send(self._request("GET", "searches", search_id, "trials", stage, str(number), "log")).text
 
     def export(self, search_id: str, file: BinaryIO, format: Literal["csv", "json"] = "csv") -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         self._download(self._request("GET", "searches", search_id, "export", query={"format": format}), file)
 
     def checkpoint(self, search_id: str, file: BinaryIO) -> None:
@@ -235,9 +235,9 @@ class Client:
         self._download(self._request("GET", "searches", search_id, "checkpoint"), file)
 
     def events(self, search_id: str, after: int = 0) -> Iterator[EventView]:
-        """Yield what happens to a search, from the start or after an event's id; a lost connection is made again.
+        """Yield the events of a search, from the start or after an event id; reconnect if the connection is lost.
 
-        This does not end by itself.
+        The iterator does not end by itself.
         """
         last = str(after)
         while True:
@@ -249,22 +249,22 @@ class Client:
                     if event.data:
                         yield _parse_json(EventView, event.data, response)
             except httpx2.RequestError:
-                pass  # it goes on behind the last event that arrived whole
+                pass  # resume after the last complete event
             finally:
                 response.close()
             time.sleep(RECONNECT_SECONDS)
 
     def follow(self, search_id: str) -> Iterator[SearchView]:
-        """Yield a search as :meth:`show` does, now and again when something has happened, until it ends or is paused.
+        """Yield the search now, and again after each change, until it ends or is paused.
 
-        The last one yielded is how it ended.
+        The last value shows how it ended.
         """
         shown = self.show(search_id)
         yield shown
         if not shown.status.active:
             return
         for event in self.events(search_id, after=shown.newest_event):
-            if event.id <= shown.newest_event:  # what was shown last has it already
+            if event.id <= shown.newest_event:  # the last view already includes it
                 continue
             time.sleep(FOLLOW_SECONDS)
             shown = self.show(search_id)
@@ -275,7 +275,7 @@ class Client:
     # The service
 
     def recipes(self) -> list[RecipeView]:
-        """Return the recipes that are installed there, with their numbers and presets."""
+        """Return the recipes that are installed at the service, with their numbers and presets."""
         return self._ask(list[RecipeView], "GET", "recipes")
 
     def recipe(self, name: str) -> RecipeView:
@@ -283,24 +283,24 @@ class Client:
         return self._ask(RecipeView, "GET", "recipes", name)
 
     def cluster(self) -> ClusterView:
-        """Return workers, running searches with their nodes, and waiting ones with the reason."""
+        """Return the workers, the running searches with their nodes, and the queued searches with the reason."""
         return self._ask(ClusterView, "GET", "cluster")
 
     def tokens(self) -> list[TokenView]:
-        """Return every token without its secret; revoked and expired ones too."""
+        """Return all tokens without their secrets, including revoked and expired ones."""
         return self._ask(list[TokenView], "GET", "tokens")
 
     def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> NewTokenView:
-        """Make a token; ``text`` is what its holder sends, and is never shown again."""
+        """Create a token; ``text`` is the secret, which is never shown again."""
         body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
         return self._ask(NewTokenView, "POST", "tokens", body=body, idempotent=False)
 
     def revoke_token(self, token_id: str) -> None:
-        """Refuse a token from now on."""
+        """Revoke a token."""
         self._send(self._request("DELETE", "tokens", token_id))
 
     def ready(self) -> ReadinessView:
-        """Say of each part that searches need whether it is there."""
+        """Return the state of each part that searches need."""
         request = self._http.build_request("GET", "/readyz")
         return _parse_response(ReadinessView, self._send(request, allowed_status=503))
 
@@ -316,7 +316,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         idempotent: bool = True,
     ) -> ViewT:
-        """Send a request and return the view that answers it; ``idempotent`` if it may be repeated."""
+        """Send a request and parse the response; ``idempotent`` requests may be retried."""
         request = self._request(method, *parts, query=query, body=body, headers=headers)
         return _parse_response(kind, self._send(request, idempotent=idempotent))
 
@@ -328,7 +328,9 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Request:
-        path = "/".join(quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts)  # never upwards
+        path = "/".join(
+            quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts
+        )  # no path traversal
         content = None if body is None else _encode_body(body)
         return self._http.build_request(
             method,
@@ -346,13 +348,13 @@ class Client:
         stream: bool = False,
         allowed_status: int | None = None,
     ) -> httpx2.Response:
-        """Send a request, again and again if need be; return its answer, a success or the status ``allowed_status``."""
+        """Send a request, with retries; return the response if it succeeded or has the status ``allowed_status``."""
         deadline, pause = time.monotonic() + self.patience, MIN_RETRY_SECONDS
         while True:
             try:
                 return self._attempt(request, stream, allowed_status)
             except _TemporaryError as temporary:
-                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
+                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # jitter
                 if not (idempotent or temporary.not_executed) or time.monotonic() + wait > deadline:
                     raise StoreUnavailable(str(temporary)) from None
             time.sleep(wait)
@@ -393,7 +395,7 @@ class Client:
 
 
 class _TemporaryError(StoreUnavailable):
-    """Something that may be over soon; ``not_executed`` if the request was surely not carried out."""
+    """An error worth a retry; ``not_executed`` if the request certainly had no effect."""
 
     def __init__(self, message: str, *, not_executed: bool, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -402,7 +404,7 @@ class _TemporaryError(StoreUnavailable):
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this machine."""
+    """Return whether a URL points to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -411,10 +413,10 @@ def is_loopback(url: str) -> bool:
 
 
 def _checked_url(url: str) -> str:
-    """Return a service's address without a slash at its end.
+    """Return the address of a service without a trailing slash.
 
     Raises:
-        InvalidSpec: if it cannot be one.
+        InvalidSpec: if it is not an HTTP address.
     """
     try:
         parts = urlsplit(url)
@@ -436,10 +438,10 @@ def _checked_url(url: str) -> str:
 
 
 def _checked_token(token: str) -> str:
-    """Return a token that can be sent; one that cannot is not quoted.
+    """Return a token that fits into a header; the message does not quote an invalid one.
 
     Raises:
-        InvalidSpec: if a header cannot hold it.
+        InvalidSpec: if it does not fit into a header.
     """
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise InvalidSpec(
@@ -467,10 +469,10 @@ def _parse_response(kind: type[ViewT], response: httpx2.Response) -> ViewT:
 
 
 def _parse_json(kind: type[ViewT], text: str, response: httpx2.Response) -> ViewT:
-    """Read JSON as a view; fields that this version does not know are passed over.
+    """Parse JSON as a view; unknown fields are ignored.
 
     Raises:
-        StoreUnavailable: if it is none.
+        StoreUnavailable: if it does not match the view.
     """
     try:
         return TypeAdapter(kind).validate_json(text)
@@ -485,7 +487,7 @@ def _open_event_source(response: httpx2.Response) -> httpx2.EventSource:
 
 
 def _to_error(response: httpx2.Response) -> SearchError:
-    """Return the error that an answer stands for."""
+    """Convert an error response to an exception."""
     try:
         detail = json.loads(response.text)["detail"]
     except (ValueError, RecursionError, TypeError, KeyError):
@@ -508,7 +510,7 @@ def _to_error(response: httpx2.Response) -> SearchError:
 
 
 def _unexpected_response(response: httpx2.Response) -> StoreUnavailable:
-    """Return the error for an answer that no service gives."""
+    """Return the exception for a response that is not from a seqnorm service."""
     got = f"{response.status_code} {response.headers.get('content-type', 'of no type')}"
     if response.is_redirect:
         got = f"a redirect to {response.headers['location'][:200]!r}, which is not followed,"

@@ -228,7 +228,9 @@ def widen(
     gm: Annotated[str, typer.Option("--gm", help="More group counts along the mini-batch, e.g. 16,32.")] = "",
     gc: Annotated[str, typer.Option("--gc", help="More group counts along the channels, e.g. 8,16.")] = "",
     seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than there are.")] = None,
-    test_seeds: Annotated[int | None, typer.Option(help="Fresh seeds of the final measurement.")] = None,
+    test_seeds: Annotated[
+        int | None, typer.Option(help="Seeds of the final measurement, at least as many as before.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Queue a child of a search with more values or seeds; it reuses what its parent finished."""

@@ -138,7 +138,9 @@ def parse_integers(flag: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")] if text.strip() else []
     except ValueError:
-        raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
+        raise InvalidSpec(
+            f"{flag} must be whole numbers separated by commas: got {text!r}. Give e.g. {flag} 1,2,4."
+        ) from None
 
 
 def _parse_number_or_word(flag: str, text: str, words: list[str]) -> float | str:

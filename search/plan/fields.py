@@ -1,4 +1,4 @@
-"""The fields of a search as a form and a command line draw them: read from the schema of ``SearchSpec``."""
+"""The fields of a search, read from the schema of ``SearchSpec``, for the form and the command line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from search.plan.form import FormField, FormGroup, InputKind, SpecField
 from search.plan.registry import OneOf
 from search.plan.spec import SearchSpec
 
-LONG = 1000  # characters; text that may be longer has several lines
+LONG = 1000  # characters; longer text gets several lines
 
 
 @cache
 def spec_fields() -> tuple[SpecField, ...]:
-    """Return the fields of a search in their order; those that are objects are left out."""
+    """Return the fields of a search in order, without those that are objects."""
     schemas = SearchSpec.model_json_schema()["properties"]
     found = (_field(name, info, schemas[name]) for name, info in SearchSpec.model_fields.items())
     return tuple(each for each in found if each)
 
 
 def form_fields() -> dict[FormGroup, list[SpecField]]:
-    """Return the fields of each group of a form."""
+    """Return the fields of each group of the form."""
     return {
         group: [each for each in spec_fields() if each.form_field and each.form_field.group == group]
         for group in FormGroup
@@ -53,7 +53,7 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> SpecField | No
 
 
 def _kind(forms: list[dict[str, Any]], form_field: FormField | None) -> InputKind | None:
-    """Tell what is format_value into a field from the forms that its value may have; None for an object."""
+    """Return the input kind for the JSON schemas of a field; None for an object."""
     form = forms[-1]
     if "enum" in form:
         return InputKind.CHOICE

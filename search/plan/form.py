@@ -1,4 +1,4 @@
-"""How the fields of a search are shown by a form, and format_value as text there and on a command line."""
+"""How the fields of a search appear in a form, and how their values are written as text."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 
 
 class FormGroup(StrEnum):
-    """A part of the form of a new search, by its legend."""
+    """A group of fields in the form of a new search; the value is its legend."""
 
     TRY = "What to try"
     CHOOSE = "How to choose"
     RUN = "Where it runs"
-    DESCRIBE = "For people"
+    DESCRIBE = "Description"
 
 
 @dataclass(frozen=True)
 class FormField:
-    """Annotates a field that a form shows."""
+    """Annotation for a field that the form shows."""
 
     group: FormGroup
     label: str
-    empty: str = ""  #: what leaving it empty means
-    count: bool = False  #: whether one number is how many values there are
+    empty: str = ""  #: placeholder: the meaning of an empty field
+    count: bool = False  #: whether a single number is the number of values
 
 
 class InputKind(StrEnum):
-    """What somebody writes into a field."""
+    """The kind of input that a field takes."""
 
-    CHOICE = "choice"  #: one of some names
-    COUNT = "count"  #: whole numbers with commas, or one that is how many there are
-    INTEGERS = "integers"  #: whole numbers with commas
-    WORDS = "words"  #: words with commas
+    CHOICE = "choice"  #: one of several names
+    COUNT = "count"  #: whole numbers separated by commas, or a single count
+    INTEGERS = "integers"  #: whole numbers separated by commas
+    WORDS = "words"  #: words separated by commas
     INTEGER = "integer"  #: a whole number
     NUMBER = "number"
     NUMBER_OR_WORD = "number-or-word"
@@ -44,21 +44,21 @@ class InputKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SpecField:
-    """A field of a search that can be format_value as text."""
+    """A field of a search that can be written as text."""
 
     name: str
-    help: str  #: what it is, as the end of a sentence
+    help: str  #: a description, as the end of a sentence
     kind: InputKind
     required: bool
     default: Any  #: JSON; None if there is none
-    form_field: FormField | None  #: None: a form leaves it out
-    choices: Mapping[str, str] = field(default_factory=dict)  #: names that it takes, each with what it means
+    form_field: FormField | None  #: None if the form does not show it
+    choices: Mapping[str, str] = field(default_factory=dict)  #: allowed names with their descriptions
     minimum: float | None = None
     maximum: float | None = None
-    max_length: int | None = None  #: text, in characters
+    max_length: int | None = None  #: of text, in characters
 
     def format_value(self, value: Any) -> str:
-        """Write a value as a person would."""
+        """Write a value as a user would type it."""
         if isinstance(value, list):
             return ",".join(map(str, value))
         return "" if value is None else str(value)

@@ -1,5 +1,7 @@
-"""Which candidate a stage keeps, and why: pure functions over summaries of finished trials (design of the paper's
-section 3.2: the largest G_M for which the network performs well, then the best G_C)."""
+"""Choose the candidate that a stage keeps: pure functions over summaries of finished trials.
+
+The paper's section 3.2 keeps the largest G_M for which the network performs well, then the best G_C.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from search.plan.registry import OneOf
 
 Mode = Literal["max", "min"]
 
-POINT = "point"  # the axis of a stage that tunes several parameters together
-SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; one replicate has no spread to derive a tolerance from
-ROUNDING_DIGITS = 12  # equal figures in another order or split may differ in the last bits of their mean and std
+POINT = "point"  # the axis of a stage that tunes several parameters at once
+SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; a single replicate has no spread
+ROUNDING_DIGITS = 12  # the order of summation changes the last bits of mean and std
 ROUNDING = 10.0**-ROUNDING_DIGITS
 
 
 @dataclass(frozen=True)
 class Point:
-    """What is trained: a variant of the recipe with its groups."""
+    """A configuration to train: a variant of the recipe with its group counts."""
 
     variant: str
     gm: int
@@ -33,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A point summarised over its replicates."""
+    """Summary of a point over its replicates."""
 
     gm: int
     gc: int
@@ -45,7 +47,7 @@ class Candidate:
 
     @property
     def point(self) -> Point:
-        """The point summarised."""
+        """The point that is summarized."""
         return Point(self.variant, self.gm, self.gc)
 
     @property
@@ -54,7 +56,7 @@ class Candidate:
         return None if self.std is None else self.std / math.sqrt(self.n)
 
     def as_json(self) -> dict[str, object]:
-        """Return the fields and the standard error; a figure that is not finite is null, as JSON has none."""
+        """Return the fields and the standard error; non-finite numbers become null."""
         figures = {**asdict(self), "sem": self.sem}
         return {
             name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
@@ -64,10 +66,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a stage kept."""
+    """The result of a stage."""
 
     point: Point | None  #: None if no candidate is stable
-    evidence: dict[str, Any]  #: JSON: every candidate with why it was in or out, and the numbers of the rule
+    evidence: dict[str, Any]  #: JSON: every candidate with the reason it was in or out, and the numbers of the rule
     sentence: str  #: the reason, for a person
 
     def as_json(self) -> dict[str, object]:
@@ -80,7 +82,7 @@ class Choice:
 
 
 def summarize(point: Point, values: Sequence[float], failed: int) -> Candidate:
-    """Summarise a point's finished replicates."""
+    """Summarize the finished replicates of a point."""
     n = len(values)
     mean = math.fsum(values) / n if n else None
     std = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if mean is not None and n > 1 else None
@@ -89,38 +91,38 @@ def summarize(point: Point, values: Sequence[float], failed: int) -> Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class RuleInput:
-    """What a rule chooses from; at least one candidate is stable."""
+    """The input of a rule; at least one candidate is stable."""
 
     stable: Sequence[Candidate]
     close: Sequence[Candidate]  #: stable ones within the tolerance of the best mean
     best: Sequence[Candidate]  #: stable ones with the best mean
     best_mean: float
     tolerance: float
-    candidates: int  #: how many there are, those that are not stable included
+    candidates: int  #: number of candidates, including unstable ones
     axis: str
     mode: Mode
 
     def axis_values(self, candidate: Candidate) -> tuple[int, ...]:
-        """Return a candidate's values of what is tuned, for comparing."""
+        """Return a candidate's values on the tuned axis, as a sort key."""
         return tuple(_values(candidate, self.axis).values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleResult:
-    """What a rule says."""
+    """The output of a rule."""
 
     winner: Candidate
     eligible: Sequence[Candidate]
-    reason: str  #: the sentence that the winner's name begins
+    reason: str  #: completes a sentence that starts with the winner's name
 
 
 def tie_break_key(candidate: Candidate) -> tuple[float, int, int]:
-    """Order candidates that are equal to a rule: the lower std is greater, then the larger gm, then the larger gc."""
+    """Return the sort key for ties: lower std wins, then larger gm, then larger gc."""
     return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
 
 
 def largest_stable(inputs: RuleInput) -> RuleResult:
-    """Keep the largest value of the axis whose mean is within the tolerance of the best."""
+    """Choose the largest value whose mean is within the tolerance of the best mean."""
     winner = max(inputs.close, key=lambda c: (inputs.axis_values(c), *tie_break_key(c)))
     return RuleResult(
         winner=winner,
@@ -132,7 +134,7 @@ def largest_stable(inputs: RuleInput) -> RuleResult:
 
 
 def best_mean(inputs: RuleInput) -> RuleResult:
-    """Keep the best mean."""
+    """Choose the best mean."""
     winner = max(inputs.best, key=tie_break_key)
     tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in inputs.close) > 1
     ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
@@ -156,20 +158,20 @@ def choose(
     tolerance: float | Literal["auto"] = "auto",
     reference: Candidate | None = None,
 ) -> Choice:
-    """Choose among candidates.
+    """Choose one of the candidates.
 
-    A candidate is stable if every replicate finished, with finite loss and above chance. ``largest-stable`` keeps the
+    A candidate is stable if every replicate finished, with finite loss and above chance. ``largest-stable`` chooses the
     largest value of ``axis`` among stable candidates whose mean is within ``tolerance`` of the best stable mean;
-    ``best-mean`` keeps the best mean. Ties go to the lower std, then the larger gm, then the larger gc.
+    ``best-mean`` chooses the best mean. Ties go to the lower std, then the larger gm, then the larger gc.
 
     Args:
-        candidates: what was measured.
-        rule: how to choose; one of ``RULES``.
-        axis: the parameter that the stage tunes; ``point`` if it tunes several together.
+        candidates: the measured candidates.
+        rule: one of ``RULES``.
+        axis: the parameter that the stage tunes; ``point`` if it tunes several at once.
         mode: whether higher or lower means are better.
-        tolerance: how far from the best mean still counts as performing well, in units of the metric; ``auto`` derives
-            it from the spread over replicates (see :func:`auto_tolerance`).
-        reference: a candidate shown beside the others and compared with the winner, but not eligible.
+        tolerance: largest distance from the best mean that still performs well, in units of the metric; ``auto``
+            derives it from the spread over replicates (see :func:`auto_tolerance`).
+        reference: a candidate that is shown and compared with the winner, but not eligible.
 
     Returns:
         The choice with its evidence. Its point is None if no candidate is stable.
@@ -232,7 +234,7 @@ def _mean(candidate: Candidate) -> float:
 
 
 def _instability_reason(candidate: Candidate) -> str | None:
-    """Say why a candidate is not stable; None if it is."""
+    """Return why a candidate is not stable; None if it is."""
     if candidate.failed:
         return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
     if candidate.mean is None or not math.isfinite(candidate.mean):
@@ -241,7 +243,7 @@ def _instability_reason(candidate: Candidate) -> str | None:
 
 
 def _values(candidate: Candidate, axis: str) -> dict[str, int]:
-    """Return what a stage tunes of a candidate, by name."""
+    """Return a candidate's values of the tuned parameters, by name."""
     names = ("gm", "gc") if axis == POINT else (axis,)
     return {name: getattr(candidate, name) for name in names}
 
@@ -254,7 +256,7 @@ def _explain_candidate(
     best: float | None,
     width: float,
 ) -> dict[str, object]:
-    """Say whether a candidate was in or out, and why, in numbers."""
+    """Return whether a candidate was in or out, and why, in numbers."""
     instability = _instability_reason(candidate)
     if instability or result is None or best is None:
         return {"stable": False, "eligible": False, "chosen": False, "why": instability}
@@ -273,7 +275,7 @@ def _sentence(
     best: float | None,
     reference: Candidate | None,
 ) -> str:
-    """Say what was chosen and why, for a person."""
+    """Return a sentence for users that says what was chosen and why."""
     unstable = sum(_instability_reason(candidate) is not None for candidate in candidates)
     if result is None or best is None:
         return (
@@ -290,7 +292,7 @@ def _sentence(
         gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
         if gain > 0:
             sentence += f" It beats {beaten} by {gain:.4f}."
-        elif lead > 0:  # largest-stable may keep another than the best
+        elif lead > 0:  # largest-stable may choose another than the best
             sentence += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
         else:
             rivals = "candidate" if reference.gc else "SeqNorm"

@@ -1,4 +1,4 @@
-"""What a person submits: by REST the body of ``POST /api/searches``, on the command line its flags."""
+"""The specification of a search: the body of ``POST /api/searches``, a YAML file, or the flags of the command line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from search.vocabulary.errors import InvalidSpec
 from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
-FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
+FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
-NumberValue = int | float | bool | str  # kept as given; the recipe knows what it is to be
+NumberValue = int | float | bool | str  # not converted: the recipe knows the type
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -59,8 +59,8 @@ class SearchSpec(BaseModel):
     seeds: Annotated[list[Seed], FormField(FormGroup.TRY, "Seeds, a count or a list", count=True)] = Field(
         [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
     )
-    test_seeds: Annotated[int, FormField(FormGroup.TRY, "Fresh seeds of the test")] = Field(
-        3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement"
+    test_seeds: Annotated[int, FormField(FormGroup.TRY, "Test seeds")] = Field(
+        3, strict=True, ge=1, le=64, description="new seeds, from 1000, for the final measurement"
     )
     gm_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gm by")] = Field(
         "largest-stable", description="how stage gm chooses"
@@ -71,7 +71,8 @@ class SearchSpec(BaseModel):
     tolerance: Annotated[
         Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], FormField(FormGroup.CHOOSE, "Tolerance")
     ] = Field(
-        "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
+        "auto",
+        description="largest distance from the best mean that performs well; auto derives it from the spread of seeds",
     )
     numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
     variants: dict[Name, dict[str, NumberValue]] = Field(
@@ -84,21 +85,21 @@ class SearchSpec(BaseModel):
         0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one"
     )
     memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
-    concurrency: Annotated[int | None, FormField(FormGroup.RUN, "Trials at once", empty="as there is room")] = Field(
-        None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
+    concurrency: Annotated[int | None, FormField(FormGroup.RUN, "Trials at once", empty="as many as fit")] = Field(
+        None, strict=True, ge=1, le=100_000, description="maximum number of trials at once; null for as many as fit"
     )
     trial_timeout: Annotated[float | None, FormField(FormGroup.RUN, "Seconds a trial may take", empty="no limit")] = (
-        Field(None, gt=0, description="seconds that a trial may take; null for no limit")
+        Field(None, gt=0, description="time limit of a trial in seconds; null for no limit")
     )
     max_failures_in_a_row: int = Field(
         10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
     )
     priority: Annotated[int, FormField(FormGroup.RUN, "Priority")] = Field(
-        0, strict=True, ge=-1000, le=1000, description="higher ones are run first"
+        0, strict=True, ge=-1000, le=1000, description="searches with a higher priority run first"
     )
-    data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
+    data: str | None = Field(None, max_length=4096, description="data set, if the recipe takes a choice")
     name: Annotated[Text, FormField(FormGroup.DESCRIBE, "Name")] = Field("", description="a name for lists")
-    tags: Annotated[list[Name], FormField(FormGroup.DESCRIBE, "Tags, with commas")] = Field(
+    tags: Annotated[list[Name], FormField(FormGroup.DESCRIBE, "Tags, separated by commas")] = Field(
         [], max_length=32, description="words for filters"
     )
     note: Annotated[Note, FormField(FormGroup.DESCRIBE, "Note")] = Field("", description="free text")
@@ -132,7 +133,7 @@ class SearchSpec(BaseModel):
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What is tuned, in the paper's order. The point where it starts is BatchNorm."""
+        """The parameters to tune, in the paper's order. The start values are BatchNorm."""
         return (
             Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
             Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
@@ -140,31 +141,31 @@ class SearchSpec(BaseModel):
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
-        """What the tuning stages try, in order."""
+        """The sweeps of the tuning stages, in order."""
         return STRATEGIES[self.strategy].make_sweeps(self.axes)
 
     @property
     def test_seed_values(self) -> list[int]:
-        """Seeds of stage ``test``: none of them was tuned with."""
+        """The seeds of stage ``test``; no tuning stage uses them."""
         first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
         return list(range(first, first + self.test_seeds))
 
     def resolve_numbers(self, recipe: Recipe, variant: str) -> Any:
-        """Return the recipe's numbers as a variant trains with them."""
+        """Return the recipe's numbers with the overrides of a variant applied."""
         return recipe.with_overrides(self.resolve_overrides(recipe, variant))
 
     def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
-        """Return what a variant changes of the recipe's numbers; ``none`` takes what the first variant changes."""
+        """Return the overrides of a variant; ``none`` uses those of the first variant."""
         known = variant in self.variants
         overrides = self.variants[variant] if known else next(iter(self.variants.values()))
         return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
 
 
 def parse_spec(fields: dict[str, Any]) -> SearchSpec:
-    """Read a spec and check it against its recipe, without torch.
+    """Parse a spec and check it against its recipe, without torch.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
+        InvalidSpec: with the first problem: the rule, the received value, and the remedy.
     """
     spec, recipe = read_spec(fields)
     for _, reason in find_refused_values(spec, recipe):
@@ -173,10 +174,10 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
 
 
 def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
-    """Read a spec with its recipe; the group counts are not looked at, so that each of them can be.
+    """Parse a spec and find its recipe; group counts are not checked (see :func:`find_refused_values`).
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     try:
         spec = SearchSpec(**fields)
@@ -198,7 +199,7 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
 
 
 def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return every refused group count as (``gm=3``, why)."""
+    """Return every refused group count as (``gm=3``, reason)."""
     refused: list[tuple[str, str]] = []
     for variant in spec.variants:
         numbers = spec.resolve_numbers(recipe, variant)
@@ -208,7 +209,7 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
 
 
 def gm_error(gm: int, numbers: Any) -> str | None:
-    """Say why a recipe's batch cannot form gm groups; None if it can."""
+    """Return why a recipe's batch cannot be split into gm groups; None if it can."""
     try:
         per_device = share_of_batch(numbers.batch, devices=numbers.devices)
     except RecipeError as error:
@@ -236,7 +237,7 @@ def gm_error(gm: int, numbers: Any) -> str | None:
 
 
 def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
-    """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
+    """Return why gc does not divide the normalized widths; None if it does, or if only torch can tell."""
     first, *later = list_sweeps(strategy)
     if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
         return (
@@ -257,7 +258,7 @@ def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None
 
 
 def list_sweeps(strategy: str) -> tuple[Sweep, ...]:
-    """Return the tuning stages of a strategy, whatever the values."""
+    """Return the sweeps of a strategy, without values."""
     return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
 
 
@@ -272,7 +273,7 @@ def _divisors(of: int) -> list[int]:
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
-    """Refuse a trial that asks for devices it does not get; recipes of others may have no such numbers."""
+    """Check that a trial gets the devices it needs; third-party recipes may not have these numbers."""
     kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
     if kind == "cuda" and not spec.gpus:
         raise RecipeError(f"device=cuda needs GPUs: got gpus={spec.gpus:g} for a trial. Give --gpus {count}.")
@@ -306,14 +307,14 @@ _RULES = {
     "list_type": "must be a list",
     "string_type": "must be text",
 }
-_UNIONS = {  # of which pydantic names one member only
+_UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
     "numbers": "must give each name a finite number, true, false or text",
 }
 
 
 def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
-    """Turn one of pydantic's complaints about a search into rule, received value, remedy."""
+    """Convert a pydantic error to a message with rule, received value and remedy."""
     field = str(problem["loc"][0]) if problem["loc"] else "the search"
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
@@ -324,6 +325,6 @@ def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = Sear
 
 
 def violated_rule(problem: Mapping[str, Any]) -> str:
-    """Return the rule that something breaks, as the end of a sentence."""
+    """Return the rule that a pydantic error violates, as the end of a sentence."""
     rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return str(rule[0].lower() + rule[1:])

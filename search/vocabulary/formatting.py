@@ -1,4 +1,4 @@
-"""Figures and durations as people read them, on the terminal and in the browser alike."""
+"""Formats metrics and durations, for the terminal and the browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class HasMeanAndStd(Protocol):
-    """What has a mean and a spread: a candidate, or a search by its chosen point."""
+    """Anything with a mean and a standard deviation: a candidate, or a search with a chosen point."""
 
     @property
     def mean(self) -> float | None:
@@ -18,18 +18,18 @@ class HasMeanAndStd(Protocol):
 
 
 def format_mean_std(measured: HasMeanAndStd) -> str:
-    """Write ``0.9571 ± 0.0020``; a dash where nothing was measured."""
+    """Format as ``0.9571 ± 0.0020``; a dash if nothing was measured."""
     spread = f" ± {measured.std:.4f}" if measured.std is not None else ""
     return format_metric(measured.mean) + spread
 
 
 def format_metric(value: float | None) -> str:
-    """Write a metric with four decimals; a dash for None."""
+    """Format a metric with four decimals; a dash for None."""
     return "–" if value is None else f"{value:.4f}"
 
 
 def format_duration(seconds: float | None) -> str:
-    """Say a duration as people do: ``4.2 s``, ``45 s``, ``3 min``, ``2 h 5 min``; a dash for None."""
+    """Format a duration as ``4.2 s``, ``45 s``, ``3 min`` or ``2 h 5 min``; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 90:

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from service import charts
 
 # Plotly without maps and 3D: a browser is ready to draw half a second sooner than with the one in the Python package.
-SCRIPT = Path(__file__).parent / "static" / "vendor" / "plotly-cartesian.min.js"
+SCRIPT = Path(__file__).parents[1] / "static" / "vendor" / "plotly-cartesian.min.js"
 KEPT = {"Cache-Control": "max-age=86400", "Vary": "Accept-Encoding"}
 
 router = APIRouter(include_in_schema=False)

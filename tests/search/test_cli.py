@@ -72,7 +72,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (
             ["tune", "mnist-simplenet", "--gm", "one", "--gc", "1"],
-            "error: --gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4.",
+            "error: --gm must be whole numbers separated by commas: got 'one'. Give e.g. --gm 1,2,4.",
         ),
         (
             [*TUNE, "--set", "epoch=3"],
@@ -94,7 +94,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (
             ["tune", "mnist-simplenet", "--gm", "1,,2", "--gc", "1"],
-            "error: --gm must be whole numbers with commas: got '1,,2'. Give e.g. --gm 1,2,4.",
+            "error: --gm must be whole numbers separated by commas: got '1,,2'. Give e.g. --gm 1,2,4.",
         ),
         (
             [*TUNE, "--tolerance", "wide"],

@@ -43,7 +43,7 @@ def test_strategies_are_offered_with_what_they_mean_and_one_is_ticked(form: str)
 def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
     assert re.search(r'name="gm" [^>]*value="1,2,4,8" [^>]*required>', form)
     assert re.search(r'name="test_seeds" [^>]*min="1" max="64" value="3">', form)
-    assert re.search(r'name="concurrency" [^>]*value="" placeholder="as there is room">', form)
+    assert re.search(r'name="concurrency" [^>]*value="" placeholder="as many as fit">', form)
 
 
 def test_the_script_reads_every_kind_that_there_is() -> None:

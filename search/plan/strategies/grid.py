@@ -1,4 +1,4 @@
-"""Every combination of values at once, chosen from by the rule of the last axis."""
+"""Tries every combination of values in one stage; the rule of the last axis chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's strategy (section 3.2): tune one axis after another, each on the point that the stage before kept."""
+"""The paper's strategy (section 3.2): tunes one axis after another, each starting from the previous winner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from search.plan.strategies.axes import Axis, Strategy, Sweep
 
 
 def make_sweeps(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
-    """Sweep each axis by itself: Θ(G_M + G_C) trials."""
+    """Sweep one axis at a time: Θ(G_M + G_C) trials."""
     return tuple(Sweep(stage=axis.name, axes=(axis,), rule=axis.rule) for axis in axes)
 
 

@@ -21,7 +21,7 @@ def test_whole_numbers_are_read_with_commas(text: str, numbers: list[int]) -> No
 @pytest.mark.parametrize("text", ["one", "1,,2", "1.5", "1;2"])
 def test_what_is_no_list_of_whole_numbers_is_refused(text: str) -> None:
     with pytest.raises(
-        InvalidSpec, match=r"^--gm must be whole numbers with commas: got .*\. Give e\.g\. --gm 1,2,4\.$"
+        InvalidSpec, match=r"^--gm must be whole numbers separated by commas: got .*\. Give e\.g\. --gm 1,2,4\.$"
     ):
         parse_integers("--gm", text)
 

@@ -50,7 +50,7 @@ def test_each_kind_is_read_as_its_field_takes_it() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--gm", "one"], "--gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4."),
+        (["--gm", "one"], "--gm must be whole numbers separated by commas: got 'one'. Give e.g. --gm 1,2,4."),
         (["--tolerance", "some"], "--tolerance must be a number or auto: got 'some'. Give e.g. --tolerance 0.002."),
     ],
 )

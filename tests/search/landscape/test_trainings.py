@@ -251,7 +251,10 @@ def check_refusal(printed: str, said: str, out: Path, home: Path) -> None:
             [*DIGITS, "--gm", "64"],
             "groups must hold at least min_group=4 samples: got gm=64, groups of 2 of 128 samples.",
         ),
-        ([*DIGITS, "--gm", "four"], "--gm must be whole numbers with commas: got 'four'. Give e.g. --gm 1,2,4."),
+        (
+            [*DIGITS, "--gm", "four"],
+            "--gm must be whole numbers separated by commas: got 'four'. Give e.g. --gm 1,2,4.",
+        ),
         ([*DIGITS, "--set", "epoch=3"], "digits-mlp has no number epoch: got epoch=3."),
         ([*DIGITS, "--set", "epochs"], "--set must be NAME=VALUE: got 'epochs'. Give e.g. --set epochs=10."),
         (

@@ -215,7 +215,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
             f"gm_rule should be {either(RULES)}: got 'smallest'. Give how stage gm chooses.",
         ),
         ({"name": 3}, "name must be text: got 3. Give a name for lists."),
-        ({"data": 3}, "data must be text: got 3. Give data set, where the recipe takes a choice."),
+        ({"data": 3}, "data must be text: got 3. Give data set, if the recipe takes a choice."),
     ],
 )
 def test_a_field_of_the_wrong_form_is_refused(changes, sentence):
@@ -248,14 +248,14 @@ def test_seeds_of_the_wrong_form_are_refused(seeds, problem):
     ],
 )
 def test_a_number_of_test_seeds_out_of_range_is_refused(count, problem):
-    assert refused(test_seeds=count) == f"test_seeds {problem}. Give fresh seeds, from 1000, of the final measurement."
+    assert refused(test_seeds=count) == f"test_seeds {problem}. Give new seeds, from 1000, for the final measurement."
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, "wide", "0.1", True, math.nan, math.inf, None])
 def test_a_tolerance_that_is_neither_auto_nor_a_number_is_refused(tolerance):
     assert refused(tolerance=tolerance) == (
         f"tolerance must be auto, or a finite number of 0 or more: got {tolerance!r}. "
-        "Give how far from the best mean still performs well; auto derives it from the spread over seeds."
+        "Give largest distance from the best mean that performs well; auto derives it from the spread of seeds."
     )
 
 
