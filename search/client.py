@@ -159,7 +159,7 @@ class Client:
         return self._ask(SearchState, "POST", "searches", search_id, "pause")
 
     def cancel(self, search_id: str) -> SearchState:
-        """End a search for good."""
+        """Cancel a search permanently."""
         return self._ask(SearchState, "POST", "searches", search_id, "cancel")
 
     def resume(self, search_id: str, accept_code_change: bool = False) -> SearchState:
@@ -387,7 +387,7 @@ class Client:
                 file.write(chunk)
         except httpx2.RequestError as error:
             raise StoreUnavailable(
-                f"a download must be whole: got {response.num_bytes_downloaded} bytes and then {_error_text(error)} "
+                f"a download must be complete: got {response.num_bytes_downloaded} bytes and then {_error_text(error)} "
                 f"from {self.url}. Repeat it."
             ) from None
         finally:
@@ -456,7 +456,7 @@ def _encode_body(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidSpec(
-            f"what is sent must be finite numbers, texts, lists and objects: got {error}. Change that value."
+            f"the body must consist of finite numbers, text, lists and objects: got {error}. Change that value."
         ) from None
 
 
@@ -495,7 +495,7 @@ def _to_error(response: httpx2.Response) -> SearchError:
     status = response.status_code
     if status in (429, 503):
         got = f"{status} ({detail or 'no reason'}) from {_request_url(response)}"
-        message = f"the service must have time: got {got}. Try again later."
+        message = f"the service must not be busy: got {got}. Try again later."
         return _TemporaryError(message, not_executed=status == 429, wait=_retry_after(response))
     if not isinstance(detail, str) or response.is_redirect:
         return _unexpected_response(response)

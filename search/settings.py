@@ -161,7 +161,7 @@ def _check_webhooks(settings: Settings) -> None:
             usable = None
         if not usable:
             raise InvalidSpec(
-                f"SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got something else as number {number}. "
+                f"SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got another at position {number}. "
                 "Give e.g. https://chat.example/hooks/1."
             )
     if not settings.webhook_urls:

@@ -77,8 +77,8 @@ class PreparedRetry:
         except searches.StageDecided as decided:
             if self.child is None:
                 raise Conflict(
-                    f"the stages of {self.search_id} must be as they were when the retry was asked for: got one that "
-                    "was decided meanwhile. Ask again."
+                    f"no stage may be decided while a retry is prepared: got one of {self.search_id} that was decided "
+                    "meanwhile. Retry again."
                 ) from None
             return Retry(self.child.store(connection, owner), self.search_id, decided.trials)
 
@@ -105,7 +105,7 @@ def prepare_widening(settings: Settings, parent: searches.Search, more: Widening
     fields = merge_widening(parent.spec, more)
     if fields == parent.spec.model_dump(mode="json"):
         raise InvalidSpec(
-            f"a wider search has values or seeds that {parent.id} has not: got none. "
+            f"a widened search must add values or seeds to {parent.id}: got none. "
             "Give more gm, gc, seeds or test_seeds."
         )
     return _prepare_child(settings, parent, fields)
@@ -116,7 +116,7 @@ def merge_widening(spec: SearchSpec, more: Widening) -> dict[str, object]:
     seeds = list(range(more.seeds)) if isinstance(more.seeds, int) else more.seeds
     if more.test_seeds is not None and more.test_seeds < spec.test_seeds:
         raise InvalidSpec(
-            f"a wider search measures with as many fresh seeds or more: got test_seeds={more.test_seeds}, "
+            f"a widened search must not have fewer test seeds: got test_seeds={more.test_seeds}, "
             f"which were {spec.test_seeds}. Leave it out."
         )
     return {
@@ -153,7 +153,7 @@ def _prepare_child(settings: Settings, parent: searches.Search, fields: dict[str
 def _require_inactive(parent: searches.Search) -> None:
     if parent.status.active:
         raise Conflict(
-            f"only a search that neither waits nor runs has children: got {parent.id}, which is {parent.status}. "
+            f"a search must not be queued or running to get a child: got {parent.id}, which is {parent.status}. "
             f"Wait for its end, or pause it: seqnorm pause {parent.id}"
         )
 
@@ -161,6 +161,6 @@ def _require_inactive(parent: searches.Search) -> None:
 def _require_same_digest(parent: searches.Search, digest: dict[str, str]) -> None:
     if changed := changed_parts(parent.digest, digest):
         raise Conflict(
-            f"trials are reused under what they were trained with: got another {', '.join(changed)} than {parent.id} "
-            "began with. Go back to it, or submit a new search."
+            f"trials can only be reused with unchanged code and data: got another {', '.join(changed)} than {parent.id} "
+            "began with. Restore it, or submit a new search."
         )

@@ -50,8 +50,8 @@ Data = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
 ]
-Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set goes before it.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the recipe's data set first, if it is not there.")]
+Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")]
+Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
 
@@ -63,7 +63,7 @@ def options(
     url: Annotated[
         str | None,
         typer.Option(
-            help="Address of a service to work at instead of here; its token is SEQNORM_TOKEN.", metavar="URL"
+            help="Address of a service to use instead of the local database; its token is SEQNORM_TOKEN.", metavar="URL"
         ),
     ] = None,
 ) -> None:
@@ -82,7 +82,7 @@ def tune(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
+    """Run a sequential search in the foreground: tune gm, keep the largest stable value, then tune gc."""
     fields = {**context.obj, "numbers": _recipe_numbers(recipe, preset, set_, model)}
     _run_locally("tune", recipe, fields, data, download, json)
 
@@ -98,7 +98,7 @@ def grid(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
+    """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm."""
     fields = {**context.obj, "strategy": "grid", "numbers": _recipe_numbers(recipe, preset, set_, model)}
     _run_locally("grid", recipe, fields, data, download, json)
 
@@ -156,11 +156,11 @@ def _download_data(name: str) -> None:
 def resume(
     id: Id,
     accept_code_change: Annotated[
-        bool, typer.Option("--accept-code-change", help="Go on with another code or other data than it began with.")
+        bool, typer.Option("--accept-code-change", help="Resume even if the code or the data have changed.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Finish an interrupted search here and now; with --url it is queued for a worker there."""
+    """Finish an interrupted search in the foreground; with --url, queue it for a worker of the service."""
     settings = _settings()
     if settings.url:
         from search.cli.foreground import resume_remotely
@@ -200,7 +200,7 @@ def watch(id: Id, json: Json = False) -> None:
 
 @app.command()
 def pause(id: Id, json: Json = False) -> None:
-    """Stop a search so that it can be resumed; what finished is kept."""
+    """Pause a search; finished trials are kept, and it can be resumed."""
     from search.cli.steering import steer
 
     steer(_settings(), id, Action.PAUSE, json)
@@ -208,7 +208,7 @@ def pause(id: Id, json: Json = False) -> None:
 
 @app.command()
 def cancel(id: Id, json: Json = False) -> None:
-    """End a search for good; what finished is kept."""
+    """Cancel a search permanently; finished trials are kept."""
     from search.cli.steering import steer
 
     steer(_settings(), id, Action.CANCEL, json)
@@ -216,7 +216,7 @@ def cancel(id: Id, json: Json = False) -> None:
 
 @app.command()
 def retry(id: Id, json: Json = False) -> None:
-    """Queue a search again to train its failed trials once more."""
+    """Queue a search again to rerun its failed trials."""
     from search.cli.steering import retry_failed
 
     retry_failed(_settings(), id, json, program())
@@ -227,13 +227,13 @@ def widen(
     id: Id,
     gm: Annotated[str, typer.Option("--gm", help="More group counts along the mini-batch, e.g. 16,32.")] = "",
     gc: Annotated[str, typer.Option("--gc", help="More group counts along the channels, e.g. 8,16.")] = "",
-    seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than there are.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than before.")] = None,
     test_seeds: Annotated[
         int | None, typer.Option(help="Seeds of the final measurement, at least as many as before.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
+    """Queue a child of a search with more values or seeds; it reuses its parent's finished trials."""
     from search.cli.steering import widen as widen_search
 
     more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
@@ -247,7 +247,7 @@ app.add_typer(db_app, name="db")
 
 @db_app.command()
 def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.", metavar="FILE")]) -> None:
-    """Copy an SQLite database as it is at this moment, while searches run. The copy is a database like any other."""
+    """Copy an SQLite database while searches run. The copy is a complete, consistent database."""
     from search.store.backup import back_up
 
     settings = _local_settings("db")
@@ -268,9 +268,12 @@ def upgrade() -> None:
 def gc_files(
     older_than: Annotated[float, typer.Option(min=0, help="Days since a search has ended.", metavar="DAYS")] = 30,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Also what belongs to no search of this database; no other may share it.")
+        bool,
+        typer.Option(
+            "--unknown", help="Include folders of no search in this database; no other database may use them."
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is listed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without this they are only listed.")] = False,
     json: Json = False,
 ) -> None:
     """List or remove checkpoints and logs of searches that ended long ago; a chosen point's weights are kept."""
@@ -290,7 +293,7 @@ def plan(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="YAML file with the fields of a search.")] = None,
     json: Json = False,
 ) -> None:
-    """Count the trials that a search would take, beside those of the other strategies; nothing is stored."""
+    """Count the trials of a search, and those of the other strategies; nothing is stored."""
     from search.cli.reading import print_plan
     from search.cli.steering import read_file
 
@@ -363,9 +366,7 @@ def landscape(
     gradients: Annotated[
         bool, typer.Option(help="Measure the gradient along each step too; 2 to 3 times as long.")
     ] = True,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at once; one for each CPU by default.")
-    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Parallel trainings; one per CPU by default.")] = None,
     json: Json = False,
 ) -> None:
     """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
@@ -393,7 +394,7 @@ def landscape(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
-    worker: Annotated[bool, typer.Option(help="Run a worker too; not where others run.")] = True,
+    worker: Annotated[bool, typer.Option(help="Also run a worker; not needed if others run.")] = True,
 ) -> None:
     """Serve the dashboard and the REST API, and run what is submitted, until Ctrl-C."""
     import os
@@ -410,7 +411,7 @@ def serve(
     add_help_option=False,
 )
 def token(context: typer.Context) -> None:
-    """Make, list and revoke the tokens of a service: token create, token list, token revoke."""
+    """Create, list and revoke the tokens of a service: token create, token list, token revoke."""
     import os
 
     from search.settings import to_environment
@@ -424,7 +425,7 @@ def _settings(**given: Any) -> Settings:
     from search.settings import read_settings
 
     if _global_options.url and _global_options.db:
-        raise InvalidSpec("a command works in one place: got --url and --db. Leave out one of them.")
+        raise InvalidSpec("a command takes either --url or --db: got both. Leave out one of them.")
     local = _global_options.home or _global_options.db  # these flags override SEQNORM_URL
     url = "" if local and _global_options.url is None else _global_options.url
     return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)

@@ -69,7 +69,7 @@ def require_local(settings: Settings, command: str) -> None:
     """
     if settings.url:
         raise InvalidSpec(
-            f"{command} works on this machine alone: got the service {redact(settings.url)}. "
+            f"{command} only runs on this machine: got the service {redact(settings.url)}. "
             "Leave out --url and SEQNORM_URL."
         )
 

@@ -76,7 +76,7 @@ def resume_remotely(settings: Settings, search_id: str, json: bool, program: str
     if json:
         print_view(answer)
     else:
-        print(f"{search_id} is {answer.status}. A worker there goes on with it: {program} watch {search_id}")
+        print(f"{search_id} is {answer.status}. A worker of the service continues it: {program} watch {search_id}")
     return EXIT_OK
 
 

@@ -86,7 +86,7 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
         for preset, numbers in recipe.presets.items():
             console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
     if name is None:
-        console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
+        console.print("\nShow a recipe's numbers, which --set overrides: seqnorm recipes NAME", style="dim")
 
 
 def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
@@ -103,9 +103,9 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)
-    console.print(f"{plan.trials} trials at the most; {others}.")
+    console.print(f"{plan.trials} trials at most; {others}.")
     if plan.seconds is not None:
-        console.print(f"One after another they take about {format_duration(plan.seconds)}.")
+        console.print(f"Run one after another, they take about {format_duration(plan.seconds)}.")
     for refused in plan.refused:
         console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)
 

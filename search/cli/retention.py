@@ -55,9 +55,9 @@ def _print(found: list[UnneededFiles], faults: list[str], removed: bool, json: b
 
 def _summary(found: list[UnneededFiles], removed: bool) -> str:
     if not found:
-        return "Nothing was removed." if removed else "Nothing may go."
+        return "Nothing was removed." if removed else "Nothing to remove."
     what = f"{_megabytes(sum(each.bytes for each in found))} of {len(found)} searches"
-    return f"{what} removed." if removed else f"{what} may go; nothing was removed. Remove it with --yes."
+    return f"{what} removed." if removed else f"{what} can be removed; nothing was removed yet. Remove it with --yes."
 
 
 def _megabytes(count: int) -> str:

@@ -31,7 +31,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     if shown.test:
         console.print(_test_table(shown.test))
     trials = shown.trials
-    cut = f" ({trials.interrupted} more were cut and run again)" if trials.interrupted else ""
+    cut = f" ({trials.interrupted} more were interrupted and run again)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
     console.print(f"{trials.run - trials.interrupted} trials{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
     if settings.url:

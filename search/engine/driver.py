@@ -33,16 +33,16 @@ from trainers.recipe import Recipe, RecipeError, find, resolve
 if TYPE_CHECKING:
     from search.engine.ray_executor import Executor
 
-log = logging.getLogger("search.engine.driver")  # also when it runs as __main__
+log = logging.getLogger("search.engine.driver")  # not __name__, which may be __main__
 
-GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
+GRACE_SECONDS = 4.0  # for trials to stop by themselves; then their processes are killed
 
 
 def main() -> int:
-    """Run the search named on the command line until it ends, is stopped, or is taken over."""
+    """Run the search given on the command line until it ends, is stopped, or is taken over."""
     settings = read_settings()
     logs.configure(settings, search=sys.argv[1])
-    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, and so the trials, inherit the others
+    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, including trials, inherit the environment
         os.environ.pop(secret, None)
     engine = open_engine(settings.database_url)
     try:
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 class Driver:
-    """One life of a search: from taking its lease to letting it go."""
+    """Runs a search from acquiring its lease to releasing it."""
 
     def __init__(self, settings: Settings, lease: leases.Lease) -> None:
         self._settings = settings
@@ -78,7 +78,7 @@ class Driver:
         self._executor: Executor | None = None
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._stop_outcome = (Status.QUEUED, "the driver was stopped")  # status and reason if stopped
+        self._stop_outcome = (Status.QUEUED, "the driver was stopped")  # status and reason to store if stopped
 
     def run(self) -> int:
         """Run the search; return the exit code of the process."""
@@ -91,14 +91,14 @@ class Driver:
         return 0
 
     def _train(self) -> tuple[Status, str]:
-        """Train everything; return the status that the search ends with, and why."""
+        """Train all stages; return the final status and the reason."""
         if changed := changed_parts(self._search.digest, compute_digest(self._spec, self._recipe, self._settings.home)):
             return Status.PAUSED, (
-                f"a search goes on with what it began with: got another {', '.join(changed)}. "
-                f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
+                f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
+                f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
-        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it when it is imported
-        from search.engine.ray_executor import (  # imports Ray, which takes seconds
+        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
+        from search.engine.ray_executor import (  # slow: imports Ray
             Executor,
             InsufficientResources,
             TrialResources,
@@ -108,7 +108,7 @@ class Driver:
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         resources = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
         executor = Executor(self._settings.ray_address)
-        self._install_signal_handlers()  # again: Ray has set handlers of its own
+        self._install_signal_handlers()  # again: Ray replaced the handlers
         try:
             slots = executor.wait_for_slots(resources, self._stopping, lambda reason: self._set_slots(0, reason))
             self._executor = executor
@@ -149,7 +149,7 @@ class Driver:
             searches.set_slots(connection, self._lease.search_id, slots, reason)
 
     def _make_job(self, replicate: Replicate) -> TrialJob:
-        """Describe a replicate to the process that will train it."""
+        """Return the job description of a replicate for the process that trains it."""
         point, spec = replicate.point, self._spec
         return TrialJob(
             recipe=spec.recipe,
@@ -167,7 +167,7 @@ class Driver:
         )
 
     def _renew_lease(self) -> None:
-        """Renew the lease, and watch for what somebody requests of the search, until the driver ends."""
+        """Renew the lease and watch for requests to pause or cancel, until the driver ends."""
         parent, renewed = os.getppid(), time.monotonic()
         while not self._ended.wait(min(0.5, self._settings.renew_seconds)):
             try:
@@ -179,7 +179,7 @@ class Driver:
                             searches.set_cluster(connection, self._lease.search_id, self._executor.nodes())
                     requested = searches.get(connection, self._lease.search_id).requested_status
             except Fenced:
-                os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
+                os._exit(EXIT_BUSY)  # another driver took over
             except DatabaseError as error:
                 log.warning("the lease could not be renewed: %s", error)
                 continue
@@ -189,7 +189,7 @@ class Driver:
                 self._stop(Status.QUEUED, "the worker that started the driver is gone")
 
     def _install_signal_handlers(self) -> None:
-        """Have SIGTERM leave the search queued, and SIGINT leave it paused."""
+        """Let SIGTERM leave the search queued, and SIGINT leave it paused."""
         for number, status in ((signal.SIGTERM, Status.QUEUED), (signal.SIGINT, Status.PAUSED)):
             signal.signal(number, self._signal_handler(status))
 
@@ -200,7 +200,7 @@ class Driver:
         return handle
 
     def _stop(self, status: Status, reason: str) -> None:
-        """Have the search left with a status. What does not stop by itself soon is ended."""
+        """Stop the search and leave it with a status; exit after ``GRACE_SECONDS`` if trials do not stop."""
         if self._stopping.is_set():
             return
         self._stop_outcome = status, reason
@@ -210,7 +210,7 @@ class Driver:
         timer.start()
 
     def _exit_now(self) -> None:
-        """Leave while trials still run; Ray ends their processes when this one is gone."""
+        """Exit while trials still run; Ray kills their processes when this one has ended."""
         if self._ended.is_set():
             return
         try:
@@ -221,7 +221,7 @@ class Driver:
         os._exit(0)
 
     def _finish(self, status: Status, reason: str) -> None:
-        """End what still runs; then write the status and let the lease go, in one transaction."""
+        """Interrupt running trials, then store the status and release the lease in one transaction."""
         self._ended.set()
         self._record.interrupt(Cause.CANCELLED, reason or "the search ended")
         with self._record.engine.begin() as connection:
@@ -231,10 +231,10 @@ class Driver:
 
 
 def check_points(check: Callable[..., None], numbers: list[Any], data: Any, gcs: list[int]) -> None:
-    """Have a recipe refuse what only its network can tell, before the first trial.
+    """Run a recipe's checks that need its network, before the first trial.
 
     Raises:
-        RecipeError: with the cause.
+        RecipeError: if gc does not fit the network.
     """
     for variant_numbers in numbers:
         for gc in gcs:

@@ -1,7 +1,7 @@
-"""What processes that serve say on stderr: lines for a person, or JSON objects, and never a secret in either.
+"""Logging of workers, drivers and the service to stderr, as text or JSON, without secrets.
 
-Secrets are looked for in the finished text, tracebacks included, so it does not matter who logs them: by their form,
-and by their value where the settings hold one.
+Secrets are redacted in the formatted text, tracebacks included, so it does not matter who logs them. They are found by
+their form, and by their value if the settings contain it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from search.settings import ENV_PREFIX, Settings
 from search.vocabulary.secret import redact
 
-FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # of a record, beside its message
-_LIBRARY_VARIABLES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets that are not settings
-MIN_SECRET_LENGTH = 6  # characters of a secret; what is shorter is no secret, and is found everywhere
-MIN_KEY_LENGTH = 20  # of a webhook; from there on it may hold a key, as those of chats do
+FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # extra fields of a record
+_LIBRARY_VARIABLES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets besides the settings
+MIN_SECRET_LENGTH = 6  # characters; shorter text would match everywhere
+MIN_KEY_LENGTH = 20  # characters; a longer webhook path may contain a key, as in chat services
 
-_LIBRARY_LEVEL = logging.WARNING  # libraries tell addresses they ask, and more, at a lower level
+_LIBRARY_LEVEL = logging.WARNING  # lower levels of libraries log URLs
 
 
 def configure(settings: Settings, **fields: str) -> None:
-    """Have this process log to stderr as the settings say, what ends it or a thread included.
+    """Configure logging of this process to stderr, including uncaught exceptions of all threads.
 
     Args:
-        settings: whose secrets are left out.
-        fields: of every line.
+        settings: the format, and the secrets to redact.
+        fields: added to every record.
     """
     root = logging.getLogger()
     root.handlers = [_handler(settings.log_format, known_secrets(settings), fields)]
@@ -46,21 +46,21 @@ def configure(settings: Settings, **fields: str) -> None:
 
 
 def log_error(message: str) -> None:
-    """Say why a process ends: in its log, also where it ends before it has one."""
+    """Log why a process exits, even before logging is configured."""
     ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, _StderrHandler)]
     handler = ours[0] if ours else _handler(os.environ.get(f"{ENV_PREFIX}LOG_FORMAT", ""), (), {})
     handler.handle(logging.LogRecord("search", logging.ERROR, "", 0, message, None, None))
 
 
 def capture_library(library: str) -> None:
-    """Have a library that logs by itself log as we do."""
+    """Route the logs of a library through our handler."""
     logger = logging.getLogger(library)
     logger.handlers.clear()
     logger.propagate = True
 
 
 def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the secrets that are set, the longest first, as one may be part of another."""
+    """Return the configured secrets, longest first, because one may contain another."""
     token, key, database = settings.token.reveal(), settings.webhook_secret.reveal(), settings.database_url.reveal()
     targets = [url.reveal() for url in settings.webhook_urls]
     found = {token, key, key.removeprefix("whsec_")}
@@ -69,7 +69,10 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
     for url in (database, *targets):
         _, _, behind = url.partition("://")
         user, _, password = behind.rpartition("@")[0].partition(":")
-        found |= {password, unquote(password)} - {user, urlsplit(url).path.strip("/")}  # no secret: it stands there too
+        found |= {password, unquote(password)} - {
+            user,
+            urlsplit(url).path.strip("/"),
+        }  # not secret if also shown elsewhere in the URL
     for url in targets:
         path = urlsplit(url).path.strip("/")
         found |= {urlsplit(url).query, path if len(path) >= MIN_KEY_LENGTH else ""}
@@ -77,7 +80,7 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
 
 
 def parse_message(line: str) -> str:
-    """Return what a line of a log says, whichever format it has."""
+    """Return the message of a log line in either format."""
     try:
         found = json.loads(line)["message"]
     except (ValueError, TypeError, KeyError):
@@ -86,7 +89,7 @@ def parse_message(line: str) -> str:
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what is stderr at that moment."""
+    """Writes to the current ``sys.stderr``."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -97,7 +100,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class _TextFormatter(logging.Formatter):
-    """What a person reads in a terminal: the message, and how bad it is if it is bad."""
+    """Formats records as text: the message, with the level if above INFO."""
 
     def __init__(self, known: Iterable[str], fields: Mapping[str, str]) -> None:
         super().__init__()
@@ -112,7 +115,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(_TextFormatter):
-    """What a program reads: one JSON object a line."""
+    """Formats records as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         own = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}

@@ -1,4 +1,4 @@
-"""Runs trials on Ray Tune: the one file that knows Ray. It executes and remembers nothing; the store does."""
+"""Runs trials on Ray Tune; the only file that imports Ray. It keeps no state; the store does."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from search.views import NodeView
 from search.vocabulary.outcome import Outcome, last_line
 from search.vocabulary.states import Cause
 
-NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
-COUNT_SECONDS = 5.0  # between looks for nodes that have joined
-SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
+NODE_SECONDS = 60  # how long a search waits for a first node that fits a trial
+COUNT_SECONDS = 5.0  # between checks for new nodes
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between polls of an idle slot; a tenth of its waiting time
 
-NO_OUTCOME = Outcome(cause=Cause.LOST, detail="it ended without a word")
+NO_OUTCOME = Outcome(cause=Cause.LOST, detail="it ended without an outcome")
 SINGLE_TRIAL_OUT_OF_MEMORY = Outcome(
     cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory"
 )
@@ -43,51 +43,51 @@ Result = TypeVar("Result")
 
 
 class Record(Protocol):
-    """Who is told of each trial; see :class:`search.engine.recorder.Recorder`."""
+    """Receives the events of each trial; implemented by :class:`search.engine.recorder.Recorder`."""
 
     def start(self, replicate: Replicate) -> int:
-        """A trial runs; returns its trial_id."""
+        """Record that a trial starts; return its trial_id."""
 
     def record_location(self, trial_id: int, where: dict[str, Any]) -> None:
-        """It is known where a trial runs."""
+        """Record where a trial runs."""
 
     def report(self, trial_id: int, epochs: dict[int, dict[str, Any]]) -> None:
-        """A trial has figures."""
+        """Record metrics of a trial by epoch."""
 
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
-        """A trial has ended."""
+        """Record the outcome of a trial; return it as stored."""
 
     def requeue(self, replicate: Replicate) -> None:
-        """A replicate was handed out and never started."""
+        """Make an assigned replicate that never started available again."""
 
 
 class InsufficientResources(Exception):
-    """No node of the cluster can ever hold a trial."""
+    """No node of the cluster is large enough for a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResources:
-    """What a trial takes up."""
+    """The resources that a trial reserves."""
 
     cpus: float
     gpus: float = 0
     memory_bytes: int | None = None
-    concurrency: int | None = None  #: trials at once at the most
+    concurrency: int | None = None  #: maximum number of parallel trials
 
     def to_ray_resources(self) -> dict[str, float]:
-        """Return what Ray reserves for a trial."""
+        """Return the resources in Ray's format."""
         return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
 
     def count_fitting(self, free: Mapping[str, float]) -> int:
-        """Return how many trials fit into resources as Ray counts them."""
+        """Return how many trials fit into free resources, counted as Ray does."""
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
         return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
 
     def count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """Return how many trials nodes with these resources hold, up to the concurrency.
+        """Return how many trials fit on nodes with these resources, up to the concurrency.
 
         Raises:
-            InsufficientResources: if no node can ever hold one.
+            InsufficientResources: if no node is large enough for one.
         """
         fitting = sum(self.count_fitting(node) for node in nodes)
         if not fitting:
@@ -104,14 +104,14 @@ class TrialResources:
 
 
 def _units(amount: float) -> int:
-    """Return an amount in ten-thousandths, as Ray counts: as a float, 1 holds only nine times 0.1."""
+    """Return an amount in ten-thousandths, as Ray does: in floats, 0.1 fits into 1 only nine times."""
     return round(amount * 10_000)
 
 
 class Executor:
-    """A connection to the Ray cluster at an address; without one to a private cluster on this host.
+    """A connection to the Ray cluster at an address, or to a private cluster on this host if there is no address.
 
-    Ray reads the environment when it is imported: :mod:`search.engine.ray_environment` says what belongs there.
+    Ray reads its environment at import: see :mod:`search.engine.ray_environment`.
     """
 
     def __init__(self, address: str) -> None:
@@ -121,32 +121,31 @@ class Executor:
         if address:
             ray.init(address=address, **quiet)
         else:
-            # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
-            # short path.
+            # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path.
             self._folder = tempfile.mkdtemp(prefix=ray_folder_prefix(os.getpid()))
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
         capture_library("ray")
 
     def slots(self, resources: TrialResources) -> int:
-        """Return how many trials the whole cluster holds, were nothing else running on it.
+        """Return how many trials fit on the whole cluster if nothing else runs on it.
 
         Raises:
-            InsufficientResources: if no node can ever hold one.
+            InsufficientResources: if no node is large enough for one.
         """
         return resources.count_slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
     def wait_for_slots(
         self, resources: TrialResources, stopping: threading.Event, on_wait: Callable[[str], None]
     ) -> int:
-        """Return how many trials the cluster holds; wait for its nodes, which may be starting as well.
+        """Return how many trials fit on the cluster; wait for nodes that are still starting.
 
         Args:
-            resources: what a trial takes up.
+            resources: what a trial reserves.
             stopping: ends the wait.
-            on_wait: is told what is waited for, if it is.
+            on_wait: called once with a message if there is a wait.
 
         Raises:
-            InsufficientResources: if no node that can hold one has come.
+            InsufficientResources: if no node that is large enough has joined in time.
         """
         until, announced = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
@@ -156,11 +155,11 @@ class Executor:
                 if time.monotonic() > until or stopping.wait(0.5):
                     raise
                 if not announced:
-                    on_wait(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at the most")
+                    on_wait(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at most")
                     announced = True
 
     def busy_reason(self, resources: TrialResources) -> str:
-        """Say why a trial cannot start now; nothing if it can."""
+        """Return why a trial cannot start now; empty if it can."""
         free = ray.available_resources()
         if resources.count_fitting(free):
             return ""
@@ -182,17 +181,17 @@ class Executor:
         ]
 
     def put_data(self, load: Callable[..., Any], *arguments: Any) -> Any:
-        """Start loading a data set into the object store; trials on any node then read it without a copy each.
+        """Start a task that loads a data set into the object store; trials on a node share one copy.
 
-        It is loaded where trials run, not on a driver's own node. It reserves nothing: were it loaded again, after its
-        node is gone, while trials that wait for it hold all that others have, it might never begin.
+        The task prefers a node that runs trials over the driver's own node. It reserves no CPU: if it ran again after
+        its node is lost, trials that wait for it might hold all CPUs, and it would never start.
         """
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
         scheduling = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
         return ray.remote(load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
 
     def wait_for_data(self, placed: Any) -> None:
-        """Wait until a data set is loaded, raising what its loading raised."""
+        """Wait until a task has finished; raise its exception if it failed."""
         try:
             ray.get(placed)
         except ray.exceptions.RayTaskError as error:
@@ -209,12 +208,12 @@ class Executor:
         stopping: threading.Event,
         folder: Path,
     ) -> None:
-        """Train what ``work`` yields, as many at once as the cluster holds, until it ends or ``stopping`` is set.
+        """Train what ``work`` yields, in parallel, until it ends or ``stopping`` is set.
 
-        One Tune run serves the whole search, so that processes stay warm from stage to stage.
+        One Tune run serves the whole search, so that processes are reused across stages.
 
         Raises:
-            Exception: what ``work`` or ``record`` raised.
+            Exception: whatever ``work`` or ``record`` raised.
         """
 
         def trainable(config: dict[str, Any]) -> None:
@@ -235,7 +234,7 @@ class Executor:
             try:
                 self._fit(searcher, trainable, resources, folder)
             except tune.TuneError as error:
-                # Tune does not know Ray's word for a process that was ended for lack of memory, and gives up.
+                # Tune does not handle Ray's error for a process that was killed for lack of memory, and aborts.
                 out_of_memory = "OutOfMemoryError" in str(error)
                 if searcher.fault is None and not out_of_memory:
                     raise
@@ -276,14 +275,14 @@ class Executor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Leave the cluster; end it if it is the private one."""
+        """Disconnect from the cluster; stop it if it is private."""
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _wait(report: Callable[[], None]) -> None:
-    """Keep a slot's process while there is nothing to train: report ever more rarely, until told to stop."""
+    """Keep an idle slot's process alive: report at growing intervals until Tune stops the trial."""
     start = time.monotonic()
     while True:
         report()
@@ -291,7 +290,7 @@ def _wait(report: Callable[[], None]) -> None:
 
 
 def classify_process_loss(error: str, seconds: float, timeout: float | None) -> Outcome:
-    """Tell from Ray's words, and from how long a trial ran, why its process is gone."""
+    """Infer from Ray's error and from the running time why a trial's process died."""
     if timeout is not None and seconds >= timeout:
         return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {timeout:g} s; the log shows where it was")
     if "OutOfMemory" in error or "low on memory" in error:
@@ -308,7 +307,7 @@ class _Running:
 
 
 class ReplicateSearcher(Searcher):
-    """Asks the slots what each trial of Tune does, and tells the record what becomes of the replicates."""
+    """Assigns replicates to Tune's trials as the slots decide, and reports their events to the record."""
 
     def __init__(
         self,
@@ -325,29 +324,29 @@ class ReplicateSearcher(Searcher):
         self._stopping = stopping
         self._count_slots = count_slots
         self._counted_at = time.monotonic()
-        self._running: dict[str, _Running] = {}  # replicates that have started, by Tune's trial id
-        self.fault: BaseException | None = None  # what the work or the record raised; it ends the run
+        self._running: dict[str, _Running] = {}  # started replicates, by Tune's trial id
+        self.fault: BaseException | None = None  # raised by the work or the record; ends the run
 
     @property
     def ending(self) -> bool:
-        """Whether nothing more is to run."""
+        """Whether no trial may start any more."""
         return self._stopping.is_set() or self.fault is not None
 
     @property
     def over(self) -> bool:
-        """Whether Tune is to end what is left of its trials."""
+        """Whether Tune must stop all remaining trials."""
         return self.ending or self._slots.over
 
     def is_active(self, trial_id: str) -> bool:
-        """Whether a trial has not ended, as far as Tune has told."""
+        """Return whether a trial has not ended, as far as Tune has reported."""
         return self._slots.find(trial_id) is not None
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Accept whatever metric Tune names: figures go to the record."""
+        """Accept any metric: results go to the record."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """Say what a new trial does; None if there is to be none now. Tune asks before each of its steps."""
+        """Return the config of a new trial; None if none can start now. Tune calls this before each step."""
         self._refresh_slot_count()
         given = None if self.ending else self._guard(lambda: self._slots.assign(trial_id))
         if self.ending or given is None or given is NoAssignment.EXHAUSTED:
@@ -357,11 +356,11 @@ class ReplicateSearcher(Searcher):
         return {"job": asdict(self._make_job(given.replicate)) if given.replicate else None}
 
     def should_stop_waiting(self, trial_id: str) -> bool:
-        """Say whether a trial that waits is to stop."""
+        """Return whether a waiting trial must stop."""
         return self.ending or bool(self._guard(lambda: self._slots.should_stop_waiting(trial_id)))
 
     def start(self, trial_id: str) -> None:
-        """Take note that a trial got its process."""
+        """Handle the start of a trial's process."""
         replicate = self._slots.start(trial_id, time.monotonic()).replicate
         if replicate is not None:
             stored_id = self._guard(lambda: self._record.start(replicate))
@@ -369,7 +368,7 @@ class ReplicateSearcher(Searcher):
                 self._running[trial_id] = _Running(stored_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass on what a trial sends."""
+        """Pass a trial's message to the record."""
         running = self._running.get(trial_id)
         if running is None or "message" not in result:
             return
@@ -382,7 +381,7 @@ class ReplicateSearcher(Searcher):
         self._guard(lambda: self._record.report(stored_id, epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take note that a trial has ended and its process lives. Of an error, ``on_process_lost`` is told more."""
+        """Handle the end of a trial whose process lives. Errors are handled by ``on_process_lost``."""
         if error or not self.is_active(trial_id):
             return
         running = self._running.get(trial_id)
@@ -391,7 +390,7 @@ class ReplicateSearcher(Searcher):
         self._conclude(trial_id, self._slots.end(trial_id), NO_OUTCOME)
 
     def on_process_lost(self, trial_id: str, error: str) -> None:
-        """Take note that a trial's process is gone."""
+        """Handle the loss of a trial's process."""
         if not self.is_active(trial_id):
             return
         assignment = self._slots.lose(trial_id)
@@ -400,13 +399,13 @@ class ReplicateSearcher(Searcher):
         self._conclude(trial_id, assignment, classify_process_loss(error, seconds, timeout))
 
     def on_out_of_memory(self) -> None:
-        """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
+        """End all trials after Ray killed a process for lack of memory, which aborts Tune."""
         cause = SINGLE_TRIAL_OUT_OF_MEMORY if len(self._running) == 1 else SHARED_NODE_OUT_OF_MEMORY
         for trial_id, assignment in self._slots.lose_all().items():
             self._conclude(trial_id, assignment, cause)
 
     def _conclude(self, trial_id: str, assignment: Assignment, otherwise: Outcome) -> None:
-        """Tell the record how a trial ended: with the outcome that it sent, ``otherwise`` if it sent none."""
+        """Record the outcome that a trial sent, or ``otherwise`` if it sent none."""
         running = self._running.pop(trial_id, None)
         if assignment.replicate is None:
             return
@@ -414,18 +413,18 @@ class ReplicateSearcher(Searcher):
             self._record.requeue(assignment.replicate)
             return
         outcome = running.outcome or otherwise
-        if not (self.ending and outcome.cause == Cause.LOST):  # the driver ends what it stops, with its own reason
+        if not (self.ending and outcome.cause == Cause.LOST):  # the driver records these itself
             self._guard(lambda: self._record.finish(running.stored_id, outcome))
 
     def _refresh_slot_count(self) -> None:
-        """Count the slots again from time to time: nodes may have joined."""
+        """Count the slots again every ``COUNT_SECONDS``, because nodes may have joined."""
         if time.monotonic() - self._counted_at >= COUNT_SECONDS:
             with contextlib.suppress(InsufficientResources):
                 self._slots.grow(self._count_slots())
             self._counted_at = time.monotonic()
 
     def _guard(self, call: Callable[[], Result]) -> Result | None:
-        """Call the work or the record. What it raises is the fault of the run: Tune would only log it."""
+        """Call the work or the record, and keep its exception in ``fault``: Tune would only log it."""
         if self.fault is None:
             try:
                 return call()
@@ -434,56 +433,56 @@ class ReplicateSearcher(Searcher):
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles what could restore a run; nothing here may, as the store remembers
+        return {}  # Tune pickles searchers to restore runs; the store does that
 
     def save_to_dir(self, *_: Any, **__: Any) -> None:
-        """Keep nothing, for the same reason."""
+        """Save nothing, for the same reason."""
 
 
 class ProcessCallback(tune.Callback):
-    """Tells when a trial gets its process, as Tune asks for it earlier than that, and when it loses it."""
+    """Reports when a trial's process starts, which is later than ``suggest``, and when it is lost."""
 
     def __init__(self, searcher: ReplicateSearcher) -> None:
         self._searcher = searcher
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A process runs a trial from now on."""
+        """Report that a trial's process has started."""
         self._searcher.start(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A process is gone."""
+        """Report that a trial's process is lost."""
         file = Path(trial.error_file or "")
         self._searcher.on_process_lost(trial.trial_id, file.read_text() if file.is_file() else "")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Find trials that no process could be passed on to: Tune ends those without telling anyone."""
+        """Find failed trials without a process: Tune ends those without a callback."""
         for trial in trials:
             if trial.status == "ERROR" and self._searcher.is_active(trial.trial_id):
                 self.on_trial_error(iteration, trials, trial)
 
 
 class SearchStopper(tune.Stopper):
-    """Ends trials that wait, and the run when it is over; Tune asks about ten times a second."""
+    """Stops waiting trials, and the run when it is over; Tune calls it about ten times a second."""
 
     def __init__(self, searcher: ReplicateSearcher) -> None:
         self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tell whether to end a trial that reports."""
+        """Return whether to stop a trial that reports."""
         return "waiting" in result and self._searcher.should_stop_waiting(trial_id)
 
     def stop_all(self) -> bool:
-        """Tell whether to end everything."""
+        """Return whether to stop the run."""
         return self._searcher.over
 
 
 class PatientScheduler(FIFOScheduler):
-    """Leaves processes that start to the trials they start for.
+    """Lets starting processes serve the trials that they were started for.
 
-    Tune's own names the trial that is first in line. Tune then gives that one whichever process is free and cancels the
-    one that starts for it, again and again where trials are shorter than a start. With no name it gives free processes
-    to trials that have none coming.
+    Tune's default scheduler returns the first pending trial. Tune then gives that trial any free process and cancels
+    the one that is starting for it, again and again if trials are shorter than a start. Without a choice, Tune gives
+    free processes to trials that have no starting process.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Name none."""
+        """Choose no trial."""

@@ -1,4 +1,4 @@
-"""What one driver knows of its search, written through to the store: every trial's start, figures and end."""
+"""The state of a driver's search, written through to the store: starts, metrics and ends of trials."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from trainers.recipe import Recipe
 
 
 class TooManyFailures(SearchError):
-    """So many trials failed one after another that something is wrong with all of them."""
+    """Too many trials failed in a row, so the search is paused."""
 
 
-MAX_PROCESS_LOSSES = 3  # the third death of a trial's process is its last
+MAX_PROCESS_LOSSES = 3  # after the third lost process a replicate fails
 
 
 class Recorder:
-    """Keeps the state of every replicate in memory and every change in SQL. All writes are fenced by the lease.
+    """Keeps the state of all replicates in memory and writes every change to SQL, fenced by the lease.
 
-    Methods may be called from any thread; one lock makes each of them atomic in memory.
+    Thread-safe: a lock makes each method atomic.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Recorder:
         self._plan = plan
         self._checkpoints = checkpoints
         self._failures_in_a_row = 0
-        self._location_recorded = False  # whether any trial has got its process yet
+        self._location_recorded = False  # whether any trial has started in its process
         self._lock = threading.RLock()
         self.engine = open_engine(url, hold_seconds=hold_seconds)
         on_begin(self.engine, leases.fence(lease))
@@ -75,10 +75,10 @@ class Recorder:
         self._trials.close()
         self.engine.dispose()
 
-    # What run_sequence asks
+    # Called by run_sequence
 
     def open(self, stage: Stage) -> None:
-        """Make the replicates of a stage available, as far as they have not ended for good."""
+        """Make the unfinished replicates of a stage available."""
         with self._lock:
             if stage.name not in self._stages:
                 self._stages[stage.name] = self._load_stage(stage)
@@ -86,7 +86,7 @@ class Recorder:
             self._reuse(stage)
 
     def _reuse(self, stage: Stage) -> None:
-        """Link what a parent has finished of a stage, instead of training it."""
+        """Link the finished trials of the parent instead of training them."""
         state, copies = self._stages[stage.name], {}
         for replicate in list(state.unfinished) if self._reusable else ():
             assert self._reusable is not None
@@ -108,22 +108,22 @@ class Recorder:
                 add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
 
     def finished(self, stage: Stage) -> bool:
-        """Say whether every replicate of a stage has ended for good."""
+        """Return whether all replicates of a stage have ended and none runs again."""
         with self._lock:
             return not self._stages[stage.name].unfinished
 
     def next_missing(self, stage: Stage) -> Replicate | None:
-        """Hand out a replicate that neither runs nor has ended; None if there is none."""
+        """Return a replicate that neither runs nor has ended; None if there is none."""
         with self._lock:
             return self._stages[stage.name].pop_waiting()
 
     def candidates(self, stage: Stage) -> list[Candidate]:
-        """Summarise the points of a stage."""
+        """Summarize the points of a stage."""
         with self._lock:
             return [self._stages[stage.name].candidate(point) for point in stage.points]
 
     def candidate(self, point: Point | None) -> Candidate | None:
-        """Summarise the point that the tuning stage before kept."""
+        """Summarize the point that the previous tuning stage kept."""
         with self._lock:
             if point is None:
                 return None
@@ -131,7 +131,7 @@ class Recorder:
             return next((candidate for candidate in found if candidate.n), None)
 
     def most_common_failure(self, stage: Stage) -> str:
-        """Say what most of a stage's failed trials died of; nothing if none failed."""
+        """Describe the most common failure of a stage's trials; empty if none failed."""
         with self._lock:
             failures = Counter(self._stages[stage.name].failures())
         if not failures:
@@ -140,12 +140,12 @@ class Recorder:
         return f"{count} of {failures.total()} failed trials: {failure}."
 
     def winners(self, stage: Stage) -> list[Point] | None:
-        """Return what a stage kept; None if it is not decided."""
+        """Return the points that a stage kept; None if it is not decided."""
         decided = self._choices.get(stage.name)
         return None if decided is None else list(decided.finalists)
 
     def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
-        """Store a choice and the stage that follows from it, together and once."""
+        """Store a choice and the next stage, atomically and only once."""
         with self._lock, self.engine.begin() as connection:
             searches.decide(connection, self._search_id, stage, choice, winners)
             searches.open_stage(connection, self._search_id, self._plan, following)
@@ -153,10 +153,10 @@ class Recorder:
                 planned = {**self._plan.count_trials(), "test": len(following.replicates())}
                 searches.set_planned(connection, self._search_id, sum(planned.values()))
 
-    # What the executor tells
+    # Called by the executor
 
     def start(self, replicate: Replicate) -> int:
-        """Store that a trial runs; return its trial_id."""
+        """Store that a trial starts; return its trial_id."""
         with self._lock:
             numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
             attributes = {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
@@ -176,7 +176,7 @@ class Recorder:
                     searches.clear_reason(connection, self._search_id)
 
     def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
-        """Store a trial's figures, by epoch counted from 1."""
+        """Store metrics of a trial by epoch, counted from 1."""
         name = f"validation_{self._recipe.metric}"
         with self._lock:
             for epoch, figures in epochs.items():
@@ -188,7 +188,7 @@ class Recorder:
                     add_metrics(connection, trial_id, epochs)
 
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
-        """Store how a trial ended, and its candidate's new summary; return the outcome as stored."""
+        """Store the outcome of a trial and the new summary of its candidate; return the outcome as stored."""
         with self._lock:
             replicate = self._running.pop(trial_id)
             state = self._stages[replicate.stage]
@@ -212,7 +212,7 @@ class Recorder:
             return outcome
 
     def _add_trial_event(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
-        """Record that something happened to a trial, for those who follow the search."""
+        """Add an event about a trial for followers of the search."""
         detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
         add_event(connection, self._search_id, EventKind.TRIAL, detail | {"what": what})
 
@@ -228,22 +228,22 @@ class Recorder:
                 )
 
     def requeue(self, replicate: Replicate) -> None:
-        """Make a replicate that was handed out and never started available again."""
+        """Make an assigned replicate that never started available again."""
         with self._lock:
             self._stages[replicate.stage].put_back(replicate)
 
     def interrupt(self, cause: Cause, detail: str) -> int:
-        """End every running trial for a cause after which it runs again; return how many."""
+        """End all running trials with a cause that lets them run again; return their number."""
         with self._lock:
             running = list(self._running)
             for trial_id in running:
                 self.finish(trial_id, Outcome(cause=cause, detail=detail))
             return len(running)
 
-    # Taking over
+    # Takeover
 
     def _load_stage(self, stage: Stage) -> _StageState:
-        """Read a stage from its trials; end those that a driver before this one left running."""
+        """Load a stage from its trials; end those that an earlier driver left running."""
         self._trials.open_study(self._search_id, stage)
         state = _StageState()
         for attempt in self._trials.attempts(self._search_id, stage.name):
@@ -252,7 +252,7 @@ class Recorder:
                 cause = Cause.LOST
                 self._trials.fail(attempt.trial_id, cause, "its driver was lost")
             elif cause is not None and attempt.trial_id <= self._retried_upto:
-                cause = Cause.LOST  # somebody asked for another try
+                cause = Cause.LOST  # a retry was requested
             state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
         with self.engine.begin() as connection:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
@@ -261,7 +261,7 @@ class Recorder:
 
 
 class _StageState:
-    """Every replicate of one stage: waiting, handed out, or ended."""
+    """The replicates of one stage: waiting, assigned, or ended."""
 
     def __init__(self) -> None:
         self.unfinished: set[Replicate] = set()
@@ -296,7 +296,7 @@ class _StageState:
     def end(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
         if outcome.runs_again:
             if replicate in self.unfinished:
-                self.put_back(replicate)  # first in line: its checkpoint is warm
+                self.put_back(replicate)  # run it next, from its checkpoint
             return
         self._ended[replicate] = outcome
         self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome, trial_id
@@ -311,7 +311,7 @@ class _StageState:
         return self.summary(point)[0]
 
     def summary(self, point: Point) -> tuple[Candidate, list[projection.Finished]]:
-        """Summarise a point; return its finished trials too."""
+        """Return the summary of a point and its finished trials."""
         ended = self._by_point.get(point, {})
         finished = [
             (trial_id, seed, outcome.value)

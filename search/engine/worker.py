@@ -1,4 +1,4 @@
-"""The driver's parent: starts a driver for a search, follows it, starts another when it dies."""
+"""Starts a driver for each search, and another one if it dies."""
 
 from __future__ import annotations
 
@@ -22,32 +22,30 @@ from search.vocabulary.errors import Conflict
 from search.vocabulary.secret import Secret
 from search.vocabulary.states import Status
 
-EXIT_BUSY = 75  # of a driver: another one holds the search
-MAX_FAILED_DRIVERS = (
-    3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
-)
-STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
+EXIT_BUSY = 75  # of a driver: another driver holds the lease
+MAX_FAILED_DRIVERS = 3  # in a row, before a trial ends; then the search fails
+STOP_SECONDS = 9.0  # a driver gives its trials 4 s; after this it is killed
 POLL_SECONDS = 0.25
-IDLE_SECONDS = 0.5  # between looks at the queue
-HEARTBEAT_SECONDS = 5.0  # between two times that a worker says it is there
+IDLE_SECONDS = 0.5  # between polls of the queue
+HEARTBEAT_SECONDS = 5.0  # between heartbeats of a worker
 
 log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs searches, one driver process each."""
+    """Runs searches, each in its own driver process."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
-        self._mark = ""  # of the driver that runs now
+        self._mark = ""  # of the current driver
         self._worker_id: str | None = None
         self._heartbeat_at = 0.0
 
     def serve(self, stopping: threading.Event) -> None:
-        """Run whatever waits, one search after another by priority, until ``stopping`` is set.
+        """Run queued searches one after another, by priority, until ``stopping`` is set.
 
-        A search that runs at that moment is left queued, for another worker.
+        A search that runs at that moment goes back to the queue.
         """
         while not stopping.is_set():
             self._heartbeat(None)
@@ -68,14 +66,14 @@ class Worker:
         self.unregister()
 
     def unregister(self) -> None:
-        """Say that this worker ends."""
+        """Remove this worker from the list of live workers."""
         if self._worker_id is not None:
             with self._engine.begin() as connection:
                 workers.unregister(connection, self._worker_id)
             self._worker_id = None
 
     def _heartbeat(self, search_id: str | None) -> None:
-        """Say now and then that this worker is there; a database that is restarting does not hear it."""
+        """Store a heartbeat every ``HEARTBEAT_SECONDS``; errors of a restarting database are ignored."""
         if time.monotonic() - self._heartbeat_at < HEARTBEAT_SECONDS:
             return
         self._heartbeat_at = time.monotonic()
@@ -90,8 +88,8 @@ class Worker:
     def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
         """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
 
-        A driver that dies is followed by another. An interrupt (Ctrl-C) is passed on: the search is left paused, and
-        KeyboardInterrupt is raised when nothing of it runs any more.
+        A driver that dies is restarted. Ctrl-C is forwarded to the driver, which leaves the search paused;
+        KeyboardInterrupt is raised once nothing of it runs any more.
 
         Raises:
             Conflict: if another process holds the search, or its drivers keep dying.
@@ -122,9 +120,9 @@ class Worker:
                     return searches.get(connection, search_id)
 
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:
-        """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone.
+        """Start a driver in its own session, so that only this process forwards Ctrl-C to it.
 
-        It is not told of webhooks: trials inherit what it is told, and recipes are anybody's code.
+        Its environment has no webhook settings, because trials inherit it and recipes are third-party code.
         """
         settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
         printed = self._settings.driver_log(search_id)
@@ -141,10 +139,10 @@ class Worker:
             )
 
     def _follow(self, search_id: str, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
-        """Wait for a driver to end; on an interrupt stop it first."""
+        """Wait until a driver ends; on an exception, stop it first."""
         try:
             while driver.poll() is None:
-                if self._worker_id is not None:  # it serves; a command that runs one search is no worker for others
+                if self._worker_id is not None:  # only if it serves: a command that runs one search is no worker
                     self._heartbeat(search_id)
                 tick()
                 time.sleep(POLL_SECONDS)
@@ -167,7 +165,7 @@ class Worker:
 
 
 class WorkerStopped(Exception):
-    """The worker is to end."""
+    """The worker must stop."""
 
 
 def _raise_if_set(stopping: threading.Event) -> None:
@@ -176,7 +174,7 @@ def _raise_if_set(stopping: threading.Event) -> None:
 
 
 def stop(driver: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Ask a driver to leave, and kill it if it does not within seconds; a second Ctrl-C kills it at once."""
+    """Signal a driver to stop, and kill it after ``STOP_SECONDS``; a second Ctrl-C kills it at once."""
     driver.send_signal(number)
     try:
         driver.wait(STOP_SECONDS)

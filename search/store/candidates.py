@@ -1,5 +1,4 @@
-"""The projection that pages read: each candidate's summary and finished trials, kept on write, made anew from the
-trials on take-over."""
+"""The projection for pages: summaries and finished trials of candidates. Updated on write, rebuilt on takeover."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ SUMMARY_COLUMNS = [column for column in candidates.c if column.name not in ("fin
 def save(
     connection: Connection, search_id: str, stage: str, candidate: Candidate, finished: Sequence[Finished]
 ) -> None:
-    """Store a candidate's summary and finished trials in place of those before."""
+    """Insert or update a candidate's summary and finished trials."""
     row = _row(search_id, stage, candidate, finished)
     upsert(connection, candidates, row, ("mean", "std", "n", "failed", "finished", "quartiles"))
 
@@ -32,7 +31,7 @@ def rebuild(
     stage: str,
     summaries: Iterable[tuple[Candidate, Sequence[Finished]]],
 ) -> None:
-    """Replace a stage's projection by summaries made from its trials."""
+    """Replace a stage's projection with summaries computed from its trials."""
     connection.execute(delete(candidates).where(candidates.c.search_id == search_id, candidates.c.stage == stage))
     rows = [_row(search_id, stage, candidate, finished) for candidate, finished in summaries]
     if rows:
@@ -40,7 +39,7 @@ def rebuild(
 
 
 def backfill_finished(connection: Connection) -> None:
-    """Write the finished trials of candidates that an older version of this program kept without them."""
+    """Store the finished trials of candidates that an older version stored without them."""
     without = select(candidates.c.search_id, candidates.c.stage).where(candidates.c.finished.is_(None)).distinct()
     for search_id, stage in connection.execute(without).all():
         found: dict[Point, list[Finished]] = {}
@@ -56,14 +55,14 @@ def backfill_finished(connection: Connection) -> None:
 
 
 def count_ended(connection: Connection, search_id: str) -> dict[str, int]:
-    """Count the replicates of each stage that have ended for good."""
+    """Count the replicates of each stage that have ended and do not run again."""
     row = candidates.c
     ended = select(row.stage, func.sum(row.n + row.failed).label("ended")).where(row.search_id == search_id)
     return {found.stage: found.ended for found in connection.execute(ended.group_by(row.stage))}
 
 
 def read_candidates(connection: Connection, search_id: str, without: Iterable[str] = ()) -> dict[str, list[Candidate]]:
-    """Return the candidates of each stage of a search, or of those ``without`` some."""
+    """Return the candidates of a search by stage, except for the stages in ``without``."""
     found: dict[str, list[Candidate]] = {}
     order = (candidates.c.stage, candidates.c.variant, candidates.c.gm, candidates.c.gc)
     condition = (candidates.c.search_id == search_id) & candidates.c.stage.not_in(without)
@@ -77,7 +76,7 @@ def read_candidates(connection: Connection, search_id: str, without: Iterable[st
 def read_finished(
     connection: Connection, search_id: str, stage: str, best: int | None = None, mode: Mode = "max"
 ) -> dict[Point, list[Finished]]:
-    """Return the finished trials of each point of a stage; with ``best`` of so many with the best means, in order."""
+    """Return the finished trials of each point of a stage; ``best`` limits them to that many best means, in order."""
     row = candidates.c
     condition = (row.search_id == search_id) & (row.stage == stage) & (row.n > 0)
     statement = select(row.variant, row.gm, row.gc, row.finished).where(condition)
@@ -98,7 +97,7 @@ def read_point(connection: Connection, search_id: str, stage: str, point: Point)
 def read_quartiles(
     connection: Connection, search_id: str, stage: str, points: Iterable[Point]
 ) -> dict[Point, tuple[float, float, float, float, float]]:
-    """Return the quartiles of those of some points that have a finished trial, from the lowest to the highest."""
+    """Return minimum, quartiles and maximum of each given point that has a finished trial."""
     row = candidates.c
     expected = tuple_(row.variant, row.gm, row.gc).in_([(point.variant, point.gm, point.gc) for point in points])
     condition = (row.search_id == search_id) & (row.stage == stage) & row.quartiles.is_not(None)
@@ -107,7 +106,7 @@ def read_quartiles(
 
 
 def compute_quartiles(values: Sequence[float]) -> list[float] | None:
-    """Return the lowest, the three quartiles and the highest of some values; None for no values."""
+    """Return minimum, three quartiles and maximum of some values; None if there are none."""
     if len(values) < 2:
         return [*values] * 5 or None
     return [min(values), *quantiles(values, n=4, method="inclusive"), max(values)]

@@ -1,4 +1,4 @@
-"""Per-epoch figures, beside Optuna's intermediate values."""
+"""Metrics by epoch, in addition to Optuna's intermediate values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search.views import EpochView
 
 
 def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
-    """Store a trial's figures by epoch; an epoch that is stored stays as it is."""
+    """Store a trial's metrics by epoch; existing epochs are kept."""
     rows = [
         {"trial_id": trial_id, "epoch": epoch, "figures": {name: _json(value) for name, value in figures.items()}}
         for epoch, figures in epochs.items()
@@ -23,7 +23,7 @@ def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapp
 
 
 def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
-    """Give copies of trials the figures of their originals, by trial_id; what a copy has stays as it is."""
+    """Copy metrics from original trials to their copies, by trial_id; existing epochs are kept."""
     for copy, original in copies.items():
         figures = select(literal(copy), metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == original)
         columns = ["trial_id", "epoch", "figures"]
@@ -31,7 +31,7 @@ def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
 
 
 def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
-    """Return a trial's metrics, an epoch each, in order."""
+    """Return a trial's metrics in order of epochs."""
     rows = connection.execute(
         select(metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == trial_id).order_by(metrics.c.epoch)
     )
@@ -39,5 +39,5 @@ def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
 
 
 def _json(value: object) -> object:
-    """Spell out what JSON has no number for."""
+    """Return non-finite numbers as text, which JSON needs."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

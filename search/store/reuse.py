@@ -1,4 +1,4 @@
-"""Which finished trials of its parent a child links, so that none is trained twice."""
+"""Finds finished trials of a parent that a child can reuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from search.vocabulary.states import TrialState
 
 
 class ReusableTrials:
-    """The finished trials of a search, by what they trained and what they were measured on."""
+    """The finished trials of a search, by point, seed and measured split."""
 
     def __init__(self, search_id: str) -> None:
         self.search_id = search_id
@@ -20,7 +20,7 @@ class ReusableTrials:
 
     @classmethod
     def read(cls, connection: Connection, parent: str, digest: dict[str, str]) -> ReusableTrials:
-        """Read those of a parent; none if it was trained with another code, other numbers or other data."""
+        """Read the trials of a parent; none if its code, numbers or data differ."""
         originals = cls(parent)
         search = searches.get(connection, parent)
         if not changed_parts(search.digest, digest):

@@ -86,7 +86,7 @@ class SecretUrl(Secret):
 
     def __str__(self) -> str:
         if "://" not in self._text:
-            return "text that is no URL" if self._text else ""
+            return "text that is not a URL" if self._text else ""
         return redact(_QUERY_SECRET.sub(rf"\1{HIDDEN}", _USER_PASSWORD.sub(rf"\1{HIDDEN}", self._text)))
 
 

@@ -242,7 +242,7 @@ def test_a_plan_counts_trials_and_names_refused_values_and_stores_nothing(tmp_pa
     words = ["plan", "planted", "--gm", "1,3,4", "--gc", "1,7", "--seeds", "2"]
     said = seqnorm(home, *words).stdout
     assert re.search(r"stage gm +6 trials\nstage gc +4 trials\nstage test +12 trials\n", said)
-    assert "22 trials at the most; grid would take 21." in said
+    assert "22 trials at most; grid would take 21." in said
     assert "gm=3 is refused: gm must divide the batch: got gm=3 for 64 samples." in said
     assert "gc=7 is refused: gc must divide every normalized width" in said
     planned = seqnorm_json(home, *words, "--strategy", "grid")
@@ -266,7 +266,10 @@ def test_a_plan_tells_the_time_that_the_last_search_of_the_recipe_leads_one_to_e
     finished_search(f"sqlite:///{tmp_path / 'seqnorm.db'}")
     planned = seqnorm_json(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1")
     assert planned["seconds"] > 0
-    assert "One after another they take about" in seqnorm(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1").stdout
+    assert (
+        "Run one after another, they take about"
+        in seqnorm(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1").stdout
+    )
 
 
 def test_every_trial_is_exported_with_harmless_texts(tmp_path: Path) -> None:
@@ -317,7 +320,7 @@ def test_an_export_replaces_no_pipe_and_no_link(tmp_path: Path) -> None:
 
 def test_a_command_works_in_one_place(tmp_path: Path) -> None:
     said = seqnorm(tmp_path, "--db", "sqlite:///x.db", "--url", "http://127.0.0.1:1", "list", expect=2).stderr
-    assert said == "error: a command works in one place: got --url and --db. Leave out one of them.\n"
+    assert said == "error: a command takes either --url or --db: got both. Leave out one of them.\n"
 
 
 def test_a_token_can_be_given_in_no_flag() -> None:

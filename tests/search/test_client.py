@@ -209,10 +209,10 @@ def test_a_service_that_went_is_waited_for_but_not_one_that_never_was_there() ->
 
 def test_patience_ends_and_says_what_was_received() -> None:
     assert error_text(StoreUnavailable, problem(503, "the database does not answer"), patience=0.1) == (
-        "the service must have time: got 503 (the database does not answer) from URL/api/searches/x. Try again later."
+        "the service must not be busy: got 503 (the database does not answer) from URL/api/searches/x. Try again later."
     )
     said = error_text(StoreUnavailable, problem(429, "slower", Retry_After="3600"))
-    assert said.startswith("the service must have time: got 429 (slower)")
+    assert said.startswith("the service must not be busy: got 429 (slower)")
 
 
 @pytest.mark.parametrize("trouble", [hangs_up, problem(503, "unsure")])
@@ -315,7 +315,7 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_repeated(token: str)
 def test_a_search_that_is_no_json_is_refused_before_it_is_sent() -> None:
     with serving(says({})) as server, Client(server.url) as client:
         for fields in ({"tolerance": float("nan")}, {"name": object()}):
-            with pytest.raises(InvalidSpec, match="what is sent must be finite numbers, texts, lists and objects"):
+            with pytest.raises(InvalidSpec, match="the body must consist of finite numbers, text, lists and objects"):
                 client.submit(fields)
     assert server.received == []
 
@@ -434,7 +434,7 @@ def test_files_are_written_as_they_come() -> None:
 
 
 def test_a_file_that_was_cut_is_not_taken_for_whole() -> None:
-    said = "a download must be whole: got 6 bytes and then"
+    said = "a download must be complete: got 6 bytes and then"
     cut = streams("gm,gc\n", kind="text/csv")
     with serving(cut) as server, Client(server.url) as client, pytest.raises(StoreUnavailable, match=said):
         client.export("A", io.BytesIO())

@@ -147,7 +147,7 @@ def test_webhooks_are_read_with_commas_each_once():
 def test_a_webhook_that_cannot_be_reached_is_refused_without_quoting_it(url):
     environ = {"SEQNORM_WEBHOOKS": f"https://a.example,{url}", "SEQNORM_WEBHOOK_SECRET": SECRET}
     assert refused(environ) == (
-        "SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got something else as number 2. "
+        "SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got another at position 2. "
         "Give e.g. https://chat.example/hooks/1."
     )
 

@@ -1,4 +1,4 @@
-"""What pages and commands read: paged, filtered and aggregated in SQL, never through Optuna's reader."""
+"""Reads for pages and commands: paged, filtered and aggregated in SQL, never through Optuna."""
 
 from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves

@@ -1,4 +1,4 @@
-"""What runs where, and what waits for what."""
+"""The state of the cluster: workers, running searches, queued searches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from search.vocabulary.states import ACTIVE, Status, TrialState
 
 
 def show_cluster(connection: Connection, owner: str | None = None) -> ClusterView:
-    """Return the workers, the searches that run with the nodes they run on, and those that wait with the reason.
+    """Return the workers, the running searches with their nodes, and the queued searches with the reason.
 
-    ``owner`` leaves out the others' searches; what they hold up is still said.
+    ``owner`` hides the searches of other owners, but they still count in positions and reasons.
     """
     alive = workers.list_alive(connection)
     unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
@@ -48,11 +48,11 @@ def _common_fields(row: Any) -> dict[str, Any]:
 
 
 def _explain_wait(position: int, workers: int, running: int) -> str:
-    """Say why a search waits: a worker runs one search after another, in their turn."""
+    """Return why a search waits. Each worker runs one search at a time."""
     if not workers:
-        return "no worker is there. Start one with: seqnorm worker"
+        return "no worker is running. Start one with: seqnorm worker"
     if position == 1:
-        busy = f"{running} running before it" if running else "a worker takes it up now"
+        busy = f"{running} running before it" if running else "a worker is about to start it"
         return f"it is next; {busy}"
     return f"{position - 1} waiting and {running} running before it"
 

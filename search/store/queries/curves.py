@@ -1,4 +1,4 @@
-"""Learning curves: the metric by epoch, the seeds of a point taken together in SQL."""
+"""Learning curves: the metric by epoch, aggregated over seeds in SQL."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from search.store.tables import trial_intermediate_values, trial_params, trial_u
 from search.views import CurveView
 from search.vocabulary.states import TrialState
 
-MAX_CURVES = 16  # more lines than that nobody tells apart
-MAX_EPOCHS = 300  # of a line; longer ones are subsampled evenly
+MAX_CURVES = 16  # more lines are indistinguishable
+MAX_EPOCHS = 300  # of a line; longer runs are subsampled evenly
 
 
 def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mode = "max") -> list[CurveView]:
-    """Return curves of points that run and of the best ones of a stage: by epoch the mean, least and greatest.
+    """Return the curves of running points and of the best points of a stage: mean, minimum and maximum by epoch.
 
-    Attempts that run again are left out; an epoch at which a seed has no finite metric counts the others. Of very many
-    epochs ``MAX_EPOCHS`` are read.
+    Interrupted attempts are excluded, and so are non-finite metrics. Long runs are subsampled evenly to ``MAX_EPOCHS``.
 
     Raises:
         NotFound: if no search has that id.
@@ -33,7 +32,7 @@ def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mo
         if point in ids or len(ids) < MAX_CURVES // 2:
             ids.setdefault(point, []).append(trial_id)
     finished = {point: read_point(connection, search_id, stage, point) for point in ids}
-    for point, ended in read_finished(connection, search_id, stage, MAX_CURVES, mode).items():  # the best first
+    for point, ended in read_finished(connection, search_id, stage, MAX_CURVES, mode).items():  # best first
         if len(finished) < MAX_CURVES:
             finished.setdefault(point, ended)
     for point, ended in finished.items():
@@ -44,7 +43,7 @@ def learning_curves(connection: Connection, search_id: str, stage: str, mode: Mo
 
 
 def _list_running(connection: Connection, search_id: str, stage: str) -> list[tuple[Point, int]]:
-    """Return the trials of a stage that run now, with their points."""
+    """Return the running trials of a stage with their points."""
     variant = trial_user_attributes.c
     groups = [
         select(trial_params.c.param_value)
@@ -63,7 +62,7 @@ def _list_running(connection: Connection, search_id: str, stage: str) -> list[tu
 
 
 def _select_epochs(connection: Connection, trial_ids: list[int]) -> ColumnElement[bool]:
-    """Say which epochs are read: as many as a line shows, evenly, with the last one."""
+    """Return the condition that selects at most ``MAX_EPOCHS`` epochs, evenly spaced and including the last."""
     row = trial_intermediate_values.c
     last = connection.execute(select(func.max(row.step)).where(row.trial_id.in_(trial_ids))).scalar() or 0
     return (last - row.step) % (last // (MAX_EPOCHS + 1) + 1) == 0

@@ -1,4 +1,4 @@
-"""Which searches' files may go."""
+"""Finds searches whose files can be deleted."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from search.vocabulary.states import ENDED
 
 
 def find_ended(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, Point | None]:
-    """Return those of some searches that ended at least so many seconds ago, with the point each has chosen, if any.
+    """Return those of the given searches that ended at least ``seconds`` ago, with their chosen point.
 
-    Those are left out that have a child which has not ended: it may still take over what its parent has kept.
+    Searches with an unfinished child are excluded, because the child may still link their checkpoints.
     """
     waited_for = select(searches.c.parent).where(searches.c.parent.is_not(None), searches.c.status.not_in(ENDED))
     ended = (
@@ -29,12 +29,12 @@ def find_ended(connection: Connection, seconds: float, search_ids: list[str]) ->
 
 
 def find_known(connection: Connection, search_ids: list[str]) -> set[str]:
-    """Return those of some ids that searches have."""
+    """Return those of the given ids that belong to a search."""
     return set(_filter_ids(connection, select(searches.c.id), search_ids))
 
 
 def _filter_ids(connection: Connection, found: Select[Any], search_ids: list[str]) -> Iterator[str]:
-    """Return which of some ids are found, asked in parts, as a statement takes only so many."""
+    """Yield those of the given ids that are found, in batches, because statements have limited parameters."""
     for start in range(0, len(search_ids), 500):
         part = found.where(searches.c.id.in_(search_ids[start : start + 500]))
         yield from connection.execute(part).scalars().all()

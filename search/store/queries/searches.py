@@ -37,7 +37,7 @@ from search.views import (
 from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Status, TrialState
 
 SearchSort = Literal["-created", "created", "name", "-name"]
-RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
+RECENT_TRIALS = 50  # newest trials whose mean duration predicts the rest
 
 
 def list_searches(
@@ -54,9 +54,9 @@ def list_searches(
 ) -> list[SearchRow]:
     """Return searches, newest first by default.
 
-    ``before`` is the (sorted value, id) of the last one of the page before. ``status``, ``recipe`` and ``owner`` must
-    be met exactly, ``tag`` be one of the tags; ``name`` is to occur in the name. ``archived`` ones are listed alone or
-    not at all.
+    ``before`` is the (sort value, id) of the last search on the previous page. ``status``, ``recipe`` and ``owner``
+    match exactly, ``tag`` matches one of the tags, ``name`` matches a part of the name. ``archived`` selects archived
+    searches instead of the others.
     """
     done = (
         select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
@@ -114,9 +114,9 @@ def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float |
 
 
 def _read_choice(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
-    """Return a choice's point, with the mean and spread that it was chosen for.
+    """Return the point of a choice with its mean and std.
 
-    The stored choice is read as it lies: a page of searches may have thousands of candidates in its evidence.
+    The stored JSON is not validated, because the evidence of a page of searches may have thousands of candidates.
     """
     point = Point(**choice["point"]) if choice["point"] else None
     rows = [row for row in choice["evidence"].get("candidates", ()) if row["chosen"]]
@@ -124,14 +124,14 @@ def _read_choice(choice: dict[str, Any]) -> tuple[Point | None, float | None, fl
 
 
 def _estimate_seconds_left(row: Any) -> float | None:
-    """Tell how long a running search will take if it goes on as it has since its start; None if nobody knows."""
+    """Estimate the time left of a running search from its pace so far; None if unknown."""
     if row.status != Status.RUNNING or not row.finished or row.started_at is None:
         return None
     return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
 
 
 def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
-    """Return how long the trials of the newest finished search of a recipe took; None if there is none."""
+    """Return the mean trial time of the newest finished search of a recipe; None if there is none."""
     newest = connection.execute(
         select(searches.c.id)
         .where(searches.c.recipe == recipe, searches.c.status == Status.DONE)
@@ -142,7 +142,7 @@ def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
 
 
 def count_active(connection: Connection, owner: str) -> tuple[int, int]:
-    """Count the searches of an owner that wait or run, and their trials."""
+    """Count the queued and running searches of an owner, and their trials."""
     row = connection.execute(
         select(func.count().label("searches"), func.coalesce(func.sum(searches.c.planned), 0).label("trials")).where(
             searches.c.owner == owner, searches.c.status.in_(ACTIVE)
@@ -157,13 +157,13 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
     Raises:
         NotFound: if no search has that id.
     """
-    event = newest_events(connection, [search_id]).get(search_id, 0)  # first: what comes meanwhile is told again
+    event = newest_events(connection, [search_id]).get(search_id, 0)  # first, so that later events are not missed
     search = get(connection, search_id)
     plan = search.plan
     decided = choices(connection, search_id)
     found = projection.read_candidates(
         connection, search_id, without=decided
-    )  # a choice has its candidates in its evidence
+    )  # decided stages have their candidates in the evidence
     winners = [point for choice in decided.values() for point in choice.finalists]
     tuning = tuple(_stage_view(each, found.get(each.stage, []), decided.get(each.stage)) for each in search.sweeps)
     return SearchView(
@@ -198,7 +198,7 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
 
 
 def read_metric(connection: Connection, search_id: str) -> tuple[str, Mode]:
-    """Return what a search measures, and whether higher is better.
+    """Return the metric and the mode of a search.
 
     Raises:
         NotFound: if no search has that id.
@@ -234,14 +234,14 @@ def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
 
 
 def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
-    """Return the measured points: without normalization, BatchNorm, GhostNorm, SeqNorm."""
+    """Return the rows of the test table: no normalization, BatchNorm, GhostNorm, SeqNorm."""
     batch_norm = plan.baselines().points[0]
     rows = [MeasuredView.from_test_candidate(row, label_test_point(row.point, winners, batch_norm)) for row in found]
     return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 
 def _count_trials(connection: Connection, search: Search) -> TrialCounts:
-    """Count trials: those run, of them those that failed for good, those that run now; those copied from elsewhere."""
+    """Count trials: run, permanently failed, interrupted, running, and reused."""
     attribute, state = trial_user_attributes.c, cast(trials.c.state, String)
     cause = (
         select(attribute.value_json)
@@ -249,7 +249,7 @@ def _count_trials(connection: Connection, search: Search) -> TrialCounts:
         .scalar_subquery()
     )
     condition = trials.c.study_id.in_(find_studies(connection, search.id))
-    count = connection.execute(select(func.count()).select_from(trials).where(condition)).scalar_one()  # from the index
+    count = connection.execute(select(func.count()).select_from(trials).where(condition)).scalar_one()  # index-only
     runs_again = (state == TrialState.FAIL) & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
     found = connection.execute(
         select(
@@ -279,10 +279,10 @@ def _count_reused(connection: Connection, search_id: str) -> int:
 
 
 def _read_progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> Progress:
-    """Say how far each stage is, and how long the rest will take."""
+    """Return the progress of each stage, and the estimated time left."""
     ended = projection.count_ended(connection, search.id)
     planned = plan.count_trials()
-    planned["test"] += search.planned - sum(planned.values())  # fewer, where points coincide
+    planned["test"] += search.planned - sum(planned.values())  # fewer if points coincide
     by_stage = tuple(
         StageProgress(stage=name, planned=planned[name], finished=ended.get(name, 0), decided=name in decided)
         for name in planned

@@ -78,7 +78,7 @@ def test_it_says_how_much_may_go_and_how(settings: Settings) -> None:
     done = seqnorm(settings.home, "gc-files")
     assert done.stdout.split()[:3] == [search_id, "0.0", "MB"]
     assert "nothing was removed. Remove it with --yes." in done.stderr
-    assert seqnorm(settings.home, "gc-files", "--older-than", "40").stderr.strip() == "Nothing may go."
+    assert seqnorm(settings.home, "gc-files", "--older-than", "40").stderr.strip() == "Nothing to remove."
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "paused"])

@@ -148,7 +148,7 @@ def prepare_both(url: str, tmp_path: Any, parent: str) -> tuple[PreparedRetry, C
 
 
 CHANGES = {
-    "waits": ({"status": "queued"}, "only a search that neither waits nor runs|only a paused, failed or done search"),
+    "waits": ({"status": "queued"}, "a search must not be queued or running|only a paused, failed or done search"),
     "goes on with other data": ({"digest": {"data": "of another day"}}, "got another data than"),
 }
 
@@ -175,7 +175,7 @@ def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(dat
     with open_engine(database_url).begin() as connection:
         searches.set_status(connection, search_id, Status.QUEUED, "")
     run(database_url, search_id)  # to its end
-    refused = pytest.raises(Conflict, match=r"got one that was decided meanwhile\. Ask again\.")
+    refused = pytest.raises(Conflict, match=r"that was decided meanwhile\. Retry again\.")
     with refused, open_engine(database_url).begin() as connection:
         prepared.store(connection)
     assert show(database_url, search_id).children == ()
@@ -225,7 +225,7 @@ def test_others_write_while_a_command_hashes_sources_and_data(
 
 
 def test_what_has_changed_or_still_runs_has_no_children(database_url: str, tmp_path: Any) -> None:
-    with pytest.raises(Conflict, match="only a search that neither waits nor runs has children"):
+    with pytest.raises(Conflict, match="a search must not be queued or running to get a child"):
         widen(database_url, tmp_path, submit(database_url), seeds=5)
     parent = finished_search(database_url)
     with pytest.raises(InvalidSpec, match=r"has values or seeds that \w+ has not: got none"):
@@ -256,5 +256,5 @@ def test_what_a_search_has_stays_where_it_is_and_what_is_added_follows() -> None
     spec = parse_spec({**PLANTED, "gm": [4, 1], "seeds": [7]})
     fields = merge_widening(spec, Widening(gm=[2, 1], seeds=2, test_seeds=5))
     assert (fields["gm"], fields["gc"], fields["seeds"], fields["test_seeds"]) == ([4, 1, 2], [1, 2, 4], [7, 0, 1], 5)
-    with pytest.raises(InvalidSpec, match="as many fresh seeds or more: got test_seeds=1, which were 3"):
+    with pytest.raises(InvalidSpec, match="must not have fewer test seeds: got test_seeds=1, which were 3"):
         merge_widening(spec, Widening(test_seeds=1))

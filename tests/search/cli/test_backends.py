@@ -30,7 +30,7 @@ def test_commands_work_here_unless_a_service_is_named(settings: Settings) -> Non
 
 def test_a_command_of_this_machine_is_refused_at_a_service(settings: Settings) -> None:
     require_local(settings, "worker")
-    with pytest.raises(InvalidSpec, match="worker works on this machine alone: got the service http://service"):
+    with pytest.raises(InvalidSpec, match="worker only runs on this machine: got the service http://service"):
         require_local(replace(settings, url="http://service"), "worker")
 
 

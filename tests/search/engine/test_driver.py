@@ -52,7 +52,7 @@ def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(s
         left = searches.get(connection, search_id)
         assert leases.find_holder(connection, search_id) is None
     assert left.status == "paused"
-    assert left.reason.startswith("a search goes on with what it began with: got another recipe. ")
+    assert left.reason.startswith("a search must be resumed with unchanged code and data: got another recipe. ")
     assert left.reason.endswith(f"seqnorm resume {search_id} --accept-code-change")
 
 

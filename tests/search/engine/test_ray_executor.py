@@ -184,7 +184,7 @@ def test_a_trial_that_ends_without_a_word_is_lost() -> None:
     searcher = searcher_of(record, 1)
     begin_training(searcher, "a")
     searcher.on_trial_complete("a", {})
-    assert [outcome.detail for _, outcome in record.outcomes] == ["it ended without a word"]
+    assert [outcome.detail for _, outcome in record.outcomes] == ["it ended without an outcome"]
 
 
 def test_a_replicate_that_never_started_is_handed_back() -> None:

@@ -35,7 +35,7 @@ def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("not a url", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got text that is no URL"),
+        ("not a url", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got text that is not a URL"),
         ("nosuch://somewhere/db", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got nosuch://somewhere/db"),
         ("sqlite:////proc/nowhere/test.db", "folder must be writable: got /proc/nowhere"),
     ],

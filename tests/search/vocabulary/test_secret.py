@@ -61,7 +61,7 @@ def test_a_secret_is_shown_in_no_way(secret: object, show: str) -> None:
     assert "and more" not in shown
     assert "a space" not in shown
     assert KEY not in shown
-    assert HIDDEN in shown or "text that is no URL" in shown
+    assert HIDDEN in shown or "text that is not a URL" in shown
 
 
 def test_the_rest_of_a_url_is_shown() -> None:
