@@ -161,6 +161,6 @@ def _require_inactive(parent: searches.Search) -> None:
 def _require_same_digest(parent: searches.Search, digest: dict[str, str]) -> None:
     if changed := changed_parts(parent.digest, digest):
         raise Conflict(
-            f"trials can only be reused with unchanged code and data: got another {', '.join(changed)} than {parent.id} "
-            "began with. Restore it, or submit a new search."
+            f"trials can only be reused with unchanged code and data: got another {', '.join(changed)} than "
+            f"{parent.id} began with. Restore it, or submit a new search."
         )
