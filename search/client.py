@@ -103,11 +103,11 @@ class Client:
 
     def plan(self, fields: Mapping[str, Any]) -> PlanView:
         """Estimate the trials of a search; nothing is stored."""
-        return self._ask(PlanView, "POST", "searches", "plan", body=fields)
+        return self._call(PlanView, "POST", "searches", "plan", body=fields)
 
     def submit(self, fields: Mapping[str, Any]) -> SearchState:
         """Queue a search, exactly once even if the request is retried; return its id and status."""
-        return self._ask(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
+        return self._call(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def searches_page(
         self,
@@ -124,7 +124,7 @@ class Client:
     ) -> SearchPage:
         """Return a page of ``searches``; ``next`` is the cursor of the next page, None on the last."""
         query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
-        return self._ask(
+        return self._call(
             SearchPage, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
         )
 
@@ -141,14 +141,14 @@ class Client:
 
     def show(self, search_id: str) -> SearchView:
         """Return a search with its stages, candidates, choices, test table and progress."""
-        return self._ask(SearchView, "GET", "searches", search_id)
+        return self._call(SearchView, "GET", "searches", search_id)
 
     def describe(
         self, search_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
     ) -> SearchView:
         """Change the name, tags or note of a search; None leaves a field unchanged. Return the search."""
         given = {"name": name, "tags": None if tags is None else list(tags), "note": note}
-        return self._ask(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
+        return self._call(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
 
     def archive(self, search_id: str) -> None:
         """Leave a search out of lists from now on; everything of it is kept."""
@@ -156,20 +156,20 @@ class Client:
 
     def pause(self, search_id: str) -> SearchState:
         """Stop a search so that it can be resumed."""
-        return self._ask(SearchState, "POST", "searches", search_id, "pause")
+        return self._call(SearchState, "POST", "searches", search_id, "pause")
 
     def cancel(self, search_id: str) -> SearchState:
         """Cancel a search permanently."""
-        return self._ask(SearchState, "POST", "searches", search_id, "cancel")
+        return self._call(SearchState, "POST", "searches", search_id, "cancel")
 
     def resume(self, search_id: str, accept_code_change: bool = False) -> SearchState:
         """Queue a paused search for a worker."""
         body = {"accept_code_change": accept_code_change}
-        return self._ask(SearchState, "POST", "searches", search_id, "resume", body=body)
+        return self._call(SearchState, "POST", "searches", search_id, "resume", body=body)
 
     def retry(self, search_id: str) -> SearchState:
         """Queue a search again to rerun its failed trials; ``trials`` is their number."""
-        return self._ask(SearchState, "POST", "searches", search_id, "retry", idempotent=False)
+        return self._call(SearchState, "POST", "searches", search_id, "retry", idempotent=False)
 
     def widen(
         self,
@@ -182,17 +182,17 @@ class Client:
     ) -> SearchState:
         """Submit a search with more values or seeds that reuses the trials of this one; return its id."""
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
-        return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
+        return self._call(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
 
     def compare(self, search_ids: Sequence[str]) -> Comparison:
         """Return several ``searches`` together."""
-        return self._ask(Comparison, "GET", "compare", query={"id": list(search_ids)})
+        return self._call(Comparison, "GET", "compare", query={"id": list(search_ids)})
 
     # What is in a search
 
     def candidates(self, search_id: str) -> CandidatesView:
         """Return the candidates of each of the ``stages``, and those of ``test``."""
-        return self._ask(CandidatesView, "GET", "searches", search_id, "candidates")
+        return self._call(CandidatesView, "GET", "searches", search_id, "candidates")
 
     def trials_page(
         self,
@@ -208,7 +208,7 @@ class Client:
     ) -> TrialPage:
         """Return a page of ``trials``; ``next`` is the ``after`` of the next page, None on the last."""
         query = {"stage": stage, "state": state, "gm": gm, "gc": gc, "sort": sort, "after": after, "limit": limit}
-        return self._ask(TrialPage, "GET", "searches", search_id, "trials", query=query)
+        return self._call(TrialPage, "GET", "searches", search_id, "trials", query=query)
 
     def trials(self, search_id: str, **filters: Any) -> Iterator[TrialRow]:
         """Iterate over the trials of a search on all pages; ``filters`` are those of :meth:`trials_page`."""
@@ -220,7 +220,7 @@ class Client:
 
     def trial(self, search_id: str, stage: str, number: int) -> TrialView:
         """Return a trial with its metrics by epoch, and every attempt at the same point with the same seed."""
-        return self._ask(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
+        return self._call(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
 
     def log(self, search_id: str, stage: str, number: int) -> str:
         """Return the end of the log of a trial, which all attempts at its point and seed share."""
@@ -276,24 +276,24 @@ class Client:
 
     def recipes(self) -> list[RecipeView]:
         """Return the recipes that are installed at the service, with their numbers and presets."""
-        return self._ask(list[RecipeView], "GET", "recipes")
+        return self._call(list[RecipeView], "GET", "recipes")
 
     def recipe(self, name: str) -> RecipeView:
         """Return one recipe."""
-        return self._ask(RecipeView, "GET", "recipes", name)
+        return self._call(RecipeView, "GET", "recipes", name)
 
     def cluster(self) -> ClusterView:
         """Return the workers, the running searches with their nodes, and the queued searches with the reason."""
-        return self._ask(ClusterView, "GET", "cluster")
+        return self._call(ClusterView, "GET", "cluster")
 
     def tokens(self) -> list[TokenView]:
         """Return all tokens without their secrets, including revoked and expired ones."""
-        return self._ask(list[TokenView], "GET", "tokens")
+        return self._call(list[TokenView], "GET", "tokens")
 
     def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> NewTokenView:
         """Create a token; ``text`` is the secret, which is never shown again."""
         body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
-        return self._ask(NewTokenView, "POST", "tokens", body=body, idempotent=False)
+        return self._call(NewTokenView, "POST", "tokens", body=body, idempotent=False)
 
     def revoke_token(self, token_id: str) -> None:
         """Revoke a token."""
@@ -306,7 +306,7 @@ class Client:
 
     # Requests
 
-    def _ask(
+    def _call(
         self,
         kind: type[ViewT],
         method: str,

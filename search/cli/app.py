@@ -177,7 +177,7 @@ def submit(
     json: Json = False,
 ) -> None:
     """Queue a search for a worker, and print its id."""
-    from search.cli.steering import submit_file
+    from search.cli.control import submit_file
 
     submit_file(_settings(), file, json)
 
@@ -185,7 +185,7 @@ def submit(
 @app.command()
 def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
-    from search.cli.steering import run_worker
+    from search.cli.control import run_worker
 
     run_worker(_local_settings("worker"), parent)
 
@@ -201,23 +201,23 @@ def watch(id: Id, json: Json = False) -> None:
 @app.command()
 def pause(id: Id, json: Json = False) -> None:
     """Pause a search; finished trials are kept, and it can be resumed."""
-    from search.cli.steering import steer
+    from search.cli.control import request_status
 
-    steer(_settings(), id, Action.PAUSE, json)
+    request_status(_settings(), id, Action.PAUSE, json)
 
 
 @app.command()
 def cancel(id: Id, json: Json = False) -> None:
     """Cancel a search permanently; finished trials are kept."""
-    from search.cli.steering import steer
+    from search.cli.control import request_status
 
-    steer(_settings(), id, Action.CANCEL, json)
+    request_status(_settings(), id, Action.CANCEL, json)
 
 
 @app.command()
 def retry(id: Id, json: Json = False) -> None:
     """Queue a search again to rerun its failed trials."""
-    from search.cli.steering import retry_failed
+    from search.cli.control import retry_failed
 
     retry_failed(_settings(), id, json, program())
 
@@ -234,7 +234,7 @@ def widen(
     json: Json = False,
 ) -> None:
     """Queue a child of a search with more values or seeds; it reuses its parent's finished trials."""
-    from search.cli.steering import widen as widen_search
+    from search.cli.control import widen as widen_search
 
     more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
     more |= {"seeds": seeds or [], "test_seeds": test_seeds}
@@ -294,8 +294,8 @@ def plan(
     json: Json = False,
 ) -> None:
     """Count the trials of a search, and those of the other strategies; nothing is stored."""
+    from search.cli.control import read_file
     from search.cli.reading import print_plan
-    from search.cli.steering import read_file
 
     if file is not None:
         if recipe or "gm" in context.obj or "gc" in context.obj:

@@ -22,7 +22,7 @@ from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY
 from search.plan.digest import changed_parts, compute_digest
 from search.plan.sequence import NoStableCandidate, run_sequence
-from search.plan.stages import NONE, Replicate, make_plan
+from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.settings import Settings, read_settings
 from search.store import leases, searches
 from search.store.database import DatabaseError, open_engine
@@ -157,7 +157,7 @@ class Driver:
             gm=point.gm,
             gc=point.gc,
             seed=replicate.seed,
-            normalize=point != NONE,
+            normalize=point != UNNORMALIZED,
             measure="test" if replicate.stage == "test" else "validation",
             folder=str(self._checkpoints.folder_for(replicate)),
             log=str(self._settings.trial_log(self._search.id, replicate.key)),

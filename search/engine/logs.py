@@ -36,7 +36,7 @@ def configure(settings: Settings, **fields: str) -> None:
         fields: added to every record.
     """
     root = logging.getLogger()
-    root.handlers = [_handler(settings.log_format, known_secrets(settings), fields)]
+    root.handlers = [_make_handler(settings.log_format, known_secrets(settings), fields)]
     root.setLevel(_LIBRARY_LEVEL)
     for ours in ("search", "service"):
         logging.getLogger(ours).setLevel(logging.INFO)
@@ -48,7 +48,7 @@ def configure(settings: Settings, **fields: str) -> None:
 def log_error(message: str) -> None:
     """Log why a process exits, even before logging is configured."""
     ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, _StderrHandler)]
-    handler = ours[0] if ours else _handler(os.environ.get(f"{ENV_PREFIX}LOG_FORMAT", ""), (), {})
+    handler = ours[0] if ours else _make_handler(os.environ.get(f"{ENV_PREFIX}LOG_FORMAT", ""), (), {})
     handler.handle(logging.LogRecord("search", logging.ERROR, "", 0, message, None, None))
 
 
@@ -135,7 +135,7 @@ class _JsonFormatter(_TextFormatter):
         return value if isinstance(value, int | float) else redact(str(value), self._known)
 
 
-def _handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:
+def _make_handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:
     handler = _StderrHandler()
     handler.setFormatter((_JsonFormatter if log_format == "json" else _TextFormatter)(known, fields))
     return handler

@@ -42,7 +42,7 @@ SHARED_NODE_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a proces
 Result = TypeVar("Result")
 
 
-class Record(Protocol):
+class TrialListener(Protocol):
     """Receives the events of each trial; implemented by :class:`search.engine.recorder.Recorder`."""
 
     def start(self, replicate: Replicate) -> int:
@@ -202,7 +202,7 @@ class Executor:
         work: Iterator[Replicate | None],
         make_job: Callable[[Replicate], TrialJob],
         data: Any,
-        record: Record,
+        listener: TrialListener,
         resources: TrialResources,
         slots: int,
         stopping: threading.Event,
@@ -213,7 +213,7 @@ class Executor:
         One Tune run serves the whole search, so that processes are reused across stages.
 
         Raises:
-            Exception: whatever ``work`` or ``record`` raised.
+            Exception: whatever ``work`` or ``listener`` raised.
         """
 
         def trainable(config: dict[str, Any]) -> None:
@@ -229,7 +229,7 @@ class Executor:
 
         assignments = Slots(work, slots)
         while True:
-            searcher = ReplicateSearcher(assignments, make_job, record, stopping, lambda: self.slots(resources))
+            searcher = ReplicateSearcher(assignments, make_job, listener, stopping, lambda: self.slots(resources))
             out_of_memory = False
             try:
                 self._fit(searcher, trainable, resources, folder)
@@ -307,49 +307,49 @@ class _Running:
 
 
 class ReplicateSearcher(Searcher):
-    """Assigns replicates to Tune's trials as the slots decide, and reports their events to the record."""
+    """Assigns replicates to Tune's trials as the slots decide, and reports their events to the listener."""
 
     def __init__(
         self,
         slots: Slots,
         make_job: Callable[[Replicate], TrialJob],
-        record: Record,
+        listener: TrialListener,
         stopping: threading.Event,
         count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
         self._slots = slots
         self._make_job = make_job
-        self._record = record
+        self._listener = listener
         self._stopping = stopping
         self._count_slots = count_slots
         self._counted_at = time.monotonic()
         self._running: dict[str, _Running] = {}  # started replicates, by Tune's trial id
-        self.fault: BaseException | None = None  # raised by the work or the record; ends the run
+        self.fault: BaseException | None = None  # raised by the work or the listener; ends the run
 
     @property
-    def ending(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether no trial may start any more."""
         return self._stopping.is_set() or self.fault is not None
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether Tune must stop all remaining trials."""
-        return self.ending or self._slots.over
+        return self.is_stopping or self._slots.is_over
 
     def is_active(self, trial_id: str) -> bool:
         """Return whether a trial has not ended, as far as Tune has reported."""
         return self._slots.find(trial_id) is not None
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Accept any metric: results go to the record."""
+        """Accept any metric: results go to the listener."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
         """Return the config of a new trial; None if none can start now. Tune calls this before each step."""
         self._refresh_slot_count()
-        given = None if self.ending else self._guard(lambda: self._slots.assign(trial_id))
-        if self.ending or given is None or given is NoAssignment.EXHAUSTED:
+        given = None if self.is_stopping else self._guard(lambda: self._slots.assign(trial_id))
+        if self.is_stopping or given is None or given is NoAssignment.EXHAUSTED:
             return str(Searcher.FINISHED)
         if given is NoAssignment.ALL_BUSY:
             return None
@@ -357,18 +357,18 @@ class ReplicateSearcher(Searcher):
 
     def should_stop_waiting(self, trial_id: str) -> bool:
         """Return whether a waiting trial must stop."""
-        return self.ending or bool(self._guard(lambda: self._slots.should_stop_waiting(trial_id)))
+        return self.is_stopping or bool(self._guard(lambda: self._slots.should_stop_waiting(trial_id)))
 
     def start(self, trial_id: str) -> None:
         """Handle the start of a trial's process."""
         replicate = self._slots.start(trial_id, time.monotonic()).replicate
         if replicate is not None:
-            stored_id = self._guard(lambda: self._record.start(replicate))
+            stored_id = self._guard(lambda: self._listener.start(replicate))
             if stored_id is not None:
                 self._running[trial_id] = _Running(stored_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass a trial's message to the record."""
+        """Pass a trial's message to the listener."""
         running = self._running.get(trial_id)
         if running is None or "message" not in result:
             return
@@ -376,9 +376,9 @@ class ReplicateSearcher(Searcher):
         if message["outcome"] is not None:
             running.outcome = Outcome.from_json(message["outcome"])
         if message["where"] is not None:
-            self._guard(lambda: self._record.record_location(stored_id, message["where"]))
+            self._guard(lambda: self._listener.record_location(stored_id, message["where"]))
         epochs = {int(epoch): figures for epoch, figures in message["epochs"].items()}
-        self._guard(lambda: self._record.report(stored_id, epochs))
+        self._guard(lambda: self._listener.report(stored_id, epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Handle the end of a trial whose process lives. Errors are handled by ``on_process_lost``."""
@@ -410,11 +410,11 @@ class ReplicateSearcher(Searcher):
         if assignment.replicate is None:
             return
         if running is None:
-            self._record.requeue(assignment.replicate)
+            self._listener.requeue(assignment.replicate)
             return
         outcome = running.outcome or otherwise
-        if not (self.ending and outcome.cause == Cause.LOST):  # the driver records these itself
-            self._guard(lambda: self._record.finish(running.stored_id, outcome))
+        if not (self.is_stopping and outcome.cause == Cause.LOST):  # the driver records these itself
+            self._guard(lambda: self._listener.finish(running.stored_id, outcome))
 
     def _refresh_slot_count(self) -> None:
         """Count the slots again every ``COUNT_SECONDS``, because nodes may have joined."""
@@ -424,7 +424,7 @@ class ReplicateSearcher(Searcher):
             self._counted_at = time.monotonic()
 
     def _guard(self, call: Callable[[], Result]) -> Result | None:
-        """Call the work or the record, and keep its exception in ``fault``: Tune would only log it."""
+        """Call the work or the listener, and keep its exception in ``fault``: Tune would only log it."""
         if self.fault is None:
             try:
                 return call()
@@ -473,7 +473,7 @@ class SearchStopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Return whether to stop the run."""
-        return self._searcher.over
+        return self._searcher.is_over
 
 
 class PatientScheduler(FIFOScheduler):

@@ -52,7 +52,7 @@ class Slots:
         self._exhausted = False  # whether the work has ended
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the search can end: nothing is left to train, and no trial has a process."""
         return self._exhausted and all(each.started_at is None for each in self._assignments.values())
 

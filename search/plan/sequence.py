@@ -14,7 +14,7 @@ class NoStableCandidate(SearchError):
     """No candidate of a stage is stable, so the search cannot continue."""
 
 
-class Record(Protocol):
+class SearchRecord(Protocol):
     """The state of a search; implemented by :class:`search.engine.recorder.Recorder`."""
 
     def open(self, stage: Stage) -> None:
@@ -42,7 +42,7 @@ class Record(Protocol):
         """Store a choice and the next stage, atomically and only once."""
 
 
-def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
+def run_sequence(plan: Plan, record: SearchRecord) -> Iterator[Replicate | None]:
     """Yield the replicate to train next, or None while there is none to start, until the search is done.
 
     The strategy defines the stages. The paper's strategy (section 3.2) has two: tune G_M, keep the largest value that
@@ -63,14 +63,14 @@ def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
     yield from run_stage(plan.build_stage(test, winners), record)
 
 
-def run_stage(stage: Stage, record: Record, fallback: Stage | None = None) -> Iterator[Replicate | None]:
+def run_stage(stage: Stage, record: SearchRecord, fallback: Stage | None = None) -> Iterator[Replicate | None]:
     """Yield every unfinished replicate of a stage; while the last ones run, yield those of ``fallback``."""
     record.open(stage)
     while not record.finished(stage):
         yield record.next_missing(stage) or (record.next_missing(fallback) if fallback else None)
 
 
-def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], following: str) -> list[Point]:
+def decide(stage: Stage, plan: Plan, record: SearchRecord, winners: list[Point], following: str) -> list[Point]:
     """Choose, and store the choice together with the next stage."""
     assert stage.rule is not None  # only `test` has no rule
     assert stage.axis is not None

@@ -12,7 +12,7 @@ from search.plan.strategies import STRATEGIES, Sweep
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
-NONE = Point("none", 0, 0)  #: trains without normalization
+UNNORMALIZED = Point("none", 0, 0)  #: trains without normalization
 TEST = "test"  #: the last stage of every search
 
 
@@ -84,7 +84,9 @@ class Plan:
     def baselines(self) -> Stage:
         """Return the part of stage ``test`` that depends on no choice: BatchNorm and no normalization."""
         batch_norm = self._start(next(iter(self.spec.variants)))
-        return Stage(name=TEST, points=(batch_norm, NONE), seeds=tuple(self.spec.test_seed_values), measure="test")
+        return Stage(
+            name=TEST, points=(batch_norm, UNNORMALIZED), seeds=tuple(self.spec.test_seed_values), measure="test"
+        )
 
     def _start(self, variant: str) -> Point:
         """Return the point where tuning of a variant starts."""
@@ -134,7 +136,7 @@ def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) ->
             labels.append("chosen SeqNorm" if winner.gc else "chosen GhostNorm")
     if point == baseline:
         labels.append("BatchNorm")
-    if point == NONE:
+    if point == UNNORMALIZED:
         labels.append("no normalization")
     return labels
 

@@ -36,7 +36,7 @@ class ProcessIdentity:
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     @property
-    def gone(self) -> bool:
+    def has_exited(self) -> bool:
         """Whether the process has certainly ended: it was on this host and does not run any more."""
         if self.host != socket.gethostname():
             return False
@@ -84,7 +84,7 @@ def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
             raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
         if row.status not in ACTIVE:
             raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
-        if row.held and not ProcessIdentity(**row.holder).gone:
+        if row.held and not ProcessIdentity(**row.holder).has_exited:
             raise Conflict(
                 f"a search has one driver: got {search_id}, which process {row.holder['pid']} on {row.holder['host']} "
                 f"runs. Follow it with: seqnorm watch {search_id}"
@@ -177,6 +177,6 @@ def find_holder(connection: Connection, search_id: str) -> LeaseHolder | None:
     row = connection.execute(
         select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
     ).one_or_none()
-    if row is None or row.holder is None or row.left <= 0 or ProcessIdentity(**row.holder).gone:
+    if row is None or row.holder is None or row.left <= 0 or ProcessIdentity(**row.holder).has_exited:
         return None
     return LeaseHolder(**row.holder, seconds_left=row.left)

@@ -219,10 +219,10 @@ def test_a_search_is_over_while_a_slot_has_not_come_but_not_while_one_waits() ->
     searcher.start("b")
     searcher.on_trial_complete("a", {"message": json.dumps(END)})
     assert searcher.suggest("d") == "FINISHED"
-    assert not searcher.over
+    assert not searcher.is_over
     assert searcher.should_stop_waiting("b")
     searcher.on_trial_complete("b")
-    assert searcher.over
+    assert searcher.is_over
 
 
 def test_what_the_record_raises_ends_the_run() -> None:
@@ -233,7 +233,7 @@ def test_what_the_record_raises_ends_the_run() -> None:
     begin_training(searcher, "a")
     searcher.on_trial_complete("a", {"message": json.dumps(END)})
     assert searcher.fault is fault
-    assert searcher.over
+    assert searcher.is_over
     assert searcher.suggest("b") == "FINISHED"
 
 

@@ -275,7 +275,7 @@ class AnyOrder(RuleBasedStateMachine):
         tune.capacity = max(tune.capacity, 1)
         tune.run()
         assert sorted(tune.record.ended, key=repr) == sorted(tune.record.replicates, key=repr)
-        assert tune.slots.over, "trials that wait for slots which may never come keep the search"
+        assert tune.slots.is_over, "trials that wait for slots which may never come keep the search"
 
 
 TestAnyOrder = AnyOrder.TestCase
@@ -290,7 +290,7 @@ TestAnyOrder.settings = settings(
 def test_nothing_to_train_needs_no_process() -> None:
     slots = Slots(iter([]), 2)
     assert slots.assign("a") is NoAssignment.EXHAUSTED
-    assert slots.over
+    assert slots.is_over
 
 
 def test_every_slot_is_asked_for_at_once_and_waits_for_its_process() -> None:
@@ -376,7 +376,7 @@ def test_slots_that_never_came_do_not_keep_a_search_from_ending() -> None:
     tune.run()
     assert len(tune.pending) == 3
     assert not tune.running
-    assert tune.slots.over
+    assert tune.slots.is_over
 
 
 def test_a_slot_that_waits_is_told_to_stop_when_nothing_is_left() -> None:
@@ -385,9 +385,9 @@ def test_a_slot_that_waits_is_told_to_stop_when_nothing_is_left() -> None:
     (trial,) = tune.idle
     assert not tune.slots.should_stop_waiting(trial)
     tune.finish(tune.training[0])
-    assert not tune.slots.over
+    assert not tune.slots.is_over
     assert tune.report_waiting(trial)
-    assert tune.slots.over
+    assert tune.slots.is_over
 
 
 def test_what_the_work_raises_is_raised() -> None:

@@ -10,7 +10,7 @@ import pytest
 from search.plan.selection import Candidate, Choice, Point, summarize
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.spec import SearchSpec
-from search.plan.stages import NONE, Plan, Replicate, Stage, make_plan
+from search.plan.stages import UNNORMALIZED, Plan, Replicate, Stage, make_plan
 from trainers.recipe import find
 
 Surface = Callable[[Replicate], float | None]  # the metric that a replicate ends with; None: it diverges
@@ -144,7 +144,7 @@ def test_the_second_stage_keeps_the_variant_of_the_first():
 
 def test_the_chosen_points_and_the_baselines_are_measured_with_fresh_seeds():
     handed = drive(plan(), MemoryRecord(hill))
-    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), UNNORMALIZED}
     assert {replicate.seed for replicate in handed if replicate.stage == "test"} == {1000, 1001}
 
 
@@ -164,8 +164,8 @@ def test_points_that_coincide_are_measured_once():
 def test_a_choice_is_stored_with_the_stage_that_follows_from_it():
     record = MemoryRecord(hill)
     drive(plan(), record)
-    assert record.followed_by["gm"] == plan().stage("gc", [main(4, 0)])
-    assert record.followed_by["gc"] == plan().stage("test", [main(4, 0), main(4, 2)])
+    assert record.followed_by["gm"] == plan().build_stage("gc", [main(4, 0)])
+    assert record.followed_by["gc"] == plan().build_stage("test", [main(4, 0), main(4, 2)])
 
 
 def test_the_second_stage_compares_with_the_winner_of_the_first():
@@ -190,7 +190,7 @@ def test_a_grid_chooses_once_and_measures_the_best_of_each_kind():
     handed = drive(plan(strategy="grid", gc=[0, 1, 2]), record, slots=3)
     assert sum(replicate.stage == "grid" for replicate in handed) == 4 * 3 * 2
     assert record.kept == {"grid": [main(4, 0), main(4, 2)]}
-    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), UNNORMALIZED}
 
 
 # What goes wrong
@@ -222,7 +222,7 @@ def test_a_search_ends_in_its_second_stage_with_its_first_decided():
 
 
 def test_a_failed_baseline_does_not_end_a_search():
-    record = MemoryRecord(lambda r: None if r.point == NONE else hill(r))
+    record = MemoryRecord(lambda r: None if r.point == UNNORMALIZED else hill(r))
     drive(plan(), record)
     assert record.kept == {"gm": [main(4, 0)], "gc": [main(4, 2)]}
 
@@ -288,9 +288,9 @@ def test_baselines_are_handed_out_while_the_last_trials_of_a_stage_run():
         ("gm", main(1, 0)),
         ("gm", main(4, 0)),
         ("test", main(1, 0)),
-        ("test", NONE),
+        ("test", UNNORMALIZED),
         ("test", main(1, 0)),
-        ("test", NONE),
+        ("test", UNNORMALIZED),
     ]
 
 

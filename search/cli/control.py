@@ -89,7 +89,9 @@ def _stop_when_orphaned(parent: int, stopping: threading.Event) -> None:
     stopping.set()
 
 
-def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool) -> None:
+def request_status(
+    settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool
+) -> None:
     """Request that a search is paused or cancelled."""
     answer = make_backend(settings).request(search_id, action)
     if json:
