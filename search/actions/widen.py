@@ -28,7 +28,7 @@ class Widening(BaseModel):
     gc: list[GroupCount] = Field([], max_length=256, description="more group counts along the channels")
     seeds: list[Seed] | Seed = Field([], description="more replicates of each point; a count n means 0 … n-1")
     test_seeds: int | None = Field(
-        None, strict=True, ge=1, le=64, description="new seeds for the final measurement, at least as many as before"
+        None, strict=True, ge=1, le=64, description="number of new seeds for the final measurement, at least as before"
     )
 
 

@@ -229,7 +229,7 @@ def widen(
     gc: Annotated[str, typer.Option("--gc", help="More group counts along the channels, e.g. 8,16.")] = "",
     seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than before.")] = None,
     test_seeds: Annotated[
-        int | None, typer.Option(help="Seeds of the final measurement, at least as many as before.")
+        int | None, typer.Option(help="Number of seeds of the final measurement, at least as before.")
     ] = None,
     json: Json = False,
 ) -> None:

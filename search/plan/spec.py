@@ -60,7 +60,7 @@ class SearchSpec(BaseModel):
         [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
     )
     test_seeds: Annotated[int, FormField(FormGroup.TRY, "Test seeds")] = Field(
-        3, strict=True, ge=1, le=64, description="new seeds, from 1000, for the final measurement"
+        3, strict=True, ge=1, le=64, description="number of new seeds, from 1000, for the final measurement"
     )
     gm_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gm by")] = Field(
         "largest-stable", description="how stage gm chooses"

@@ -248,7 +248,10 @@ def test_seeds_of_the_wrong_form_are_refused(seeds, problem):
     ],
 )
 def test_a_number_of_test_seeds_out_of_range_is_refused(count, problem):
-    assert refused(test_seeds=count) == f"test_seeds {problem}. Give new seeds, from 1000, for the final measurement."
+    assert (
+        refused(test_seeds=count)
+        == f"test_seeds {problem}. Give number of new seeds, from 1000, for the final measurement."
+    )
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, "wide", "0.1", True, math.nan, math.inf, None])
