@@ -13,7 +13,7 @@ from search.plan.strategies import STRATEGIES
 from tests.service.conftest import Site
 
 SCRIPT = Path(__file__).parents[2] / "service" / "static" / "new.js"
-DRAWN = [field for field in spec_fields() if field.drawn]
+DRAWN = [field for field in spec_fields() if field.form_field]
 
 
 @pytest.fixture(scope="module")

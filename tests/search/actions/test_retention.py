@@ -77,7 +77,7 @@ def test_it_says_how_much_may_go_and_how(settings: Settings) -> None:
     search_id = ended(settings, 31)
     done = seqnorm(settings.home, "gc-files")
     assert done.stdout.split()[:3] == [search_id, "0.0", "MB"]
-    assert "nothing was removed. Remove it with --yes." in done.stderr
+    assert "nothing was removed yet. Remove it with --yes." in done.stderr
     assert seqnorm(settings.home, "gc-files", "--older-than", "40").stderr.strip() == "Nothing to remove."
 
 

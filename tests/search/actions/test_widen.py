@@ -228,7 +228,7 @@ def test_what_has_changed_or_still_runs_has_no_children(database_url: str, tmp_p
     with pytest.raises(Conflict, match="a search must not be queued or running to get a child"):
         widen(database_url, tmp_path, submit(database_url), seeds=5)
     parent = finished_search(database_url)
-    with pytest.raises(InvalidSpec, match=r"has values or seeds that \w+ has not: got none"):
+    with pytest.raises(InvalidSpec, match=r"must add values or seeds to \w+: got none"):
         widen(database_url, tmp_path, parent, gm=[1, 2], seeds=2)
     with pytest.raises(InvalidSpec, match="gm must divide the batch: got gm=3"):
         widen(database_url, tmp_path, parent, gm=[3])

@@ -108,7 +108,7 @@ def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         searches.set_status(connection, search_id, status, "")
-        with pytest.raises(Conflict, match=f"can be archived: got {search_id}, which is {status}"):
+        with pytest.raises(Conflict, match=f"to be archived: got {search_id}, which is {status}"):
             searches.archive(connection, search_id)
         searches.set_status(connection, search_id, Status.PAUSED, "")
         searches.archive(connection, search_id)
