@@ -172,7 +172,7 @@ def test_secrets_in_arguments_fields_tracebacks_and_warnings_are_left_out(
 def test_what_ends_a_process_or_a_thread_is_an_object_too(where: str) -> None:
     program = f"""
 import threading
-from search import logs
+from search.engine import logs
 from search.settings import Settings
 logs.configure(Settings(log_format="json"))
 def fail(): raise RuntimeError("postgresql://ada:{SECRET}@db")
