@@ -1,7 +1,7 @@
-"""A client of the service, for programs: one method for each thing that a service can be asked.
+"""A Python client of the REST API, with one method per operation.
 
-What may be repeated without harm is repeated, for ``patience`` seconds, when the connection is lost or the service is
-busy. Answers are the views of :mod:`search.views`; problems are raised as :mod:`search.vocabulary.errors`.
+Idempotent requests are retried for ``patience`` seconds if the connection is lost or the service is busy. Methods
+return the views of :mod:`search.views` and raise the exceptions of :mod:`search.vocabulary.errors`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from search.views import (
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
 from search.vocabulary.states import Status, TrialState
 
-Kind = TypeVar("Kind")
+ViewT = TypeVar("ViewT")
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 60.0  # after which a connection counts as lost; an idle stream says something every 15 s
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+READ_SECONDS = 60.0  # without data a connection counts as lost; an idle event stream sends something every 15 s
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
 RECONNECT_SECONDS = 0.5
-LOOK_SECONDS = 0.5  # between two looks at a search that is followed
-LARGEST_PAGE = 500
+FOLLOW_SECONDS = 0.5  # between two reads of a followed search
+MAX_PAGE_SIZE = 500
 
-_ERRORS: dict[int, type[SearchError]] = {
+_ERROR_TYPES: dict[int, type[SearchError]] = {
     400: InvalidSpec,
     403: Denied,
     404: NotFound,
@@ -64,27 +64,27 @@ class Client:
 
     Args:
         url: of the service, e.g. ``http://127.0.0.1:8000``.
-        token: that says who asks; ``seqnorm token create`` makes one.
-        patience: for how many seconds something is repeated.
+        token: identifies the caller; ``seqnorm token create`` creates one.
+        patience: how long a request is retried, in seconds.
 
     Every method may raise:
         NotFound: there is no such search, trial, recipe or token.
         Conflict: the search is not in a state that allows this.
-        InvalidSpec: what was asked is not allowed; nothing was changed.
-        Denied: the service does not know the token, or it does not allow this.
-        StoreUnavailable: there was no answer, or not one of a service.
+        InvalidSpec: the request is not valid; nothing was changed.
+        Denied: the service does not know the token, or the token does not allow this.
+        StoreUnavailable: there was no response, or not one of a seqnorm service.
     """
 
     def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:
         self.url = _checked_url(url)
         self.patience = patience
-        self._reached = False  # whether anything ever answered at the address
+        self._reached = False  # whether the address ever responded
         self._http = httpx2.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
-            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            follow_redirects=False,  # the token is for this service alone
-            trust_env=not is_loopback(self.url),  # a proxy does not lead to this machine
+            timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+            follow_redirects=False,  # the token is only for this service
+            trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine
         )
 
     def __enter__(self) -> Client:
@@ -102,12 +102,12 @@ class Client:
     # Searches
 
     def plan(self, fields: Mapping[str, Any]) -> PlanView:
-        """Count the trials that a search would take; nothing is stored."""
-        return self._ask(PlanView, "POST", "searches", "plan", body=fields)
+        """Estimate the trials of a search; nothing is stored."""
+        return self._call(PlanView, "POST", "searches", "plan", body=fields)
 
     def submit(self, fields: Mapping[str, Any]) -> SearchState:
-        """Queue a search, once, however often its request has to be repeated; return its id and status."""
-        return self._ask(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
+        """Queue a search, exactly once even if the request is retried; return its id and status."""
+        return self._call(SearchState, "POST", "searches", body=fields, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def searches_page(
         self,
@@ -122,17 +122,17 @@ class Client:
         cursor: str | None = None,
         limit: int = 50,
     ) -> SearchPage:
-        """Return a page of ``searches``; ``next`` is the cursor of the one behind it, None on the last."""
+        """Return a page of ``searches``; ``next`` is the cursor of the next page, None on the last."""
         query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
-        return self._ask(
+        return self._call(
             SearchPage, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
         )
 
     def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[SearchRow]:
-        """Go through searches, newest first, over all pages; ``filters`` are those of :meth:`searches_page`."""
+        """Iterate over searches on all pages, newest first; ``filters`` are those of :meth:`searches_page`."""
         cursor = None
         while limit is None or limit > 0:
-            page = self.searches_page(cursor=cursor, limit=min(limit or LARGEST_PAGE, LARGEST_PAGE), **filters)
+            page = self.searches_page(cursor=cursor, limit=min(limit or MAX_PAGE_SIZE, MAX_PAGE_SIZE), **filters)
             yield from page.searches
             cursor = page.next
             if cursor is None:
@@ -141,14 +141,14 @@ class Client:
 
     def show(self, search_id: str) -> SearchView:
         """Return a search with its stages, candidates, choices, test table and progress."""
-        return self._ask(SearchView, "GET", "searches", search_id)
+        return self._call(SearchView, "GET", "searches", search_id)
 
     def describe(
         self, search_id: str, *, name: str | None = None, tags: Sequence[str] | None = None, note: str | None = None
     ) -> SearchView:
-        """Change what is written about a search; None leaves a part as it is. Return the search."""
+        """Change the name, tags or note of a search; None leaves a field unchanged. Return the search."""
         given = {"name": name, "tags": None if tags is None else list(tags), "note": note}
-        return self._ask(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
+        return self._call(SearchView, "PATCH", "searches", search_id, body=_without_none(given))
 
     def archive(self, search_id: str) -> None:
         """Leave a search out of lists from now on; everything of it is kept."""
@@ -156,20 +156,20 @@ class Client:
 
     def pause(self, search_id: str) -> SearchState:
         """Stop a search so that it can be resumed."""
-        return self._ask(SearchState, "POST", "searches", search_id, "pause")
+        return self._call(SearchState, "POST", "searches", search_id, "pause")
 
     def cancel(self, search_id: str) -> SearchState:
-        """End a search for good."""
-        return self._ask(SearchState, "POST", "searches", search_id, "cancel")
+        """Cancel a search permanently."""
+        return self._call(SearchState, "POST", "searches", search_id, "cancel")
 
     def resume(self, search_id: str, accept_code_change: bool = False) -> SearchState:
         """Queue a paused search for a worker."""
         body = {"accept_code_change": accept_code_change}
-        return self._ask(SearchState, "POST", "searches", search_id, "resume", body=body)
+        return self._call(SearchState, "POST", "searches", search_id, "resume", body=body)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again to train its failed trials; ``trials`` says how many."""
-        return self._ask(SearchState, "POST", "searches", search_id, "retry", harmless=False)
+        """Queue a search again to rerun its failed trials; ``trials`` is their number."""
+        return self._call(SearchState, "POST", "searches", search_id, "retry", idempotent=False)
 
     def widen(
         self,
@@ -180,19 +180,19 @@ class Client:
         seeds: Sequence[int] | int | None = None,
         test_seeds: int | None = None,
     ) -> SearchState:
-        """Submit a search with more values or seeds that reuses the trials of this one; return the new one's id."""
+        """Submit a search with more values or seeds that reuses the trials of this one; return its id."""
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
-        return self._ask(SearchState, "POST", "searches", search_id, "widen", body=body, harmless=False)
+        return self._call(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
 
     def compare(self, search_ids: Sequence[str]) -> Comparison:
         """Return several ``searches`` together."""
-        return self._ask(Comparison, "GET", "compare", query={"id": list(search_ids)})
+        return self._call(Comparison, "GET", "compare", query={"id": list(search_ids)})
 
     # What is in a search
 
     def candidates(self, search_id: str) -> CandidatesView:
         """Return the candidates of each of the ``stages``, and those of ``test``."""
-        return self._ask(CandidatesView, "GET", "searches", search_id, "candidates")
+        return self._call(CandidatesView, "GET", "searches", search_id, "candidates")
 
     def trials_page(
         self,
@@ -206,28 +206,28 @@ class Client:
         after: int = 0,
         limit: int = 50,
     ) -> TrialPage:
-        """Return a page of ``trials``; ``next`` is the ``after`` of the one behind it, None on the last."""
+        """Return a page of ``trials``; ``next`` is the ``after`` of the next page, None on the last."""
         query = {"stage": stage, "state": state, "gm": gm, "gc": gc, "sort": sort, "after": after, "limit": limit}
-        return self._ask(TrialPage, "GET", "searches", search_id, "trials", query=query)
+        return self._call(TrialPage, "GET", "searches", search_id, "trials", query=query)
 
     def trials(self, search_id: str, **filters: Any) -> Iterator[TrialRow]:
-        """Go through the trials of a search over all pages; ``filters`` are those of :meth:`trials_page`."""
+        """Iterate over the trials of a search on all pages; ``filters`` are those of :meth:`trials_page`."""
         after: int | None = 0
         while after is not None:
-            page = self.trials_page(search_id, **{"limit": LARGEST_PAGE, **filters, "after": after})
+            page = self.trials_page(search_id, **{"limit": MAX_PAGE_SIZE, **filters, "after": after})
             yield from page.trials
             after = page.next
 
     def trial(self, search_id: str, stage: str, number: int) -> TrialView:
         """Return a trial with its metrics by epoch, and every attempt at the same point with the same seed."""
-        return self._ask(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
+        return self._call(TrialView, "GET", "searches", search_id, "trials", stage, str(number))
 
     def log(self, search_id: str, stage: str, number: int) -> str:
-        """Return the end of what the attempts at a trial's point and seed have printed."""
+        """Return the end of the log of a trial, which all attempts at its point and seed share."""
         return self._send(self._request("GET", "searches", search_id, "trials", stage, str(number), "log")).text
 
     def export(self, search_id: str, file: BinaryIO, format: Literal["csv", "json"] = "csv") -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         self._download(self._request("GET", "searches", search_id, "export", query={"format": format}), file)
 
     def checkpoint(self, search_id: str, file: BinaryIO) -> None:
@@ -235,38 +235,38 @@ class Client:
         self._download(self._request("GET", "searches", search_id, "checkpoint"), file)
 
     def events(self, search_id: str, after: int = 0) -> Iterator[EventView]:
-        """Yield what happens to a search, from the start or after an event's id; a lost connection is made again.
+        """Yield the events of a search, from the start or after an event id; reconnect if the connection is lost.
 
-        This does not end by itself.
+        The iterator does not end by itself.
         """
         last = str(after)
         while True:
             request = self._request("GET", "searches", search_id, "events", headers={"Last-Event-ID": last})
             response = self._send(request, stream=True)
             try:
-                for event in _events_of(response):
+                for event in _open_event_source(response):
                     last = event.id or last
                     if event.data:
-                        yield _parsed(EventView, event.data, response)
+                        yield _parse_json(EventView, event.data, response)
             except httpx2.RequestError:
-                pass  # it goes on behind the last event that arrived whole
+                pass  # resume after the last complete event
             finally:
                 response.close()
             time.sleep(RECONNECT_SECONDS)
 
     def follow(self, search_id: str) -> Iterator[SearchView]:
-        """Yield a search as :meth:`show` does, now and again when something has happened, until it ends or is paused.
+        """Yield the search now, and again after each change, until it ends or is paused.
 
-        The last one yielded is how it ended.
+        The last value shows how it ended.
         """
         shown = self.show(search_id)
         yield shown
         if not shown.status.active:
             return
         for event in self.events(search_id, after=shown.newest_event):
-            if event.id <= shown.newest_event:  # what was shown last has it already
+            if event.id <= shown.newest_event:  # the last view already includes it
                 continue
-            time.sleep(LOOK_SECONDS)
+            time.sleep(FOLLOW_SECONDS)
             shown = self.show(search_id)
             yield shown
             if not shown.status.active:
@@ -275,50 +275,50 @@ class Client:
     # The service
 
     def recipes(self) -> list[RecipeView]:
-        """Return the recipes that are installed there, with their numbers and presets."""
-        return self._ask(list[RecipeView], "GET", "recipes")
+        """Return the recipes that are installed at the service, with their numbers and presets."""
+        return self._call(list[RecipeView], "GET", "recipes")
 
     def recipe(self, name: str) -> RecipeView:
         """Return one recipe."""
-        return self._ask(RecipeView, "GET", "recipes", name)
+        return self._call(RecipeView, "GET", "recipes", name)
 
     def cluster(self) -> ClusterView:
-        """Return workers, running searches with their nodes, and waiting ones with the reason."""
-        return self._ask(ClusterView, "GET", "cluster")
+        """Return the workers, the running searches with their nodes, and the queued searches with the reason."""
+        return self._call(ClusterView, "GET", "cluster")
 
     def tokens(self) -> list[TokenView]:
-        """Return every token without its secret; revoked and expired ones too."""
-        return self._ask(list[TokenView], "GET", "tokens")
+        """Return all tokens without their secrets, including revoked and expired ones."""
+        return self._call(list[TokenView], "GET", "tokens")
 
     def create_token(self, name: str, *, owner: str, scopes: Sequence[str], days: float | None = 90) -> NewTokenView:
-        """Make a token; ``text`` is what its holder sends, and is never shown again."""
+        """Create a token; ``text`` is the secret, which is never shown again."""
         body = {"name": name, "owner": owner, "scopes": list(scopes), "days": days}
-        return self._ask(NewTokenView, "POST", "tokens", body=body, harmless=False)
+        return self._call(NewTokenView, "POST", "tokens", body=body, idempotent=False)
 
     def revoke_token(self, token_id: str) -> None:
-        """Refuse a token from now on."""
+        """Revoke a token."""
         self._send(self._request("DELETE", "tokens", token_id))
 
     def ready(self) -> ReadinessView:
-        """Say of each part that searches need whether it is there."""
+        """Return the state of each part that searches need."""
         request = self._http.build_request("GET", "/readyz")
-        return _answer(ReadinessView, self._send(request, also=503))
+        return _parse_response(ReadinessView, self._send(request, allowed_status=503))
 
     # Requests
 
-    def _ask(
+    def _call(
         self,
-        kind: type[Kind],
+        kind: type[ViewT],
         method: str,
         *parts: str,
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        harmless: bool = True,
-    ) -> Kind:
-        """Send a request and return the view that answers it; ``harmless`` if it may be repeated."""
+        idempotent: bool = True,
+    ) -> ViewT:
+        """Send a request and parse the response; ``idempotent`` requests may be retried."""
         request = self._request(method, *parts, query=query, body=body, headers=headers)
-        return _answer(kind, self._send(request, harmless=harmless))
+        return _parse_response(kind, self._send(request, idempotent=idempotent))
 
     def _request(
         self,
@@ -328,8 +328,10 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Request:
-        path = "/".join(quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts)  # never upwards
-        content = None if body is None else _written(body)
+        path = "/".join(
+            quote(part, safe="", errors="replace").replace(".", "%2E") for part in parts
+        )  # no path traversal
+        content = None if body is None else _encode_body(body)
         return self._http.build_request(
             method,
             f"/api/{path}",
@@ -339,37 +341,44 @@ class Client:
         )
 
     def _send(
-        self, request: httpx2.Request, *, harmless: bool = True, stream: bool = False, also: int | None = None
+        self,
+        request: httpx2.Request,
+        *,
+        idempotent: bool = True,
+        stream: bool = False,
+        allowed_status: int | None = None,
     ) -> httpx2.Response:
-        """Send a request, again and again if need be; return its answer, a success or the status ``also``."""
-        deadline, pause = time.monotonic() + self.patience, FIRST_PAUSE
+        """Send a request, with retries; return the response if it succeeded or has the status ``allowed_status``."""
+        deadline, pause = time.monotonic() + self.patience, MIN_RETRY_SECONDS
         while True:
             try:
-                return self._attempt(request, stream, also)
-            except _Passing as passing:
-                wait = max(passing.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # so that many do not come at once
-                if not (harmless or passing.undone) or time.monotonic() + wait > deadline:
-                    raise StoreUnavailable(str(passing)) from None
+                return self._attempt(request, stream, allowed_status)
+            except _TemporaryError as temporary:
+                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # jitter
+                if not (idempotent or temporary.not_executed) or time.monotonic() + wait > deadline:
+                    raise StoreUnavailable(str(temporary)) from None
             time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_RETRY_SECONDS)
 
-    def _attempt(self, request: httpx2.Request, stream: bool, also: int | None) -> httpx2.Response:
+    def _attempt(self, request: httpx2.Request, stream: bool, allowed_status: int | None) -> httpx2.Response:
         try:
             response = self._http.send(request, stream=stream)
             if stream and not response.is_success:
                 response.read()
                 response.close()
         except httpx2.RequestError as error:
-            said = f"the service must answer: got {_said(error)} from {self.url}. Is `seqnorm serve` running there?"
+            message = (
+                f"the service must answer: got {_error_text(error)} from {self.url}. Is `seqnorm serve` running there?"
+            )
             unconnected = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             if unconnected and not self._reached:
-                raise StoreUnavailable(said) from None
+                raise StoreUnavailable(message) from None
             self._reached = True
-            raise _Passing(said, undone=unconnected) from None
+            raise _TemporaryError(message, not_executed=unconnected) from None
         self._reached = True
-        if response.is_success or response.status_code == also:
+        if response.is_success or response.status_code == allowed_status:
             return response
-        raise _refusal(response)
+        raise _to_error(response)
 
     def _download(self, request: httpx2.Request, file: BinaryIO) -> None:
         response = self._send(request, stream=True)
@@ -378,24 +387,24 @@ class Client:
                 file.write(chunk)
         except httpx2.RequestError as error:
             raise StoreUnavailable(
-                f"a download must be whole: got {response.num_bytes_downloaded} bytes and then {_said(error)} "
+                f"a download must be complete: got {response.num_bytes_downloaded} bytes and then {_error_text(error)} "
                 f"from {self.url}. Repeat it."
             ) from None
         finally:
             response.close()
 
 
-class _Passing(StoreUnavailable):
-    """Something that may be over soon; ``undone`` if the request was surely not carried out."""
+class _TemporaryError(StoreUnavailable):
+    """An error worth a retry; ``not_executed`` if the request certainly had no effect."""
 
-    def __init__(self, said: str, *, undone: bool, wait: float = 0.0) -> None:
-        super().__init__(said)
-        self.undone = undone
+    def __init__(self, message: str, *, not_executed: bool, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.not_executed = not_executed
         self.wait = wait
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this machine."""
+    """Return whether a URL points to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -404,10 +413,10 @@ def is_loopback(url: str) -> bool:
 
 
 def _checked_url(url: str) -> str:
-    """Return a service's address without a slash at its end.
+    """Return the address of a service without a trailing slash.
 
     Raises:
-        InvalidSpec: if it cannot be one.
+        InvalidSpec: if it is not an HTTP address.
     """
     try:
         parts = urlsplit(url)
@@ -429,10 +438,10 @@ def _checked_url(url: str) -> str:
 
 
 def _checked_token(token: str) -> str:
-    """Return a token that can be sent; one that cannot is not quoted.
+    """Return a token that fits into a header; the message does not quote an invalid one.
 
     Raises:
-        InvalidSpec: if a header cannot hold it.
+        InvalidSpec: if it does not fit into a header.
     """
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise InvalidSpec(
@@ -442,12 +451,12 @@ def _checked_token(token: str) -> str:
     return token
 
 
-def _written(body: Mapping[str, Any]) -> bytes:
+def _encode_body(body: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidSpec(
-            f"what is sent must be finite numbers, texts, lists and objects: got {error}. Change that value."
+            f"the body must consist of finite numbers, text, lists and objects: got {error}. Change that value."
         ) from None
 
 
@@ -455,60 +464,63 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _answer(kind: type[Kind], response: httpx2.Response) -> Kind:
-    return _parsed(kind, response.text, response)
+def _parse_response(kind: type[ViewT], response: httpx2.Response) -> ViewT:
+    return _parse_json(kind, response.text, response)
 
 
-def _parsed(kind: type[Kind], text: str, response: httpx2.Response) -> Kind:
-    """Read JSON as a view; fields that this version does not know are passed over.
+def _parse_json(kind: type[ViewT], text: str, response: httpx2.Response) -> ViewT:
+    """Parse JSON as a view; unknown fields are ignored.
 
     Raises:
-        StoreUnavailable: if it is none.
+        StoreUnavailable: if it does not match the view.
     """
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError:
-        raise _stranger(response) from None
+        raise _unexpected_response(response) from None
 
 
-def _events_of(response: httpx2.Response) -> httpx2.EventSource:
+def _open_event_source(response: httpx2.Response) -> httpx2.EventSource:
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise _stranger(response)
+        raise _unexpected_response(response)
     return httpx2.EventSource(response)
 
 
-def _refusal(response: httpx2.Response) -> SearchError:
-    """Return the error that an answer stands for."""
+def _to_error(response: httpx2.Response) -> SearchError:
+    """Convert an error response to an exception."""
     try:
         detail = json.loads(response.text)["detail"]
     except (ValueError, RecursionError, TypeError, KeyError):
         detail = None
     status = response.status_code
     if status in (429, 503):
-        got = f"{status} ({detail or 'no reason'}) from {_url(response)}"
-        said = f"the service must have time: got {got}. Try again later."
-        return _Passing(said, undone=status == 429, wait=_retry_after(response))
+        got = f"{status} ({detail or 'no reason'}) from {_request_url(response)}"
+        message = f"the service must not be busy: got {got}. Try again later."
+        return _TemporaryError(message, not_executed=status == 429, wait=_retry_after(response))
     if not isinstance(detail, str) or response.is_redirect:
-        return _stranger(response)
+        return _unexpected_response(response)
     if status == 401:
         rule = detail.partition(". ")[0]
         return Denied(f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create` makes one at the service.")
-    if status in _ERRORS:
-        return _ERRORS[status](detail)
-    return StoreUnavailable(f"the service must succeed: got {status} ({detail}) from {_url(response)}. See its log.")
+    if status in _ERROR_TYPES:
+        return _ERROR_TYPES[status](detail)
+    return StoreUnavailable(
+        f"the service must succeed: got {status} ({detail}) from {_request_url(response)}. See its log."
+    )
 
 
-def _stranger(response: httpx2.Response) -> StoreUnavailable:
-    """Return the error for an answer that no service gives."""
+def _unexpected_response(response: httpx2.Response) -> StoreUnavailable:
+    """Return the exception for a response that is not from a seqnorm service."""
     got = f"{response.status_code} {response.headers.get('content-type', 'of no type')}"
     if response.is_redirect:
         got = f"a redirect to {response.headers['location'][:200]!r}, which is not followed,"
     return StoreUnavailable(
-        f"the address must be that of a seqnorm service: got {got} from {_url(response)}. Check --url or SEQNORM_URL."
+        f"the address must be that of a seqnorm service: got {got} from {_request_url(response)}. "
+        "Check --url or SEQNORM_URL."
     )
 
 
-def _url(response: httpx2.Response) -> str:
+def _request_url(response: httpx2.Response) -> str:
     return str(response.request.url)
 
 
@@ -519,5 +531,5 @@ def _retry_after(response: httpx2.Response) -> float:
         return 0.0
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) or type(error).__name__

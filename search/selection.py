@@ -1,4 +1,4 @@
-"""The public name of the choice among candidates; see :mod:`search.plan.selection`."""
+"""Public import path of ``Candidate`` and ``choose``; see :mod:`search.plan.selection`."""
 
 from search.plan.selection import RULES, Candidate, Choice, Point, choose
 

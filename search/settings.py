@@ -1,4 +1,4 @@
-"""Settings: one frozen record, read once from the environment. Flag, then environment, then default."""
+"""Settings: one frozen record, read once. A flag overrides the environment, which overrides the default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from platformdirs import user_data_path
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.secret import Secret, SecretUrl
 
-PREFIX = "SEQNORM_"
-IN_FILE = "_FILE"  # ends a variable that names the file with a setting's value, as secrets are handed to containers
+ENV_PREFIX = "SEQNORM_"
+FILE_SUFFIX = "_FILE"  # suffix of a variable that names a file with the value, e.g. a container secret
 _KINDS = {int: "whole number", float: "number", str: "text"}
 
 
@@ -27,7 +27,7 @@ def _setting(help: str, default: Any = None) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that is not part of a search. The variable of a field is ``SEQNORM_`` and its name in capitals."""
+    """Everything that is not part of a search. Each field is set by ``SEQNORM_`` plus its name in capitals."""
 
     home: Path = field(
         default_factory=lambda: user_data_path("seqnorm"),
@@ -39,36 +39,38 @@ class Settings:
     ray_address: str = _setting(
         "address of a Ray cluster; default: Ray's own RAY_ADDRESS, else a private local Ray", ""
     )
-    lease_seconds: float = _setting("how long a driver holds a search without renewing", 15.0)
+    lease_seconds: float = _setting("how long a lease lasts unless its driver renews it", 15.0)
     renew_seconds: float = _setting("how often a driver renews its lease; at most a third of lease_seconds", 5.0)
-    checkpoint_seconds: float = _setting("how often a trial keeps a checkpoint, at the most", 15.0)
+    checkpoint_seconds: float = _setting("minimum time between checkpoints of a trial", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
     worker: int = _setting("1 to run a worker beside the web service, 0 where workers run elsewhere", 1)
-    hosts: str = _setting("names, with commas, under which the service answers; default: any, on loopback its own", "")
-    requests_per_minute: int = _setting("requests that one token may make; 0 for any number", 6000)
-    waiting_searches: int = _setting("searches of one owner that may wait or run; 0 for any number", 1000)
-    waiting_trials: int = _setting("trials of one owner's searches that wait or run; 0 for any number", 1_000_000)
+    hosts: str = _setting(
+        "host names, separated by commas, that the service answers to; default: any, on loopback its own", ""
+    )
+    requests_per_minute: int = _setting("requests that one token may make in a minute; 0 for no limit", 6000)
+    waiting_searches: int = _setting("queued and running searches of one owner; 0 for no limit", 1000)
+    waiting_trials: int = _setting("trials of one owner's queued and running searches; 0 for no limit", 1_000_000)
     max_priority: int = _setting("highest priority that a token without the scope manage may give a search", 0)
     log_format: str = _setting(
-        "how serve, worker and drivers log: text, or json for an object a line and a line for each request", "text"
+        "how serve, worker and drivers log: text, or json for one object per line and a line per request", "text"
     )
-    webhooks: Secret = field(  # those of chats have a key in their path
+    webhooks: Secret = field(  # URLs of chat services contain a key
         default=Secret(),
-        metadata={"help": "URLs, with commas, that are told when a search is done, failed, cancelled or paused"},
+        metadata={"help": "URLs, separated by commas, to notify when a search is done, failed, cancelled or paused"},
     )
     webhook_secret: Secret = field(
         default=Secret(),
-        metadata={"help": "what webhooks are signed with: whsec_ and 24 to 64 random bytes in base64"},
+        metadata={"help": "key that signs webhooks: whsec_ and 24 to 64 random bytes in base64"},
     )
-    url: str = _setting("address of a service; commands then work there instead of here", "")
+    url: str = _setting("address of a service; commands then run there instead of locally", "")
     token: Secret = field(
         default=Secret(),
         metadata={"help": "token for that service; default: the one in the home folder, made by the first serve"},
     )
 
     def __post_init__(self) -> None:
-        """Make secrets of plain text, so that no way of making settings leaves one that can be printed."""
+        """Convert plain text to secrets, so that no instance can print one."""
         for setting in fields(self):
             if isinstance(setting.default, Secret):
                 text = getattr(self, setting.name)
@@ -76,62 +78,62 @@ class Settings:
 
     @property
     def database_url(self) -> SecretUrl:
-        """The database to use, the default one spelled out."""
+        """The URL of the database, with the default filled in."""
         return self.db or SecretUrl(f"sqlite:///{self.home / 'seqnorm.db'}")
 
     @property
     def webhook_urls(self) -> list[Secret]:
-        """The URLs of ``webhooks``, each once."""
+        """The URLs of ``webhooks``, without duplicates."""
         given = self.webhooks.reveal().split(",")
         return [Secret(url) for url in dict.fromkeys(url.strip() for url in given) if url]
 
     @property
     def token_file(self) -> Path:
-        """The file with the token that the first ``serve`` on loopback makes."""
+        """The file with the token that the first ``serve`` on loopback creates."""
         return self.home / "token"
 
     def token_for(self, url: str) -> Secret:
-        """Return the token for a service: the one that is set, else on this machine that of the home folder."""
+        """Return the token for a service: the configured one, else, for this machine, the one in the home folder."""
         local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         if self.token or not local or not self.token_file.is_file():
             return self.token
         return Secret(self.token_file.read_text().strip())
 
-    def folder_of(self, search_id: str) -> Path:
-        """Return where a search keeps its checkpoints and logs."""
+    def search_folder(self, search_id: str) -> Path:
+        """Return the folder with the checkpoints and logs of a search."""
         return self.home / "searches" / search_id
 
     def driver_log(self, search_id: str) -> Path:
-        """Return the file that takes what the drivers of a search print."""
-        return self.folder_of(search_id) / "driver.log"
+        """Return the log file of the drivers of a search."""
+        return self.search_folder(search_id) / "driver.log"
 
-    def log_of(self, search_id: str, replicate: str) -> Path:
-        """Return the file that takes what the attempts at a replicate print; it is named by its key."""
-        return self.folder_of(search_id) / "logs" / f"{replicate}.log"
+    def trial_log(self, search_id: str, replicate: str) -> Path:
+        """Return the log file of the attempts at a replicate, which is given by its key."""
+        return self.search_folder(search_id) / "logs" / f"{replicate}.log"
 
 
 def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Settings:
-    """Read the settings: ``flags`` that are not None win over the environment, a variable over the file it may lie in.
+    """Read the settings. ``flags`` that are not None override variables, and variables override ``_FILE`` variables.
 
     Raises:
-        InvalidSpec: for a variable that is not of its kind, a file without a value, or a renewal longer than a third
-            of the lease.
+        InvalidSpec: if a value has the wrong type, a file has no value, or ``renew_seconds`` is more than a third of
+            ``lease_seconds``.
     """
     settings = Settings()
     values: dict[str, Any] = {}
     for setting in fields(Settings):
         given = flags.get(setting.name)
         if given is None:
-            variable = PREFIX + setting.name.upper()
-            given = environ.get(variable) or _in_file(variable + IN_FILE, environ)
+            variable = ENV_PREFIX + setting.name.upper()
+            given = environ.get(variable) or _read_from_file(variable + FILE_SUFFIX, environ)
         if given in (None, ""):
             continue
         kind = type(getattr(settings, setting.name))
         try:
             values[setting.name] = kind(Path(given).expanduser().absolute() if kind is type(settings.home) else given)
-        except (ValueError, RuntimeError):  # the latter for the home folder of somebody unknown
+        except (ValueError, RuntimeError):  # RuntimeError: ~user of an unknown user
             raise InvalidSpec(
-                f"{PREFIX}{setting.name.upper()} must be a {_KINDS.get(kind, 'folder')}: got {given!r}. "
+                f"{ENV_PREFIX}{setting.name.upper()} must be a {_KINDS.get(kind, 'folder')}: got {given!r}. "
                 f"The default is {getattr(settings, setting.name)}."
             ) from None
     if not values.get("ray_address") and environ.get("RAY_ADDRESS"):
@@ -151,7 +153,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
 
 
 def _check_webhooks(settings: Settings) -> None:
-    """Refuse webhooks that cannot be sent or signed. What may be secret is not quoted."""
+    """Check that webhooks can be sent and signed. Messages do not quote possible secrets."""
     for number, url in enumerate((each.reveal() for each in settings.webhook_urls), 1):
         try:
             usable = urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname and urlsplit(url).port != 0
@@ -159,7 +161,7 @@ def _check_webhooks(settings: Settings) -> None:
             usable = None
         if not usable:
             raise InvalidSpec(
-                f"SEQNORM_WEBHOOKS must be URLs of http or https, with commas: got something else in place {number}. "
+                f"SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got another at position {number}. "
                 "Give e.g. https://chat.example/hooks/1."
             )
     if not settings.webhook_urls:
@@ -177,15 +179,15 @@ def _check_webhooks(settings: Settings) -> None:
         )
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Return the variables that make a child process read the same settings, and no file instead of them."""
-    given = {PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Return the environment that gives a child process the same settings; ``_FILE`` variables are cleared."""
+    given = {ENV_PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
     values = {name: value.reveal() if isinstance(value, Secret) else str(value) for name, value in given.items()}
-    return values | {variable + IN_FILE: "" for variable in values}
+    return values | {variable + FILE_SUFFIX: "" for variable in values}
 
 
-def _in_file(variable: str, environ: Mapping[str, str]) -> str:
-    """Return the value in the file that a variable names; nothing where it names none."""
+def _read_from_file(variable: str, environ: Mapping[str, str]) -> str:
+    """Return the value in the file that a variable names; empty if the variable is not set."""
     if not environ.get(variable):
         return ""
     file = Path(environ[variable])
@@ -196,6 +198,6 @@ def _in_file(variable: str, environ: Mapping[str, str]) -> str:
     if not value:
         raise InvalidSpec(
             f"{variable} must name a file with a value in it: got {str(file)!r} ({fault}). "
-            f"Write the value into it, or set {variable.removesuffix(IN_FILE)} itself."
+            f"Write the value into it, or set {variable.removesuffix(FILE_SUFFIX)} itself."
         )
     return value

@@ -1,4 +1,4 @@
-"""The public name of what a person submits; see :mod:`search.plan.spec`."""
+"""Public import path of ``SearchSpec``; see :mod:`search.plan.spec`."""
 
 from search.plan.spec import SearchSpec, parse_spec, read_spec
 

@@ -1,7 +1,7 @@
-"""What is read of searches, trials and the service: one contract of queries, REST, client, command line, pages, charts.
+"""Read models of searches, trials and the service, shared by queries, REST, client, command line, pages and charts.
 
-Every answer of the REST API is one of these, in JSON; ``docs/openapi.json`` is the committed document. Times are
-seconds since 1970, UTC. ``search`` is the id of a search everywhere.
+Every response of the REST API is one of these as JSON; ``docs/openapi.json`` is the committed document. Times are
+seconds since 1970, UTC. ``search`` is always the id of a search.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class View(BaseModel):
-    """Something that is read: frozen, and JSON with null for a number that is not finite."""
+    """Base class: frozen; non-finite numbers become null in JSON."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 
@@ -30,7 +30,7 @@ class View(BaseModel):
 
 
 class CandidateView(View):
-    """A point summarised over its replicates, and what its stage says of it."""
+    """Summary of a point over its replicates, with the verdict of its stage."""
 
     variant: str
     gm: int
@@ -43,32 +43,32 @@ class CandidateView(View):
     stable: bool | None = None  #: null until the stage is decided
     eligible: bool | None = None  #: for the choice; null until the stage is decided
     chosen: bool = False
-    why: str | None = None  #: it was in or out, in numbers; null until the stage is decided
+    why: str | None = None  #: why it was in or out, in numbers; null until the stage is decided
 
     @classmethod
-    def of(cls, candidate: Candidate) -> Self:
-        """Return the view of a candidate of a stage that is not decided."""
-        return cls.model_validate(_figures(candidate))
+    def from_candidate(cls, candidate: Candidate) -> Self:
+        """Return the view of a candidate in an undecided stage."""
+        return cls.model_validate(_candidate_fields(candidate))
 
     @property
     def point(self) -> Point:
-        """The point summarised."""
+        """The point that is summarized."""
         return Point(self.variant, self.gm, self.gc)
 
 
 class MeasuredView(CandidateView):
-    """A point measured on the test set, with the parts that it plays."""
+    """A point measured on the test set, with its labels."""
 
     labels: tuple[str, ...]  #: e.g. ``BatchNorm``, ``chosen SeqNorm``
 
     @classmethod
-    def measured(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
+    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
         """Return the view of a candidate of stage ``test``."""
-        return cls.model_validate({**_figures(candidate), "labels": tuple(labels)})
+        return cls.model_validate({**_candidate_fields(candidate), "labels": tuple(labels)})
 
 
-def _figures(candidate: Candidate) -> dict[str, object]:
-    """Return a candidate's fields; a figure that is not finite is null, as JSON has none."""
+def _candidate_fields(candidate: Candidate) -> dict[str, object]:
+    """Return a candidate's fields; non-finite numbers become null."""
     figures = {**vars(candidate), "sem": candidate.sem}
     return {
         name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
@@ -77,7 +77,7 @@ def _figures(candidate: Candidate) -> dict[str, object]:
 
 
 class EvidenceView(View):
-    """The numbers of a rule, and every candidate with why it was in or out."""
+    """The numbers of a rule, and every candidate with the reason it was in or out."""
 
     rule: Rule
     axis: str  #: the parameter tuned; ``point`` if there were several
@@ -86,20 +86,20 @@ class EvidenceView(View):
     tolerance_from: Literal["auto", "given"]
     best_mean: float | None
     candidates: tuple[CandidateView, ...]
-    reference: CandidateView | None = None  #: shown beside the others: the winner of the stage before
+    reference: CandidateView | None = None  #: the previous winner, shown for comparison
 
 
 class ChoiceView(View):
-    """What a stage kept, and why."""
+    """The choice of a stage, with its reason."""
 
     point: Point | None
     evidence: EvidenceView
     sentence: str
-    finalists: tuple[Point, ...]  #: what the stage sends on to the next one and to ``test``
+    finalists: tuple[Point, ...]  #: passed on to the next stage and to ``test``
 
 
 class StageView(View):
-    """A tuning stage: its candidates, and its choice once there is one."""
+    """A tuning stage with its candidates, and with its choice once it is decided."""
 
     name: str
     axes: tuple[str, ...]  #: the parameters that it tunes
@@ -109,7 +109,7 @@ class StageView(View):
     best_mean: float | None  #: null until the stage is decided
     sentence: str | None  #: why the choice was made; null until the stage is decided
     candidates: tuple[CandidateView, ...]
-    reference: CandidateView | None  #: shown beside the others: the winner of the stage before
+    reference: CandidateView | None  #: the previous winner, shown for comparison
 
 
 class CandidatesView(View):
@@ -123,43 +123,43 @@ class CandidatesView(View):
 
 
 class TrialCounts(View):
-    """The trials of a search, counted."""
+    """Numbers of trials of a search."""
 
-    run: int  #: trained here, those that run now included
-    reused: int  #: linked from a parent
-    failed: int  #: for good
-    interrupted: int  #: cut, and run again
-    running: int  #: now
+    run: int  #: trained by this search, including running ones
+    reused: int  #: linked from the parent
+    failed: int  #: permanently
+    interrupted: int  #: stopped, and run again
+    running: int
 
 
 class StageProgress(View):
-    """How far a stage is."""
+    """The progress of a stage."""
 
     stage: str
-    planned: int  #: trials, the most they can be
+    planned: int  #: maximum number of trials
     finished: int
     decided: bool
 
 
 class Progress(View):
-    """How far a search is."""
+    """The progress of a search."""
 
-    stage: str | None  #: the first that is not finished; null when all are
+    stage: str | None  #: the first unfinished stage; null if all are finished
     stages: tuple[StageProgress, ...]
-    planned: int  #: trials, the most they can be
+    planned: int  #: maximum number of trials
     finished: int
-    slots: int | None  #: how many trials run at once; null until a driver knows
+    slots: int | None  #: number of parallel trials; null until a driver knows it
     seconds_left: float | None
     seconds_per_trial: float | None
 
 
 class Provenance(View):
-    """What a search was submitted with."""
+    """The versions that a search was submitted with."""
 
     seqnorm: str  #: version
     python: str  #: version
     torch: str | None  #: version, where the search was submitted
-    package: str | None  #: the distribution that brings the recipe
+    package: str | None  #: the distribution that contains the recipe
     package_version: str | None
 
 
@@ -171,15 +171,15 @@ class SearchRow(View):
     recipe: str
     strategy: str
     status: Status
-    requested_status: Status | None  #: what somebody asked for and the driver has yet to reach
-    reason: str  #: why it has that status
+    requested_status: Status | None  #: requested by a user, not reached yet
+    reason: str  #: of the status
     owner: str
     tags: tuple[str, ...]
     created_at: float
     finished_at: float | None
     age: float  #: seconds since it was submitted
     finished: int  #: trials
-    planned: int  #: trials, the most they can be
+    planned: int  #: maximum number of trials
     seconds_left: float | None
     chosen: Point | None
     mean: float | None  #: of the chosen point
@@ -190,7 +190,7 @@ class SearchPage(View):
     """A page of a list of searches."""
 
     searches: tuple[SearchRow, ...]
-    next: str | None  #: the cursor of the page that follows; null on the last one
+    next: str | None  #: cursor of the next page; null on the last
 
 
 class SearchView(View):
@@ -201,48 +201,48 @@ class SearchView(View):
     tags: tuple[str, ...]
     note: str
     status: Status
-    requested_status: Status | None  #: what somebody asked for and the driver has yet to reach
-    reason: str  #: why it has that status
+    requested_status: Status | None  #: requested by a user, not reached yet
+    reason: str  #: of the status
     recipe: str
-    metric: str  #: what candidates are compared by
+    metric: str  #: compared between candidates
     mode: Mode  #: whether a higher or a lower metric is better
     strategy: str
-    chosen: Point | None  #: by the last decided stage
-    stages: tuple[StageView, ...]  #: that tune, in order
+    chosen: Point | None  #: the choice of the last decided stage
+    stages: tuple[StageView, ...]  #: the tuning stages, in order
     test: tuple[MeasuredView, ...]
     trials: TrialCounts
     progress: Progress
     spec: SearchSpec
-    numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them; empty if unknown
+    numbers: dict[str, dict[str, NumberValue]]  #: resolved numbers of the recipe by variant; empty if unknown
     provenance: Provenance | None
     owner: str
-    parent: str | None  #: whose finished trials it reuses
-    children: tuple[str, ...]  #: that reuse its trials
+    parent: str | None  #: the search whose finished trials it reuses
+    children: tuple[str, ...]  #: searches that reuse its trials
     created_at: float
     started_at: float | None
     finished_at: float | None
     archived_at: float | None
-    newest_event: int  #: id; 0 if nothing has happened
+    newest_event: int  #: its id; 0 if there is none
 
 
 class Comparison(View):
-    """Several searches together."""
+    """Several searches to compare."""
 
     searches: tuple[SearchView, ...]
 
 
 class SearchState(View):
-    """What an action on a search came to."""
+    """The result of an action on a search."""
 
-    search: str  #: which now waits, runs or has ended: a child, if the action made one
+    search: str  #: id of the search, or of the child that the action created
     status: Status
-    requested_status: Status | None = None  #: what was asked for and the driver has yet to reach
-    parent: str | None = None  #: of the child, if the action made one
-    trials: int | None = None  #: how many run again, after a retry
+    requested_status: Status | None = None  #: requested, not reached yet
+    parent: str | None = None  #: of the child, if the action created one
+    trials: int | None = None  #: number of trials that a retry reruns
 
 
 class ResultTrials(View):
-    """How many trials a result took."""
+    """Numbers of trials behind a result."""
 
     run: int
     reused: int
@@ -261,8 +261,8 @@ class ResultView(View):
     trials: ResultTrials
 
     @classmethod
-    def of(cls, shown: SearchView) -> Self:
-        """Return the part of a search that is its result."""
+    def from_search(cls, shown: SearchView) -> Self:
+        """Return the result part of a search."""
         trials = ResultTrials(run=shown.trials.run, reused=shown.trials.reused, failed=shown.trials.failed)
         return cls(
             search=shown.search,
@@ -283,20 +283,20 @@ class RefusedValue(View):
 
 
 class PlanView(View):
-    """What a search would take; nothing is stored."""
+    """The estimated cost of a search; nothing is stored."""
 
     strategy: str
     stages: dict[str, int]  #: trials by stage
-    trials: int  #: the most they can be
+    trials: int  #: at most
     grid: int  #: trials of the grid over the same values
     sequential: int  #: trials of the sequential search over the same values
     totals: dict[str, int]  #: trials of every strategy over the same values
     refused: tuple[RefusedValue, ...]
-    seconds: float | None  #: the trials one after another; null if no search of the recipe has finished
+    seconds: float | None  #: of all trials run one after another; null if no search of the recipe has finished
 
 
 class EventView(View):
-    """Something that happened to a search; fields that its kind does not have are left out or null."""
+    """An event of a search; fields that do not apply to its kind are absent or null."""
 
     id: int
     at: float
@@ -305,13 +305,13 @@ class EventView(View):
     requested_status: Status | None = None
     reason: str | None = None
     stage: str | None = None
-    sentence: str | None = None  #: why a stage made its choice
+    sentence: str | None = None  #: the reason of a choice
     slots: int | None = None
-    alive: int | None = None  #: nodes of the cluster
-    trials: int | None = None  #: how many run again or are reused
+    alive: int | None = None  #: number of live nodes
+    trials: int | None = None  #: number of trials that run again or are reused
     parent: str | None = None
     search: str | None = None  #: a child
-    changed: tuple[str, ...] | None = None  #: parts of a search's description
+    changed: tuple[str, ...] | None = None  #: changed fields of the description
     before: dict[str, str] | None = None  #: digest
     after: dict[str, str] | None = None  #: digest
     trial_id: int | None = None
@@ -325,13 +325,13 @@ class EventView(View):
 # Trials
 
 
-class Where(View):
-    """The process that trains a trial."""
+class TrialLocation(View):
+    """Where a trial runs."""
 
     host: str = ""
     pid: int | None = None
-    node: str | None = None  #: Ray's id of it
-    gpus: tuple[int | str, ...] = ()  #: ids that Ray reserved
+    node: str | None = None  #: Ray node id
+    gpus: tuple[int | str, ...] = ()  #: GPU ids reserved by Ray
 
 
 class TrialRow(View):
@@ -339,29 +339,29 @@ class TrialRow(View):
 
     trial_id: int
     stage: str
-    number: int  #: in its stage
+    number: int  #: within its stage
     variant: str
     gm: int
     gc: int
     seed: int
     state: TrialState
     value: float | None
-    cause: Cause | None  #: null while it runs
-    detail: str  #: for a person: the reason, or the end of a traceback
+    cause: Cause | None  #: null while running
+    detail: str  #: for users: the reason, or the end of a traceback
     started_at: float
-    seconds: float | None  #: null while it runs
+    seconds: float | None  #: null while running
     gm_total: int | None  #: groups over the whole batch
     group_size: int | None  #: samples; null without normalization
-    epoch: int | None  #: of the lease of the driver that started it
+    epoch: int | None  #: lease epoch of the driver that started it
     reused_from: str | None  #: ``<search>/<stage>/<number>`` of the original
-    where: Where | None
+    where: TrialLocation | None
 
 
 class EpochView(View):
-    """What a trial reported of an epoch."""
+    """The metrics that a trial reported for an epoch."""
 
     epoch: int
-    values: dict[str, JsonValue]  #: by name; text spells out what is not finite
+    values: dict[str, JsonValue]  #: by name; non-finite numbers are text
 
 
 class TrialView(TrialRow):
@@ -375,11 +375,11 @@ class TrialPage(View):
     """A page of a list of trials."""
 
     trials: tuple[TrialRow, ...]
-    next: int | None  #: the ``after`` of the page that follows; null on the last one
+    next: int | None  #: ``after`` of the next page; null on the last
 
 
 class SeedView(View):
-    """A finished replicate, for a dot of a chart."""
+    """A finished replicate, drawn as a dot."""
 
     variant: str
     gm: int
@@ -389,21 +389,21 @@ class SeedView(View):
 
     @property
     def point(self) -> Point:
-        """What was trained."""
+        """The point that was trained."""
         return Point(self.variant, self.gm, self.gc)
 
 
 class QuartilesView(View):
-    """The spread of a candidate's replicates, for a box of a chart."""
+    """The spread of a candidate's replicates, drawn as a box."""
 
     variant: str
     gm: int
     gc: int
-    quartiles: tuple[float, float, float, float, float]  #: lowest, the three quartiles, highest
+    quartiles: tuple[float, float, float, float, float]  #: minimum, three quartiles, maximum
 
     @property
     def point(self) -> Point:
-        """What was trained."""
+        """The point that was trained."""
         return Point(self.variant, self.gm, self.gc)
 
 
@@ -421,16 +421,16 @@ class CurveView(View):
 
 
 class Figure(View):
-    """A figure, as Plotly draws it."""
+    """A Plotly figure."""
 
     data: list[dict[str, JsonValue]]
     layout: dict[str, JsonValue]
 
 
 class WebhookView(View):
-    """What a webhook is told: that a search is done, failed, cancelled or paused."""
+    """The body of a webhook: a search is done, failed, cancelled or paused."""
 
-    id: str  #: the same at every attempt
+    id: str  #: the same for every attempt
     type: str  #: e.g. ``search.done``
     created_at: str  #: ISO 8601, UTC
     search: str
@@ -442,7 +442,7 @@ class WebhookView(View):
 
 
 class ExportRow(View):
-    """A trial in an exported file."""
+    """A trial in an export."""
 
     stage: str
     number: int
@@ -461,8 +461,8 @@ class ExportRow(View):
     detail: str
 
     @classmethod
-    def of(cls, trial: TrialRow) -> Self:
-        """Return what is exported of a trial."""
+    def from_trial(cls, trial: TrialRow) -> Self:
+        """Return the exported fields of a trial."""
         return cls(**{name: getattr(trial, name) for name in cls.model_fields})
 
 
@@ -470,18 +470,18 @@ class ExportRow(View):
 
 
 class WorkerView(View):
-    """A worker that was seen lately."""
+    """A live worker."""
 
     id: str
     host: str
     pid: int
     started_at: float
     seen_at: float
-    search: str | None  #: what it runs
+    search: str | None  #: that it runs
 
 
 class NodeView(View):
-    """A node of a cluster, as a driver last saw it."""
+    """A node of a cluster, as last seen by a driver."""
 
     id: str
     host: str
@@ -502,22 +502,22 @@ class _UnfinishedView(View):
 
 
 class RunningView(_UnfinishedView):
-    """A search that runs, and where."""
+    """A running search with its nodes."""
 
     slots: int | None
-    trials: int  #: that run now
+    trials: int  #: running
     nodes: tuple[NodeView, ...]
 
 
 class WaitingView(_UnfinishedView):
-    """A search that waits, and for what."""
+    """A queued search with the reason."""
 
     position: int
     why: str
 
 
 class ClusterView(View):
-    """What runs where, and what waits for what."""
+    """Workers, running searches and queued searches."""
 
     workers: tuple[WorkerView, ...]
     running: tuple[RunningView, ...]
@@ -540,20 +540,20 @@ class RecipeView(View):
     title: str
     metric: str
     mode: Mode
-    data: str  #: which data sets it takes; empty for none
+    data: str  #: accepted data sets; empty if none
     presets: dict[str, dict[str, NumberValue]]
     numbers: tuple[NumberView, ...]
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Self:
-        """Return what a person may want to know of a recipe."""
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """Return the description of a recipe."""
         from trainers.recipe import describe
 
         return cls.model_validate(describe(recipe))
 
 
 class DataSetView(View):
-    """A data set that a search may take, by name."""
+    """The name of a data set that a search can use."""
 
     name: str
 
@@ -562,7 +562,7 @@ class TokenView(View):
     """A token, without its secret."""
 
     id: str
-    name: str  #: what it is for
+    name: str  #: its purpose
     owner: str
     scopes: tuple[str, ...]
     created_at: float
@@ -573,18 +573,18 @@ class TokenView(View):
 
 
 class NewTokenView(View):
-    """A token just made; its text is shown this once."""
+    """A new token; its text is shown only once."""
 
     token: TokenView
     text: str = Field(repr=False)
 
 
 class AuditView(View):
-    """Something that somebody did."""
+    """An entry of the audit log."""
 
     id: int
     at: float
-    token_id: str | None  #: null: done without one
+    token_id: str | None  #: null if no token was used
     owner: str
     action: Action
     subject: str  #: the id of a search or a token
@@ -592,13 +592,13 @@ class AuditView(View):
 
 
 class HealthView(View):
-    """Whether the service and its database answer."""
+    """The service and its database respond."""
 
     status: Literal["ok"]
 
 
 class ReadinessView(View):
-    """Each part that searches need: ``ok``, or what is missing."""
+    """The state of each part that searches need: ``ok``, or what is missing."""
 
     database: str
     migrations: str
@@ -607,5 +607,5 @@ class ReadinessView(View):
 
     @property
     def ready(self) -> bool:
-        """Whether all parts are there."""
+        """Whether all parts are ready."""
         return all(part.startswith("ok") for part in (self.database, self.migrations, self.worker, self.ray))

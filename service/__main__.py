@@ -33,13 +33,13 @@ def main() -> int:
     """Check the settings, bring the database up to date, and serve it, with a worker unless there are others."""
     try:
         settings = read_settings()
-        logs.set_up(settings)
+        logs.configure(settings)
         require_free_port(settings)
         engine = open_store(settings.database_url, create=True)
         code = first_login(settings, engine)
         engine.dispose()
     except SearchError as error:
-        logs.complain(str(error))
+        logs.log_error(str(error))
         return 2
     greet(settings, code)
     worker = WorkerProcess(settings) if settings.worker else None

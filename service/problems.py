@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from search.plan.spec import rule_of, said_of
-from search.store.database import DatabaseFault
+from search.plan.spec import validation_message, violated_rule
+from search.store.database import DatabaseError
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
 from service.rendering import page
 
@@ -79,11 +79,13 @@ def install(app: FastAPI) -> None:
         field = ".".join(str(part) for part in path)
         if place != "body":
             received = repr(first.get("input"))[:200]
-            return answer_to(request, 422, f"{field} {rule_of(first)}: got {received}. Change it or leave it out.")
+            return answer_to(
+                request, 422, f"{field} {violated_rule(first)}: got {received}. Change it or leave it out."
+            )
         model = _body_of(request)
         if first["type"] == "json_invalid" or not path or model is None:
             return problem(422, "the body must be a JSON object: got something else. Send it as application/json.")
-        return problem(422, said_of({**first, "loc": tuple(path)}, model), field=field)
+        return problem(422, validation_message({**first, "loc": tuple(path)}, model), field=field)
 
     @app.exception_handler(HTTPException)
     def http_error(request: Request, error: HTTPException) -> Response:
@@ -95,8 +97,8 @@ def install(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
-    @app.exception_handler(DatabaseFault)
-    def database_error(request: Request, error: DatabaseFault) -> Response:
+    @app.exception_handler(DatabaseError)
+    def database_error(request: Request, error: DatabaseError) -> Response:
         log_fault(error)
         return answer_to(request, 503, NO_DATABASE)
 
@@ -105,7 +107,7 @@ def install(app: FastAPI) -> None:
         return problem(500, "an unexpected error; its traceback is in the service's log")
 
 
-def log_fault(error: DatabaseFault) -> None:
+def log_fault(error: DatabaseError) -> None:
     """Tell the operator why the database did not answer."""
     log.error("the database does not answer: %s", " ".join(str(error.orig).split()))
 

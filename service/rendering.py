@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from search.vocabulary.wording import duration, mean_std, metric
+from search.vocabulary.formatting import format_duration, format_mean_std, format_metric
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
@@ -34,9 +34,9 @@ def query(values: dict[str, Any], **changes: Any) -> str:
 
 
 _templates.env.filters |= {
-    "metric": metric,
+    "metric": format_metric,
     "moment": moment,
-    "duration": duration,
-    "mean_std": mean_std,
+    "duration": format_duration,
+    "mean_std": format_mean_std,
     "query": query,
 }

@@ -94,7 +94,7 @@ class Kept:
 
     def part(self, kind: type[Kind], search_id: str, make: Callable[[], Kind]) -> Kind:
         """Return a view that is made of a search alone; there is one of its kind."""
-        event, _ = queries.version_of(self.store, search_id)
+        event, _ = queries.read_version(self.store, search_id)
         key = f"{kind.__name__} {search_id}"
         return kind.model_validate_json(self._answers.get(key, (event, 0), lambda: _written(make())))
 
@@ -107,7 +107,7 @@ class Kept:
             moves: it changes without an event while the search runs, with figures by epoch or with the clock, so it is
                 made anew after a moment, however many look at it.
         """
-        event, running = queries.version_of(self.store, search_id)
+        event, running = queries.read_version(self.store, search_id)
         moment = int(time.monotonic() / MOMENT) if moves and running else 0
         asked = f"{self._request.url.path}?{self._request.url.query}"
         packed = self._answers.get(asked, (event, moment), lambda: _packed(make()))

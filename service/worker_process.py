@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class WorkerProcess:
         """Start a worker in a session of its own, so that a Ctrl-C reaches it through us alone."""
         return subprocess.Popen(
             [sys.executable, "-m", "search.cli", "worker", "--parent", str(os.getpid())],
-            env={**os.environ, **environment_of(self._settings)},
+            env={**os.environ, **to_environment(self._settings)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

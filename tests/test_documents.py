@@ -12,7 +12,7 @@ from typer.main import get_command
 
 import seqnorm
 from search.cli.app import app
-from search.settings import IN_FILE, PREFIX, Settings
+from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
 from service.accounts.__main__ import app as tokens
 
 ROOT = Path(__file__).parent.parent
@@ -34,12 +34,12 @@ def test_the_readme_starts_with_its_two_commands() -> None:
 
 def test_every_setting_is_listed_with_its_meaning() -> None:
     for setting in fields(Settings):
-        assert f"| `{PREFIX}{setting.name.upper()}` | {setting.metadata['help']} |" in README
+        assert f"| `{ENV_PREFIX}{setting.name.upper()}` | {setting.metadata['help']} |" in README
 
 
 def test_no_setting_is_listed_that_does_not_exist() -> None:
-    known = {PREFIX + setting.name.upper() + end for setting in fields(Settings) for end in ("", IN_FILE)}
-    assert set(re.findall(rf"{PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
+    known = {ENV_PREFIX + setting.name.upper() + end for setting in fields(Settings) for end in ("", FILE_SUFFIX)}
+    assert set(re.findall(rf"{ENV_PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

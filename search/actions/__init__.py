@@ -1,1 +1,1 @@
-"""What people do to searches; the command line and the REST API call the same functions."""
+"""What users do with searches; shared by the command line and the REST API."""

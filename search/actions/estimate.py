@@ -1,25 +1,25 @@
-"""What a search would cost, before it is submitted: its trials, beside those of the other strategies."""
+"""Estimates the cost of a search before it is submitted, and that of the other strategies."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from search.plan.spec import SearchSpec, read_spec, refused_values
-from search.plan.stages import plan_of
+from search.plan.spec import SearchSpec, find_refused_values, read_spec
+from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
 from search.views import PlanView, RefusedValue
 from trainers.recipe import Recipe
 
 
-def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
-    """Count a search's trials by stage, beside those of every strategy; list refused group counts, and why.
+def estimate(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
+    """Count the trials of a search by stage and for every strategy; list refused group counts with the reason.
 
     Args:
         fields: of a search.
-        seconds_per_trial: how long its trials take, if anybody knows.
+        seconds_per_trial: how long its trials take, if known.
 
     Raises:
-        InvalidSpec: if anything but a group count is wrong.
+        InvalidSpec: if anything except a group count is invalid.
     """
     spec, recipe = read_spec(fields)
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
@@ -31,12 +31,12 @@ def price(fields: dict[str, Any], seconds_per_trial: float | None = None) -> Pla
         grid=totals["grid"],
         sequential=totals["sequential"],
         totals=totals,
-        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused_values(spec, recipe)),
+        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in find_refused_values(spec, recipe)),
         seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
     )
 
 
 def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:
-    """Count as a strategy would; a grid for comparison has the GhostNorm that a sequence trains anyway."""
+    """Count trials by stage; another strategy is counted without gc = 0, which a sequential search always trains."""
     gc = spec.gc if strategy == spec.strategy else [gc for gc in spec.gc if gc] or spec.gc
-    return plan_of(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).size()
+    return make_plan(spec.model_copy(update={"strategy": strategy, "gc": gc}), recipe).count_trials()

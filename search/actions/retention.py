@@ -1,4 +1,4 @@
-"""What of the home folder nobody needs any more: checkpoints and logs of searches that ended long ago."""
+"""Finds files that are no longer needed: checkpoints and logs of searches that ended long ago."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from search.settings import Settings
 from search.store import queries
 from search.store.database import Engine
 
-DAY = 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leftover:
-    """Files of one search that may go."""
+class UnneededFiles:
+    """Files of one search that can be deleted."""
 
     search_id: str
-    why: str  #: they may go
+    why: str  #: they can be deleted
     paths: tuple[Path, ...]
-    bytes: int  #: that are free once they are gone
+    bytes: int  #: freed by deleting them
 
     def remove(self) -> None:
-        """Remove them; where one is a link, the link alone.
+        """Remove the files; of a symbolic link, only the link.
 
         Raises:
-            OSError: if one cannot be removed; those before it are gone.
+            OSError: if a file cannot be removed; earlier ones are already removed.
         """
         for path in self.paths:
             if path.is_dir() and not path.is_symlink():
@@ -37,52 +37,52 @@ class Leftover:
                 path.unlink(missing_ok=True)
 
 
-def find_leftovers(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[Leftover]:
-    """Find what may go; the weights of a search's chosen point stay.
+def find_unneeded_files(settings: Settings, engine: Engine, days: float, unknown: bool) -> Iterator[UnneededFiles]:
+    """Find files to delete; the weights of a search's chosen point are kept.
 
-    The database is asked about each search once more when it is its turn, as somebody may have it run again meanwhile:
-    remove one before taking the next.
+    Each search is checked again just before it is yielded, because somebody may have restarted it. So remove its files
+    before asking for the next.
 
     Args:
         settings: with the home folder.
-        engine: of the database that knows its searches.
-        days: since a search has ended.
-        unknown: include what belongs to no search of this database; another database may share the folder.
+        engine: of the database with the searches.
+        days: since a search ended, at least.
+        unknown: include folders of no search in this database. Another database may share the home folder.
     """
-    root = settings.folder_of("")
+    root = settings.search_folder("")
     folders = {path.name: path for path in sorted(root.glob("*")) if path.is_dir() and not path.is_symlink()}
     with engine.connect() as connection:
-        known = queries.known_among(connection, list(folders))
-        candidates = queries.ended_before(connection, days * DAY, list(folders))
+        known = queries.find_known(connection, list(folders))
+        candidates = queries.find_ended(connection, days * DAY_SECONDS, list(folders))
     for name, folder in folders.items():
         if name in candidates:
             with engine.connect() as connection:
-                ended = queries.ended_before(connection, days * DAY, [name])
+                ended = queries.find_ended(connection, days * DAY_SECONDS, [name])
             if name in ended:
                 kept = set(chosen_folders(folder, ended[name]))
-                yield from _leftover(name, f"ended {days:g} days ago or earlier", _all_but(folder, kept))
+                yield from _unneeded_files(name, f"ended {days:g} days ago or earlier", _paths_except(folder, kept))
         elif unknown and name not in known:
-            yield from _leftover(name, "unknown to this database", [folder])
+            yield from _unneeded_files(name, "unknown to this database", [folder])
 
 
-def _all_but(folder: Path, kept: set[Path]) -> list[Path]:
-    """Return what is in a folder, whole where nothing of it is kept."""
+def _paths_except(folder: Path, kept: set[Path]) -> list[Path]:
+    """Return the paths of a folder without the kept ones; a subfolder without kept paths is one path."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path in kept:
             continue
         inside = any(path in each.parents for each in kept)
-        found += _all_but(path, kept) if inside else [path]
+        found += _paths_except(path, kept) if inside else [path]
     return found
 
 
-def _leftover(search_id: str, why: str, paths: list[Path]) -> Iterator[Leftover]:
+def _unneeded_files(search_id: str, why: str, paths: list[Path]) -> Iterator[UnneededFiles]:
     if paths:
-        yield Leftover(search_id=search_id, why=why, paths=tuple(paths), bytes=sum(map(_size, paths)))
+        yield UnneededFiles(search_id=search_id, why=why, paths=tuple(paths), bytes=sum(map(_size, paths)))
 
 
 def _size(path: Path) -> int:
-    """Count bytes; a file that has another name elsewhere, as weights that a child shares, frees none."""
+    """Count the bytes that are freed; a hard-linked file, such as weights shared with a child, frees none."""
     files = [path] if path.is_symlink() or path.is_file() else [each for each in path.rglob("*") if not each.is_dir()]
     states = [file.lstat() for file in files]
     return sum(state.st_size for state in states if state.st_nlink == 1)

@@ -1,25 +1,25 @@
-"""From the fields that a person gives to a stored search: everything is checked before anything is written."""
+"""Stores a search from its fields; everything is checked before anything is written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from search.plan.digest import ABSENT, digest_of
+from search.plan.digest import ABSENT, compute_digest
 from search.plan.spec import NumberValue, SearchSpec, parse_spec
-from search.plan.stages import Plan, plan_of
+from search.plan.stages import Plan, make_plan
 from search.settings import Settings
 from search.store import searches
 from search.store.database import Connection
 from search.store.opening import open_store
-from search.store.provenance import provenance_of, resolved_numbers
+from search.store.provenance import collect_provenance, resolve_all_numbers
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A search that can be run, and is not stored yet."""
+    """A valid search that is not stored yet."""
 
     spec: SearchSpec
     plan: Plan
@@ -39,32 +39,32 @@ class Submission:
             owner,
             parent,
             numbers=self.numbers,
-            provenance=provenance_of(self.spec.recipe),
+            provenance=collect_provenance(self.spec.recipe),
         )
 
 
 def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
-    """Check what somebody wants to have searched, without torch.
+    """Check the fields of a search, without torch.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     spec = parse_spec(fields)
     recipe = find(spec.recipe)
-    digest = digest_of(spec, recipe, settings.home)
+    digest = compute_digest(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
-        _refuse_without_data(spec, recipe, settings)
-    return Submission(spec, plan_of(spec, recipe), digest, resolved_numbers(spec, recipe))
+        _raise_missing_data(spec, recipe, settings)
+    return Submission(spec, make_plan(spec, recipe), digest, resolve_all_numbers(spec, recipe))
 
 
-def _refuse_without_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
-    """Let the recipe say what it misses, and where to put it.
+def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
+    """Raise the recipe's own message about missing data, which says where to put it.
 
     Raises:
-        InvalidSpec: with what its loading says.
+        InvalidSpec: with the error that loading raised.
     """
     try:
-        resolve(recipe.load)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data, settings.home)
+        resolve(recipe.load)(spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data, settings.home)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
 

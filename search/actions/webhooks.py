@@ -1,7 +1,7 @@
-"""Webhooks: tells the targets in the settings when a search is done, failed, cancelled or paused.
+"""Webhooks: notify the configured URLs when a search is done, failed, cancelled or paused.
 
-Signed after the Standard Webhooks scheme (standardwebhooks.com). A delivery is in SQL before it is sent and until it is
-taken, so it is sent at least once, whatever dies; a receiver knows one that comes again by its ``webhook-id``.
+Signed as Standard Webhooks (standardwebhooks.com). A delivery is stored in SQL before it is sent, so it is delivered at
+least once, even after a crash; receivers recognize duplicates by their ``webhook-id``.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ import httpx2
 from search.engine.logs import known_secrets
 from search.settings import Settings
 from search.store import deliveries, searches
-from search.store.database import Connection, DatabaseFault, Engine, open_engine
-from search.store.deliveries import Delivery, News
+from search.store.database import Connection, DatabaseError, Engine, open_engine
+from search.store.deliveries import Delivery, PendingEvent
 from search.views import WebhookView
-from search.vocabulary.secret import Secret, redacted
+from search.vocabulary.secret import Secret, redact
 
 TIMEOUT_SECONDS = 10.0
-CLAIM_SECONDS = 60.0  # in which one attempt is over, but for targets that drip
-LOOK_SECONDS = 1.0
-ENTER_SECONDS = 60.0  # between two times that a sender says it is there
-AFTER_FAULT_SECONDS = 5.0
-FIRST_WAIT = 5.0  # after a failed attempt; doubled after each
-ATTEMPTS = 15  # the last one nearly 23 hours after the first
-LEAVE_SECONDS = 1.0  # for what is being sent when the worker ends; it is sent again otherwise
+CLAIM_SECONDS = 60.0  # an attempt is over by then, unless the target answers very slowly
+POLL_SECONDS = 1.0
+REGISTER_SECONDS = 60.0  # between heartbeats of a sender
+RETRY_SECONDS = 5.0
+FIRST_WAIT = 5.0  # after the first failed attempt; doubles each time
+MAX_ATTEMPTS = 15  # the last one nearly 23 hours after the first
+STOP_SECONDS = 1.0  # for requests in flight when the worker stops; unfinished ones are sent again
 
 log = logging.getLogger(__name__)
 
 
 class Senders:
-    """One thread for each target, so that one that hangs holds up no other."""
+    """Runs one thread per target, so that a slow target delays no other."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._stopping = threading.Event()
@@ -49,46 +49,46 @@ class Senders:
             thread.start()
 
     def stop(self) -> None:
-        """End, within a moment."""
+        """Stop all threads; wait for them at most ``STOP_SECONDS``."""
         self._stopping.set()
-        deadline = time.monotonic() + LEAVE_SECONDS
+        deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._reading.dispose()
 
 
 class Sender:
-    """Tells one target."""
+    """Sends deliveries to one target."""
 
     def __init__(self, settings: Settings, url: Secret, engine: Engine, reading: Engine) -> None:
         self._url = url
         self._host = urlsplit(url.reveal()).hostname or ""  # the rest of a URL may be secret
-        self._target = hashlib.sha256(url.reveal().encode()).hexdigest()  # which is kept in no table either
+        self._target = hashlib.sha256(url.reveal().encode()).hexdigest()  # the URL itself is not stored
         self._secret = settings.webhook_secret
         self._known = known_secrets(settings)
         self._engine = engine
         self._reading = reading
-        self._enter_at = 0.0  # of the monotonic clock
+        self._register_at = 0.0  # of the monotonic clock
         self._http = httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False)
 
     def run(self, stopping: threading.Event) -> None:
-        """Send what is to be sent, until ``stopping`` is set."""
+        """Send deliveries until ``stopping`` is set."""
         while not stopping.is_set():
             try:
                 sent = self.send_one()
-                stopping.wait(0 if sent else LOOK_SECONDS)
-            except DatabaseFault as fault:
+                stopping.wait(0 if sent else POLL_SECONDS)
+            except DatabaseError as fault:
                 log.warning("webhooks wait for the database: %s", fault.orig)
-                stopping.wait(AFTER_FAULT_SECONDS)
-            except Exception:  # the thread must not end before the worker
+                stopping.wait(RETRY_SECONDS)
+            except Exception:  # keep the thread alive
                 log.exception("webhooks to %s had to stop for a moment", self._host)
-                stopping.wait(AFTER_FAULT_SECONDS)
+                stopping.wait(RETRY_SECONDS)
         self._http.close()
 
     def send_one(self) -> bool:
-        """Look for news, and send what waits longest; say whether there was something to send."""
-        self._take_news()
-        with self._reading.connect() as connection:  # looking takes no lock, which claiming does
+        """Store new deliveries and send the oldest due one; return whether one was due."""
+        self._collect_events()
+        with self._reading.connect() as connection:  # reading takes no lock, claiming does
             if not deliveries.is_due(connection, self._target):
                 return False
         with self._engine.begin() as connection:
@@ -97,34 +97,36 @@ class Sender:
             self._send(delivery)
         return True
 
-    def _take_news(self) -> None:
-        if time.monotonic() >= self._enter_at:
+    def _collect_events(self) -> None:
+        if time.monotonic() >= self._register_at:
             with self._engine.begin() as connection:
-                deliveries.enter(connection, self._target)
-            self._enter_at = time.monotonic() + ENTER_SECONDS
+                deliveries.register_target(connection, self._target)
+            self._register_at = time.monotonic() + REGISTER_SECONDS
         with self._reading.connect() as connection:
-            found = [(item, body_of(connection, item)) for item in deliveries.news(connection, self._target)]
+            found = [
+                (item, render_body(connection, item)) for item in deliveries.find_pending(connection, self._target)
+            ]
         if found:
             with self._engine.begin() as connection:
-                deliveries.add(connection, self._target, found)
+                deliveries.add_pending(connection, self._target, found)
 
     def _send(self, delivery: Delivery) -> None:
-        said, taken = self._post(delivery)
+        result, delivered = self._post(delivery)
         fields = {"search": delivery.search_id, "delivery": delivery.id, "target": self._host}
-        if taken:
+        if delivered:
             with self._engine.begin() as connection:
-                deliveries.finish(connection, delivery, said)
+                deliveries.mark_delivered(connection, delivery, result)
             log.info("webhook %s was taken by %s", delivery.id, self._host, extra=fields)
             return
-        wait = None if delivery.attempts >= ATTEMPTS else FIRST_WAIT * 2 ** (delivery.attempts - 1)
+        wait = None if delivery.attempts >= MAX_ATTEMPTS else FIRST_WAIT * 2 ** (delivery.attempts - 1)
         with self._engine.begin() as connection:
-            deliveries.fail(connection, delivery, said, wait)
+            deliveries.mark_failed(connection, delivery, result, wait)
         then = "it is given up" if wait is None else f"it is sent again in {wait:g} s"
         level = logging.ERROR if wait is None else logging.WARNING
-        log.log(level, "webhook %s was not taken by %s: %s; %s", delivery.id, self._host, said, then, extra=fields)
+        log.log(level, "webhook %s was not taken by %s: %s; %s", delivery.id, self._host, result, then, extra=fields)
 
     def _post(self, delivery: Delivery) -> tuple[str, bool]:
-        """Send a delivery; return what came of it, and whether it was taken. What else is answered is not read."""
+        """Send a delivery; return its result and whether it was accepted. The response body is not read."""
         timestamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -137,16 +139,16 @@ class Sender:
             url, body = self._url.reveal(), delivery.body.encode()
             with self._http.stream("POST", url, content=body, headers=headers) as answer:
                 return f"HTTP {answer.status_code}", answer.is_success
-        except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:  # some hosts cannot be written as asked
-            return redacted(f"{type(error).__name__} {error}".strip(), self._known), False
+        except (httpx2.RequestError, httpx2.InvalidURL, ValueError) as error:  # some host names cannot be encoded
+            return redact(f"{type(error).__name__} {error}".strip(), self._known), False
 
 
-def body_of(connection: Connection, item: News) -> str:
-    """Return the text that tells a status: that of the event, which may have been left since."""
+def render_body(connection: Connection, item: PendingEvent) -> str:
+    """Return the message for a status event; the search may have another status by now."""
     search = searches.get(connection, item.search_id)
     points = [choice.point for choice in searches.choices(connection, item.search_id).values() if choice.point]
     return WebhookView(
-        id=f"{item.search_id}-{item.event_id}-{round(item.at * 1000):x}",  # a restored database gives ids again
+        id=f"{item.search_id}-{item.event_id}-{round(item.at * 1000):x}",  # a restored database reuses event ids
         type=f"search.{item.status}",
         created_at=datetime.fromtimestamp(item.at, UTC).isoformat(timespec="milliseconds"),
         search=search.id,

@@ -1,6 +1,6 @@
-"""A child of a search: the same with more values or seeds, or once more what failed. It reuses what is finished.
+"""Creates a child of a search: with more values or seeds, or to retry failed trials. It reuses finished trials.
 
-A search with a decided stage is not changed, so that its choice stays the one that its trials led to.
+A decided stage is never changed, so that its choice always follows from its trials.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
-from search.plan.spec import GroupCount, SearchSpec, Seed, said_of
+from search.plan.spec import GroupCount, SearchSpec, Seed, validation_message
 from search.settings import Settings
 from search.store import searches
 from search.store.database import Connection
@@ -20,7 +20,7 @@ from search.vocabulary.errors import Conflict, InvalidSpec
 
 
 class Widening(BaseModel):
-    """What a child searches beside what its parent did."""
+    """What a child searches in addition to its parent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,13 +28,13 @@ class Widening(BaseModel):
     gc: list[GroupCount] = Field([], max_length=256, description="more group counts along the channels")
     seeds: list[Seed] | Seed = Field([], description="more replicates of each point; a count n means 0 … n-1")
     test_seeds: int | None = Field(
-        None, strict=True, ge=1, le=64, description="fresh seeds of the final measurement, as many as before or more"
+        None, strict=True, ge=1, le=64, description="number of new seeds for the final measurement, at least as before"
     )
 
 
 @dataclass(frozen=True)
-class Child(Submission):
-    """A child that is not stored yet. Sources and data are hashed already, so storing it is quick."""
+class ChildSubmission(Submission):
+    """A child that is not stored yet. Sources and data are already hashed, so storing it is fast."""
 
     parent: str
 
@@ -42,17 +42,17 @@ class Child(Submission):
         """Store the child, queued; return its id. It reuses what its parent finished.
 
         Raises:
-            Conflict: if the parent waits or runs by now, or goes on with another code or other data.
+            Conflict: if the parent is queued or running again, or was resumed with other code or data.
         """
-        parent = searches.get(connection, self.parent, to_change=True)
-        _require_rest(parent)
-        _require_same(parent, self.digest)
+        parent = searches.get(connection, self.parent, for_update=True)
+        _require_inactive(parent)
+        _require_same_digest(parent, self.digest)
         return self._submit(connection, owner, self.parent)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """What runs again, and where."""
+    """The result of a retry."""
 
     search_id: str  #: the same search, or its child
     parent: str | None  #: None if it is the same search
@@ -60,63 +60,63 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Retrial:
-    """Another try that is not stored yet."""
+class PreparedRetry:
+    """A retry that is not stored yet."""
 
     search_id: str
-    child: Child | None  #: where a decided stage has failed trials
+    child: ChildSubmission | None  #: None if no decided stage has failed trials
 
     def store(self, connection: Connection, owner: str = "local") -> Retry:
-        """Have the failed trials run again: in the search, or in the child where a decided stage would change.
+        """Rerun the failed trials: in the search itself, or in the child if a decided stage would change.
 
         Raises:
-            Conflict: if the search waits or runs by now, or such a stage has been decided since.
+            Conflict: if the search is queued or running again, or such a stage was decided meanwhile.
         """
         try:
             return Retry(self.search_id, None, searches.retry(connection, self.search_id))
-        except searches.Decided as decided:
+        except searches.StageDecided as decided:
             if self.child is None:
                 raise Conflict(
-                    f"the stages of {self.search_id} must be as they were when the retry was asked for: got one that "
-                    "was decided meanwhile. Ask again."
+                    f"no stage may be decided while a retry is prepared: got one of {self.search_id} that was decided "
+                    "meanwhile. Retry again."
                 ) from None
             return Retry(self.child.store(connection, owner), self.search_id, decided.trials)
 
 
 def parse_widening(fields: dict[str, Any]) -> Widening:
-    """Read what somebody wants more of.
+    """Parse the fields of a widening.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     try:
         return Widening(**fields)
     except ValidationError as error:
-        raise InvalidSpec(said_of(error.errors()[0], Widening)) from None
+        raise InvalidSpec(validation_message(error.errors()[0], Widening)) from None
 
 
-def prepare_wider(settings: Settings, parent: searches.Search, more: Widening) -> Child:
-    """Plan a child with more values or seeds.
+def prepare_widening(settings: Settings, parent: searches.Search, more: Widening) -> ChildSubmission:
+    """Prepare a child with more values or seeds; nothing is written yet.
 
     Raises:
-        InvalidSpec: if nothing is added, or what is cannot be run.
-        Conflict: if the parent waits or runs, or began with another code or other data than there is now.
+        InvalidSpec: if nothing is added, or the result cannot be run.
+        Conflict: if the parent is queued or running, or was started with other code or data.
     """
-    fields = widened(parent.spec, more)
+    fields = merge_widening(parent.spec, more)
     if fields == parent.spec.model_dump(mode="json"):
         raise InvalidSpec(
-            f"a wider search has values or seeds that {parent.id} has not: got none. "
+            f"a widened search must add values or seeds to {parent.id}: got none. "
             "Give more gm, gc, seeds or test_seeds."
         )
-    return _child(settings, parent, fields)
+    return _prepare_child(settings, parent, fields)
 
 
-def widened(spec: SearchSpec, more: Widening) -> dict[str, object]:
-    """Return the fields of a search with what is added; what it has already stays where it is."""
+def merge_widening(spec: SearchSpec, more: Widening) -> dict[str, object]:
+    """Return the fields of a search with new values appended; existing values keep their order."""
     seeds = list(range(more.seeds)) if isinstance(more.seeds, int) else more.seeds
     if more.test_seeds is not None and more.test_seeds < spec.test_seeds:
         raise InvalidSpec(
-            f"a wider search measures with as many fresh seeds or more: got test_seeds={more.test_seeds}, "
+            f"a widened search must not have fewer test seeds: got test_seeds={more.test_seeds}, "
             f"which were {spec.test_seeds}. Leave it out."
         )
     return {
@@ -128,39 +128,39 @@ def widened(spec: SearchSpec, more: Widening) -> dict[str, object]:
     }
 
 
-def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> Retrial:
-    """Plan to have the failed trials of a search run again; nothing is written yet.
+def prepare_retry(settings: Settings, connection: Connection, search_id: str) -> PreparedRetry:
+    """Prepare to rerun the failed trials of a search; nothing is written yet.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it waits, runs or is cancelled, has no failed trial, or would need a child that cannot be.
+        Conflict: if it is queued, running or cancelled, has no failed trial, or needs a child that cannot be created.
     """
     try:
         searches.count_retriable(connection, search_id)
-    except searches.Decided:
+    except searches.StageDecided:
         parent = searches.get(connection, search_id)
-        return Retrial(search_id, _child(settings, parent, parent.spec.model_dump(mode="json")))
-    return Retrial(search_id, None)
+        return PreparedRetry(search_id, _prepare_child(settings, parent, parent.spec.model_dump(mode="json")))
+    return PreparedRetry(search_id, None)
 
 
-def _child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> Child:
-    _require_rest(parent)
+def _prepare_child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> ChildSubmission:
+    _require_inactive(parent)
     submission = prepare(settings, fields)
-    _require_same(parent, submission.digest)
-    return Child(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
+    _require_same_digest(parent, submission.digest)
+    return ChildSubmission(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
 
 
-def _require_rest(parent: searches.Search) -> None:
+def _require_inactive(parent: searches.Search) -> None:
     if parent.status.active:
         raise Conflict(
-            f"only a search that neither waits nor runs has children: got {parent.id}, which is {parent.status}. "
+            f"a search must not be queued or running to get a child: got {parent.id}, which is {parent.status}. "
             f"Wait for its end, or pause it: seqnorm pause {parent.id}"
         )
 
 
-def _require_same(parent: searches.Search, digest: dict[str, str]) -> None:
+def _require_same_digest(parent: searches.Search, digest: dict[str, str]) -> None:
     if changed := changed_parts(parent.digest, digest):
         raise Conflict(
-            f"trials are reused under what they were trained with: got another {', '.join(changed)} than {parent.id} "
-            "began with. Go back to it, or submit a new search."
+            f"trials can only be reused with unchanged code and data: got another {', '.join(changed)} than "
+            f"{parent.id} began with. Restore it, or submit a new search."
         )

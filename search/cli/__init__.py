@@ -1,13 +1,13 @@
 """The command line. Data goes to stdout, progress and errors to stderr.
 
-Commands import what they need when they run, so that help is instant.
+Commands import what they need when they run, so that ``--help`` is instant.
 """
 
 from __future__ import annotations
 
 import sys
 
-from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK
+from search.cli.exit_codes import EXIT_BUSY, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_OK
 
 
 def main() -> None:
@@ -17,24 +17,24 @@ def main() -> None:
     except ModuleNotFoundError:
         sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
     from search.cli.app import app, program
-    from search.engine.logs import complain
+    from search.engine.logs import log_error
     from search.vocabulary.errors import Conflict, SearchError
 
     try:
         app()
     except SearchError as error:
-        said = str(error).replace(": seqnorm ", f": {program()} ")  # commands as this shell finds them
-        complain(said)
+        message = str(error).replace(": seqnorm ", f": {program()} ")  # so that hints can be copied
+        log_error(message)
         sys.exit(EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         sys.exit(EXIT_OK)
     except Exception as error:
         if "sqlalchemy" in sys.modules:
-            from search.cli.faults import said_of_database
+            from search.cli.database_errors import database_error_message
 
-            if fault := said_of_database(error):
-                complain(fault)
+            if fault := database_error_message(error):
+                log_error(fault)
                 sys.exit(EXIT_INPUT)
         raise

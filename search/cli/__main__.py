@@ -1,4 +1,4 @@
-"""``python -m search.cli``: the program ``seqnorm``, wherever it is installed."""
+"""``python -m search.cli`` runs ``seqnorm``."""
 
 from search.cli import main
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
+from search.cli.flags import GridCommand, PlanCommand, TuneCommand, parse_integers
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action
 
@@ -30,15 +30,15 @@ app = typer.Typer(
 
 
 @dataclass
-class _Where:
-    """What the options before a command say."""
+class _GlobalOptions:
+    """The options that precede a command."""
 
     home: Path | None = None
     db: str | None = None
     url: str | None = None
 
 
-_where = _Where()
+_global_options = _GlobalOptions()
 
 Recipe = Annotated[str, typer.Argument(help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE")]
 Set = Annotated[
@@ -50,8 +50,8 @@ Data = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
 ]
-Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set goes before it.")]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the recipe's data set first, if it is not there.")]
+Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")]
+Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
 
@@ -63,12 +63,12 @@ def options(
     url: Annotated[
         str | None,
         typer.Option(
-            help="Address of a service to work at instead of here; its token is SEQNORM_TOKEN.", metavar="URL"
+            help="Address of a service to use instead of the local database; its token is SEQNORM_TOKEN.", metavar="URL"
         ),
     ] = None,
 ) -> None:
     """Tune GhostNorm and SeqNorm: group counts gm, then gc."""
-    _where.home, _where.db, _where.url = home, db, url
+    _global_options.home, _global_options.db, _global_options.url = home, db, url
 
 
 @app.command(cls=TuneCommand)
@@ -82,9 +82,9 @@ def tune(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Search in sequence, here and now: tune gm, keep the largest stable value, then tune gc."""
-    fields = {**context.obj, "numbers": _numbers(recipe, preset, set_, model)}
-    _run_here("tune", recipe, fields, data, download, json)
+    """Run a sequential search in the foreground: tune gm, keep the largest stable value, then tune gc."""
+    fields = {**context.obj, "numbers": _recipe_numbers(recipe, preset, set_, model)}
+    _run_locally("tune", recipe, fields, data, download, json)
 
 
 @app.command(cls=GridCommand)
@@ -98,29 +98,31 @@ def grid(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Search every pair of gm and gc, here and now. gc 0 is GhostNorm."""
-    fields = {**context.obj, "strategy": "grid", "numbers": _numbers(recipe, preset, set_, model)}
-    _run_here("grid", recipe, fields, data, download, json)
+    """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm."""
+    fields = {**context.obj, "strategy": "grid", "numbers": _recipe_numbers(recipe, preset, set_, model)}
+    _run_locally("grid", recipe, fields, data, download, json)
 
 
-def _run_here(command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool) -> None:
-    """Submit a search, and run it."""
-    from search.cli.foreground import tune_here
+def _run_locally(
+    command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool
+) -> None:
+    """Submit a search and run it."""
+    from search.cli.foreground import run_locally
 
-    settings = _here(command)
+    settings = _local_settings(command)
     if download:
-        _fetch(recipe)
+        _download_data(recipe)
     given = {**fields, "recipe": recipe, **({"data": str(Path(data).absolute())} if data else {})}
-    raise typer.Exit(tune_here(settings, given, json, program()))
+    raise typer.Exit(run_locally(settings, given, json, program()))
 
 
-def _numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
-    """Return what flags override of a recipe's numbers."""
+def _recipe_numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
+    """Return the recipe's numbers that flags override."""
     overrides = [*(set_ or []), *([f"model={model}"] if model else [])]
-    return {**_preset(recipe, preset), **assignments(overrides)}
+    return {**_preset_numbers(recipe, preset), **parse_assignments(overrides)}
 
 
-def _preset(name: str, preset: str | None) -> dict[str, object]:
+def _preset_numbers(name: str, preset: str | None) -> dict[str, object]:
     """Return the numbers of a recipe's preset."""
     from trainers.recipe import RecipeError, find
 
@@ -137,8 +139,8 @@ def _preset(name: str, preset: str | None) -> dict[str, object]:
     return dict(presets[preset])
 
 
-def _fetch(name: str) -> None:
-    """Fetch a recipe's data set into the data folder."""
+def _download_data(name: str) -> None:
+    """Download a recipe's data set into the data folder."""
     from trainers.recipe import RecipeError, find, resolve
 
     try:
@@ -154,19 +156,19 @@ def _fetch(name: str) -> None:
 def resume(
     id: Id,
     accept_code_change: Annotated[
-        bool, typer.Option("--accept-code-change", help="Go on with another code or other data than it began with.")
+        bool, typer.Option("--accept-code-change", help="Resume even if the code or the data have changed.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Finish an interrupted search here and now; with --url it is queued for a worker there."""
+    """Finish an interrupted search in the foreground; with --url, queue it for a worker of the service."""
     settings = _settings()
     if settings.url:
-        from search.cli.foreground import resume_there
+        from search.cli.foreground import resume_remotely
 
-        raise typer.Exit(resume_there(settings, id, json, program(), accept_code_change))
-    from search.cli.foreground import resume_here
+        raise typer.Exit(resume_remotely(settings, id, json, program(), accept_code_change))
+    from search.cli.foreground import resume_locally
 
-    raise typer.Exit(resume_here(settings, id, json, program(), accept_code_change))
+    raise typer.Exit(resume_locally(settings, id, json, program(), accept_code_change))
 
 
 @app.command()
@@ -175,7 +177,7 @@ def submit(
     json: Json = False,
 ) -> None:
     """Queue a search for a worker, and print its id."""
-    from search.cli.steering import submit_file
+    from search.cli.control import submit_file
 
     submit_file(_settings(), file, json)
 
@@ -183,9 +185,9 @@ def submit(
 @app.command()
 def worker(parent: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Run queued searches, one after another by priority, until Ctrl-C or SIGTERM; several workers may run at once."""
-    from search.cli.steering import work
+    from search.cli.control import run_worker
 
-    work(_here("worker"), parent)
+    run_worker(_local_settings("worker"), parent)
 
 
 @app.command()
@@ -198,24 +200,24 @@ def watch(id: Id, json: Json = False) -> None:
 
 @app.command()
 def pause(id: Id, json: Json = False) -> None:
-    """Stop a search so that it can be resumed; what finished is kept."""
-    from search.cli.steering import steer
+    """Pause a search; finished trials are kept, and it can be resumed."""
+    from search.cli.control import request_status
 
-    steer(_settings(), id, Action.PAUSE, json)
+    request_status(_settings(), id, Action.PAUSE, json)
 
 
 @app.command()
 def cancel(id: Id, json: Json = False) -> None:
-    """End a search for good; what finished is kept."""
-    from search.cli.steering import steer
+    """Cancel a search permanently; finished trials are kept."""
+    from search.cli.control import request_status
 
-    steer(_settings(), id, Action.CANCEL, json)
+    request_status(_settings(), id, Action.CANCEL, json)
 
 
 @app.command()
 def retry(id: Id, json: Json = False) -> None:
-    """Queue a search again to train its failed trials once more."""
-    from search.cli.steering import retry_failed
+    """Queue a search again to rerun its failed trials."""
+    from search.cli.control import retry_failed
 
     retry_failed(_settings(), id, json, program())
 
@@ -225,14 +227,16 @@ def widen(
     id: Id,
     gm: Annotated[str, typer.Option("--gm", help="More group counts along the mini-batch, e.g. 16,32.")] = "",
     gc: Annotated[str, typer.Option("--gc", help="More group counts along the channels, e.g. 8,16.")] = "",
-    seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than there are.")] = None,
-    test_seeds: Annotated[int | None, typer.Option(help="Fresh seeds of the final measurement.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Replicates of each point, more than before.")] = None,
+    test_seeds: Annotated[
+        int | None, typer.Option(help="Number of seeds of the final measurement, at least as before.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
-    from search.cli.steering import widen as widen_search
+    """Queue a child of a search with more values or seeds; it reuses its parent's finished trials."""
+    from search.cli.control import widen as widen_search
 
-    more: dict[str, Any] = {"gm": whole_numbers("--gm", gm), "gc": whole_numbers("--gc", gc)}
+    more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
     more |= {"seeds": seeds or [], "test_seeds": test_seeds}
     widen_search(_settings(), id, more, json, program())
 
@@ -243,10 +247,10 @@ app.add_typer(db_app, name="db")
 
 @db_app.command()
 def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.", metavar="FILE")]) -> None:
-    """Copy an SQLite database as it is at this moment, while searches run. The copy is a database like any other."""
+    """Copy an SQLite database while searches run. The copy is a complete, consistent database."""
     from search.store.backup import back_up
 
-    settings = _here("db")
+    settings = _local_settings("db")
     back_up(settings.database_url, file)
     print(f"{file} has all of {settings.database_url}")
 
@@ -256,7 +260,7 @@ def upgrade() -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
     from search.store.schema import upgrade as upgrade_schema
 
-    settings = _here("db")
+    settings = _local_settings("db")
     print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
 
 
@@ -264,15 +268,18 @@ def upgrade() -> None:
 def gc_files(
     older_than: Annotated[float, typer.Option(min=0, help="Days since a search has ended.", metavar="DAYS")] = 30,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Also what belongs to no search of this database; no other may share it.")
+        bool,
+        typer.Option(
+            "--unknown", help="Include folders of no search in this database; no other database may use them."
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it. Without this it is listed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without this they are only listed.")] = False,
     json: Json = False,
 ) -> None:
     """List or remove checkpoints and logs of searches that ended long ago; a chosen point's weights are kept."""
     from search.cli.retention import gc_files as collect
 
-    collect(_here("gc-files"), older_than, unknown, yes, json)
+    collect(_local_settings("gc-files"), older_than, unknown, yes, json)
 
 
 @app.command(cls=PlanCommand)
@@ -286,9 +293,9 @@ def plan(
     file: Annotated[Path | None, typer.Option("--file", "-f", help="YAML file with the fields of a search.")] = None,
     json: Json = False,
 ) -> None:
-    """Count the trials that a search would take, beside those of the other strategies; nothing is stored."""
+    """Count the trials of a search, and those of the other strategies; nothing is stored."""
+    from search.cli.control import read_file
     from search.cli.reading import print_plan
-    from search.cli.steering import read_file
 
     if file is not None:
         if recipe or "gm" in context.obj or "gc" in context.obj:
@@ -297,7 +304,7 @@ def plan(
         return
     if recipe is None:
         raise InvalidSpec("plan needs a search: got neither a recipe nor a file. Give RECIPE --gm 1,2 --gc 1,2, or -f.")
-    fields = {**context.obj, "recipe": recipe, "numbers": _numbers(recipe, preset, set_, model)}
+    fields = {**context.obj, "recipe": recipe, "numbers": _recipe_numbers(recipe, preset, set_, model)}
     print_plan(_settings(), {**fields, **({"data": data} if data else {})}, json)
 
 
@@ -359,45 +366,43 @@ def landscape(
     gradients: Annotated[
         bool, typer.Option(help="Measure the gradient along each step too; 2 to 3 times as long.")
     ] = True,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at once; one for each CPU by default.")
-    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Parallel trainings; one per CPU by default.")] = None,
     json: Json = False,
 ) -> None:
     """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
-    from search.cli.landscape import landscape_here
-    from search.landscape.trainings import Asked
+    from search.cli.landscape import run_landscape
+    from search.landscape.trainings import LandscapeRequest
     from trainers.recipe import RecipeError, find
 
     try:
         found = find(recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-    asked = Asked(
+    request = LandscapeRequest(
         recipe=found,
-        gm=tuple(whole_numbers("--gm", gm)),
-        overrides=assignments(set_ or []),
+        gm=tuple(parse_integers("--gm", gm)),
+        overrides=parse_assignments(set_ or []),
         seed=seed,
         data=str(Path(data).absolute()) if data else None,
-        home=_here("landscape").home,
+        home=_local_settings("landscape").home,
         gradients=gradients,
     )
-    raise typer.Exit(landscape_here(asked, out, processes, json))
+    raise typer.Exit(run_landscape(request, out, processes, json))
 
 
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
-    worker: Annotated[bool, typer.Option(help="Run a worker too; not where others run.")] = True,
+    worker: Annotated[bool, typer.Option(help="Also run a worker; not needed if others run.")] = True,
 ) -> None:
     """Serve the dashboard and the REST API, and run what is submitted, until Ctrl-C."""
     import os
 
-    from search.settings import environment_of
+    from search.settings import to_environment
 
-    settings = _here("serve", host=host, port=port, worker=None if worker else 0)
-    os.environ.update(environment_of(settings))
+    settings = _local_settings("serve", host=host, port=port, worker=None if worker else 0)
+    os.environ.update(to_environment(settings))
     os.execv(sys.executable, [sys.executable, "-m", "service"])  # noqa: S606  # `search` never imports `service`
 
 
@@ -406,12 +411,12 @@ def serve(
     add_help_option=False,
 )
 def token(context: typer.Context) -> None:
-    """Make, list and revoke the tokens of a service: token create, token list, token revoke."""
+    """Create, list and revoke the tokens of a service: token create, token list, token revoke."""
     import os
 
-    from search.settings import environment_of
+    from search.settings import to_environment
 
-    os.environ.update(environment_of(_settings()))
+    os.environ.update(to_environment(_settings()))
     words = [sys.executable, "-m", "service.accounts", *context.args]
     os.execv(sys.executable, words)  # noqa: S606  # `search` never imports `service`
 
@@ -419,44 +424,44 @@ def token(context: typer.Context) -> None:
 def _settings(**given: Any) -> Settings:
     from search.settings import read_settings
 
-    if _where.url and _where.db:
-        raise InvalidSpec("a command works in one place: got --url and --db. Leave out one of them.")
-    here = _where.home or _where.db
-    url = "" if here and _where.url is None else _where.url  # a flag that names a place here wins over SEQNORM_URL
-    return read_settings(home=_where.home, db=_where.db, url=url, **given)
+    if _global_options.url and _global_options.db:
+        raise InvalidSpec("a command takes either --url or --db: got both. Leave out one of them.")
+    local = _global_options.home or _global_options.db  # these flags override SEQNORM_URL
+    url = "" if local and _global_options.url is None else _global_options.url
+    return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)
 
 
-def _here(command: str, **given: Any) -> Settings:
-    """Return the settings of a command that works on this machine alone."""
-    from search.cli.places import require_here
+def _local_settings(command: str, **given: Any) -> Settings:
+    """Return the settings of a command that only runs on this machine."""
+    from search.cli.backends import require_local
 
     settings = _settings(**given)
-    require_here(settings, command)
+    require_local(settings, command)
     return settings
 
 
 def program() -> str:
-    """Return how a later command reaches the same database: the program as it was called, with its options.
+    """Return the command prefix that reaches the same database: the program as it was called, with its options.
 
-    A password in them is left out, and stands as [redacted] for a person to fill in: advice is printed where others
-    see it, on screens and in logs of CI. Where it is to be copied as it is, the password belongs in SEQNORM_DB_FILE.
+    Passwords are replaced by [redacted], because hints are printed where others see them, on screens and in CI logs.
+    To get hints that can be copied verbatim, put the password in SEQNORM_DB_FILE.
     """
-    from search.vocabulary.secret import SecretUrl, redacted
+    from search.vocabulary.secret import SecretUrl, redact
 
     called = Path(sys.argv[0])
     found = shutil.which("seqnorm")
     words = ["seqnorm" if found and Path(found).resolve() == called.resolve() else str(called)]
-    db, url = SecretUrl(_where.db or ""), redacted(_where.url or "")
-    for flag, value in (("--home", _where.home), ("--db", db), ("--url", url)):
+    db, url = SecretUrl(_global_options.db or ""), redact(_global_options.url or "")
+    for flag, value in (("--home", _global_options.home), ("--db", db), ("--url", url)):
         words += [flag, str(value)] if value else []
     return shlex.join(words)
 
 
-def assignments(pairs: list[str]) -> dict[str, str]:
+def parse_assignments(pairs: list[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
     Raises:
-        InvalidSpec: for what is none, and for a name that comes twice.
+        InvalidSpec: if a pair is malformed, or a name is given twice.
     """
     from trainers.assignments import read_assignments
     from trainers.recipe import RecipeError

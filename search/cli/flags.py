@@ -1,4 +1,4 @@
-"""Flags for the fields of a search, drawn from its schema once a command that takes them is called."""
+"""Flags for the fields of a search, generated from its schema when a command needs them."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from search.plan.drawing import Group, Kind, SpecField
+from search.plan.form import FormGroup, InputKind, SpecField
 from search.vocabulary.errors import InvalidSpec
 
-DRAWN_ELSEWHERE = frozenset({"recipe", "data"})  # an argument, and a path on this machine
+HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and as a local path
 
 
 class TuneCommand(TyperCommand):
-    """A command with a flag for each field of a search. It finds what they were given in ``context.obj``.
+    """A command with a flag for each field of a search. The values end up in ``context.obj``.
 
-    ``seqnorm --help`` does not read the schema: it is to answer at once.
+    ``seqnorm --help`` does not read the schema, so that it is fast.
     """
 
-    required: ClassVar[bool] = True  #: whether a field without a default must be given
-    left_out: ClassVar[frozenset[str]] = DRAWN_ELSEWHERE
-    renamed: ClassVar[Mapping[str, str]] = {}  #: flags that are not called as their fields
+    required: ClassVar[bool] = True  #: whether fields without a default are required
+    excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
+    flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters of the command, with the flags of the fields."""
+        """Return the parameters of the command, including a flag for each field."""
         own = super().get_params(ctx)
-        return [*own[:1], *_options(map(self._option, self._fields())), *own[1:]]
+        return [*own[:1], *_make_options(map(self._option, self._fields())), *own[1:]]
 
     def invoke(self, ctx: Any) -> object:
-        """Run the command; what the flags were given is read first.
+        """Parse the flags, then run the command.
 
         Raises:
-            InvalidSpec: for text that is no list of numbers, or no number.
+            InvalidSpec: if a value is not a number or a list of numbers.
         """
         given = {field.name: ctx.params.pop(field.name) for field in self._fields()}
         ctx.obj = {
-            field.name: _read(field, self._flag(field), given[field.name])
+            field.name: _parse(field, self._flag(field), given[field.name])
             for field in self._fields()
             if given[field.name] is not None
         }
@@ -47,10 +47,10 @@ class TuneCommand(TyperCommand):
     def _fields(self) -> list[SpecField]:
         from search.plan.fields import spec_fields  # imports pydantic
 
-        return [field for field in spec_fields() if field.name not in self.left_out]
+        return [field for field in spec_fields() if field.name not in self.excluded]
 
     def _flag(self, field: SpecField) -> str:
-        return self.renamed.get(field.name, f"--{field.name.replace('_', '-')}")
+        return self.flag_names.get(field.name, f"--{field.name.replace('_', '-')}")
 
     def _option(self, field: SpecField) -> Parameter:
         required = self.required and field.required
@@ -58,31 +58,31 @@ class TuneCommand(TyperCommand):
             field.name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if required else _default(field),
-            annotation=Annotated[_type(field), typer.Option(self._flag(field), help=_help(field))],
+            annotation=Annotated[_python_type(field), typer.Option(self._flag(field), help=_help_text(field))],
         )
 
 
 class GridCommand(TuneCommand):
-    """The same for a grid, which has one rule."""
+    """The flags of ``grid``, which has one rule."""
 
-    left_out = DRAWN_ELSEWHERE | {"strategy", "gm_rule"}
-    renamed: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
+    excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule"}
+    flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
 
 
 class PlanCommand(TuneCommand):
-    """The same where a file may give the fields instead, and only what is tried counts."""
+    """The flags of ``plan``: only what is tried counts, and a file may give the fields instead."""
 
     required = False
 
     def _fields(self) -> list[SpecField]:
-        return [field for field in super()._fields() if field.drawn and field.drawn.group == Group.TRY]
+        return [field for field in super()._fields() if field.form_field and field.form_field.group == FormGroup.TRY]
 
 
-def _options(parameters: Iterable[Parameter]) -> list[Any]:
-    """Have typer make options of parameters as it does of a function's."""
+def _make_options(parameters: Iterable[Parameter]) -> list[Any]:
+    """Let typer convert parameters to options, as it does for the parameters of a function."""
 
     def command(**given: Any) -> None:
-        """Take the parameters."""
+        """Do nothing; only the signature matters."""
 
     named: Callable[..., None] = command
     named.__signature__ = Signature(list(parameters))  # type: ignore[attr-defined]
@@ -91,51 +91,59 @@ def _options(parameters: Iterable[Parameter]) -> list[Any]:
     return typer.main.get_command(app).params
 
 
-def _type(field: SpecField) -> object:
-    kind = {Kind.COUNT: int, Kind.WHOLE: int, Kind.NUMBER: float, Kind.SWITCH: bool}.get(field.kind, str)
+def _python_type(field: SpecField) -> object:
+    kind = {InputKind.COUNT: int, InputKind.INTEGER: int, InputKind.NUMBER: float, InputKind.CHECKBOX: bool}.get(
+        field.kind, str
+    )
     return kind if field.required else kind | None
 
 
 def _default(field: SpecField) -> object:
-    """Return the default as a flag would be given it; None for nothing."""
-    if field.kind == Kind.COUNT:
+    """Return the default in the form that the flag takes; None if empty."""
+    if field.kind == InputKind.COUNT:
         return len(field.default)
-    return field.written(field.default) or None if field.kind in (Kind.WORDS, Kind.WHOLES) else field.default
+    return (
+        field.format_value(field.default) or None
+        if field.kind in (InputKind.WORDS, InputKind.INTEGERS)
+        else field.default
+    )
 
 
-def _help(field: SpecField) -> str:
-    said = field.help[:1].upper() + field.help[1:].replace("; null for", "; leave it out for")
+def _help_text(field: SpecField) -> str:
+    text = field.help[:1].upper() + field.help[1:].replace("; null for", "; leave it out for")
     if summaries := [f"{name}: {summary}" for name, summary in field.choices.items() if summary]:
         return f"{'; '.join(summaries)}."
-    if field.kind == Kind.CHOICE:
-        return f"{said}: {' or '.join(field.choices)}."
-    return f"{said}{', e.g. 1,2,4' if field.kind == Kind.WHOLES else ''}."
+    if field.kind == InputKind.CHOICE:
+        return f"{text}: {' or '.join(field.choices)}."
+    return f"{text}{', e.g. 1,2,4' if field.kind == InputKind.INTEGERS else ''}."
 
 
-def _read(field: SpecField, flag: str, given: Any) -> object:
-    """Read what a flag was given as the value of a field."""
-    if field.kind == Kind.WHOLES:
-        return whole_numbers(flag, given)
-    if field.kind == Kind.WORDS:
+def _parse(field: SpecField, flag: str, given: Any) -> object:
+    """Convert the value of a flag to the value of its field."""
+    if field.kind == InputKind.INTEGERS:
+        return parse_integers(flag, given)
+    if field.kind == InputKind.WORDS:
         return [word.strip() for word in given.split(",") if word.strip()]
-    if field.kind == Kind.NUMBER_OR_WORD:
-        return _number_or_word(flag, given, [*field.choices])
+    if field.kind == InputKind.NUMBER_OR_WORD:
+        return _parse_number_or_word(flag, given, [*field.choices])
     return given
 
 
-def whole_numbers(flag: str, text: str) -> list[int]:
-    """Read ``1,2,4``; nothing is an empty list.
+def parse_integers(flag: str, text: str) -> list[int]:
+    """Parse ``1,2,4``; empty text is an empty list.
 
     Raises:
-        InvalidSpec: for anything else.
+        InvalidSpec: if the text is anything else.
     """
     try:
         return [int(part) for part in text.split(",")] if text.strip() else []
     except ValueError:
-        raise InvalidSpec(f"{flag} must be whole numbers with commas: got {text!r}. Give e.g. {flag} 1,2,4.") from None
+        raise InvalidSpec(
+            f"{flag} must be whole numbers separated by commas: got {text!r}. Give e.g. {flag} 1,2,4."
+        ) from None
 
 
-def _number_or_word(flag: str, text: str, words: list[str]) -> float | str:
+def _parse_number_or_word(flag: str, text: str, words: list[str]) -> float | str:
     if text in words:
         return text
     try:

@@ -1,4 +1,4 @@
-"""``tune``, ``grid``, ``resume`` and ``watch``: one search, with its progress on the terminal."""
+"""``tune``, ``grid``, ``resume`` and ``watch``: run or follow one search, with live progress."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from collections.abc import Callable
 from typing import Any
 
 from search.actions.submit import submit_search
-from search.cli.exits import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
+from search.cli.backends import RemoteBackend, make_backend
+from search.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.output import print_view
-from search.cli.places import There, place_of
 from search.cli.progress import Progress
 from search.cli.tables import print_result
 from search.engine.worker import Worker
-from search.plan.digest import digest_of
+from search.plan.digest import compute_digest
 from search.settings import Settings
 from search.store import leases, queries, searches
 from search.store.database import Engine, open_engine
-from search.store.opening import leave_paused, open_store
+from search.store.opening import mark_paused, open_store
 from search.views import SearchView
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import Status
 from trainers.recipe import find
 
 
-def tune_here(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
-    """Submit a search and run it to its end; return the exit code."""
+def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
+    """Submit a search and run it until it ends; return the exit code."""
     with Interruption() as interruption:
         return _run(settings, submit_search(settings, fields), json, program, interruption)
 
 
-def resume_here(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool = False) -> int:
-    """Finish a search; print the result of one that is done. Return the exit code.
+def resume_locally(
+    settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool = False
+) -> int:
+    """Finish a search; if it is done, print its result. Return the exit code.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if a living process runs it, or it has ended otherwise.
+        Conflict: if another live process runs it, or it failed or was cancelled.
     """
     with Interruption() as interruption:
         engine = open_store(settings.database_url)
@@ -47,7 +49,9 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
             if search.status == Status.DONE:
                 return _conclude(settings, search.id, json, program)
             _wait_for_lease(engine, search_id, interruption)
-            digest = digest_of(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
+            digest = (
+                compute_digest(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
+            )
             with engine.begin() as connection:
                 searches.queue(connection, search_id, digest)
         except KeyboardInterrupt:
@@ -57,50 +61,50 @@ def resume_here(settings: Settings, search_id: str, json: bool, program: str, ac
         return _run(settings, search_id, json, program, interruption)
 
 
-def resume_there(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool) -> int:
-    """Queue a search at a service; print the result of one that is done. Return the exit code.
+def resume_remotely(settings: Settings, search_id: str, json: bool, program: str, accept_code_change: bool) -> int:
+    """Queue a search at a service; if it is done, print its result. Return the exit code.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it has ended otherwise.
+        Conflict: if it failed or was cancelled.
     """
-    place = There(settings)
-    shown = place.show(search_id)
+    backend = RemoteBackend(settings)
+    shown = backend.show(search_id)
     if shown.status == Status.DONE:
         return conclude(settings, shown, json, program)
-    answer = place.resume(search_id, accept_code_change)
+    answer = backend.resume(search_id, accept_code_change)
     if json:
         print_view(answer)
     else:
-        print(f"{search_id} is {answer.status}. A worker there goes on with it: {program} watch {search_id}")
+        print(f"{search_id} is {answer.status}. A worker of the service continues it: {program} watch {search_id}")
     return EXIT_OK
 
 
 def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
-    """Follow a search, here or at a service, until it ends or is paused; print its result and return the exit code.
+    """Follow a local or remote search until it ends or is paused; print its result and return the exit code.
 
     Raises:
         NotFound: if no search has that id.
     """
-    place = place_of(settings)
+    backend = make_backend(settings)
     with Interruption(at_once=True) as interruption:
         try:
             with Progress() as progress:
-                shown = place.follow(search_id, progress.update)
+                shown = backend.follow(search_id, progress.update)
         except KeyboardInterrupt:
-            _say(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
+            _print_stderr(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
             return interruption.exit_code
     return conclude(settings, shown, json, program)
 
 
 def _run(settings: Settings, search_id: str, json: bool, program: str, interruption: Interruption) -> int:
-    """Run a queued search to its end and print its result; on a signal leave it paused. Return the exit code."""
+    """Run a queued search until it ends and print its result; on a signal, pause it. Return the exit code."""
     engine = open_engine(settings.database_url)
     try:
         search = _follow(settings, search_id, lambda tick: Worker(settings, engine).run(search_id, tick), interruption)
     except KeyboardInterrupt:
-        leave_paused(settings.database_url, engine, search_id, "interrupted")
-        _say(f"\nInterrupted. Finish it with: {program} resume {search_id}")
+        mark_paused(settings.database_url, engine, search_id, "interrupted")
+        _print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
         return interruption.exit_code
     finally:
         engine.dispose()
@@ -113,7 +117,7 @@ def _follow(
     run: Callable[[Callable[[], None]], searches.Search],
     interruption: Interruption,
 ) -> searches.Search:
-    """Show a search's progress while ``run`` goes on; ``run`` is given what to call between two steps."""
+    """Show a search's progress while ``run`` runs; ``run`` gets a callback to call at every step."""
     reading = open_engine(settings.database_url, read_only=True)
     try:
         with Progress() as progress:
@@ -138,29 +142,29 @@ def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> i
 
 
 def conclude(settings: Settings, shown: SearchView, json: bool, program: str) -> int:
-    """Print how a search ended; return the exit code."""
+    """Print the outcome of a search; return the exit code."""
     print_result(shown, json, settings, program)
     search_id, status, reason = shown.search, shown.status, shown.reason
     if status == Status.DONE:
         return EXIT_OK
-    _say(f"The search is {status}: {reason or 'no reason was given'}")
+    _print_stderr(f"The search is {status}: {reason or 'no reason was given'}")
     if status == Status.FAILED:
         if not settings.url:
-            _say(f"Logs are under {settings.folder_of(search_id)}")
-        _say(f"Train its failed trials again with: {program} retry {search_id}")
+            _print_stderr(f"Logs are under {settings.search_folder(search_id)}")
+        _print_stderr(f"Train its failed trials again with: {program} retry {search_id}")
         return EXIT_FAILED
     if status == Status.PAUSED and "--accept-code-change" not in reason:
-        _say(f"Go on with: {program} resume {search_id}")
+        _print_stderr(f"Go on with: {program} resume {search_id}")
     return EXIT_STOPPED
 
 
 def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) -> None:
-    """Wait until a dead driver's lease ends, saying so; refuse one that is still renewed."""
-    said, last = False, float("inf")
+    """Wait until a dead driver's lease expires, and say so; raise Conflict if the lease is still renewed."""
+    announced, last = False, float("inf")
     while True:
         interruption.check()
         with engine.connect() as connection:
-            holder = leases.holder_of(connection, search_id)
+            holder = leases.find_holder(connection, search_id)
         if holder is None:
             return
         who = f"process {holder.pid} on {holder.host}"
@@ -169,11 +173,11 @@ def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) 
                 f"a search has one driver: got {search_id}, which {who} runs. Follow it with: seqnorm watch {search_id}"
             )
         last = min(last, holder.seconds_left)
-        if not said:
-            _say(f"Waiting for the lease of {who} to end, {holder.seconds_left:.0f} s at most …")
-            said = True
+        if not announced:
+            _print_stderr(f"Waiting for the lease of {who} to end, {holder.seconds_left:.0f} s at most …")
+            announced = True
         time.sleep(0.5)
 
 
-def _say(text: str) -> None:
+def _print_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, noticed between two steps instead of in the middle of one."""
+"""Handles Ctrl-C and other signals between two steps instead of in the middle of one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While entered, the first signal is kept for :meth:`check`; another one raises KeyboardInterrupt at once.
+    """Context manager: the first signal is recorded for :meth:`check`; the second raises KeyboardInterrupt at once.
 
     Args:
-        at_once: raise at the first one too, for what waits long and leaves nothing half done.
+        at_once: raise at the first signal too; for long waits that leave nothing half done.
     """
 
     def __init__(self, at_once: bool = False) -> None:
@@ -43,5 +43,5 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a program that a signal ended; 130 for Ctrl-C."""
+        """The exit code that shells expect after a signal; 130 for Ctrl-C."""
         return 128 + (self.signal or signal.SIGINT)

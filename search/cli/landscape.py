@@ -1,4 +1,4 @@
-"""``seqnorm landscape``: measure, write the data, draw the figures."""
+"""``seqnorm landscape``: measures, writes the data, draws the figures."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from search.cli.exits import EXIT_OK
+from search.cli.exit_codes import EXIT_OK
 from search.cli.interruption import Interruption
-from search.landscape.trainings import Asked, check, measure_all, name_of
+from search.landscape.trainings import LandscapeRequest, check_request, measure_all, point_name
 from search.vocabulary.errors import InvalidSpec
 
 DATA = "landscape.json"
 
 
-def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool) -> int:
+def run_landscape(request: LandscapeRequest, folder: Path, processes: int | None, json: bool) -> int:
     """Measure a recipe's landscape and write data and figures to a folder; return the exit code.
 
     Raises:
-        InvalidSpec: for what cannot be trained, before anything is.
+        InvalidSpec: if something cannot be trained; raised before training starts.
     """
-    check(asked)
+    check_request(request)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidSpec(
             f"--out must be a folder that can be written: got {folder} ({error.strerror}). Give another."
         ) from None
-    epochs = asked.recipe.with_overrides(asked.overrides).epochs
+    epochs = request.recipe.with_overrides(request.overrides).epochs
     with Interruption() as interruption:
         try:
-            measured = _measure(asked, processes or os.cpu_count() or 1, epochs, interruption)
+            measured = _measure(request, processes or os.cpu_count() or 1, epochs, interruption)
         except KeyboardInterrupt:
-            _say("Interrupted; nothing was written.")
+            _print_stderr("Interrupted; nothing was written.")
             return interruption.exit_code
-    measured = {gm: measured[gm] for gm in asked.points}
+    measured = {gm: measured[gm] for gm in request.points}
     data = {
-        "recipe": asked.recipe.name,
-        "overrides": asked.overrides,
-        "seed": asked.seed,
-        "steps": list(asked.recipe.landscape),
-        "points": [{"name": name_of(gm), "gm": gm, **_as_json(figures)} for gm, figures in measured.items()],
+        "recipe": request.recipe.name,
+        "overrides": request.overrides,
+        "seed": request.seed,
+        "steps": list(request.recipe.landscape),
+        "points": [{"name": point_name(gm), "gm": gm, **_as_json(figures)} for gm, figures in measured.items()],
     }
     written = folder / f"{DATA}.writing"
     written.write_text(json_module.dumps(data, allow_nan=False))
@@ -55,7 +55,7 @@ def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool
     files = [folder / DATA, *_draw(measured, folder)]
     for gm, figures in measured.items():
         if figures["diverged"]:
-            _say(f"{name_of(gm)} diverged: {figures['diverged']}")
+            _print_stderr(f"{point_name(gm)} diverged: {figures['diverged']}")
     if json:
         print(json_module.dumps({"files": [str(file) for file in files], "test_errors": _last_errors(measured)}))
     else:
@@ -64,21 +64,23 @@ def landscape_here(asked: Asked, folder: Path, processes: int | None, json: bool
     return EXIT_OK
 
 
-def _measure(asked: Asked, processes: int, epochs: int, interruption: Interruption) -> dict[int, dict[str, Any]]:
+def _measure(
+    request: LandscapeRequest, processes: int, epochs: int, interruption: Interruption
+) -> dict[int, dict[str, Any]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars = {gm: progress.add_task(name_of(gm), total=epochs) for gm in asked.points}
+        bars = {gm: progress.add_task(point_name(gm), total=epochs) for gm in request.points}
 
-        def tell(gm: int, epoch: int) -> None:
+        def on_epoch(gm: int, epoch: int) -> None:
             interruption.check()
             if gm >= 0:
                 progress.update(bars[gm], completed=epoch)
 
-        return measure_all(asked, processes, tell)
+        return measure_all(request, processes, on_epoch)
 
 
 def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
-    """Write every figure as HTML and, where Plotly's exporter is installed, as PNG; return the files."""
+    """Write every figure as HTML and, if Plotly's exporter is installed, as PNG; return the files."""
     from search.landscape import figures
 
     best = min((gm for gm in measured if gm > 1), key=lambda gm: _error(measured[gm]), default=1)
@@ -99,7 +101,7 @@ def _draw(measured: dict[int, dict[str, Any]], folder: Path) -> list[Path]:
 
 
 def _as_json(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures with null for losses that are not finite, which JSON has no number for."""
+    """Return the figures with null for non-finite losses, which JSON cannot represent."""
 
     def finite(value: float) -> float | None:
         return value if math.isfinite(value) else None
@@ -116,8 +118,8 @@ def _error(figures: dict[str, Any]) -> float:
 
 
 def _last_errors(measured: dict[int, dict[str, Any]]) -> dict[str, float | None]:
-    return {name_of(gm): (figures["test_errors"] or [None])[-1] for gm, figures in measured.items()}
+    return {point_name(gm): (figures["test_errors"] or [None])[-1] for gm, figures in measured.items()}
 
 
-def _say(text: str) -> None:
+def _print_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What commands print to stdout as JSON."""
+"""Prints JSON to stdout."""
 
 from __future__ import annotations
 

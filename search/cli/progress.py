@@ -1,4 +1,4 @@
-"""The live display of a running search: one line that changes on a terminal, plain lines elsewhere."""
+"""Live progress of a running search: an updating line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rich.text import Text
 from search.store import queries
 from search.store.database import Engine
 from search.views import SearchView
-from search.vocabulary.wording import duration
+from search.vocabulary.formatting import format_duration
 
-READ_SECONDS = 0.5  # how often the store is read
-LINE_SECONDS = 5.0  # how often a plain line is written, at most
+READ_SECONDS = 0.5  # between reads of the database
+LINE_SECONDS = 5.0  # between plain lines, at least
 
 
 class Progress:
-    """Shows stage, trials done, running and left, the best candidate so far and the time left, on stderr."""
+    """Shows the stage, trials done, running and left, the best candidate and the time left, on stderr."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._read_at = self._written_at = 0.0
         self._last_line = ""
-        self._stages_said: set[str] = set()
+        self._printed_stages: set[str] = set()
         self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -42,7 +42,7 @@ class Progress:
         self._live.stop()
 
     def read(self, engine: Engine, search_id: str) -> None:
-        """Read the store and show it, if that is due."""
+        """Read the database and update the display, at most every ``READ_SECONDS``."""
         if time.monotonic() - self._read_at < READ_SECONDS:
             return
         self._read_at = time.monotonic()
@@ -51,24 +51,24 @@ class Progress:
         self.update(shown)
 
     def update(self, shown: SearchView) -> None:
-        """Show how far a search is."""
+        """Show the progress of a search."""
         moment = time.monotonic()
-        self._say_decisions(shown)
+        self._print_decisions(shown)
         if self._console.is_terminal:
-            self._live.update(self._picture(shown))
+            self._live.update(self._render(shown))
         elif moment - self._written_at >= LINE_SECONDS and (line := describe(shown)) != self._last_line:
             self._written_at, self._last_line = moment, line
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)
 
-    def _say_decisions(self, shown: SearchView) -> None:
-        """Say each stage's choice once, above the line that changes."""
+    def _print_decisions(self, shown: SearchView) -> None:
+        """Print each stage's choice once, above the updating line."""
         for stage in shown.stages:
-            if stage.sentence and stage.name not in self._stages_said:
-                self._stages_said.add(stage.name)
+            if stage.sentence and stage.name not in self._printed_stages:
+                self._printed_stages.add(stage.name)
                 sentence = f"stage {stage.name}: {stage.sentence}"
                 self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
 
-    def _picture(self, shown: SearchView) -> Table:
+    def _render(self, shown: SearchView) -> Table:
         progress = shown.progress
         picture = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=max(1, progress.planned), completed=progress.finished, width=30)
@@ -80,7 +80,7 @@ class Progress:
 
 
 def describe(shown: SearchView) -> str:
-    """Say in one line how far a search is."""
+    """Describe the progress of a search in one line."""
     progress, running = shown.progress, shown.trials.running
     left = progress.planned - progress.finished - running
     parts = [
@@ -92,12 +92,12 @@ def describe(shown: SearchView) -> str:
     if best := best_so_far(shown):
         parts.append(best)
     if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{format_duration(progress.seconds_left)} left")
     return " · ".join(parts)
 
 
 def best_so_far(shown: SearchView) -> str | None:
-    """Name the best candidate over the tuning stages; None before the first."""
+    """Describe the best candidate of the tuning stages; None if there is none yet."""
     measured = [(row.mean, row) for stage in shown.stages for row in stage.candidates if row.mean is not None]
     if not measured:
         return None

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: commands that change nothing."""
+"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: read-only commands."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any, BinaryIO, Literal
 from rich.console import Console
 from rich.table import Table
 
+from search.cli.backends import make_backend
 from search.cli.output import print_view, print_views
-from search.cli.places import place_of
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.formatting import format_duration
 from search.vocabulary.states import Status
-from search.vocabulary.wording import duration
 
 
 def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
     """Print searches, newest first.
 
     Raises:
-        InvalidSpec: for a status that no search can have.
+        InvalidSpec: if the status is unknown.
     """
     if status is not None and status not in set(Status):
         raise InvalidSpec(f"--status must be one of {', '.join(Status)}: got {status!r}. Leave it out for all.")
-    rows = place_of(settings).searches(Status(status) if status else None, limit)
+    rows = make_backend(settings).searches(Status(status) if status else None, limit)
     if json:
         print_views(rows)
         return
@@ -52,21 +52,21 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
             datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
             row.name,
         )
-    console.print(table, crop=False, soft_wrap=True)  # an id cut short is of no use
+    console.print(table, crop=False, soft_wrap=True)  # a truncated id is useless
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Print a search."""
-    print_result(place_of(settings).show(search_id), json, settings, program)
+    print_result(make_backend(settings).show(search_id), json, settings, program)
 
 
 def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
-    """Print the installed recipes; one of them with its numbers and presets.
+    """Print the installed recipes, or one recipe with its numbers and presets.
 
     Raises:
-        InvalidSpec: if none has the name.
+        InvalidSpec: if no recipe has that name.
     """
-    known = place_of(settings).recipes()
+    known = make_backend(settings).recipes()
     recipes = [recipe for recipe in known if name in (None, recipe.name)]
     if not recipes:
         raise InvalidSpec(f"no recipe is named {name!r}. Known: {', '.join(recipe.name for recipe in known)}.")
@@ -86,16 +86,16 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
         for preset, numbers in recipe.presets.items():
             console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
     if name is None:
-        console.print("\nA recipe's numbers, all of which --set can change: seqnorm recipes NAME", style="dim")
+        console.print("\nShow a recipe's numbers, which --set overrides: seqnorm recipes NAME", style="dim")
 
 
 def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
-    """Print how many trials a search would take, and which group counts are refused.
+    """Print how many trials a search would run, and which group counts are refused.
 
     Raises:
-        InvalidSpec: if anything but a group count is wrong.
+        InvalidSpec: if anything except a group count is invalid.
     """
-    plan = place_of(settings).plan(fields)
+    plan = make_backend(settings).plan(fields)
     if json:
         print_view(plan)
         return
@@ -103,33 +103,33 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)
-    console.print(f"{plan.trials} trials at the most; {others}.")
+    console.print(f"{plan.trials} trials at most; {others}.")
     if plan.seconds is not None:
-        console.print(f"One after another they take about {duration(plan.seconds)}.")
+        console.print(f"Run one after another, they take about {format_duration(plan.seconds)}.")
     for refused in plan.refused:
         console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)
 
 
 def export_trials(settings: Settings, search_id: str, format: Literal["csv", "json"], out: Path | None) -> None:
-    """Write every trial of a search to a file, or to stdout."""
-    place = place_of(settings)
+    """Write all trials of a search to a file, or to stdout."""
+    backend = make_backend(settings)
     if out is None:
-        place.export(search_id, format, sys.stdout.buffer)
+        backend.export(search_id, format, sys.stdout.buffer)
         return
     try:
-        if out.exists() and not out.is_file():  # a device, say, which cannot be replaced
+        if out.exists() and not out.is_file():  # e.g. a device, which cannot be replaced
             with out.open("wb") as file:
-                place.export(search_id, format, file)
+                backend.export(search_id, format, file)
         else:
-            _write_whole(out.resolve(), lambda file: place.export(search_id, format, file))
+            _write_atomically(out.resolve(), lambda file: backend.export(search_id, format, file))
     except OSError as error:
         raise InvalidSpec(
             f"-o must name a file that can be written: got {out} ({error.strerror}). Name another."
         ) from None
 
 
-def _write_whole(target: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file so that whoever finds it finds it whole."""
+def _write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file atomically."""
     part = target.with_name(f"{target.name}.part")
     try:
         with part.open("wb") as file:

@@ -1,4 +1,4 @@
-"""``gc-files``: what takes room in the home folder and nobody needs."""
+"""``gc-files``: lists or removes files that are no longer needed."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from search.actions.retention import Leftover, find_leftovers
-from search.cli.exits import EXIT_FAILED
+from search.actions.retention import UnneededFiles, find_unneeded_files
+from search.cli.exit_codes import EXIT_FAILED
 from search.cli.output import print_json
 from search.settings import Settings
 from search.store.opening import open_store
 
 
 def gc_files(settings: Settings, days: float, unknown: bool, yes: bool, json: bool) -> None:
-    """List what may go, or remove it.
+    """List unneeded files, or remove them.
 
     Raises:
         Exit: with 1 if something could not be removed.
     """
     engine = open_store(settings.database_url)
     console = Console(stderr=True)
-    found: list[Leftover] = []
+    found: list[UnneededFiles] = []
     faults: list[str] = []
-    leftovers = find_leftovers(settings, engine, days, unknown)
-    for leftover in track(leftovers, "looking", console=console, transient=True, disable=not console.is_terminal):
+    unneeded = find_unneeded_files(settings, engine, days, unknown)
+    for files in track(unneeded, "looking", console=console, transient=True, disable=not console.is_terminal):
         try:
             if yes:
-                leftover.remove()
-            found.append(leftover)
+                files.remove()
+            found.append(files)
         except OSError as error:
-            faults.append(f"{leftover.search_id}: {error.filename} could not be removed ({error.strerror})")
+            faults.append(f"{files.search_id}: {error.filename} could not be removed ({error.strerror})")
     engine.dispose()
     _print(found, faults, yes, json)
     if faults:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print(found: list[Leftover], faults: list[str], removed: bool, json: bool) -> None:
+def _print(found: list[UnneededFiles], faults: list[str], removed: bool, json: bool) -> None:
     if json:
-        parts = [{**asdict(leftover), "paths": [str(path) for path in leftover.paths]} for leftover in found]
+        parts = [{**asdict(files), "paths": [str(path) for path in files.paths]} for files in found]
         total = sum(each.bytes for each in found)
         print_json({"removed": removed, "bytes": total, "searches": parts, "faults": faults})
     else:
-        for leftover in found:
-            print(f"{leftover.search_id}  {_megabytes(leftover.bytes):>10}  {leftover.why}")
+        for files in found:
+            print(f"{files.search_id}  {_megabytes(files.bytes):>10}  {files.why}")
         print(_summary(found, removed), file=sys.stderr)
     for fault in faults:
         print(f"error: {fault}. Give this user the right to, or remove it as its owner.", file=sys.stderr)
 
 
-def _summary(found: list[Leftover], removed: bool) -> str:
+def _summary(found: list[UnneededFiles], removed: bool) -> str:
     if not found:
-        return "Nothing was removed." if removed else "Nothing may go."
+        return "Nothing was removed." if removed else "Nothing to remove."
     what = f"{_megabytes(sum(each.bytes for each in found))} of {len(found)} searches"
-    return f"{what} removed." if removed else f"{what} may go; nothing was removed. Remove it with --yes."
+    return f"{what} removed." if removed else f"{what} can be removed; nothing was removed yet. Remove it with --yes."
 
 
 def _megabytes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Searches as a person reads them, and as one JSON object."""
+"""Prints a search as tables, or as one JSON object."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from search.cli.output import print_view
 from search.engine.checkpoints import chosen_checkpoint
 from search.settings import Settings
 from search.views import MeasuredView, ResultView, SearchView, StageView
-from search.vocabulary.wording import mean_std
+from search.vocabulary.formatting import format_mean_std
 
 
 def print_result(shown: SearchView, json: bool, settings: Settings, program: str) -> None:
-    """Print each stage's candidates, what was chosen and why, the test table, and where to go on."""
+    """Print each stage's candidates, the choice with its reason, the test table, and next steps."""
     if json:
-        print_view(ResultView.of(shown))
+        print_view(ResultView.from_search(shown))
         return
     console = Console(highlight=False)
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
@@ -31,15 +31,15 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     if shown.test:
         console.print(_test_table(shown.test))
     trials = shown.trials
-    cut = f" ({trials.interrupted} more were cut and run again)" if trials.interrupted else ""
+    cut = f" ({trials.interrupted} more were interrupted and run again)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
     console.print(f"{trials.run - trials.interrupted} trials{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
     if settings.url:
         console.print(f"Open it in a browser: {settings.url}/searches/{shown.search}", soft_wrap=True)
         return
-    if weights := chosen_checkpoint(settings.folder_of(shown.search), shown.chosen):
+    if weights := chosen_checkpoint(settings.search_folder(shown.search), shown.chosen):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
-    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is no style
+    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is not markup
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 
@@ -54,7 +54,15 @@ def _stage_table(stage: StageView, before: StageView | None) -> Table:
         rows.insert(0, stage.reference.model_copy(update={"why": f"for comparison: the winner of stage {before.name}"}))
     for row in rows:
         why = f"{row.variant}: {row.why or ''}" if with_variant else row.why or ""
-        cells = ("→" if row.chosen else "", str(row.gm), str(row.gc), mean_std(row), str(row.n), str(row.failed), why)
+        cells = (
+            "→" if row.chosen else "",
+            str(row.gm),
+            str(row.gc),
+            format_mean_std(row),
+            str(row.n),
+            str(row.failed),
+            why,
+        )
         table.add_row(*cells, style="bold green" if row.chosen else None)
     return table
 
@@ -65,7 +73,7 @@ def _test_table(rows: Iterable[MeasuredView]) -> Table:
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
         groups = ("–", "–") if row.gm == 0 else (str(row.gm), str(row.gc))
-        table.add_row(", ".join(row.labels), *groups, mean_std(row), str(row.n), str(row.failed))
+        table.add_row(", ".join(row.labels), *groups, format_mean_std(row), str(row.n), str(row.failed))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Where trials keep their checkpoints, and which of them stay."""
+"""The folders of checkpoints, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from search.plan.stages import Replicate
 
 
 class Checkpoints:
-    """The checkpoints of a search: a folder for each replicate, the same for every attempt at it.
+    """The checkpoints of a search: one folder per replicate, shared by all attempts at it.
 
-    On a cluster of several hosts the home folder must be one that all of them reach.
+    On a cluster of several hosts, all hosts must share the home folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def folder_of(self, replicate: Replicate) -> Path:
-        """Return where the attempts at a replicate keep theirs."""
+    def folder_for(self, replicate: Replicate) -> Path:
+        """Return the folder for the checkpoints of a replicate."""
         return self._folder / replicate.key
 
-    def of_search(self, search_id: str) -> Checkpoints:
-        """Return those of another search of the same home."""
+    def for_search(self, search_id: str) -> Checkpoints:
+        """Return the checkpoints of another search in the same home folder."""
         return Checkpoints(self._folder.parent.parent / search_id / self._folder.name)
 
-    def adopt(self, replicate: Replicate, other: Checkpoints, original: Replicate) -> None:
-        """Keep what another search kept of the same trial too: a link of it, which outlives the other's."""
-        source, target = other.folder_of(original), self.folder_of(replicate)
+    def link_from(self, replicate: Replicate, other: Checkpoints, original: Replicate) -> None:
+        """Hard-link the checkpoints of the same trial of another search; the links outlive the originals."""
+        source, target = other.folder_for(original), self.folder_for(replicate)
         if source.is_dir() and not target.exists():
             shutil.copytree(source, target, copy_function=_link)
 
-    def retire(self, replicate: Replicate) -> None:
-        """Remove what nobody needs once a replicate has ended: all but the measured ones, whose weights are kept."""
+    def remove_unneeded(self, replicate: Replicate) -> None:
+        """Remove the checkpoints of an ended replicate, unless it belongs to ``test``, whose weights are kept."""
         if replicate.stage != "test":
-            shutil.rmtree(self.folder_of(replicate), ignore_errors=True)
+            shutil.rmtree(self.folder_for(replicate), ignore_errors=True)
 
 
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         shutil.copy2(source, target)
 
 
 def chosen_checkpoint(folder: Path, chosen: Point | None) -> Path | None:
-    """Return the checkpoint of a finished trial of a search's chosen point; None if there is none on this machine.
+    """Return a checkpoint of a search's chosen point; None if there is none on this machine.
 
     Args:
         folder: of the search.
@@ -58,7 +58,7 @@ def chosen_checkpoint(folder: Path, chosen: Point | None) -> Path | None:
 
 
 def chosen_folders(folder: Path, chosen: Point | None) -> list[Path]:
-    """Return where the measured trials of a search's chosen point keep their weights.
+    """Return the checkpoint folders of the ``test`` trials of a search's chosen point.
 
     Args:
         folder: of the search.

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from search.engine import logs, orphans, ray_environment
 from search.engine.checkpoints import Checkpoints
-from search.engine.recorder import FailuresInARow, Recorder
+from search.engine.recorder import Recorder, TooManyFailures
 from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY
-from search.plan.digest import changed_parts, digest_of
-from search.plan.sequence import NothingStable, run_sequence
-from search.plan.stages import NONE, Replicate, plan_of
+from search.plan.digest import changed_parts, compute_digest
+from search.plan.sequence import NoStableCandidate, run_sequence
+from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.settings import Settings, read_settings
 from search.store import leases, searches
-from search.store.database import DatabaseFault, open_engine
+from search.store.database import DatabaseError, open_engine
 from search.vocabulary.errors import Conflict, Fenced, SearchError
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
@@ -33,20 +33,20 @@ from trainers.recipe import Recipe, RecipeError, find, resolve
 if TYPE_CHECKING:
     from search.engine.ray_executor import Executor
 
-log = logging.getLogger("search.engine.driver")  # also when it runs as __main__
+log = logging.getLogger("search.engine.driver")  # not __name__, which may be __main__
 
-GRACE_SECONDS = 4.0  # for trials to notice that the search stops; then their processes are ended
+GRACE_SECONDS = 4.0  # for trials to stop by themselves; then their processes are killed
 
 
 def main() -> int:
-    """Run the search named on the command line until it ends, is stopped, or is taken over."""
+    """Run the search given on the command line until it ends, is stopped, or is taken over."""
     settings = read_settings()
-    logs.set_up(settings, search=sys.argv[1])
-    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, and so the trials, inherit the others
+    logs.configure(settings, search=sys.argv[1])
+    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, including trials, inherit the environment
         os.environ.pop(secret, None)
     engine = open_engine(settings.database_url)
     try:
-        lease = leases.take(engine, sys.argv[1], settings.lease_seconds)
+        lease = leases.acquire(engine, sys.argv[1], settings.lease_seconds)
     except Conflict as conflict:
         log.info("%s", conflict)
         return EXIT_BUSY
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 class Driver:
-    """One life of a search: from taking its lease to letting it go."""
+    """Runs a search from acquiring its lease to releasing it."""
 
     def __init__(self, settings: Settings, lease: leases.Lease) -> None:
         self._settings = settings
@@ -69,8 +69,8 @@ class Driver:
         engine.dispose()
         self._spec = self._search.spec
         self._recipe: Recipe = find(self._spec.recipe)
-        self._plan = plan_of(self._spec, self._recipe)
-        self._folder = settings.folder_of(lease.search_id)
+        self._plan = make_plan(self._spec, self._recipe)
+        self._folder = settings.search_folder(lease.search_id)
         self._checkpoints = Checkpoints(self._folder / "checkpoints")
         self._record = Recorder(
             settings.database_url, lease, self._recipe, self._plan, self._checkpoints, settings.lease_seconds
@@ -78,27 +78,27 @@ class Driver:
         self._executor: Executor | None = None
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._left_as = (Status.QUEUED, "the driver was stopped")  # status and reason if stopped
+        self._stop_outcome = (Status.QUEUED, "the driver was stopped")  # status and reason to store if stopped
 
     def run(self) -> int:
         """Run the search; return the exit code of the process."""
-        self._listen()
-        threading.Thread(target=self._hold, daemon=True).start()
+        self._install_signal_handlers()
+        threading.Thread(target=self._renew_lease, daemon=True).start()
         status, reason = self._train()
         if self._stopping.is_set():
-            status, reason = self._left_as
-        self._leave(status, reason)
+            status, reason = self._stop_outcome
+        self._finish(status, reason)
         return 0
 
     def _train(self) -> tuple[Status, str]:
-        """Train everything; return the status that the search ends with, and why."""
-        if changed := changed_parts(self._search.digest, digest_of(self._spec, self._recipe, self._settings.home)):
+        """Train all stages; return the final status and the reason."""
+        if changed := changed_parts(self._search.digest, compute_digest(self._spec, self._recipe, self._settings.home)):
             return Status.PAUSED, (
-                f"a search goes on with what it began with: got another {', '.join(changed)}. "
-                f"Go back to it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
+                f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
+                f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
-        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it when it is imported
-        from search.engine.ray_executor import (  # imports Ray, which takes seconds
+        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
+        from search.engine.ray_executor import (  # slow: imports Ray
             Executor,
             InsufficientResources,
             TrialResources,
@@ -108,34 +108,36 @@ class Driver:
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         resources = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
         executor = Executor(self._settings.ray_address)
-        self._listen()  # again: Ray has set handlers of its own
+        self._install_signal_handlers()  # again: Ray replaced the handlers
         try:
             slots = executor.wait_for_slots(resources, self._stopping, lambda reason: self._set_slots(0, reason))
             self._executor = executor
             self._set_slots(slots, executor.busy_reason(resources))
-            data = executor.place(
+            data = executor.put_data(
                 resolve(self._recipe.load),
-                self._spec.numbers_of(self._recipe, "main"),
+                self._spec.resolve_numbers(self._recipe, "main"),
                 self._spec.data,
                 self._settings.home,
             )
-            executor.wait_for(data)
+            executor.wait_for_data(data)
             if self._recipe.check:
-                numbers = [spec.numbers_of(self._recipe, variant) for variant in spec.variants]
-                executor.wait_for(executor.place(check_points, resolve(self._recipe.check), numbers, data, spec.gc))
+                numbers = [spec.resolve_numbers(self._recipe, variant) for variant in spec.variants]
+                executor.wait_for_data(
+                    executor.put_data(check_points, resolve(self._recipe.check), numbers, data, spec.gc)
+                )
             executor.run(
                 run_sequence(self._plan, self._record),
-                self._job_of,
+                self._make_job,
                 data,
                 self._record,
                 resources=resources,
                 slots=slots,
                 stopping=self._stopping,
-                folder=self._folder / f"ray-{os.environ.get(orphans.MARK, os.getpid())}",
+                folder=self._folder / f"ray-{os.environ.get(orphans.MARK_VARIABLE, os.getpid())}",
             )
-        except (NothingStable, RecipeError, InsufficientResources) as error:
+        except (NoStableCandidate, RecipeError, InsufficientResources) as error:
             return Status.FAILED, str(error)
-        except FailuresInARow as error:
+        except TooManyFailures as error:
             return Status.PAUSED, str(error)
         finally:
             self._executor = None
@@ -146,26 +148,26 @@ class Driver:
         with self._record.engine.begin() as connection:
             searches.set_slots(connection, self._lease.search_id, slots, reason)
 
-    def _job_of(self, replicate: Replicate) -> TrialJob:
-        """Describe a replicate to the process that will train it."""
+    def _make_job(self, replicate: Replicate) -> TrialJob:
+        """Return the job description of a replicate for the process that trains it."""
         point, spec = replicate.point, self._spec
         return TrialJob(
             recipe=spec.recipe,
-            overrides=spec.overrides_of(self._recipe, point.variant),
+            overrides=spec.resolve_overrides(self._recipe, point.variant),
             gm=point.gm,
             gc=point.gc,
             seed=replicate.seed,
-            normalize=point != NONE,
+            normalize=point != UNNORMALIZED,
             measure="test" if replicate.stage == "test" else "validation",
-            folder=str(self._checkpoints.folder_of(replicate)),
-            log=str(self._settings.log_of(self._search.id, replicate.key)),
+            folder=str(self._checkpoints.folder_for(replicate)),
+            log=str(self._settings.trial_log(self._search.id, replicate.key)),
             checkpoint_seconds=self._settings.checkpoint_seconds,
             timeout=spec.trial_timeout,
             memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,
         )
 
-    def _hold(self) -> None:
-        """Renew the lease, and watch for what somebody requests of the search, until the driver ends."""
+    def _renew_lease(self) -> None:
+        """Renew the lease and watch for requests to pause or cancel, until the driver ends."""
         parent, renewed = os.getppid(), time.monotonic()
         while not self._ended.wait(min(0.5, self._settings.renew_seconds)):
             try:
@@ -177,8 +179,8 @@ class Driver:
                             searches.set_cluster(connection, self._lease.search_id, self._executor.nodes())
                     requested = searches.get(connection, self._lease.search_id).requested_status
             except Fenced:
-                os._exit(EXIT_BUSY)  # taken over: whatever this process still does is too late
-            except DatabaseFault as error:
+                os._exit(EXIT_BUSY)  # another driver took over
+            except DatabaseError as error:
                 log.warning("the lease could not be renewed: %s", error)
                 continue
             if requested:
@@ -186,40 +188,40 @@ class Driver:
             elif os.getppid() != parent:
                 self._stop(Status.QUEUED, "the worker that started the driver is gone")
 
-    def _listen(self) -> None:
-        """Have SIGTERM leave the search queued, and SIGINT leave it paused."""
+    def _install_signal_handlers(self) -> None:
+        """Let SIGTERM leave the search queued, and SIGINT leave it paused."""
         for number, status in ((signal.SIGTERM, Status.QUEUED), (signal.SIGINT, Status.PAUSED)):
-            signal.signal(number, self._on_signal(status))
+            signal.signal(number, self._signal_handler(status))
 
-    def _on_signal(self, status: Status) -> Callable[[int, FrameType | None], None]:
+    def _signal_handler(self, status: Status) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
             self._stop(status, f"stopped by {signal.Signals(number).name}")
 
         return handle
 
     def _stop(self, status: Status, reason: str) -> None:
-        """Have the search left with a status. What does not stop by itself soon is ended."""
+        """Stop the search and leave it with a status; exit after ``GRACE_SECONDS`` if trials do not stop."""
         if self._stopping.is_set():
             return
-        self._left_as = status, reason
+        self._stop_outcome = status, reason
         self._stopping.set()
-        timer = threading.Timer(GRACE_SECONDS, self._end_at_once)
+        timer = threading.Timer(GRACE_SECONDS, self._exit_now)
         timer.daemon = True
         timer.start()
 
-    def _end_at_once(self) -> None:
-        """Leave while trials still run; Ray ends their processes when this one is gone."""
+    def _exit_now(self) -> None:
+        """Exit while trials still run; Ray kills their processes when this one has ended."""
         if self._ended.is_set():
             return
         try:
-            self._leave(*self._left_as)
+            self._finish(*self._stop_outcome)
         except Exception:
             log.exception("the search could not be left")
             os._exit(1)
         os._exit(0)
 
-    def _leave(self, status: Status, reason: str) -> None:
-        """End what still runs; then write the status and let the lease go, in one transaction."""
+    def _finish(self, status: Status, reason: str) -> None:
+        """Interrupt running trials, then store the status and release the lease in one transaction."""
         self._ended.set()
         self._record.interrupt(Cause.CANCELLED, reason or "the search ended")
         with self._record.engine.begin() as connection:
@@ -229,19 +231,19 @@ class Driver:
 
 
 def check_points(check: Callable[..., None], numbers: list[Any], data: Any, gcs: list[int]) -> None:
-    """Have a recipe refuse what only its network can tell, before the first trial.
+    """Run a recipe's checks that need its network, before the first trial.
 
     Raises:
-        RecipeError: with the cause.
+        RecipeError: if gc does not fit the network.
     """
-    for of_variant in numbers:
+    for variant_numbers in numbers:
         for gc in gcs:
-            check(of_variant, data, gc)
+            check(variant_numbers, data, gc)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except SearchError as error:
-        logs.complain(str(error))
+        logs.log_error(str(error))
         sys.exit(1)

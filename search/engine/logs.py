@@ -1,7 +1,7 @@
-"""What processes that serve say on stderr: lines for a person, or JSON objects, and never a secret in either.
+"""Logging of workers, drivers and the service to stderr, as text or JSON, without secrets.
 
-Secrets are looked for in the finished text, tracebacks included, so it does not matter who logs them: by their form,
-and by their value where the settings hold one.
+Secrets are redacted in the formatted text, tracebacks included, so it does not matter who logs them. They are found by
+their form, and by their value if the settings contain it.
 """
 
 from __future__ import annotations
@@ -17,67 +17,70 @@ from types import TracebackType
 from typing import Any, TextIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from search.settings import PREFIX, Settings
-from search.vocabulary.secret import redacted
+from search.settings import ENV_PREFIX, Settings
+from search.vocabulary.secret import redact
 
-FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # of a record, beside its message
-_OF_LIBRARIES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets that are not settings
-SHORTEST = 6  # characters of a secret; what is shorter is no secret, and is found everywhere
-LONG_PATH = 20  # of a webhook; from there on it may hold a key, as those of chats do
+FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # extra fields of a record
+_LIBRARY_VARIABLES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets besides the settings
+MIN_SECRET_LENGTH = 6  # characters; shorter text would match everywhere
+MIN_KEY_LENGTH = 20  # characters; a longer webhook path may contain a key, as in chat services
 
-_EVERYTHING_ELSE = logging.WARNING  # libraries tell addresses they ask, and more, at a lower level
+_LIBRARY_LEVEL = logging.WARNING  # lower levels of libraries log URLs
 
 
-def set_up(settings: Settings, **fields: str) -> None:
-    """Have this process log to stderr as the settings say, what ends it or a thread included.
+def configure(settings: Settings, **fields: str) -> None:
+    """Configure logging of this process to stderr, including uncaught exceptions of all threads.
 
     Args:
-        settings: whose secrets are left out.
-        fields: of every line.
+        settings: the format, and the secrets to redact.
+        fields: added to every record.
     """
     root = logging.getLogger()
-    root.handlers = [_handler(settings.log_format, known_secrets(settings), fields)]
-    root.setLevel(_EVERYTHING_ELSE)
+    root.handlers = [_make_handler(settings.log_format, known_secrets(settings), fields)]
+    root.setLevel(_LIBRARY_LEVEL)
     for ours in ("search", "service"):
         logging.getLogger(ours).setLevel(logging.INFO)
     logging.captureWarnings(True)
-    sys.excepthook = _log_end
-    threading.excepthook = lambda end: _log_end(end.exc_type, end.exc_value, end.exc_traceback)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda end: _log_uncaught(end.exc_type, end.exc_value, end.exc_traceback)
 
 
-def complain(said: str) -> None:
-    """Say why a process ends: in its log, also where it ends before it has one."""
-    ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Stderr)]
-    handler = ours[0] if ours else _handler(os.environ.get(f"{PREFIX}LOG_FORMAT", ""), (), {})
-    handler.handle(logging.LogRecord("search", logging.ERROR, "", 0, said, None, None))
+def log_error(message: str) -> None:
+    """Log why a process exits, even before logging is configured."""
+    ours = [handler for handler in logging.getLogger().handlers if isinstance(handler, _StderrHandler)]
+    handler = ours[0] if ours else _make_handler(os.environ.get(f"{ENV_PREFIX}LOG_FORMAT", ""), (), {})
+    handler.handle(logging.LogRecord("search", logging.ERROR, "", 0, message, None, None))
 
 
-def adopt(library: str) -> None:
-    """Have a library that logs by itself log as we do."""
+def capture_library(library: str) -> None:
+    """Route the logs of a library through our handler."""
     logger = logging.getLogger(library)
     logger.handlers.clear()
     logger.propagate = True
 
 
 def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the secrets that are set, the longest first, as one may be part of another."""
+    """Return the configured secrets, longest first, because one may contain another."""
     token, key, database = settings.token.reveal(), settings.webhook_secret.reveal(), settings.database_url.reveal()
     targets = [url.reveal() for url in settings.webhook_urls]
     found = {token, key, key.removeprefix("whsec_")}
-    found |= {environ.get(variable, "") for variable in _OF_LIBRARIES}
+    found |= {environ.get(variable, "") for variable in _LIBRARY_VARIABLES}
     found |= set(parse_qs(urlsplit(database).query).get("password", []))
     for url in (database, *targets):
         _, _, behind = url.partition("://")
         user, _, password = behind.rpartition("@")[0].partition(":")
-        found |= {password, unquote(password)} - {user, urlsplit(url).path.strip("/")}  # no secret: it stands there too
+        found |= {password, unquote(password)} - {
+            user,
+            urlsplit(url).path.strip("/"),
+        }  # not secret if also shown elsewhere in the URL
     for url in targets:
         path = urlsplit(url).path.strip("/")
-        found |= {urlsplit(url).query, path if len(path) >= LONG_PATH else ""}
-    return tuple(sorted((secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True))
+        found |= {urlsplit(url).query, path if len(path) >= MIN_KEY_LENGTH else ""}
+    return tuple(sorted((secret for secret in found if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True))
 
 
-def message_of(line: str) -> str:
-    """Return what a line of a log says, whichever format it has."""
+def parse_message(line: str) -> str:
+    """Return the message of a log line in either format."""
     try:
         found = json.loads(line)["message"]
     except (ValueError, TypeError, KeyError):
@@ -85,8 +88,8 @@ def message_of(line: str) -> str:
     return str(found)
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what is stderr at that moment."""
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to the current ``sys.stderr``."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -96,8 +99,8 @@ class _Stderr(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-class _Lines(logging.Formatter):
-    """What a person reads in a terminal: the message, and how bad it is if it is bad."""
+class _TextFormatter(logging.Formatter):
+    """Formats records as text: the message, with the level if above INFO."""
 
     def __init__(self, known: Iterable[str], fields: Mapping[str, str]) -> None:
         super().__init__()
@@ -105,20 +108,20 @@ class _Lines(logging.Formatter):
         self._fields = fields
 
     def format(self, record: logging.LogRecord) -> str:
-        said = super().format(record)
+        message = super().format(record)
         if record.levelno > logging.INFO:
-            said = f"{record.levelname.lower()}: {said}"
-        return redacted(said, self._known)
+            message = f"{record.levelname.lower()}: {message}"
+        return redact(message, self._known)
 
 
-class _Objects(_Lines):
-    """What a program reads: one JSON object a line."""
+class _JsonFormatter(_TextFormatter):
+    """Formats records as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         own = {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
             own["exception"] = self.formatException(record.exc_info)
-        said: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -126,20 +129,20 @@ class _Objects(_Lines):
             **self._fields,
             **own,
         }
-        return json.dumps({name: self._clean(value) for name, value in said.items()})
+        return json.dumps({name: self._clean(value) for name, value in entry.items()})
 
     def _clean(self, value: object) -> object:
-        return value if isinstance(value, int | float) else redacted(str(value), self._known)
+        return value if isinstance(value, int | float) else redact(str(value), self._known)
 
 
-def _handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:
-    handler = _Stderr()
-    handler.setFormatter((_Objects if log_format == "json" else _Lines)(known, fields))
+def _make_handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:
+    handler = _StderrHandler()
+    handler.setFormatter((_JsonFormatter if log_format == "json" else _TextFormatter)(known, fields))
     return handler
 
 
-def _log_end(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if error is None or not issubclass(kind, Exception):
         return sys.__excepthook__(kind, error or kind(), trace)
-    said = f"{kind.__name__}: {error}"
-    logging.getLogger("search").critical("%s", said, exc_info=(kind, error, trace))
+    message = f"{kind.__name__}: {error}"
+    logging.getLogger("search").critical("%s", message, exc_info=(kind, error, trace))

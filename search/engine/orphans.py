@@ -1,4 +1,4 @@
-"""What a driver that was killed leaves behind, and removing it."""
+"""Cleans up the processes and folders that a killed driver leaves behind."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import psutil
 
-RAY_PREFIX = "seqnorm-ray-"  # of a private cluster's folder in the folder for temporary files; then the driver's pid
-MARK = "SEQNORM_DRIVER"  # variable that the driver and all it starts carry, whatever session they are in
+RAY_FOLDER_PREFIX = "seqnorm-ray-"  # temporary folder of a private cluster; the driver's pid follows
+MARK_VARIABLE = "SEQNORM_DRIVER"  # variable that a driver and all its descendants inherit
 
 
-def ray_prefix(pid: int) -> str:
-    """Return how the folder of a driver's private cluster begins."""
-    return f"{RAY_PREFIX}{pid}-"
+def ray_folder_prefix(pid: int) -> str:
+    """Return the folder name prefix of a driver's private cluster."""
+    return f"{RAY_FOLDER_PREFIX}{pid}-"
 
 
-def end_processes(mark: str) -> None:
-    """Kill every process that carries a mark: Ray's workers leave the driver's session and may outlive it."""
+def kill_processes(mark: str) -> None:
+    """Kill every process with a mark: Ray's workers leave the driver's session and may outlive it."""
     marked = [process for process in psutil.process_iter() if _carries(process, mark)]
     for process in marked:
         with suppress(psutil.Error):
@@ -29,18 +29,18 @@ def end_processes(mark: str) -> None:
 
 def _carries(process: psutil.Process, mark: str) -> bool:
     try:
-        return bool(process.environ().get(MARK) == mark)
+        return bool(process.environ().get(MARK_VARIABLE) == mark)
     except (psutil.Error, OSError):
         return False
 
 
 def remove_folders(search_folder: Path, mark: str) -> None:
-    """Remove the working folder of a driver, and those of private clusters whose driver is gone.
+    """Remove the working folder of a driver, and the folders of private clusters whose driver has ended.
 
-    Another driver may hold the search by now, so its working folder stays.
+    Working folders of other drivers are kept, because one of them may run the search by now.
     """
     shutil.rmtree(search_folder / f"ray-{mark}", ignore_errors=True)
-    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_PREFIX}*-*"):
-        pid = folder.name.removeprefix(RAY_PREFIX).partition("-")[0]
+    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(RAY_FOLDER_PREFIX).partition("-")[0]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)

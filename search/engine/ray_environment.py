@@ -1,11 +1,11 @@
-"""The environment that Ray reads when it is imported: set it before importing :mod:`search.engine.ray_executor`."""
+"""The variables that Ray reads at import: set them before importing :mod:`search.engine.ray_executor`."""
 
 from __future__ import annotations
 
 import secrets
 
-# Ray's workers are nice 15 by default and starve on a busy machine. Its console output and result files are not ours.
-# A snapshot of the experiment would only cost time: nothing is ever restored.
+# Ray's workers have niceness 15 by default and starve on a busy machine. Its console output and result files are not
+# used. Snapshots of the experiment would only cost time, because nothing is restored from them.
 VARIABLES = {
     "RAY_worker_niceness": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -14,10 +14,10 @@ VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # search.engine.slots keeps them to one a slot, so that all start at once
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # no limit: search.engine.slots keeps at most one per slot
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s instead of 15
+HEALTH_CHECKS = {  # of a cluster's head; it detects a lost node in about 2 s instead of 15 s
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
@@ -26,9 +26,9 @@ HEALTH_CHECKS = {  # of a cluster's head; a lost node is noticed in about 2 s in
 
 
 def variables_for(address: str) -> dict[str, str]:
-    """Return the variables of a driver that uses the cluster at an address; without one it starts a private cluster."""
+    """Return the variables for a cluster at an address, or for a private cluster if there is no address."""
     if address:
         return VARIABLES
-    # A private cluster listens on every interface, so it gets a secret of its own, kept in no file.
+    # A private cluster listens on every interface, so it gets its own secret, which is not stored.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return VARIABLES | HEALTH_CHECKS | secret

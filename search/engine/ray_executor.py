@@ -1,4 +1,4 @@
-"""Runs trials on Ray Tune: the one file that knows Ray. It executes and remembers nothing; the store does."""
+"""Runs trials on Ray Tune; the only file that imports Ray. It keeps no state; the store does."""
 
 from __future__ import annotations
 
@@ -20,74 +20,76 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.engine.logs import adopt
-from search.engine.orphans import ray_prefix
-from search.engine.slots import Assignment, Nothing, Slots
+from search.engine.logs import capture_library
+from search.engine.orphans import ray_folder_prefix
+from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_process import TrialJob, run_trial
 from search.plan.stages import Replicate
 from search.views import NodeView
 from search.vocabulary.outcome import Outcome, last_line
 from search.vocabulary.states import Cause
 
-NODE_SECONDS = 60  # for which a search waits for a first node that can hold a trial
-COUNT_SECONDS = 5.0  # between looks for nodes that have joined
-SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between an idle slot's questions; a tenth of how long it has waited
+NODE_SECONDS = 60  # how long a search waits for a first node that fits a trial
+COUNT_SECONDS = 5.0  # between checks for new nodes
+SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between polls of an idle slot; a tenth of its waiting time
 
-WITHOUT_A_WORD = Outcome(cause=Cause.LOST, detail="it ended without a word")
-ALONE_OUT_OF_MEMORY = Outcome(cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory")
-AMONG_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
+NO_OUTCOME = Outcome(cause=Cause.LOST, detail="it ended without an outcome")
+SINGLE_TRIAL_OUT_OF_MEMORY = Outcome(
+    cause=Cause.OUT_OF_MEMORY, detail="Ray ended its process, as its node ran out of memory"
+)
+SHARED_NODE_OUT_OF_MEMORY = Outcome(cause=Cause.LOST, detail="Ray ended a process for lack of memory while it ran")
 
-Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
-class Record(Protocol):
-    """Who is told of each trial; see :class:`search.engine.recorder.Recorder`."""
+class TrialListener(Protocol):
+    """Receives the events of each trial; implemented by :class:`search.engine.recorder.Recorder`."""
 
     def start(self, replicate: Replicate) -> int:
-        """A trial runs; returns its trial_id."""
+        """Record that a trial starts; return its trial_id."""
 
-    def place(self, trial_id: int, where: dict[str, Any]) -> None:
-        """It is known where a trial runs."""
+    def record_location(self, trial_id: int, where: dict[str, Any]) -> None:
+        """Record where a trial runs."""
 
     def report(self, trial_id: int, epochs: dict[int, dict[str, Any]]) -> None:
-        """A trial has figures."""
+        """Record metrics of a trial by epoch."""
 
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
-        """A trial has ended."""
+        """Record the outcome of a trial; return it as stored."""
 
-    def hand_back(self, replicate: Replicate) -> None:
-        """A replicate was handed out and never started."""
+    def requeue(self, replicate: Replicate) -> None:
+        """Make an assigned replicate that never started available again."""
 
 
 class InsufficientResources(Exception):
-    """No node of the cluster can ever hold a trial."""
+    """No node of the cluster is large enough for a trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResources:
-    """What a trial takes up."""
+    """The resources that a trial reserves."""
 
     cpus: float
     gpus: float = 0
     memory_bytes: int | None = None
-    concurrency: int | None = None  #: trials at once at the most
+    concurrency: int | None = None  #: maximum number of parallel trials
 
-    def as_resources(self) -> dict[str, float]:
-        """Return what Ray reserves for a trial."""
+    def to_ray_resources(self) -> dict[str, float]:
+        """Return the resources in Ray's format."""
         return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
 
-    def fits_into(self, free: Mapping[str, float]) -> int:
-        """Return how many trials fit into resources as Ray counts them."""
+    def count_fitting(self, free: Mapping[str, float]) -> int:
+        """Return how many trials fit into free resources, counted as Ray does."""
         needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
         return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
 
-    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """Return how many trials nodes with these resources hold, up to the concurrency.
+    def count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
+        """Return how many trials fit on nodes with these resources, up to the concurrency.
 
         Raises:
-            InsufficientResources: if no node can ever hold one.
+            InsufficientResources: if no node is large enough for one.
         """
-        fitting = sum(self.fits_into(node) for node in nodes)
+        fitting = sum(self.count_fitting(node) for node in nodes)
         if not fitting:
             has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
             raise InsufficientResources(
@@ -102,14 +104,14 @@ class TrialResources:
 
 
 def _units(amount: float) -> int:
-    """Return an amount in ten-thousandths, as Ray counts: as a float, 1 holds only nine times 0.1."""
+    """Return an amount in ten-thousandths, as Ray does: in floats, 0.1 fits into 1 only nine times."""
     return round(amount * 10_000)
 
 
 class Executor:
-    """A connection to the Ray cluster at an address; without one to a private cluster on this host.
+    """A connection to the Ray cluster at an address, or to a private cluster on this host if there is no address.
 
-    Ray reads the environment when it is imported: :mod:`search.engine.ray_environment` says what belongs there.
+    Ray reads its environment at import: see :mod:`search.engine.ray_environment`.
     """
 
     def __init__(self, address: str) -> None:
@@ -119,46 +121,47 @@ class Executor:
         if address:
             ray.init(address=address, **quiet)
         else:
-            # Without an address Ray would join whatever cluster somebody left on this machine. Its sockets need a
-            # short path.
-            self._folder = tempfile.mkdtemp(prefix=ray_prefix(os.getpid()))
+            # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path.
+            self._folder = tempfile.mkdtemp(prefix=ray_folder_prefix(os.getpid()))
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
-        adopt("ray")
+        capture_library("ray")
 
     def slots(self, resources: TrialResources) -> int:
-        """Return how many trials the whole cluster holds, were nothing else running on it.
+        """Return how many trials fit on the whole cluster if nothing else runs on it.
 
         Raises:
-            InsufficientResources: if no node can ever hold one.
+            InsufficientResources: if no node is large enough for one.
         """
-        return resources.slots_of([node["Resources"] for node in ray.nodes() if node["Alive"]])
+        return resources.count_slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
 
-    def wait_for_slots(self, resources: TrialResources, stopping: threading.Event, say: Callable[[str], None]) -> int:
-        """Return how many trials the cluster holds; wait for its nodes, which may be starting as well.
+    def wait_for_slots(
+        self, resources: TrialResources, stopping: threading.Event, on_wait: Callable[[str], None]
+    ) -> int:
+        """Return how many trials fit on the cluster; wait for nodes that are still starting.
 
         Args:
-            resources: what a trial takes up.
+            resources: what a trial reserves.
             stopping: ends the wait.
-            say: is told what is waited for, if it is.
+            on_wait: called once with a message if there is a wait.
 
         Raises:
-            InsufficientResources: if no node that can hold one has come.
+            InsufficientResources: if no node that is large enough has joined in time.
         """
-        until, said = time.monotonic() + (NODE_SECONDS if self._address else 0), False
+        until, announced = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
             try:
                 return self.slots(resources)
             except InsufficientResources:
                 if time.monotonic() > until or stopping.wait(0.5):
                     raise
-                if not said:
-                    say(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at the most")
-                    said = True
+                if not announced:
+                    on_wait(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at most")
+                    announced = True
 
     def busy_reason(self, resources: TrialResources) -> str:
-        """Say why a trial cannot start now; nothing if it can."""
+        """Return why a trial cannot start now; empty if it can."""
         free = ray.available_resources()
-        if resources.fits_into(free):
+        if resources.count_fitting(free):
             return ""
         return (
             f"waiting for {resources}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
@@ -177,18 +180,18 @@ class Executor:
             for node in ray.nodes()
         ]
 
-    def place(self, load: Callable[..., Any], *arguments: Any) -> Any:
-        """Start loading a data set into the object store; trials on any node then read it without a copy each.
+    def put_data(self, load: Callable[..., Any], *arguments: Any) -> Any:
+        """Start a task that loads a data set into the object store; trials on a node share one copy.
 
-        It is loaded where trials run, not on a driver's own node. It reserves nothing: were it loaded again, after its
-        node is gone, while trials that wait for it hold all that others have, it might never begin.
+        The task prefers a node that runs trials over the driver's own node. It reserves no CPU: if it ran again after
+        its node is lost, trials that wait for it might hold all CPUs, and it would never start.
         """
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        there = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
-        return ray.remote(load).options(num_cpus=0, scheduling_strategy=there).remote(*arguments)
+        scheduling = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
+        return ray.remote(load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
 
-    def wait_for(self, placed: Any) -> None:
-        """Wait until a data set is loaded, raising what its loading raised."""
+    def wait_for_data(self, placed: Any) -> None:
+        """Wait until a task has finished; raise its exception if it failed."""
         try:
             ray.get(placed)
         except ray.exceptions.RayTaskError as error:
@@ -197,46 +200,46 @@ class Executor:
     def run(
         self,
         work: Iterator[Replicate | None],
-        job_of: Callable[[Replicate], TrialJob],
+        make_job: Callable[[Replicate], TrialJob],
         data: Any,
-        record: Record,
+        listener: TrialListener,
         resources: TrialResources,
         slots: int,
         stopping: threading.Event,
         folder: Path,
     ) -> None:
-        """Train what ``work`` yields, as many at once as the cluster holds, until it ends or ``stopping`` is set.
+        """Train what ``work`` yields, in parallel, until it ends or ``stopping`` is set.
 
-        One Tune run serves the whole search, so that processes stay warm from stage to stage.
+        One Tune run serves the whole search, so that processes are reused across stages.
 
         Raises:
-            Exception: what ``work`` or ``record`` raised.
+            Exception: whatever ``work`` or ``listener`` raised.
         """
 
         def trainable(config: dict[str, Any]) -> None:
             if config["job"] is None:
                 _wait(lambda: tune.report({"waiting": True}))
                 return
-            here = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
+            location = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
 
             def send(message: dict[str, Any]) -> None:
                 tune.report({"message": json.dumps(message)})  # as text: Tune flattens nested figures
 
-            run_trial(TrialJob(**config["job"]), ray.get(data), send, here)
+            run_trial(TrialJob(**config["job"]), ray.get(data), send, location)
 
         assignments = Slots(work, slots)
         while True:
-            searcher = ReplicateSearcher(assignments, job_of, record, stopping, lambda: self.slots(resources))
+            searcher = ReplicateSearcher(assignments, make_job, listener, stopping, lambda: self.slots(resources))
             out_of_memory = False
             try:
                 self._fit(searcher, trainable, resources, folder)
             except tune.TuneError as error:
-                # Tune does not know Ray's word for a process that was ended for lack of memory, and gives up.
+                # Tune does not handle Ray's error for a process that was killed for lack of memory, and aborts.
                 out_of_memory = "OutOfMemoryError" in str(error)
                 if searcher.fault is None and not out_of_memory:
                     raise
             if out_of_memory:
-                searcher.lose_memory()
+                searcher.on_out_of_memory()
             if searcher.fault is not None:
                 raise searcher.fault
             if not out_of_memory:
@@ -251,7 +254,7 @@ class Executor:
     ) -> None:
         """Run Tune once."""
         tuner = tune.Tuner(
-            tune.with_resources(trainable, resources.as_resources()),
+            tune.with_resources(trainable, resources.to_ray_resources()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=PatientScheduler(),  # type: ignore[no-untyped-call]  # Tune's own has no types
@@ -272,22 +275,22 @@ class Executor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Leave the cluster; end it if it is the private one."""
+        """Disconnect from the cluster; stop it if it is private."""
         ray.shutdown()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _wait(report: Callable[[], None]) -> None:
-    """Keep a slot's process while there is nothing to train: report ever more rarely, until told to stop."""
+    """Keep an idle slot's process alive: report at growing intervals until Tune stops the trial."""
     start = time.monotonic()
     while True:
         report()
         time.sleep(min(LONGEST_WAIT, max(SHORTEST_WAIT, 0.1 * (time.monotonic() - start))))
 
 
-def cause_of_death(error: str, seconds: float, timeout: float | None) -> Outcome:
-    """Tell from Ray's words, and from how long a trial ran, why its process is gone."""
+def classify_process_loss(error: str, seconds: float, timeout: float | None) -> Outcome:
+    """Infer from Ray's error and from the running time why a trial's process died."""
     if timeout is not None and seconds >= timeout:
         return Outcome(cause=Cause.TIMEOUT, detail=f"no end after {timeout:g} s; the log shows where it was")
     if "OutOfMemory" in error or "low on memory" in error:
@@ -299,129 +302,129 @@ def cause_of_death(error: str, seconds: float, timeout: float | None) -> Outcome
 
 @dataclass
 class _Running:
-    stored_as: int  # the store's trial_id
+    stored_id: int  # the store's trial_id
     outcome: Outcome | None = None
 
 
 class ReplicateSearcher(Searcher):
-    """Asks the slots what each trial of Tune does, and tells the record what becomes of the replicates."""
+    """Assigns replicates to Tune's trials as the slots decide, and reports their events to the listener."""
 
     def __init__(
         self,
         slots: Slots,
-        job_of: Callable[[Replicate], TrialJob],
-        record: Record,
+        make_job: Callable[[Replicate], TrialJob],
+        listener: TrialListener,
         stopping: threading.Event,
         count_slots: Callable[[], int],
     ) -> None:
         super().__init__()
         self._slots = slots
-        self._job_of = job_of
-        self._record = record
+        self._make_job = make_job
+        self._listener = listener
         self._stopping = stopping
         self._count_slots = count_slots
         self._counted_at = time.monotonic()
-        self._running: dict[str, _Running] = {}  # replicates that have started, by Tune's trial id
-        self.fault: BaseException | None = None  # what the work or the record raised; it ends the run
+        self._running: dict[str, _Running] = {}  # started replicates, by Tune's trial id
+        self.fault: BaseException | None = None  # raised by the work or the listener; ends the run
 
     @property
-    def ending(self) -> bool:
-        """Whether nothing more is to run."""
+    def is_stopping(self) -> bool:
+        """Whether no trial may start any more."""
         return self._stopping.is_set() or self.fault is not None
 
     @property
-    def over(self) -> bool:
-        """Whether Tune is to end what is left of its trials."""
-        return self.ending or self._slots.over
+    def is_over(self) -> bool:
+        """Whether Tune must stop all remaining trials."""
+        return self.is_stopping or self._slots.is_over
 
-    def knows(self, trial_id: str) -> bool:
-        """Whether a trial has not ended, as far as Tune has told."""
+    def is_active(self, trial_id: str) -> bool:
+        """Return whether a trial has not ended, as far as Tune has reported."""
         return self._slots.find(trial_id) is not None
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Accept whatever metric Tune names: figures go to the record."""
+        """Accept any metric: results go to the listener."""
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """Say what a new trial does; None if there is to be none now. Tune asks before each of its steps."""
-        self._look_for_nodes()
-        given = None if self.ending else self._guard(lambda: self._slots.hand_out(trial_id))
-        if self.ending or given is None or given is Nothing.MORE:
+        """Return the config of a new trial; None if none can start now. Tune calls this before each step."""
+        self._refresh_slot_count()
+        given = None if self.is_stopping else self._guard(lambda: self._slots.assign(trial_id))
+        if self.is_stopping or given is None or given is NoAssignment.EXHAUSTED:
             return str(Searcher.FINISHED)
-        if given is Nothing.NOW:
+        if given is NoAssignment.ALL_BUSY:
             return None
-        return {"job": asdict(self._job_of(given.replicate)) if given.replicate else None}
+        return {"job": asdict(self._make_job(given.replicate)) if given.replicate else None}
 
-    def may_stop_waiting(self, trial_id: str) -> bool:
-        """Say whether a trial that waits is to stop."""
-        return self.ending or bool(self._guard(lambda: self._slots.may_stop_waiting(trial_id)))
+    def should_stop_waiting(self, trial_id: str) -> bool:
+        """Return whether a waiting trial must stop."""
+        return self.is_stopping or bool(self._guard(lambda: self._slots.should_stop_waiting(trial_id)))
 
     def start(self, trial_id: str) -> None:
-        """Take note that a trial got its process."""
+        """Handle the start of a trial's process."""
         replicate = self._slots.start(trial_id, time.monotonic()).replicate
         if replicate is not None:
-            stored_as = self._guard(lambda: self._record.start(replicate))
-            if stored_as is not None:
-                self._running[trial_id] = _Running(stored_as)
+            stored_id = self._guard(lambda: self._listener.start(replicate))
+            if stored_id is not None:
+                self._running[trial_id] = _Running(stored_id)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass on what a trial sends."""
+        """Pass a trial's message to the listener."""
         running = self._running.get(trial_id)
         if running is None or "message" not in result:
             return
-        stored_as, message = running.stored_as, json.loads(result["message"])
+        stored_id, message = running.stored_id, json.loads(result["message"])
         if message["outcome"] is not None:
-            running.outcome = Outcome.read(message["outcome"])
+            running.outcome = Outcome.from_json(message["outcome"])
         if message["where"] is not None:
-            self._guard(lambda: self._record.place(stored_as, message["where"]))
+            self._guard(lambda: self._listener.record_location(stored_id, message["where"]))
         epochs = {int(epoch): figures for epoch, figures in message["epochs"].items()}
-        self._guard(lambda: self._record.report(stored_as, epochs))
+        self._guard(lambda: self._listener.report(stored_id, epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take note that a trial has ended and its process lives. Of an error, ``died`` is told more."""
-        if error or not self.knows(trial_id):
+        """Handle the end of a trial whose process lives. Errors are handled by ``on_process_lost``."""
+        if error or not self.is_active(trial_id):
             return
         running = self._running.get(trial_id)
         if running is not None and running.outcome is None and result is not None:
             self.on_trial_result(trial_id, result)
-        self._conclude(trial_id, self._slots.end(trial_id), WITHOUT_A_WORD)
+        self._conclude(trial_id, self._slots.end(trial_id), NO_OUTCOME)
 
-    def died(self, trial_id: str, error: str) -> None:
-        """Take note that a trial's process is gone."""
-        if not self.knows(trial_id):
+    def on_process_lost(self, trial_id: str, error: str) -> None:
+        """Handle the loss of a trial's process."""
+        if not self.is_active(trial_id):
             return
         assignment = self._slots.lose(trial_id)
-        timeout = self._job_of(assignment.replicate).timeout if assignment.replicate else None
+        timeout = self._make_job(assignment.replicate).timeout if assignment.replicate else None
         seconds = time.monotonic() - assignment.started_at if assignment.started_at is not None else 0.0
-        self._conclude(trial_id, assignment, cause_of_death(error, seconds, timeout))
+        self._conclude(trial_id, assignment, classify_process_loss(error, seconds, timeout))
 
-    def lose_memory(self) -> None:
-        """End what runs: Ray ended a process for lack of memory, and Tune with it. One alone was the one."""
-        cause = ALONE_OUT_OF_MEMORY if len(self._running) == 1 else AMONG_OUT_OF_MEMORY
+    def on_out_of_memory(self) -> None:
+        """End all trials after Ray killed a process for lack of memory, which aborts Tune."""
+        cause = SINGLE_TRIAL_OUT_OF_MEMORY if len(self._running) == 1 else SHARED_NODE_OUT_OF_MEMORY
         for trial_id, assignment in self._slots.lose_all().items():
             self._conclude(trial_id, assignment, cause)
 
     def _conclude(self, trial_id: str, assignment: Assignment, otherwise: Outcome) -> None:
-        """Tell the record how a trial ended: with the outcome that it sent, ``otherwise`` if it sent none."""
+        """Record the outcome that a trial sent, or ``otherwise`` if it sent none."""
         running = self._running.pop(trial_id, None)
         if assignment.replicate is None:
             return
         if running is None:
-            self._record.hand_back(assignment.replicate)
+            self._listener.requeue(assignment.replicate)
             return
         outcome = running.outcome or otherwise
-        if not (self.ending and outcome.cause == Cause.LOST):  # the driver ends what it stops, with its own reason
-            self._guard(lambda: self._record.finish(running.stored_as, outcome))
+        if not (self.is_stopping and outcome.cause == Cause.LOST):  # the driver records these itself
+            self._guard(lambda: self._listener.finish(running.stored_id, outcome))
 
-    def _look_for_nodes(self) -> None:
-        """Count the slots again from time to time: nodes may have joined."""
+    def _refresh_slot_count(self) -> None:
+        """Count the slots again every ``COUNT_SECONDS``, because nodes may have joined."""
         if time.monotonic() - self._counted_at >= COUNT_SECONDS:
             with contextlib.suppress(InsufficientResources):
                 self._slots.grow(self._count_slots())
             self._counted_at = time.monotonic()
 
-    def _guard(self, call: Callable[[], Given]) -> Given | None:
-        """Call the work or the record. What it raises is the fault of the run: Tune would only log it."""
+    def _guard(self, call: Callable[[], Result]) -> Result | None:
+        """Call the work or the listener, and keep its exception in ``fault``: Tune would only log it."""
         if self.fault is None:
             try:
                 return call()
@@ -430,56 +433,56 @@ class ReplicateSearcher(Searcher):
         return None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles what could restore a run; nothing here may, as the store remembers
+        return {}  # Tune pickles searchers to restore runs; the store does that
 
     def save_to_dir(self, *_: Any, **__: Any) -> None:
-        """Keep nothing, for the same reason."""
+        """Save nothing, for the same reason."""
 
 
 class ProcessCallback(tune.Callback):
-    """Tells when a trial gets its process, as Tune asks for it earlier than that, and when it loses it."""
+    """Reports when a trial's process starts, which is later than ``suggest``, and when it is lost."""
 
     def __init__(self, searcher: ReplicateSearcher) -> None:
         self._searcher = searcher
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A process runs a trial from now on."""
+        """Report that a trial's process has started."""
         self._searcher.start(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """A process is gone."""
+        """Report that a trial's process is lost."""
         file = Path(trial.error_file or "")
-        self._searcher.died(trial.trial_id, file.read_text() if file.is_file() else "")
+        self._searcher.on_process_lost(trial.trial_id, file.read_text() if file.is_file() else "")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Find trials that no process could be passed on to: Tune ends those without telling anyone."""
+        """Find failed trials without a process: Tune ends those without a callback."""
         for trial in trials:
-            if trial.status == "ERROR" and self._searcher.knows(trial.trial_id):
+            if trial.status == "ERROR" and self._searcher.is_active(trial.trial_id):
                 self.on_trial_error(iteration, trials, trial)
 
 
 class SearchStopper(tune.Stopper):
-    """Ends trials that wait, and the run when it is over; Tune asks about ten times a second."""
+    """Stops waiting trials, and the run when it is over; Tune calls it about ten times a second."""
 
     def __init__(self, searcher: ReplicateSearcher) -> None:
         self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Tell whether to end a trial that reports."""
-        return "waiting" in result and self._searcher.may_stop_waiting(trial_id)
+        """Return whether to stop a trial that reports."""
+        return "waiting" in result and self._searcher.should_stop_waiting(trial_id)
 
     def stop_all(self) -> bool:
-        """Tell whether to end everything."""
-        return self._searcher.over
+        """Return whether to stop the run."""
+        return self._searcher.is_over
 
 
 class PatientScheduler(FIFOScheduler):
-    """Leaves processes that start to the trials they start for.
+    """Lets starting processes serve the trials that they were started for.
 
-    Tune's own names the trial that is first in line. Tune then gives that one whichever process is free and cancels the
-    one that starts for it, again and again where trials are shorter than a start. With no name it gives free processes
-    to trials that have none coming.
+    Tune's default scheduler returns the first pending trial. Tune then gives that trial any free process and cancels
+    the one that is starting for it, again and again if trials are shorter than a start. Without a choice, Tune gives
+    free processes to trials that have no starting process.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Name none."""
+        """Choose no trial."""

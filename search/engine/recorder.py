@@ -1,4 +1,4 @@
-"""What one driver knows of its search, written through to the store: every trial's start, figures and end."""
+"""The state of a driver's search, written through to the store: starts, metrics and ends of trials."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import asdict
 from typing import Any
 
 from search.engine.checkpoints import Checkpoints
-from search.plan.selection import Candidate, Choice, Point, summarise
-from search.plan.stages import Plan, Replicate, Stage, groups_of
+from search.plan.selection import Candidate, Choice, Point, summarize
+from search.plan.stages import Plan, Replicate, Stage, count_groups
 from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
 from search.store.metrics import add_metrics, copy_metrics
-from search.store.provenance import resolved_numbers
-from search.store.reuse import Originals
+from search.store.provenance import resolve_all_numbers
+from search.store.reuse import ReusableTrials
 from search.store.trials import TrialStore
 from search.vocabulary.errors import SearchError
 from search.vocabulary.outcome import Outcome, last_line
@@ -26,17 +26,17 @@ from search.vocabulary.states import Cause, EventKind, TrialState
 from trainers.recipe import Recipe
 
 
-class FailuresInARow(SearchError):
-    """So many trials failed one after another that something is wrong with all of them."""
+class TooManyFailures(SearchError):
+    """Too many trials failed in a row, so the search is paused."""
 
 
-MAX_PROCESS_LOSSES = 3  # the third death of a trial's process is its last
+MAX_PROCESS_LOSSES = 3  # after the third lost process a replicate fails
 
 
 class Recorder:
-    """Keeps the state of every replicate in memory and every change in SQL. All writes are fenced by the lease.
+    """Keeps the state of all replicates in memory and writes every change to SQL, fenced by the lease.
 
-    Methods may be called from any thread; one lock makes each of them atomic in memory.
+    Thread-safe: a lock makes each method atomic.
     """
 
     def __init__(
@@ -54,52 +54,52 @@ class Recorder:
         self._plan = plan
         self._checkpoints = checkpoints
         self._failures_in_a_row = 0
-        self._placed = False  # whether any trial has got its process yet
+        self._location_recorded = False  # whether any trial has started in its process
         self._lock = threading.RLock()
         self.engine = open_engine(url, hold_seconds=hold_seconds)
         on_begin(self.engine, leases.fence(lease))
         self._trials = TrialStore(url, lease, recipe.mode, hold_seconds)
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
-        self._space = _space(plan)
+        self._parameter_ranges = _parameter_ranges(plan)
         with self.engine.begin() as connection:
             self._choices = searches.choices(connection, self._search_id)
             search = searches.get(connection, self._search_id)
             if not search.numbers:
-                searches.set_measure(connection, self._search_id, plan, resolved_numbers(plan.spec, recipe))
+                searches.set_measure(connection, self._search_id, plan, resolve_all_numbers(plan.spec, recipe))
             self._retried_upto = search.retried_upto
-            self._originals = Originals.read(connection, search.parent, search.digest) if search.parent else None
+            self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
 
     def close(self) -> None:
         """Close the connections."""
         self._trials.close()
         self.engine.dispose()
 
-    # What run_sequence asks
+    # Called by run_sequence
 
     def open(self, stage: Stage) -> None:
-        """Make the replicates of a stage available, as far as they have not ended for good."""
+        """Make the unfinished replicates of a stage available."""
         with self._lock:
             if stage.name not in self._stages:
-                self._stages[stage.name] = self._take_over(stage)
+                self._stages[stage.name] = self._load_stage(stage)
             self._stages[stage.name].add(stage.replicates())
             self._reuse(stage)
 
     def _reuse(self, stage: Stage) -> None:
-        """Link what a parent has finished of a stage, instead of training it."""
+        """Link the finished trials of the parent instead of training them."""
         state, copies = self._stages[stage.name], {}
-        for replicate in list(state.unfinished) if self._originals else ():
-            assert self._originals is not None
-            original = self._originals.find(replicate)
+        for replicate in list(state.unfinished) if self._reusable else ():
+            assert self._reusable is not None
+            original = self._reusable.find(replicate)
             if original is None:
                 continue
-            source = f"{self._originals.search_id}/{original.replicate.stage}/{original.number}"
-            copy = self._trials.link(replicate, self._space, source, original.trial_id)
+            source = f"{self._reusable.search_id}/{original.replicate.stage}/{original.number}"
+            copy = self._trials.link(replicate, self._parameter_ranges, source, original.trial_id)
             copies[copy] = original.trial_id
             state.end(replicate, Outcome(value=original.value), copy)
             if self._checkpoints and stage.name == "test":
-                self._checkpoints.adopt(
-                    replicate, self._checkpoints.of_search(self._originals.search_id), original.replicate
+                self._checkpoints.link_from(
+                    replicate, self._checkpoints.for_search(self._reusable.search_id), original.replicate
                 )
         if copies:
             with self.engine.begin() as connection:
@@ -108,75 +108,75 @@ class Recorder:
                 add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
 
     def finished(self, stage: Stage) -> bool:
-        """Say whether every replicate of a stage has ended for good."""
+        """Return whether all replicates of a stage have ended and none runs again."""
         with self._lock:
             return not self._stages[stage.name].unfinished
 
     def next_missing(self, stage: Stage) -> Replicate | None:
-        """Hand out a replicate that neither runs nor has ended; None if there is none."""
+        """Return a replicate that neither runs nor has ended; None if there is none."""
         with self._lock:
             return self._stages[stage.name].pop_waiting()
 
     def candidates(self, stage: Stage) -> list[Candidate]:
-        """Summarise the points of a stage."""
+        """Summarize the points of a stage."""
         with self._lock:
             return [self._stages[stage.name].candidate(point) for point in stage.points]
 
     def candidate(self, point: Point | None) -> Candidate | None:
-        """Summarise the point that the tuning stage before kept."""
+        """Summarize the point that the previous tuning stage kept."""
         with self._lock:
             if point is None:
                 return None
             found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
             return next((candidate for candidate in found if candidate.n), None)
 
-    def commonest_failure(self, stage: Stage) -> str:
-        """Say what most of a stage's failed trials died of; nothing if none failed."""
+    def most_common_failure(self, stage: Stage) -> str:
+        """Describe the most common failure of a stage's trials; empty if none failed."""
         with self._lock:
             failures = Counter(self._stages[stage.name].failures())
         if not failures:
             return ""
-        (said, count), *_ = failures.most_common(1)
-        return f"{count} of {failures.total()} failed trials: {said}."
+        (failure, count), *_ = failures.most_common(1)
+        return f"{count} of {failures.total()} failed trials: {failure}."
 
     def winners(self, stage: Stage) -> list[Point] | None:
-        """Return what a stage kept; None if it is not decided."""
+        """Return the points that a stage kept; None if it is not decided."""
         decided = self._choices.get(stage.name)
         return None if decided is None else list(decided.finalists)
 
     def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
-        """Store a choice and the stage that follows from it, together and once."""
+        """Store a choice and the next stage, atomically and only once."""
         with self._lock, self.engine.begin() as connection:
             searches.decide(connection, self._search_id, stage, choice, winners)
             searches.open_stage(connection, self._search_id, self._plan, following)
             if following.name == "test":
-                planned = {**self._plan.size(), "test": len(following.replicates())}
+                planned = {**self._plan.count_trials(), "test": len(following.replicates())}
                 searches.set_planned(connection, self._search_id, sum(planned.values()))
 
-    # What the executor tells
+    # Called by the executor
 
     def start(self, replicate: Replicate) -> int:
-        """Store that a trial runs; return its trial_id."""
+        """Store that a trial starts; return its trial_id."""
         with self._lock:
-            numbers = self._plan.spec.numbers_of(self._recipe, replicate.point.variant)
-            attributes = {"epoch": self._epoch, **groups_of(replicate.point, numbers)}
-            trial_id = self._trials.create(replicate, self._space, attributes)
+            numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
+            attributes = {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
+            trial_id = self._trials.create(replicate, self._parameter_ranges, attributes)
             self._running[trial_id] = replicate
             with self.engine.begin() as connection:
-                self._tell(connection, trial_id, replicate, "started")
+                self._add_trial_event(connection, trial_id, replicate, "started")
             return trial_id
 
-    def place(self, trial_id: int, where: Mapping[str, Any]) -> None:
+    def record_location(self, trial_id: int, where: Mapping[str, Any]) -> None:
         """Store where a trial runs: host, pid, node, GPUs."""
         with self._lock:
             self._trials.set_attribute(trial_id, "where", dict(where))
-            if not self._placed:
-                self._placed = True
+            if not self._location_recorded:
+                self._location_recorded = True
                 with self.engine.begin() as connection:
                     searches.clear_reason(connection, self._search_id)
 
     def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
-        """Store a trial's figures, by epoch counted from 1."""
+        """Store metrics of a trial by epoch, counted from 1."""
         name = f"validation_{self._recipe.metric}"
         with self._lock:
             for epoch, figures in epochs.items():
@@ -188,7 +188,7 @@ class Recorder:
                     add_metrics(connection, trial_id, epochs)
 
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
-        """Store how a trial ended, and its candidate's new summary; return the outcome as stored."""
+        """Store the outcome of a trial and the new summary of its candidate; return the outcome as stored."""
         with self._lock:
             replicate = self._running.pop(trial_id)
             state = self._stages[replicate.stage]
@@ -204,15 +204,15 @@ class Recorder:
             state.end(replicate, outcome, trial_id)
             with self.engine.begin() as connection:
                 if not outcome.runs_again:
-                    projection.keep(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
-                self._tell(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
+                    projection.save(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
+                self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
             if self._checkpoints and not outcome.runs_again:
-                self._checkpoints.retire(replicate)
+                self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
             return outcome
 
-    def _tell(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
-        """Record that something happened to a trial, for those who follow the search."""
+    def _add_trial_event(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
+        """Add an event about a trial for followers of the search."""
         detail = {"trial_id": trial_id, "stage": replicate.stage, **asdict(replicate.point), "seed": replicate.seed}
         add_event(connection, self._search_id, EventKind.TRIAL, detail | {"what": what})
 
@@ -222,28 +222,28 @@ class Recorder:
         elif not outcome.runs_again:
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
-                raise FailuresInARow(
+                raise TooManyFailures(
                     f"{self._failures_in_a_row} trials in a row failed, the last one: {outcome.cause}: "
                     f"{last_line(outcome.detail)}"
                 )
 
-    def hand_back(self, replicate: Replicate) -> None:
-        """Make a replicate that was handed out and never started available again."""
+    def requeue(self, replicate: Replicate) -> None:
+        """Make an assigned replicate that never started available again."""
         with self._lock:
             self._stages[replicate.stage].put_back(replicate)
 
     def interrupt(self, cause: Cause, detail: str) -> int:
-        """End every running trial for a cause after which it runs again; return how many."""
+        """End all running trials with a cause that lets them run again; return their number."""
         with self._lock:
             running = list(self._running)
             for trial_id in running:
                 self.finish(trial_id, Outcome(cause=cause, detail=detail))
             return len(running)
 
-    # Taking over
+    # Takeover
 
-    def _take_over(self, stage: Stage) -> _StageState:
-        """Read a stage from its trials; end those that a driver before this one left running."""
+    def _load_stage(self, stage: Stage) -> _StageState:
+        """Load a stage from its trials; end those that an earlier driver left running."""
         self._trials.open_study(self._search_id, stage)
         state = _StageState()
         for attempt in self._trials.attempts(self._search_id, stage.name):
@@ -252,7 +252,7 @@ class Recorder:
                 cause = Cause.LOST
                 self._trials.fail(attempt.trial_id, cause, "its driver was lost")
             elif cause is not None and attempt.trial_id <= self._retried_upto:
-                cause = Cause.LOST  # somebody asked for another try
+                cause = Cause.LOST  # a retry was requested
             state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
         with self.engine.begin() as connection:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
@@ -261,7 +261,7 @@ class Recorder:
 
 
 class _StageState:
-    """Every replicate of one stage: waiting, handed out, or ended."""
+    """The replicates of one stage: waiting, assigned, or ended."""
 
     def __init__(self) -> None:
         self.unfinished: set[Replicate] = set()
@@ -296,7 +296,7 @@ class _StageState:
     def end(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
         if outcome.runs_again:
             if replicate in self.unfinished:
-                self.put_back(replicate)  # first in line: its checkpoint is warm
+                self.put_back(replicate)  # run it next, from its checkpoint
             return
         self._ended[replicate] = outcome
         self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome, trial_id
@@ -311,7 +311,7 @@ class _StageState:
         return self.summary(point)[0]
 
     def summary(self, point: Point) -> tuple[Candidate, list[projection.Finished]]:
-        """Summarise a point; return its finished trials too."""
+        """Return the summary of a point and its finished trials."""
         ended = self._by_point.get(point, {})
         finished = [
             (trial_id, seed, outcome.value)
@@ -319,13 +319,13 @@ class _StageState:
             if outcome.cause is None and outcome.value is not None
         ]
         values = [value for _, _, value in finished]
-        return summarise(point, values, failed=len(ended) - len(values)), finished
+        return summarize(point, values, failed=len(ended) - len(values)), finished
 
 
-def _space(plan: Plan) -> dict[str, tuple[int, int]]:
+def _parameter_ranges(plan: Plan) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest value of each Optuna parameter over all stages."""
     spec = plan.spec
     return {
         **{axis.name: (0, max(axis.start, *axis.values)) for axis in spec.axes},
-        "seed": (0, max(*spec.seeds, *spec.fresh_seeds)),
+        "seed": (0, max(*spec.seeds, *spec.test_seed_values)),
     }

@@ -1,13 +1,13 @@
-"""Which slot trains what, which one waits, and when: a state machine without Ray, threads or a clock of its own.
+"""Decides which slot trains what: a pure state machine without Ray, threads or a clock.
 
-A slot is what one trial takes up. Whether a process runs in it is Ray Tune's business: Tune starts one for a trial, and
-passes it on when the trial ends. Two habits of Tune's shape the rules (``tune/execution/tune_controller.py``):
+A slot is the resources of one trial. Ray Tune manages its process: Tune starts a process for a trial, and reuses it for
+the next trial. Two properties of Tune determine the rules (``tune/execution/tune_controller.py``):
 
-- It lets an idle process go. So every slot always has a trial: one that trains a replicate, or one that waits.
-- It starts a process for the trial that asked for it, and nobody knows when, or whether. So such a trial only waits,
-  and a replicate is handed out when a process is free for it: it is never held up by a slot that comes late.
+- It stops an idle process. So every slot always has a trial: one that trains a replicate, or one that waits.
+- It starts a process for a specific trial, at an unknown time or never. So such a trial only waits, and a replicate is
+  assigned once a process is free. A slot that starts late delays no replicate.
 
-Nothing is given up: a slot without a process has a trial that waits for one, for as long as it takes.
+No slot is given up: a slot without a process keeps a trial that waits for one.
 """
 
 from __future__ import annotations
@@ -19,62 +19,62 @@ from enum import Enum, auto
 from search.plan.stages import Replicate
 
 
-class Nothing(Enum):
-    """Why no trial is handed out."""
+class NoAssignment(Enum):
+    """Why a new trial gets no assignment."""
 
-    NOW = auto()  #: every slot has its trial
-    MORE = auto()  #: there is nothing left to train
+    ALL_BUSY = auto()  #: every slot has a trial
+    EXHAUSTED = auto()  #: there is nothing left to train
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What a trial does."""
+    """What a trial does: train a replicate, or wait."""
 
     replicate: Replicate | None  #: None to wait
-    started_at: float | None = None  #: when it got its process; None until then
+    started_at: float | None = None  #: when its process started; None until then
 
 
 class Slots:
-    """The slots of a search and the trial of each.
+    """The slots of a search and their trials.
 
     Args:
-        work: yields what to train next, None while there is nothing; ends when there is nothing left to train.
-        count: how many trials there is room for.
+        work: yields the replicate to train next, or None while there is none; ends when all is trained.
+        count: the number of slots.
     """
 
     def __init__(self, work: Iterator[Replicate | None], count: int) -> None:
         self._work = work
         self._count = count
         self._assignments: dict[str, Assignment] = {}  # by trial
-        self._free = 0  # processes whose trial has ended, until the next one is handed out
-        self._stopping: set[str] = set()  # trials that were told to stop waiting and have not ended
-        self._next: Replicate | None = None  # taken from the work, not handed out yet
+        self._free = 0  # processes whose trial has ended and that have no new trial
+        self._stopping: set[str] = set()  # waiting trials that were stopped and have not ended
+        self._next: Replicate | None = None  # fetched from the work, not assigned yet
         self._exhausted = False  # whether the work has ended
 
     @property
-    def over(self) -> bool:
-        """Whether the search can end: nothing is left to train, and no process is left that could stop by itself."""
+    def is_over(self) -> bool:
+        """Whether the search can end: nothing is left to train, and no trial has a process."""
         return self._exhausted and all(each.started_at is None for each in self._assignments.values())
 
     def grow(self, count: int) -> None:
-        """Use the slots of nodes that have joined. There are never fewer: a slot that is lost may come back."""
+        """Increase the number of slots when nodes join. It never decreases, because a lost slot may come back."""
         self._count = max(self._count, count)
 
     def find(self, trial: str) -> Assignment | None:
-        """Return what a trial does; None if it has ended."""
+        """Return the assignment of a trial; None if it has ended."""
         return self._assignments.get(trial)
 
-    def hand_out(self, trial: str) -> Assignment | Nothing:
-        """Say what a new trial does: train where a process is free, else wait for one.
+    def assign(self, trial: str) -> Assignment | NoAssignment:
+        """Assign work to a new trial: a replicate if a process is free, else waiting.
 
         Raises:
-            Exception: what the work raised.
+            Exception: whatever the work raised.
         """
         if len(self._assignments) >= self._count:
-            return Nothing.NOW
-        self._look_ahead()
+            return NoAssignment.ALL_BUSY
+        self._fetch_next()
         if self._exhausted:
-            return Nothing.MORE
+            return NoAssignment.EXHAUSTED
         replicate = None
         if self._free:
             self._free -= 1
@@ -83,33 +83,33 @@ class Slots:
         return self._assignments[trial]
 
     def start(self, trial: str, now: float) -> Assignment:
-        """Take note that a trial got its process."""
+        """Record that a trial's process started."""
         self._assignments[trial] = replace(self._assignments[trial], started_at=now)
         return self._assignments[trial]
 
-    def may_stop_waiting(self, trial: str) -> bool:
-        """Say whether a trial that waits is to stop: something can be trained in its place, or nothing is left.
+    def should_stop_waiting(self, trial: str) -> bool:
+        """Return whether a waiting trial must stop: its process is needed for a replicate, or nothing is left.
 
         Raises:
-            Exception: what the work raised.
+            Exception: whatever the work raised.
         """
-        for_others = self._free or self._stopping  # what there is to train is theirs
-        if not for_others and self._look_ahead():
+        for_others = self._free or self._stopping  # they get the next replicate
+        if not for_others and self._fetch_next():
             self._stopping.add(trial)
         return self._exhausted or trial in self._stopping
 
     def end(self, trial: str) -> Assignment:
-        """Take note that a trial has ended and left its process, if it had one, to the next."""
+        """Record that a trial ended; its process, if any, becomes free."""
         assignment = self._remove(trial)
         self._free += assignment.started_at is not None
         return assignment
 
     def lose(self, trial: str) -> Assignment:
-        """Take note that a trial has ended and its process is gone."""
+        """Record that a trial ended and its process is lost."""
         return self._remove(trial)
 
     def lose_all(self) -> dict[str, Assignment]:
-        """Take note that all trials have ended and all processes are gone."""
+        """Record that all trials ended and all processes are lost."""
         lost = {trial: self.lose(trial) for trial in list(self._assignments)}
         self._free = 0
         return lost
@@ -118,8 +118,8 @@ class Slots:
         self._stopping.discard(trial)
         return self._assignments.pop(trial)
 
-    def _look_ahead(self) -> bool:
-        """Take the next replicate from the work, if there is one now; say whether there is."""
+    def _fetch_next(self) -> bool:
+        """Fetch the next replicate from the work; return whether there is one."""
         if self._next is None and not self._exhausted:
             try:
                 self._next = next(self._work)

@@ -1,7 +1,6 @@
-"""What runs inside a trial's process: calls the recipe, gathers its figures, and turns its end into an outcome.
+"""Runs inside a trial's process: calls the recipe, sends its metrics, and converts its end to an outcome.
 
-The process sees neither the database nor a token. It is used for one trial after another, so nothing of a trial may
-outlive it.
+The process has no access to the database or a token. It is reused for many trials, so a trial must leave no state.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from search.vocabulary.states import Cause
 from trainers.recipe import find, resolve
 from trainers.trial import Diverged, Measure, Params
 
-REPORT_SECONDS = 0.5  # figures travel together: a message costs the driver 6 ms
-DETAIL_CHARACTERS = 4000  # of a traceback, from its end
+REPORT_SECONDS = 0.5  # metrics are batched: a message costs the driver 6 ms
+DETAIL_CHARACTERS = 4000  # from the end of a traceback
 
 Send = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """A trial as it is sent to a process."""
+    """The description of a trial that is sent to its process."""
 
     recipe: str
     overrides: dict[str, Any]  #: of the recipe's numbers
@@ -41,47 +40,47 @@ class TrialJob:
     seed: int
     normalize: bool
     measure: Measure
-    folder: str  #: where checkpoints of this replicate go, the same for every attempt
-    log: str  #: file that takes what the trial prints
-    checkpoint_seconds: float = 15.0  #: between checkpoints
-    timeout: float | None = None  #: seconds after which the process ends itself
-    memory_bytes: int | None = None  #: what the trial may allocate beside what its process had
+    folder: str  #: for the checkpoints of this replicate, the same for every attempt
+    log: str  #: file for the output of the trial
+    checkpoint_seconds: float = 15.0  #: minimum time between checkpoints
+    timeout: float | None = None  #: seconds until the process exits
+    memory_bytes: int | None = None  #: memory that the trial may allocate on top of its process
 
 
-def run_trial(job: TrialJob, data: Any, send: Send, here: dict[str, Any]) -> None:
-    """Run a trial; send where it runs and its figures as they come, and its outcome with the last of them."""
-    reporter = Reporter(send, {**here, "host": socket.gethostname(), "pid": os.getpid()})
-    with _printing_to(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
-        outcome = _outcome_of(job, data, reporter)
+def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) -> None:
+    """Run a trial; send its location and its metrics, and at the end its outcome."""
+    reporter = Reporter(send, {**location, "host": socket.gethostname(), "pid": os.getpid()})
+    with _redirect_output(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
+        outcome = _run_recipe(job, data, reporter)
         if outcome.detail:
             print(outcome.detail, file=sys.stderr)
     reporter.send(asdict(outcome))
 
 
 class Reporter:
-    """Gathers figures by epoch and sends them at most every half second."""
+    """Collects metrics by epoch and sends them at most every ``REPORT_SECONDS``."""
 
     def __init__(self, send: Send, where: dict[str, Any]) -> None:
         self._send = send
-        self._where: dict[str, Any] | None = where  # told once
+        self._where: dict[str, Any] | None = where  # sent once
         self._gathered: dict[int, dict[str, float]] = {}
         self._sent_at = time.monotonic()
 
     def __call__(self, *, epoch: int, **metrics: float) -> None:
-        """Take the figures of an epoch."""
+        """Report the metrics of an epoch."""
         self._gathered[epoch] = {name: float(value) for name, value in metrics.items()}
         if time.monotonic() - self._sent_at >= REPORT_SECONDS:
             self.send(None)
 
     def send(self, outcome: dict[str, Any] | None) -> None:
-        """Send what was gathered, and the outcome if there is one."""
+        """Send the collected metrics, and the outcome if there is one."""
         gathered, self._gathered = self._gathered, {}
         where, self._where = self._where, None
         self._send({"where": where, "epochs": gathered, "outcome": outcome})
         self._sent_at = time.monotonic()
 
 
-def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
+def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
     try:
         recipe = find(job.recipe)
         _seed_everything(job.seed)
@@ -107,7 +106,7 @@ def _outcome_of(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Tell Python's, CUDA's and torch's CPU allocator's ways of saying so."""
+    """Recognize the errors of Python, CUDA and torch's CPU allocator."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or "can't allocate memory" in str(error)
 
@@ -117,7 +116,7 @@ def _traceback() -> str:
 
 
 def _seed_everything(seed: int) -> None:
-    """Seed the process's generators: the trial before has left them anywhere."""
+    """Seed all random generators, because earlier trials used them."""
     random.seed(seed)
     for library, reseed in (("numpy", "random.seed"), ("torch", "manual_seed")):
         if library in sys.modules:
@@ -129,11 +128,11 @@ def _seed_everything(seed: int) -> None:
 
 @contextlib.contextmanager
 def _timeout(seconds: float | None) -> Iterator[None]:
-    """End the process after ``seconds``, with where it was in the log; works whatever the trial hangs in."""
+    """Exit the process after ``seconds`` and log its stack; works even if native code hangs."""
     if seconds is None:
         yield
         return
-    faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # the descriptor that leads to the log
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # redirected to the log
     try:
         yield
     finally:
@@ -142,7 +141,7 @@ def _timeout(seconds: float | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory_limit(allowed: int | None) -> Iterator[None]:
-    """Have allocations fail that would take the process more than ``allowed`` bytes above what it has."""
+    """Limit the process to ``allowed`` bytes more than it has allocated now."""
     if allowed is None:
         yield
         return
@@ -159,8 +158,8 @@ def _memory_limit(allowed: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _printing_to(log: Path) -> Iterator[None]:
-    """Send what the process prints, C libraries included, to a file."""
+def _redirect_output(log: Path) -> Iterator[None]:
+    """Redirect the output of the process, including C libraries, to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()

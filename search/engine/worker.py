@@ -1,4 +1,4 @@
-"""The driver's parent: starts a driver for a search, follows it, starts another when it dies."""
+"""Starts a driver for each search, and another one if it dies."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from search.engine import orphans
-from search.engine.logs import message_of
-from search.settings import Settings, environment_of
+from search.engine.logs import parse_message
+from search.settings import Settings, to_environment
 from search.store import leases, searches, workers
-from search.store.database import DatabaseFault, Engine
+from search.store.database import DatabaseError, Engine
 from search.vocabulary.errors import Conflict
 from search.vocabulary.secret import Secret
 from search.vocabulary.states import Status
 
-EXIT_BUSY = 75  # of a driver: another one holds the search
-MAX_FRUITLESS = 3  # drivers in a row that die before a trial ends; then the search is left, as it would go on for ever
-STOP_SECONDS = 9.0  # a driver gives its trials 4 s; what has not gone by then is killed
+EXIT_BUSY = 75  # of a driver: another driver holds the lease
+MAX_FAILED_DRIVERS = 3  # in a row, before a trial ends; then the search fails
+STOP_SECONDS = 9.0  # a driver gives its trials 4 s; after this it is killed
 POLL_SECONDS = 0.25
-IDLE_SECONDS = 0.5  # between looks at the queue
-BEAT_SECONDS = 5.0  # between two times that a worker says it is there
+IDLE_SECONDS = 0.5  # between polls of the queue
+HEARTBEAT_SECONDS = 5.0  # between heartbeats of a worker
 
 log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs searches, one driver process each."""
+    """Runs searches, each in its own driver process."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self._settings = settings
         self._engine = engine
-        self._mark = ""  # of the driver that runs now
+        self._mark = ""  # of the current driver
         self._worker_id: str | None = None
-        self._beat_at = 0.0
+        self._heartbeat_at = 0.0
 
     def serve(self, stopping: threading.Event) -> None:
-        """Run whatever waits, one search after another by priority, until ``stopping`` is set.
+        """Run queued searches one after another, by priority, until ``stopping`` is set.
 
-        A search that runs at that moment is left queued, for another worker.
+        A search that runs at that moment goes back to the queue.
         """
         while not stopping.is_set():
-            self._beat(None)
+            self._heartbeat(None)
             with self._engine.connect() as connection:
                 search_id = leases.next_claimable(connection)
             if search_id is None:
@@ -56,50 +56,50 @@ class Worker:
                 continue
             log.info("running %s", search_id, extra={"search": search_id})
             try:
-                search = self.run(search_id, lambda: _raise_if(stopping))
-                said = f"{search.id} is {search.status} {search.reason}".rstrip()
-                log.info("%s", said, extra={"search": search_id, "status": search.status})
+                search = self.run(search_id, lambda: _raise_if_set(stopping))
+                message = f"{search.id} is {search.status} {search.reason}".rstrip()
+                log.info("%s", message, extra={"search": search_id, "status": search.status})
             except Conflict:  # another worker was quicker
                 stopping.wait(IDLE_SECONDS)
-            except Stopping:
+            except WorkerStopped:
                 log.info("left %s queued", search_id, extra={"search": search_id})
-        self.leave()
+        self.unregister()
 
-    def leave(self) -> None:
-        """Say that this worker ends."""
+    def unregister(self) -> None:
+        """Remove this worker from the list of live workers."""
         if self._worker_id is not None:
             with self._engine.begin() as connection:
-                workers.leave(connection, self._worker_id)
+                workers.unregister(connection, self._worker_id)
             self._worker_id = None
 
-    def _beat(self, search_id: str | None) -> None:
-        """Say now and then that this worker is there; a database that is restarting does not hear it."""
-        if time.monotonic() - self._beat_at < BEAT_SECONDS:
+    def _heartbeat(self, search_id: str | None) -> None:
+        """Store a heartbeat every ``HEARTBEAT_SECONDS``; errors of a restarting database are ignored."""
+        if time.monotonic() - self._heartbeat_at < HEARTBEAT_SECONDS:
             return
-        self._beat_at = time.monotonic()
+        self._heartbeat_at = time.monotonic()
         try:
             with self._engine.begin() as connection:
                 if self._worker_id is None:
-                    self._worker_id = workers.enter(connection)
-                workers.beat(connection, self._worker_id, search_id)
-        except DatabaseFault:
+                    self._worker_id = workers.register(connection)
+                workers.heartbeat(connection, self._worker_id, search_id)
+        except DatabaseError:
             pass
 
     def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
         """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
 
-        A driver that dies is followed by another. An interrupt (Ctrl-C) is passed on: the search is left paused, and
-        KeyboardInterrupt is raised when nothing of it runs any more.
+        A driver that dies is restarted. Ctrl-C is forwarded to the driver, which leaves the search paused;
+        KeyboardInterrupt is raised once nothing of it runs any more.
 
         Raises:
             Conflict: if another process holds the search, or its drivers keep dying.
         """
-        fruitless, finished = 0, self._finished(search_id)
+        failed_drivers, finished = 0, self._finished(search_id)
         while True:
             code = self._follow(search_id, self._start(search_id), tick)
             with self._engine.connect() as connection:
                 search = searches.get(connection, search_id)
-                holder = leases.holder_of(connection, search_id)
+                holder = leases.find_holder(connection, search_id)
             if not search.status.active:
                 return search
             if code == EXIT_BUSY and holder:
@@ -109,18 +109,20 @@ class Worker:
                 )
             if code == 0:
                 return search
-            fruitless = fruitless + 1 if self._finished(search_id) == finished else 0
+            failed_drivers = failed_drivers + 1 if self._finished(search_id) == finished else 0
             finished = self._finished(search_id)
-            if fruitless >= MAX_FRUITLESS:
-                reason = f"{MAX_FRUITLESS} drivers in a row died before a trial ended: {self._last_words(search_id)}"
+            if failed_drivers >= MAX_FAILED_DRIVERS:
+                reason = (
+                    f"{MAX_FAILED_DRIVERS} drivers in a row died before a trial ended: {self._last_log_line(search_id)}"
+                )
                 with self._engine.begin() as connection:
                     searches.set_status(connection, search_id, Status.FAILED, reason)
                     return searches.get(connection, search_id)
 
     def _start(self, search_id: str) -> subprocess.Popen[bytes]:
-        """Start a driver in a session of its own, so that a Ctrl-C reaches it through us alone.
+        """Start a driver in its own session, so that only this process forwards Ctrl-C to it.
 
-        It is not told of webhooks: trials inherit what it is told, and recipes are anybody's code.
+        Its environment has no webhook settings, because trials inherit it and recipes are third-party code.
         """
         settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
         printed = self._settings.driver_log(search_id)
@@ -129,7 +131,7 @@ class Worker:
         with printed.open("ab") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "search.engine.driver", search_id],
-                env={**os.environ, **environment_of(settings), orphans.MARK: self._mark},
+                env={**os.environ, **to_environment(settings), orphans.MARK_VARIABLE: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -137,11 +139,11 @@ class Worker:
             )
 
     def _follow(self, search_id: str, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
-        """Wait for a driver to end; on an interrupt stop it first."""
+        """Wait until a driver ends; on an exception, stop it first."""
         try:
             while driver.poll() is None:
-                if self._worker_id is not None:  # it serves; a command that runs one search is no worker for others
-                    self._beat(search_id)
+                if self._worker_id is not None:  # only if it serves: a command that runs one search is no worker
+                    self._heartbeat(search_id)
                 tick()
                 time.sleep(POLL_SECONDS)
             tick()
@@ -149,30 +151,30 @@ class Worker:
             stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            orphans.end_processes(self._mark)
-            orphans.remove_folders(self._settings.folder_of(search_id), self._mark)
+            orphans.kill_processes(self._mark)
+            orphans.remove_folders(self._settings.search_folder(search_id), self._mark)
         return driver.returncode
 
     def _finished(self, search_id: str) -> int:
         with self._engine.connect() as connection:
             return searches.count_finished(connection, search_id)
 
-    def _last_words(self, search_id: str) -> str:
+    def _last_log_line(self, search_id: str) -> str:
         lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
-        return message_of((lines or ["it printed nothing"])[-1])[:500]
+        return parse_message((lines or ["it printed nothing"])[-1])[:500]
 
 
-class Stopping(Exception):
-    """The worker is to end."""
+class WorkerStopped(Exception):
+    """The worker must stop."""
 
 
-def _raise_if(stopping: threading.Event) -> None:
+def _raise_if_set(stopping: threading.Event) -> None:
     if stopping.is_set():
-        raise Stopping
+        raise WorkerStopped
 
 
 def stop(driver: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Ask a driver to leave, and kill it if it does not within seconds; a second Ctrl-C kills it at once."""
+    """Signal a driver to stop, and kill it after ``STOP_SECONDS``; a second Ctrl-C kills it at once."""
     driver.send_signal(number)
     try:
         driver.wait(STOP_SECONDS)

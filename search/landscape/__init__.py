@@ -1,1 +1,1 @@
-"""The loss landscape of a few trainings, outside any search."""
+"""Loss landscapes of a few trainings; independent of searches."""

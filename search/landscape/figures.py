@@ -1,4 +1,4 @@
-"""The figures of a loss landscape, as Plotly draws them: the paper's Figures 2 and 6 (3 and 7 on CIFAR-10)."""
+"""Draws the figures of a loss landscape with Plotly: the paper's Figures 2 and 6 (3 and 7 on CIFAR-10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.landscape.trainings import name_of
+from search.landscape.trainings import point_name
 
 COLORS = ("#8a94a6", "#5b8dd6", "#d1603d", "#2e9b5f", "#a35bd6", "#c9a227", "#3aa6a6", "#d65b8f", "#6b7f3a", "#444f63")
 COLUMNS = 3
@@ -17,10 +17,10 @@ Measured = dict[int, dict[str, Any]]
 
 
 def comparison(measured: Measured, shown: Sequence[int]) -> go.Figure:
-    """Draw the bands of a few points over one another (Figure 2)."""
+    """Draw the bands of a few points in one plot (Figure 2)."""
     figure = go.Figure()
     for gm in shown:
-        for trace in band(measured[gm], name_of(gm), color_of(measured, gm), legend=True):
+        for trace in band(measured[gm], point_name(gm), point_color(measured, gm), legend=True):
             figure.add_trace(trace)
     figure.update_layout(**layout("Loss along each step of training", 480))
     figure.update_xaxes(title="update")
@@ -29,21 +29,21 @@ def comparison(measured: Measured, shown: Sequence[int]) -> go.Figure:
 
 
 def panels(measured: Measured) -> go.Figure:
-    """Draw a band for each point and, at the end, the test error of all (Figure 6)."""
-    names = [name_of(gm) for gm in measured]
+    """Draw a panel with the band of each point, and a last panel with all test errors (Figure 6)."""
+    names = [point_name(gm) for gm in measured]
     rows = ceil((len(names) + 1) / COLUMNS)
     figure = make_subplots(rows=rows, cols=COLUMNS, subplot_titles=[*names, "test error"], vertical_spacing=0.4 / rows)
     for place, gm in enumerate(measured):
         row, column = place // COLUMNS + 1, place % COLUMNS + 1
-        for trace in band(measured[gm], name_of(gm), color_of(measured, gm), legend=False):
+        for trace in band(measured[gm], point_name(gm), point_color(measured, gm), legend=False):
             figure.add_trace(trace, row=row, col=column)
         figure.update_yaxes(type="log", row=row, col=column)
     row, column = len(names) // COLUMNS + 1, len(names) % COLUMNS + 1
     for gm, figures in measured.items():
         errors = figures["test_errors"]
-        line = {"color": color_of(measured, gm)}
+        line = {"color": point_color(measured, gm)}
         epochs = list(range(1, len(errors) + 1))
-        figure.add_trace(go.Scatter(x=epochs, y=errors, name=name_of(gm), line=line), row=row, col=column)
+        figure.add_trace(go.Scatter(x=epochs, y=errors, name=point_name(gm), line=line), row=row, col=column)
     share_axis(figure, len(names))
     figure.update_layout(**layout("Loss along each step of training, and the test error", 60 + 280 * rows))
     return figure
@@ -55,9 +55,9 @@ def gradients(measured: Measured) -> go.Figure:
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles)
     for gm, figures in measured.items():
         for column, name in enumerate(("predictiveness", "smoothness"), 1):
-            line = {"color": color_of(measured, gm), "width": 1}
+            line = {"color": point_color(measured, gm), "width": 1}
             values = figures[name]
-            trace = go.Scatter(x=updates(values), y=values, name=name_of(gm), line=line, showlegend=column == 1)
+            trace = go.Scatter(x=updates(values), y=values, name=point_name(gm), line=line, showlegend=column == 1)
             figure.add_trace(trace, row=1, col=column)
     figure.update_yaxes(type="log")
     figure.update_xaxes(title="update")
@@ -88,17 +88,17 @@ def updates(values: Sequence[float]) -> list[int]:
     return list(range(1, len(values) + 1))
 
 
-def color_of(measured: Measured, gm: int) -> str:
-    """Return the colour that a point has in every figure."""
+def point_color(measured: Measured, gm: int) -> str:
+    """Return the color of a point, the same in every figure."""
     return COLORS[list(measured).index(gm) % len(COLORS)]
 
 
 def share_axis(figure: go.Figure, panels: int) -> None:
-    """Give the panels of the bands one range of losses, so that they can be compared."""
+    """Give all panels of bands the same loss axis."""
     for place in range(2, panels + 1):
         figure.update_layout({f"yaxis{place}": {"matches": "y"}})
 
 
 def layout(title: str, height: int) -> dict[str, object]:
-    """Return what all figures have in common."""
+    """Return the layout that all figures share."""
     return {"title": {"text": title}, "template": "plotly_white", "height": height, "legend": {"traceorder": "normal"}}

@@ -1,4 +1,4 @@
-"""``seqnorm landscape``: the loss along training for no normalization, BatchNorm and GhostNorm, a process for each."""
+"""Measures the loss along training without normalization, with BatchNorm and with GhostNorm, one process each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-from search.plan.spec import refused_gm
+from search.plan.spec import gm_error
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import Recipe, RecipeError, resolve
 
@@ -20,11 +20,11 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LandscapeRequest:
     """What to measure."""
 
     recipe: Recipe
-    gm: tuple[int, ...]  #: of GhostNorm; BatchNorm (1) and no normalization (0) come along
+    gm: tuple[int, ...]  #: of GhostNorm; BatchNorm (1) and no normalization (0) are added
     overrides: dict[str, Any]
     seed: int
     data: str | None
@@ -33,83 +33,87 @@ class Asked:
 
     @property
     def points(self) -> list[int]:
-        """Every gm to train with: 0, for no normalization, first."""
+        """Every gm to train with; 0, which means no normalization, comes first."""
         return [0, *sorted({1, *self.gm})]
 
     def arguments(self, gm: int) -> tuple[Any, ...]:
-        """Return what a process is told to train a point; recipes themselves cannot travel."""
+        """Return the arguments of the process that trains a point; recipes cannot be pickled."""
         overrides = {**(self.recipe.unnormalized if gm == 0 else {}), **self.overrides}
         return self.recipe.name, overrides, self.data, self.home, gm, self.seed, self.gradients
 
 
-def check(asked: Asked) -> None:
-    """Refuse what cannot be trained, before anything is.
+def check_request(request: LandscapeRequest) -> None:
+    """Check a request before training starts.
 
     Raises:
-        InvalidSpec: with rule, received value and remedy.
+        InvalidSpec: if something cannot be trained.
     """
     try:
-        numbers = asked.recipe.with_overrides(asked.overrides)
+        numbers = request.recipe.with_overrides(request.overrides)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-    if not asked.recipe.build:
+    if not request.recipe.build:
         raise InvalidSpec(
-            f"a landscape needs a recipe with the loop of this package: got {asked.recipe.name}. "
+            f"a landscape needs a recipe with the loop of this package: got {request.recipe.name}. "
             "Name one whose descriptor says build."
         )
-    if asked.data and asked.recipe.check_data is None:
-        raise InvalidSpec(f"{asked.recipe.name} takes no data set: got {asked.data}. Leave out --data.")
-    for gm in asked.points[1:]:
-        if why := refused_gm(gm, numbers):
+    if request.data and request.recipe.check_data is None:
+        raise InvalidSpec(f"{request.recipe.name} takes no data set: got {request.data}. Leave out --data.")
+    for gm in request.points[1:]:
+        if why := gm_error(gm, numbers):
             raise InvalidSpec(why)
     try:
         resolve("trainers.devices:check")(numbers.device, 1, numbers.batch, numbers.accumulate)
-        resolve(asked.recipe.load)(numbers, asked.data, asked.home)
+        resolve(request.recipe.load)(numbers, request.data, request.home)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
 
 
-def name_of(gm: int) -> str:
-    """Name what is trained at a gm."""
+def point_name(gm: int) -> str:
+    """Return the display name of a gm."""
     return {0: "no normalization", 1: "BatchNorm"}.get(gm, f"GhostNorm, gm={gm}")
 
 
-def measure_all(asked: Asked, processes: int, tell: Callable[[int, int], None]) -> dict[int, dict[str, Any]]:
-    """Train every point, as many at once as there are processes; return each one's figures.
+def measure_all(
+    request: LandscapeRequest, processes: int, on_epoch: Callable[[int, int], None]
+) -> dict[int, dict[str, Any]]:
+    """Train all points in parallel processes; return the figures of each.
 
     Args:
-        asked: what to measure.
-        processes: at the most.
-        tell: called with a point and its epoch as they come, and often enough that it may raise KeyboardInterrupt.
+        request: what to measure.
+        processes: maximum number.
+        on_epoch: called with (gm, epoch) after each epoch, and in between, so that it can raise KeyboardInterrupt.
 
     Raises:
-        Exception: what a process has raised.
+        Exception: whatever a process raised.
     """
     context = multiprocessing.get_context("spawn")
     epochs: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
-    pool = ProcessPoolExecutor(min(processes, len(asked.points)), context, initializer=begin, initargs=(epochs,))
+    pool = ProcessPoolExecutor(
+        min(processes, len(request.points)), context, initializer=init_process, initargs=(epochs,)
+    )
     try:
-        # processes inherit what is blocked: Ctrl-C is the business of this one, from their first moment on
+        # child processes inherit the blocked signal: only this process handles Ctrl-C
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            futures = {pool.submit(measure_one, *asked.arguments(gm)): gm for gm in asked.points}
+            futures = {pool.submit(measure_point, *request.arguments(gm)): gm for gm in request.points}
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for gm, epoch in told(futures, epochs):
-            tell(gm, epoch)
+        for gm, epoch in iterate_progress(futures, epochs):
+            on_epoch(gm, epoch)
         return {gm: future.result() for future, gm in futures.items()}
     except BaseException:
-        for process in list(pool._processes.values()):  # nothing that they do is needed any more
+        for process in list(pool._processes.values()):  # their results are not needed
             process.kill()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def told(
+def iterate_progress(
     futures: Sequence[Future[Any]] | dict[Future[Any], int], epochs: SimpleQueue[Any]
 ) -> Iterator[tuple[int, int]]:
-    """Yield what processes tell until all have ended or one has failed; (-1, 0) while they are silent."""
+    """Yield (gm, epoch) as processes report; stop when all have ended or one has failed. Yields (-1, 0) while idle."""
     waiting = set(futures)
     while waiting:
         done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
@@ -125,13 +129,13 @@ def told(
 _epochs: SimpleQueue[tuple[int, int]] | None = None
 
 
-def begin(epochs: SimpleQueue[tuple[int, int]]) -> None:
-    """Remember where to tell of epochs."""
+def init_process(epochs: SimpleQueue[tuple[int, int]]) -> None:
+    """Remember the queue for progress."""
     global _epochs
     _epochs = epochs
 
 
-def measure_one(recipe: str, overrides: dict[str, Any], data: str | None, home: Path, gm: int, *rest: Any) -> Any:
+def measure_point(recipe: str, overrides: dict[str, Any], data: str | None, home: Path, gm: int, *rest: Any) -> Any:
     """Train one point."""
 
     def report(*, epoch: int, **metrics: float) -> None:

@@ -1,1 +1,1 @@
-"""What a search will train and choose: pure functions from a spec to stages, points and choices."""
+"""Plans a search: pure functions from a spec to stages, points and choices."""

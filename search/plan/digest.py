@@ -1,4 +1,4 @@
-"""What a result depends on beside the spec: the code of the recipe, its numbers, its data and the layers."""
+"""Hashes what a result depends on besides the spec: recipe code, resolved numbers, data and layers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from search.plan.spec import SearchSpec
 from trainers.recipe import Recipe, resolve
 
-ABSENT = "absent"  #: what a recipe says of a data set that is not there
+ABSENT = "absent"  #: the identity of a missing data set
 
 
-def digest_of(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
-    """Return a short hash of each, without importing the recipe's code."""
-    numbers = {variant: asdict(spec.numbers_of(recipe, variant)) for variant in spec.variants}
+def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
+    """Return a short hash of each part, without importing the recipe's code."""
+    numbers = {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in spec.variants}
     return {
         "recipe": _short(_package_source(recipe.run.partition(":")[0])),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
@@ -26,11 +26,11 @@ def digest_of(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
 
 
 def _package_source(module: str) -> bytes:
-    """Return the source of a module's whole top-level package: a recipe shares loops and data with others."""
+    """Return the source of a module's whole top-level package, because recipes share training loops and data code."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None:
         return b""
-    folders = spec.submodule_search_locations  # also of a package without __init__.py, which has no origin
+    folders = spec.submodule_search_locations  # a namespace package has no origin
     files = sorted(file for folder in folders for file in Path(folder).rglob("*.py")) if folders else [spec.origin]
     return b"".join(Path(file).read_bytes() for file in files if file)
 
@@ -53,7 +53,7 @@ def _file(path: Path) -> str:
 
 
 def _folder(path: Path) -> str:
-    """Hash names and sizes: an image folder may hold hundreds of gigabytes."""
+    """Hash names and sizes only, because an image folder may hold hundreds of gigabytes."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return _short("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
 
@@ -63,5 +63,5 @@ def _short(content: bytes) -> str:
 
 
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Name what a search began with and is another now; a search without a digest never changed."""
+    """Return the parts that changed since a search was submitted; empty if it has no digest."""
     return [part for part in before if before[part] != after.get(part)]

@@ -1,4 +1,4 @@
-"""The fields of a search as a form and a command line draw them: read from the schema of ``SearchSpec``."""
+"""The fields of a search, read from the schema of ``SearchSpec``, for the form and the command line."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from search.plan.drawing import Drawn, Group, Kind, SpecField
+from search.plan.form import FormField, FormGroup, InputKind, SpecField
 from search.plan.registry import OneOf
 from search.plan.spec import SearchSpec
 
-LONG = 1000  # characters; text that may be longer has several lines
+LONG = 1000  # characters; longer text gets several lines
 
 
 @cache
 def spec_fields() -> tuple[SpecField, ...]:
-    """Return the fields of a search in their order; those that are objects are left out."""
+    """Return the fields of a search in order, without those that are objects."""
     schemas = SearchSpec.model_json_schema()["properties"]
     found = (_field(name, info, schemas[name]) for name, info in SearchSpec.model_fields.items())
     return tuple(each for each in found if each)
 
 
-def drawn_fields() -> dict[Group, list[SpecField]]:
-    """Return the fields of each group of a form."""
-    return {group: [each for each in spec_fields() if each.drawn and each.drawn.group == group] for group in Group}
+def form_fields() -> dict[FormGroup, list[SpecField]]:
+    """Return the fields of each group of the form."""
+    return {
+        group: [each for each in spec_fields() if each.form_field and each.form_field.group == group]
+        for group in FormGroup
+    }
 
 
 def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> SpecField | None:
-    drawn = next((each for each in info.metadata if isinstance(each, Drawn)), None)
+    form_field = next((each for each in info.metadata if isinstance(each, FormField)), None)
     forms = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
-    kind = _kind(forms, drawn)
+    kind = _kind(forms, form_field)
     if kind is None:
         return None
     registry = next((each for each in info.metadata if isinstance(each, OneOf)), None)
@@ -41,25 +44,25 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> SpecField | No
         kind=kind,
         required=info.is_required(),
         default=schema.get("default"),
-        drawn=drawn,
+        form_field=form_field,
         choices=registry.summaries if registry else {each["const"]: "" for each in forms if "const" in each},
-        at_least=limits.get("minimum", limits.get("exclusiveMinimum")),
-        at_most=limits.get("maximum"),
-        longest=limits.get("maxLength"),
+        minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
+        maximum=limits.get("maximum"),
+        max_length=limits.get("maxLength"),
     )
 
 
-def _kind(forms: list[dict[str, Any]], drawn: Drawn | None) -> Kind | None:
-    """Tell what is written into a field from the forms that its value may have; None for an object."""
+def _kind(forms: list[dict[str, Any]], form_field: FormField | None) -> InputKind | None:
+    """Return the input kind for the JSON schemas of a field; None for an object."""
     form = forms[-1]
     if "enum" in form:
-        return Kind.CHOICE
+        return InputKind.CHOICE
     if form["type"] == "array":
         if form["items"]["type"] != "integer":
-            return Kind.WORDS
-        return Kind.COUNT if drawn and drawn.count else Kind.WHOLES
+            return InputKind.WORDS
+        return InputKind.COUNT if form_field and form_field.count else InputKind.INTEGERS
     if form["type"] == "number":
-        return Kind.NUMBER_OR_WORD if len(forms) > 1 else Kind.NUMBER
+        return InputKind.NUMBER_OR_WORD if len(forms) > 1 else InputKind.NUMBER
     if form["type"] == "string":
-        return Kind.LINES if form.get("maxLength", 0) > LONG else Kind.TEXT
-    return {"integer": Kind.WHOLE, "boolean": Kind.SWITCH}.get(form["type"])
+        return InputKind.MULTILINE if form.get("maxLength", 0) > LONG else InputKind.TEXT
+    return {"integer": InputKind.INTEGER, "boolean": InputKind.CHECKBOX}.get(form["type"])

@@ -1,4 +1,4 @@
-"""Text that names something registered in code, such as a rule or a strategy."""
+"""Fields whose value names a registered object, such as a rule or a strategy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 
-@dataclass(frozen=True, eq=False)  # hashed by identity: a registry has no hash
+@dataclass(frozen=True, eq=False)  # hashed by identity, because a mapping is not hashable
 class OneOf:
-    """Annotates text that must be one of some names: pydantic checks it and lists it as it does a literal."""
+    """Annotation for text that must be one of the registered names; pydantic treats it like a ``Literal``."""
 
-    names: Mapping[str, object]  #: read when a model with such a field is defined
+    names: Mapping[str, object]  #: read once, when the model is defined
 
     @property
     def summaries(self) -> dict[str, str]:
-        """The names, each with what it means if it says so."""
+        """The names with their summaries; empty if there is none."""
         return {name: getattr(each, "summary", "") for name, each in self.names.items()}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

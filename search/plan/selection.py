@@ -1,5 +1,7 @@
-"""Which candidate a stage keeps, and why: pure functions over summaries of finished trials (design of the paper's
-section 3.2: the largest G_M for which the network performs well, then the best G_C)."""
+"""Choose the candidate that a stage keeps: pure functions over summaries of finished trials.
+
+The paper's section 3.2 keeps the largest G_M for which the network performs well, then the best G_C.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from search.plan.registry import OneOf
 
 Mode = Literal["max", "min"]
 
-POINT = "point"  # the axis of a stage that tunes several parameters together
-SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; one replicate has no spread to derive a tolerance from
-ROUNDING_DIGITS = 12  # equal figures in another order or split may differ in the last bits of their mean and std
+POINT = "point"  # the axis of a stage that tunes several parameters at once
+SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; a single replicate has no spread
+ROUNDING_DIGITS = 12  # the order of summation changes the last bits of mean and std
 ROUNDING = 10.0**-ROUNDING_DIGITS
 
 
 @dataclass(frozen=True)
 class Point:
-    """What is trained: a variant of the recipe with its groups."""
+    """A configuration to train: a variant of the recipe with its group counts."""
 
     variant: str
     gm: int
@@ -33,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A point summarised over its replicates."""
+    """Summary of a point over its replicates."""
 
     gm: int
     gc: int
@@ -45,7 +47,7 @@ class Candidate:
 
     @property
     def point(self) -> Point:
-        """The point summarised."""
+        """The point that is summarized."""
         return Point(self.variant, self.gm, self.gc)
 
     @property
@@ -54,7 +56,7 @@ class Candidate:
         return None if self.std is None else self.std / math.sqrt(self.n)
 
     def as_json(self) -> dict[str, object]:
-        """Return the fields and the standard error; a figure that is not finite is null, as JSON has none."""
+        """Return the fields and the standard error; non-finite numbers become null."""
         figures = {**asdict(self), "sem": self.sem}
         return {
             name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
@@ -64,10 +66,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a stage kept."""
+    """The result of a stage."""
 
     point: Point | None  #: None if no candidate is stable
-    evidence: dict[str, Any]  #: JSON: every candidate with why it was in or out, and the numbers of the rule
+    evidence: dict[str, Any]  #: JSON: every candidate with the reason it was in or out, and the numbers of the rule
     sentence: str  #: the reason, for a person
 
     def as_json(self) -> dict[str, object]:
@@ -79,8 +81,8 @@ class Choice:
         }
 
 
-def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
-    """Summarise a point's finished replicates."""
+def summarize(point: Point, values: Sequence[float], failed: int) -> Candidate:
+    """Summarize the finished replicates of a point."""
     n = len(values)
     mean = math.fsum(values) / n if n else None
     std = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if mean is not None and n > 1 else None
@@ -88,63 +90,63 @@ def summarise(point: Point, values: Sequence[float], failed: int) -> Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
-    """What a rule chooses from; at least one candidate is stable."""
+class RuleInput:
+    """The input of a rule; at least one candidate is stable."""
 
     stable: Sequence[Candidate]
     close: Sequence[Candidate]  #: stable ones within the tolerance of the best mean
     best: Sequence[Candidate]  #: stable ones with the best mean
     best_mean: float
     tolerance: float
-    candidates: int  #: how many there are, those that are not stable included
+    candidates: int  #: number of candidates, including unstable ones
     axis: str
     mode: Mode
 
-    def size(self, candidate: Candidate) -> tuple[int, ...]:
-        """Return a candidate's values of what is tuned, for comparing."""
+    def axis_values(self, candidate: Candidate) -> tuple[int, ...]:
+        """Return a candidate's values on the tuned axis, as a sort key."""
         return tuple(_values(candidate, self.axis).values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a rule says."""
+class RuleResult:
+    """The output of a rule."""
 
     winner: Candidate
     eligible: Sequence[Candidate]
-    reason: str  #: the sentence that the winner's name begins
+    reason: str  #: completes a sentence that starts with the winner's name
 
 
-def spread_then_size(candidate: Candidate) -> tuple[float, int, int]:
-    """Order candidates that are equal to a rule: the lower std is greater, then the larger gm, then the larger gc."""
+def tie_break_key(candidate: Candidate) -> tuple[float, int, int]:
+    """Return the sort key for ties: lower std wins, then larger gm, then larger gc."""
     return (-round(candidate.std or 0.0, ROUNDING_DIGITS), candidate.gm, candidate.gc)
 
 
-def largest_stable(contest: Contest) -> Verdict:
-    """Keep the largest value of the axis whose mean is within the tolerance of the best."""
-    winner = max(contest.close, key=lambda c: (contest.size(c), *spread_then_size(c)))
-    return Verdict(
+def largest_stable(inputs: RuleInput) -> RuleResult:
+    """Choose the largest value whose mean is within the tolerance of the best mean."""
+    winner = max(inputs.close, key=lambda c: (inputs.axis_values(c), *tie_break_key(c)))
+    return RuleResult(
         winner=winner,
-        eligible=contest.close,
-        reason=f"is the largest stable {contest.axis} whose mean {_mean(winner):.4f} is within "
-        f"{contest.tolerance:.4f} of the best mean {contest.best_mean:.4f} "
-        f"({len(contest.close)} of {contest.candidates} candidates are).",
+        eligible=inputs.close,
+        reason=f"is the largest stable {inputs.axis} whose mean {_mean(winner):.4f} is within "
+        f"{inputs.tolerance:.4f} of the best mean {inputs.best_mean:.4f} "
+        f"({len(inputs.close)} of {inputs.candidates} candidates are).",
     )
 
 
-def best_mean(contest: Contest) -> Verdict:
-    """Keep the best mean."""
-    winner = max(contest.best, key=spread_then_size)
-    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in contest.close) > 1
+def best_mean(inputs: RuleInput) -> RuleResult:
+    """Choose the best mean."""
+    winner = max(inputs.best, key=tie_break_key)
+    tied = sum(abs(_mean(c) - _mean(winner)) <= ROUNDING for c in inputs.close) > 1
     ties = " (ties to the lower std, then the larger gm and gc)" if tied else ""
-    return Verdict(
+    return RuleResult(
         winner=winner,
-        eligible=contest.stable,
-        reason=f"has the {'highest' if contest.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
-        f"of {len(contest.stable)} stable candidates{ties}.",
+        eligible=inputs.stable,
+        reason=f"has the {'highest' if inputs.mode == 'max' else 'lowest'} mean, {_mean(winner):.4f}, "
+        f"of {len(inputs.stable)} stable candidates{ties}.",
     )
 
 
-RULES: Mapping[str, Callable[[Contest], Verdict]] = {"largest-stable": largest_stable, "best-mean": best_mean}
+RULES: Mapping[str, Callable[[RuleInput], RuleResult]] = {"largest-stable": largest_stable, "best-mean": best_mean}
 Rule = Annotated[str, OneOf(RULES)]
 
 
@@ -156,31 +158,31 @@ def choose(
     tolerance: float | Literal["auto"] = "auto",
     reference: Candidate | None = None,
 ) -> Choice:
-    """Choose among candidates.
+    """Choose one of the candidates.
 
-    A candidate is stable if every replicate finished, with finite loss and above chance. ``largest-stable`` keeps the
+    A candidate is stable if every replicate finished, with finite loss and above chance. ``largest-stable`` chooses the
     largest value of ``axis`` among stable candidates whose mean is within ``tolerance`` of the best stable mean;
-    ``best-mean`` keeps the best mean. Ties go to the lower std, then the larger gm, then the larger gc.
+    ``best-mean`` chooses the best mean. Ties go to the lower std, then the larger gm, then the larger gc.
 
     Args:
-        candidates: what was measured.
-        rule: how to choose; one of ``RULES``.
-        axis: the parameter that the stage tunes; ``point`` if it tunes several together.
+        candidates: the measured candidates.
+        rule: one of ``RULES``.
+        axis: the parameter that the stage tunes; ``point`` if it tunes several at once.
         mode: whether higher or lower means are better.
-        tolerance: how far from the best mean still counts as performing well, in units of the metric; ``auto`` derives
-            it from the spread over replicates (see :func:`auto_tolerance`).
-        reference: a candidate shown beside the others and compared with the winner, but not eligible.
+        tolerance: largest distance from the best mean that still performs well, in units of the metric; ``auto``
+            derives it from the spread over replicates (see :func:`auto_tolerance`).
+        reference: a candidate that is shown and compared with the winner, but not eligible.
 
     Returns:
         The choice with its evidence. Its point is None if no candidate is stable.
     """
     sign = 1 if mode == "max" else -1
-    stable = [candidate for candidate in candidates if _instability(candidate) is None]
+    stable = [candidate for candidate in candidates if _instability_reason(candidate) is None]
     width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
-    verdict = None
+    result = None
     if best is not None:
-        contest = Contest(
+        inputs = RuleInput(
             stable=stable,
             close=[c for c in stable if best - sign * _mean(c) <= width + ROUNDING],
             best=[c for c in stable if best - sign * _mean(c) <= ROUNDING],
@@ -190,9 +192,9 @@ def choose(
             axis=axis,
             mode=mode,
         )
-        verdict = RULES[rule](contest)
+        result = RULES[rule](inputs)
 
-    eligible = set(verdict.eligible) if verdict else set()
+    eligible = set(result.eligible) if result else set()
     evidence = {
         "rule": rule,
         "axis": axis,
@@ -201,15 +203,15 @@ def choose(
         "tolerance_from": "auto" if tolerance == "auto" else "given",
         "best_mean": None if best is None else sign * best,
         "candidates": [
-            {**candidate.as_json(), **_judgement(candidate, verdict, eligible, sign, best, width)}
+            {**candidate.as_json(), **_explain_candidate(candidate, result, eligible, sign, best, width)}
             for candidate in candidates
         ],
         "reference": reference.as_json() if reference else None,
     }
     return Choice(
-        point=verdict.winner.point if verdict else None,
+        point=result.winner.point if result else None,
         evidence=evidence,
-        sentence=_sentence(verdict, candidates, axis, sign, best, reference),
+        sentence=_sentence(result, candidates, axis, sign, best, reference),
     )
 
 
@@ -231,8 +233,8 @@ def _mean(candidate: Candidate) -> float:
     return candidate.mean
 
 
-def _instability(candidate: Candidate) -> str | None:
-    """Say why a candidate is not stable; None if it is."""
+def _instability_reason(candidate: Candidate) -> str | None:
+    """Return why a candidate is not stable; None if it is."""
     if candidate.failed:
         return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
     if candidate.mean is None or not math.isfinite(candidate.mean):
@@ -241,24 +243,24 @@ def _instability(candidate: Candidate) -> str | None:
 
 
 def _values(candidate: Candidate, axis: str) -> dict[str, int]:
-    """Return what a stage tunes of a candidate, by name."""
+    """Return a candidate's values of the tuned parameters, by name."""
     names = ("gm", "gc") if axis == POINT else (axis,)
     return {name: getattr(candidate, name) for name in names}
 
 
-def _judgement(
+def _explain_candidate(
     candidate: Candidate,
-    verdict: Verdict | None,
+    result: RuleResult | None,
     eligible: Container[Candidate],
     sign: int,
     best: float | None,
     width: float,
 ) -> dict[str, object]:
-    """Say whether a candidate was in or out, and why, in numbers."""
-    instability = _instability(candidate)
-    if instability or verdict is None or best is None:
+    """Return whether a candidate was in or out, and why, in numbers."""
+    instability = _instability_reason(candidate)
+    if instability or result is None or best is None:
         return {"stable": False, "eligible": False, "chosen": False, "why": instability}
-    gap, chosen = best - sign * _mean(candidate), candidate is verdict.winner
+    gap, chosen = best - sign * _mean(candidate), candidate is result.winner
     inside = gap <= width + ROUNDING
     behind = f"{gap:.4f} behind the best mean" if gap > ROUNDING else "the best mean"
     why = "chosen" if chosen else f"{'in' if inside else 'out'}: {behind}"
@@ -266,33 +268,33 @@ def _judgement(
 
 
 def _sentence(
-    verdict: Verdict | None,
+    result: RuleResult | None,
     candidates: Sequence[Candidate],
     axis: str,
     sign: int,
     best: float | None,
     reference: Candidate | None,
 ) -> str:
-    """Say what was chosen and why, for a person."""
-    unstable = sum(_instability(candidate) is not None for candidate in candidates)
-    if verdict is None or best is None:
+    """Return a sentence for users that says what was chosen and why."""
+    unstable = sum(_instability_reason(candidate) is not None for candidate in candidates)
+    if result is None or best is None:
         return (
             f"Nothing was chosen: none of {len(candidates)} candidates is stable "
             "(every replicate finished, and above chance)."
         )
-    winner = verdict.winner
+    winner = result.winner
     name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
-    said = f"{name} {verdict.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {verdict.reason}"
+    sentence = f"{name} {result.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {result.reason}"
     if unstable:
-        said += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
+        sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if reference is not None and reference.mean is not None:
         beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
         gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
         if gain > 0:
-            said += f" It beats {beaten} by {gain:.4f}."
-        elif lead > 0:  # largest-stable may keep another than the best
-            said += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
+            sentence += f" It beats {beaten} by {gain:.4f}."
+        elif lead > 0:  # largest-stable may choose another than the best
+            sentence += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
         else:
             rivals = "candidate" if reference.gc else "SeqNorm"
-            said += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
-    return said
+            sentence += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
+    return sentence

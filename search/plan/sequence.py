@@ -1,4 +1,4 @@
-"""The program's story: tune one parameter after another, then measure what was chosen."""
+"""Runs a search on one page: tune stage by stage, then measure the chosen points."""
 
 from __future__ import annotations
 
@@ -6,78 +6,78 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from search.plan.selection import Candidate, Choice, Point, choose
-from search.plan.stages import Plan, Replicate, Stage, finalists
+from search.plan.stages import Plan, Replicate, Stage, select_finalists
 from search.vocabulary.errors import SearchError
 
 
-class NothingStable(SearchError):
-    """No candidate of a stage is stable, so there is nothing to go on with."""
+class NoStableCandidate(SearchError):
+    """No candidate of a stage is stable, so the search cannot continue."""
 
 
-class Record(Protocol):
-    """What has been trained and decided so far; see :class:`search.engine.recorder.Recorder`."""
+class SearchRecord(Protocol):
+    """The state of a search; implemented by :class:`search.engine.recorder.Recorder`."""
 
     def open(self, stage: Stage) -> None:
         """Make the replicates of a stage available."""
 
     def finished(self, stage: Stage) -> bool:
-        """Say whether every replicate of a stage has ended for good."""
+        """Return whether all replicates of a stage have ended and none runs again."""
 
     def next_missing(self, stage: Stage) -> Replicate | None:
-        """Hand out a replicate that neither runs nor has ended; None if there is none."""
+        """Return a replicate that neither runs nor has ended; None if there is none."""
 
     def candidates(self, stage: Stage) -> list[Candidate]:
-        """Summarise the points of a stage."""
+        """Summarize the points of a stage."""
 
     def candidate(self, point: Point | None) -> Candidate | None:
-        """Summarise the point that a tuning stage before this one kept."""
+        """Summarize the point that the previous tuning stage kept."""
 
-    def commonest_failure(self, stage: Stage) -> str:
-        """Say what most of a stage's failed trials died of; nothing if none failed."""
+    def most_common_failure(self, stage: Stage) -> str:
+        """Describe the most common failure of a stage's trials; empty if none failed."""
 
     def winners(self, stage: Stage) -> list[Point] | None:
-        """Return what a stage kept; None if it is not decided."""
+        """Return the points that a stage kept; None if it is not decided."""
 
     def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
-        """Store a choice and the stage that follows from it, together and once."""
+        """Store a choice and the next stage, atomically and only once."""
 
 
-def run_sequence(plan: Plan, record: Record) -> Iterator[Replicate | None]:
-    """Yield what to train next, None while there is nothing to hand out, until all is decided and measured.
+def run_sequence(plan: Plan, record: SearchRecord) -> Iterator[Replicate | None]:
+    """Yield the replicate to train next, or None while there is none to start, until the search is done.
 
-    The strategy has made the stages. The paper's (section 3.2) has two: tune G_M, keep the largest value that performs
-    well, tune G_C with it fixed: Θ(G_C + G_M) trials. A grid has one. Whoever runs this may stop at any yield and
-    start anew later: what is finished or decided stays so.
+    The strategy defines the stages. The paper's strategy (section 3.2) has two: tune G_M, keep the largest value that
+    performs well, then tune G_C with it fixed: Θ(G_C + G_M) trials. A grid has one. The caller may stop at any yield
+    and start again later: finished trials and decisions are kept in the record.
 
     Raises:
-        NothingStable: if a stage has no stable candidate.
+        NoStableCandidate: if a stage has no stable candidate.
     """
-    baselines = plan.baselines()  # BatchNorm and no normalization wait for no choice: work for idle slots
+    baselines = plan.baselines()  # BatchNorm and no normalization need no choice: work for idle slots
     record.open(baselines)
     winners: list[Point] = []
     *tuning, test = plan.stage_names
     for name, following in zip(tuning, [*tuning[1:], test], strict=True):  # e.g. gm, then gc with gm fixed
-        stage = plan.stage(name, winners)
-        yield from train(stage, record, meanwhile=baselines)
+        stage = plan.build_stage(name, winners)
+        yield from run_stage(stage, record, fallback=baselines)
         winners += record.winners(stage) or decide(stage, plan, record, winners, following)
-    yield from train(plan.stage(test, winners), record)
+    yield from run_stage(plan.build_stage(test, winners), record)
 
 
-def train(stage: Stage, record: Record, meanwhile: Stage | None = None) -> Iterator[Replicate | None]:
-    """Yield every replicate of a stage that has not finished; while the last ones run, those of ``meanwhile``."""
+def run_stage(stage: Stage, record: SearchRecord, fallback: Stage | None = None) -> Iterator[Replicate | None]:
+    """Yield every unfinished replicate of a stage; while the last ones run, yield those of ``fallback``."""
     record.open(stage)
     while not record.finished(stage):
-        yield record.next_missing(stage) or (record.next_missing(meanwhile) if meanwhile else None)
+        yield record.next_missing(stage) or (record.next_missing(fallback) if fallback else None)
 
 
-def decide(stage: Stage, plan: Plan, record: Record, winners: list[Point], following: str) -> list[Point]:
-    """Choose, and store the choice together with the stage that follows from it."""
+def decide(stage: Stage, plan: Plan, record: SearchRecord, winners: list[Point], following: str) -> list[Point]:
+    """Choose, and store the choice together with the next stage."""
     assert stage.rule is not None  # only `test` has no rule
     assert stage.axis is not None
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
     choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
     if choice.point is None:
-        raise NothingStable(f"stage {stage.name}: {choice.sentence} {record.commonest_failure(stage)}".strip())
-    chosen = finalists(stage, candidates, choice, plan.mode)
-    record.decide(stage, choice, chosen, plan.stage(following, [*winners, *chosen]))
+        raise NoStableCandidate(f"stage {stage.name}: {choice.sentence} {record.most_common_failure(stage)}".strip())
+    chosen = select_finalists(stage, candidates, choice, plan.mode)
+    record.decide(stage, choice, chosen, plan.build_stage(following, [*winners, *chosen]))
     return chosen

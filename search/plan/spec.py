@@ -1,4 +1,4 @@
-"""What a person submits: by REST the body of ``POST /api/searches``, on the command line its flags."""
+"""The specification of a search: the body of ``POST /api/searches``, a YAML file, or the flags of the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unicodedata import category
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from search.plan.drawing import Drawn, Group
+from search.plan.form import FormField, FormGroup
 from search.plan.registry import OneOf
 from search.plan.selection import Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
@@ -17,12 +17,12 @@ from search.vocabulary.errors import InvalidSpec
 from trainers.groups import real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
-FIRST_TEST_SEED = 1000  # test seeds never meet tuning seeds
+FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
-NumberValue = int | float | bool | str  # kept as given; the recipe knows what it is to be
+NumberValue = int | float | bool | str  # not converted: the recipe knows the type
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -47,57 +47,62 @@ class SearchSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recipe: str = Field(max_length=100, description="name of an installed recipe")
-    strategy: Annotated[str, OneOf(STRATEGIES), Drawn(Group.TRY, "Strategy")] = Field(
+    strategy: Annotated[str, OneOf(STRATEGIES), FormField(FormGroup.TRY, "Strategy")] = Field(
         "sequential", description="; or ".join(strategy.summary for strategy in STRATEGIES.values())
     )
-    gm: Annotated[list[GroupCount], Drawn(Group.TRY, "gm, groups of samples")] = Field(
+    gm: Annotated[list[GroupCount], FormField(FormGroup.TRY, "gm, groups of samples")] = Field(
         max_length=256, description="group counts along the mini-batch to try"
     )
-    gc: Annotated[list[GroupCount], Drawn(Group.TRY, "gc, groups of channels")] = Field(
+    gc: Annotated[list[GroupCount], FormField(FormGroup.TRY, "gc, groups of channels")] = Field(
         max_length=256, description="group counts along the channels to try"
     )
-    seeds: Annotated[list[Seed], Drawn(Group.TRY, "Seeds, a count or a list", count=True)] = Field(
+    seeds: Annotated[list[Seed], FormField(FormGroup.TRY, "Seeds, a count or a list", count=True)] = Field(
         [0, 1, 2], max_length=64, description="replicates of each point; a count n means 0 … n-1"
     )
-    test_seeds: Annotated[int, Drawn(Group.TRY, "Fresh seeds of the test")] = Field(
-        3, strict=True, ge=1, le=64, description="fresh seeds, from 1000, of the final measurement"
+    test_seeds: Annotated[int, FormField(FormGroup.TRY, "Test seeds")] = Field(
+        3, strict=True, ge=1, le=64, description="number of new seeds, from 1000, for the final measurement"
     )
-    gm_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gm by")] = Field("largest-stable", description="how stage gm chooses")
-    gc_rule: Annotated[Rule, Drawn(Group.CHOOSE, "gc or grid by")] = Field(
+    gm_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gm by")] = Field(
+        "largest-stable", description="how stage gm chooses"
+    )
+    gc_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gc or grid by")] = Field(
         "best-mean", description="how stage gc, or the grid, chooses"
     )
     tolerance: Annotated[
-        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], Drawn(Group.CHOOSE, "Tolerance")
+        Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], FormField(FormGroup.CHOOSE, "Tolerance")
     ] = Field(
-        "auto", description="how far from the best mean still performs well; auto derives it from the spread over seeds"
+        "auto",
+        description="largest distance from the best mean that performs well; auto derives it from the spread of seeds",
     )
     numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
     variants: dict[Name, dict[str, NumberValue]] = Field(
         {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
     )
-    cpus: Annotated[float, Drawn(Group.RUN, "CPUs of a trial")] = Field(1, gt=0, le=1024, description="CPUs of a trial")
-    gpus: Annotated[float, Drawn(Group.RUN, "GPUs of a trial")] = Field(
+    cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(
+        1, gt=0, le=1024, description="CPUs of a trial"
+    )
+    gpus: Annotated[float, FormField(FormGroup.RUN, "GPUs of a trial")] = Field(
         0, ge=0, le=64, description="GPUs of a trial; a fraction lets trials share one"
     )
     memory_gb: float | None = Field(None, gt=0, le=65536, description="memory of a trial in GB; null for no limit")
-    concurrency: Annotated[int | None, Drawn(Group.RUN, "Trials at once", empty="as there is room")] = Field(
-        None, strict=True, ge=1, le=100_000, description="trials at once at the most; null for as many as there is room"
+    concurrency: Annotated[int | None, FormField(FormGroup.RUN, "Trials at once", empty="as many as fit")] = Field(
+        None, strict=True, ge=1, le=100_000, description="maximum number of trials at once; null for as many as fit"
     )
-    trial_timeout: Annotated[float | None, Drawn(Group.RUN, "Seconds a trial may take", empty="no limit")] = Field(
-        None, gt=0, description="seconds that a trial may take; null for no limit"
+    trial_timeout: Annotated[float | None, FormField(FormGroup.RUN, "Seconds a trial may take", empty="no limit")] = (
+        Field(None, gt=0, description="time limit of a trial in seconds; null for no limit")
     )
     max_failures_in_a_row: int = Field(
         10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
     )
-    priority: Annotated[int, Drawn(Group.RUN, "Priority")] = Field(
-        0, strict=True, ge=-1000, le=1000, description="higher ones are run first"
+    priority: Annotated[int, FormField(FormGroup.RUN, "Priority")] = Field(
+        0, strict=True, ge=-1000, le=1000, description="searches with a higher priority run first"
     )
-    data: str | None = Field(None, max_length=4096, description="data set, where the recipe takes a choice")
-    name: Annotated[Text, Drawn(Group.DESCRIBE, "Name")] = Field("", description="a name for lists")
-    tags: Annotated[list[Name], Drawn(Group.DESCRIBE, "Tags, with commas")] = Field(
+    data: str | None = Field(None, max_length=4096, description="data set, if the recipe takes a choice")
+    name: Annotated[Text, FormField(FormGroup.DESCRIBE, "Name")] = Field("", description="a name for lists")
+    tags: Annotated[list[Name], FormField(FormGroup.DESCRIBE, "Tags, separated by commas")] = Field(
         [], max_length=32, description="words for filters"
     )
-    note: Annotated[Note, Drawn(Group.DESCRIBE, "Note")] = Field("", description="free text")
+    note: Annotated[Note, FormField(FormGroup.DESCRIBE, "Note")] = Field("", description="free text")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -128,7 +133,7 @@ class SearchSpec(BaseModel):
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What is tuned, in the paper's order. The point where it starts is BatchNorm."""
+        """The parameters to tune, in the paper's order. The start values are BatchNorm."""
         return (
             Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
             Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
@@ -136,48 +141,48 @@ class SearchSpec(BaseModel):
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
-        """What the tuning stages try, in order."""
-        return STRATEGIES[self.strategy].visit(self.axes)
+        """The sweeps of the tuning stages, in order."""
+        return STRATEGIES[self.strategy].make_sweeps(self.axes)
 
     @property
-    def fresh_seeds(self) -> list[int]:
-        """Seeds of stage ``test``: none of them was tuned with."""
+    def test_seed_values(self) -> list[int]:
+        """The seeds of stage ``test``; no tuning stage uses them."""
         first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
         return list(range(first, first + self.test_seeds))
 
-    def numbers_of(self, recipe: Recipe, variant: str) -> Any:
-        """Return the recipe's numbers as a variant trains with them."""
-        return recipe.with_overrides(self.overrides_of(recipe, variant))
+    def resolve_numbers(self, recipe: Recipe, variant: str) -> Any:
+        """Return the recipe's numbers with the overrides of a variant applied."""
+        return recipe.with_overrides(self.resolve_overrides(recipe, variant))
 
-    def overrides_of(self, recipe: Recipe, variant: str) -> dict[str, object]:
-        """Return what a variant changes of the recipe's numbers; ``none`` takes what the first variant changes."""
+    def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
+        """Return the overrides of a variant; ``none`` uses those of the first variant."""
         known = variant in self.variants
         overrides = self.variants[variant] if known else next(iter(self.variants.values()))
         return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
 
 
 def parse_spec(fields: dict[str, Any]) -> SearchSpec:
-    """Read a spec and check it against its recipe, without torch.
+    """Parse a spec and check it against its recipe, without torch.
 
     Raises:
-        InvalidSpec: with the first thing that is wrong: the rule, the received value, and what to do.
+        InvalidSpec: with the first problem: the rule, the received value, and the remedy.
     """
     spec, recipe = read_spec(fields)
-    for _, reason in refused_values(spec, recipe):
+    for _, reason in find_refused_values(spec, recipe):
         raise InvalidSpec(reason)
     return spec
 
 
 def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
-    """Read a spec with its recipe; the group counts are not looked at, so that each of them can be.
+    """Parse a spec and find its recipe; group counts are not checked (see :func:`find_refused_values`).
 
     Raises:
-        InvalidSpec: with the first thing that is wrong.
+        InvalidSpec: with the first problem.
     """
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
-        raise InvalidSpec(said_of(error.errors()[0])) from None
+        raise InvalidSpec(validation_message(error.errors()[0])) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
@@ -185,26 +190,26 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
     try:
         recipe = find(spec.recipe)
         for variant in spec.variants:
-            spec.numbers_of(recipe, variant)
-            _check_devices(spec, spec.numbers_of(recipe, variant))
+            spec.resolve_numbers(recipe, variant)
+            _check_devices(spec, spec.resolve_numbers(recipe, variant))
         _check_data(spec, recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     return spec, recipe
 
 
-def refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return every refused group count as (``gm=3``, why)."""
+def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every refused group count as (``gm=3``, reason)."""
     refused: list[tuple[str, str]] = []
     for variant in spec.variants:
-        numbers = spec.numbers_of(recipe, variant)
-        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := refused_gm(gm, numbers))]
-        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := refused_gc(gc, numbers, recipe, spec.strategy))]
+        numbers = spec.resolve_numbers(recipe, variant)
+        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := gm_error(gm, numbers))]
+        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := gc_error(gc, numbers, recipe, spec.strategy))]
     return list(dict.fromkeys(refused))
 
 
-def refused_gm(gm: int, numbers: Any) -> str | None:
-    """Say why a recipe's batch cannot form gm groups; None if it can."""
+def gm_error(gm: int, numbers: Any) -> str | None:
+    """Return why a recipe's batch cannot be split into gm groups; None if it can."""
     try:
         per_device = share_of_batch(numbers.batch, devices=numbers.devices)
     except RecipeError as error:
@@ -231,9 +236,9 @@ def refused_gm(gm: int, numbers: Any) -> str | None:
     return None
 
 
-def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
-    """Say why gc cannot divide the normalized layers; None if it can, or if only torch can tell."""
-    first, *later = sweeps_of(strategy)
+def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
+    """Return why gc does not divide the normalized widths; None if it does, or if only torch can tell."""
+    first, *later = list_sweeps(strategy)
     if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
         return (
             f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
@@ -252,8 +257,8 @@ def refused_gc(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | No
     )
 
 
-def sweeps_of(strategy: str) -> tuple[Sweep, ...]:
-    """Return the tuning stages of a strategy, whatever the values."""
+def list_sweeps(strategy: str) -> tuple[Sweep, ...]:
+    """Return the sweeps of a strategy, without values."""
     return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
 
 
@@ -268,7 +273,7 @@ def _divisors(of: int) -> list[int]:
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
-    """Refuse a trial that asks for devices it does not get; recipes of others may have no such numbers."""
+    """Check that a trial gets the devices it needs; third-party recipes may not have these numbers."""
     kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
     if kind == "cuda" and not spec.gpus:
         raise RecipeError(f"device=cuda needs GPUs: got gpus={spec.gpus:g} for a trial. Give --gpus {count}.")
@@ -283,7 +288,7 @@ def _check_devices(spec: SearchSpec, numbers: Any) -> None:
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
     if spec.data is None:
         for variant in spec.variants:
-            batch = spec.numbers_of(recipe, variant).batch
+            batch = spec.resolve_numbers(recipe, variant).batch
             if recipe.bundled is not None and batch > recipe.bundled:
                 raise RecipeError(
                     f"the training split must fill a batch: got {recipe.bundled} samples for batch={batch}. "
@@ -292,7 +297,7 @@ def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
         return
     if recipe.check_data is None:
         raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
-    resolve(recipe.check_data)(spec.numbers_of(recipe, next(iter(spec.variants))), spec.data)
+    resolve(recipe.check_data)(spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data)
 
 
 _RULES = {
@@ -302,24 +307,24 @@ _RULES = {
     "list_type": "must be a list",
     "string_type": "must be text",
 }
-_UNIONS = {  # of which pydantic names one member only
+_UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
     "numbers": "must give each name a finite number, true, false or text",
 }
 
 
-def said_of(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
-    """Turn one of pydantic's complaints about a search into rule, received value, remedy."""
+def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
+    """Convert a pydantic error to a message with rule, received value and remedy."""
     field = str(problem["loc"][0]) if problem["loc"] else "the search"
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
-        return f"{field} {rule_of(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+        return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
     known = model.model_fields.get(field)
-    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else rule_of(problem)
+    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
     return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
 
 
-def rule_of(problem: Mapping[str, Any]) -> str:
-    """Return the rule that something breaks, as the end of a sentence."""
+def violated_rule(problem: Mapping[str, Any]) -> str:
+    """Return the rule that a pydantic error violates, as the end of a sentence."""
     rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return str(rule[0].lower() + rule[1:])

@@ -1,4 +1,4 @@
-"""What a spec means in stages, points and replicates: pure functions, nothing that runs."""
+"""Expands a spec into stages, points and replicates: pure functions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from search.plan.selection import Candidate, Choice, Mode, Point, Rule, choose
-from search.plan.spec import SearchSpec, sweeps_of
+from search.plan.spec import SearchSpec, list_sweeps
 from search.plan.strategies import STRATEGIES, Sweep
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
-NONE = Point("none", 0, 0)  #: trains without normalization
+UNNORMALIZED = Point("none", 0, 0)  #: trains without normalization
 TEST = "test"  #: the last stage of every search
 
 
 @dataclass(frozen=True)
 class Replicate:
-    """What one trial trains: a point of a stage, with one seed."""
+    """A point of a stage with one seed: the work of one trial."""
 
     stage: str
     point: Point
@@ -26,14 +26,14 @@ class Replicate:
 
     @property
     def key(self) -> str:
-        """Name it in a folder: the same for every attempt at it."""
+        """The name of its folder and log, the same for every attempt."""
         point = self.point
         return f"{self.stage}-{point.variant}-gm{point.gm}-gc{point.gc}-seed{self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A sweep over points × seeds that ends with one choice; ``test`` chooses nothing."""
+    """A sweep over points × seeds that ends with one choice, except for ``test``."""
 
     name: str
     points: tuple[Point, ...]
@@ -42,33 +42,33 @@ class Stage:
     axis: str | None = None  #: the parameter tuned, `point` if there are several; None for `test`
     rule: Rule | None = None
     tolerance: float | Literal["auto"] = "auto"
-    reference: Point | None = None  #: shown beside the candidates: the winner of the stage before
+    reference: Point | None = None  #: the previous winner, shown for comparison
 
     def replicates(self) -> list[Replicate]:
-        """List what to train: every point once before any point twice, so that pictures fill in evenly."""
+        """List the replicates seed by seed, so that charts fill evenly."""
         return [Replicate(self.name, point, seed) for seed in self.seeds for point in self.points]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The stages of a search; a stage whose space depends on a winner is built when there is one."""
+    """The stages of a search; a stage that depends on a winner is built once there is one."""
 
     spec: SearchSpec
-    metric: str  #: what candidates are compared by
+    metric: str  #: compared between candidates
     mode: Mode
-    sweeps: tuple[Sweep, ...]  #: what the tuning stages try, in order
+    sweeps: tuple[Sweep, ...]  #: of the tuning stages, in order
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """The stages in order; all but the last choose."""
+        """The stages in order; all but the last make a choice."""
         return (*(sweep.stage for sweep in self.sweeps), TEST)
 
-    def stage(self, name: str, winners: Sequence[Point]) -> Stage:
-        """Build a stage from the winners of the stages before it; a tuning stage goes on from the last of them."""
+    def build_stage(self, name: str, winners: Sequence[Point]) -> Stage:
+        """Build a stage from the winners of earlier stages; a tuning stage starts from the last winner."""
         if name == TEST:
             seq_norms_first = sorted(winners, key=lambda point: not point.gc)
             points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
-            return Stage(name=TEST, points=points, seeds=tuple(self.spec.fresh_seeds), measure="test")
+            return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
         position = self.stage_names.index(name)
         sweep, base = self.sweeps[position], winners[-1] if position else None
         return Stage(
@@ -82,63 +82,67 @@ class Plan:
         )
 
     def baselines(self) -> Stage:
-        """Return the part of stage ``test`` that needs no choice: BatchNorm and no normalization."""
+        """Return the part of stage ``test`` that depends on no choice: BatchNorm and no normalization."""
         batch_norm = self._start(next(iter(self.spec.variants)))
-        return Stage(name=TEST, points=(batch_norm, NONE), seeds=tuple(self.spec.fresh_seeds), measure="test")
+        return Stage(
+            name=TEST, points=(batch_norm, UNNORMALIZED), seeds=tuple(self.spec.test_seed_values), measure="test"
+        )
 
     def _start(self, variant: str) -> Point:
-        """Return the point that a variant's tuning starts from."""
+        """Return the point where tuning of a variant starts."""
         return Point(variant, **{axis.name: axis.start for axis in self.spec.axes})
 
-    def size(self) -> dict[str, int]:
-        """Count the trials of each stage, the most they can be; ``test`` may need fewer where points coincide."""
+    def count_trials(self) -> dict[str, int]:
+        """Return the maximum number of trials by stage; ``test`` needs fewer if points coincide."""
         first, *later = self.sweeps
-        points = {first.stage: first.size * len(self.spec.variants)} | {sweep.stage: sweep.size for sweep in later}
-        measured = len(self.baselines().points) + sum(sweep.kinds for sweep in self.sweeps)
+        points = {first.stage: first.num_points * len(self.spec.variants)} | {
+            sweep.stage: sweep.num_points for sweep in later
+        }
+        measured = len(self.baselines().points) + sum(sweep.num_norms for sweep in self.sweeps)
         return {stage: count * len(self.spec.seeds) for stage, count in points.items()} | {
             TEST: measured * self.spec.test_seeds
         }
 
 
-def finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
-    """Return the points that a decided stage sends on: the best of the other kind, if it has both, and its choice.
+def select_finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
+    """Return the points that a stage passes on: its choice, preceded by the best of the other kind of norm if any.
 
-    Stage ``test`` measures a GhostNorm (gc = 0) and a SeqNorm; a sequential search has one of each from its two stages.
+    Stage ``test`` measures a GhostNorm (gc = 0) and a SeqNorm; a sequential search gets one from each of its stages.
     """
     if choice.point is None:
         return []
-    assert stage.rule is not None  # only `test` has neither
+    assert stage.rule is not None  # only `test` has none
     assert stage.axis is not None
     other = [c for c in candidates if bool(c.gc) != bool(choice.point.gc)]
     best = choose(other, stage.rule, stage.axis, mode, stage.tolerance).point
     return [best, choice.point] if best else [choice.point]
 
 
-def plan_of(spec: SearchSpec, recipe: Recipe) -> Plan:
-    """Plan a spec."""
+def make_plan(spec: SearchSpec, recipe: Recipe) -> Plan:
+    """Create the plan of a spec."""
     return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode, sweeps=spec.sweeps)
 
 
-def known_stages() -> list[str]:
-    """Name the stages of every strategy."""
-    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in sweeps_of(strategy)), TEST]
+def list_stages() -> list[str]:
+    """Return the names of the stages of all strategies."""
+    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in list_sweeps(strategy)), TEST]
 
 
-def test_labels(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:
-    """Name the parts that a point plays in stage ``test``."""
+def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:
+    """Return the labels of a point in stage ``test``."""
     labels = []
     for winner in winners:
         if point == winner:
             labels.append("chosen SeqNorm" if winner.gc else "chosen GhostNorm")
     if point == baseline:
         labels.append("BatchNorm")
-    if point == NONE:
+    if point == UNNORMALIZED:
         labels.append("no normalization")
     return labels
 
 
-def groups_of(point: Point, numbers: Any) -> dict[str, int | None]:
-    """Say what a point's gm means in samples: groups over the whole batch, and their size."""
+def count_groups(point: Point, numbers: Any) -> dict[str, int | None]:
+    """Return the number of groups over the whole batch, and the samples per group."""
     if point.gm == 0:
         return {"gm_total": 0, "group_size": None}
     total = point.gm * numbers.devices

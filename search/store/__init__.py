@@ -1,1 +1,1 @@
-"""The SQL database: the only truth. Optuna's tables hold the trials; ours hold searches, stages and what pages need."""
+"""The SQL database, the only source of truth. Optuna's tables hold trials; ours hold everything else."""

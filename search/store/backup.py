@@ -1,4 +1,4 @@
-"""A copy of an SQLite database as it is at one moment, while others write."""
+"""Copies an SQLite database consistently while others write."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 
 
 def back_up(url: Url, file: Path) -> None:
-    """Write a database into a file, which then is a database itself.
+    """Copy a database to a file, which is a usable database itself.
 
     Raises:
-        InvalidSpec: if the file is there already, or the database is not SQLite.
-        StoreUnavailable: if there is no database, or it or the file cannot be reached.
+        InvalidSpec: if the file exists, or the database is not SQLite.
+        StoreUnavailable: if the database does not exist, or it or the file cannot be accessed.
     """
     source = open_engine(url).url
     if source.get_backend_name() != "sqlite":
         shown = source.set(drivername="postgresql").difference_update_query(["password", "sslpassword"])
-        address = shown.render_as_string(hide_password=True).replace(":***", "")  # pg_dump asks for what is missing
+        address = shown.render_as_string(hide_password=True).replace(":***", "")  # pg_dump prompts for the password
         raise InvalidSpec(
-            f"db backup copies SQLite databases: got {address}. PostgreSQL has a tool of its own: "
+            f"db backup copies SQLite databases: got {address}. Back up PostgreSQL with: "
             f"pg_dump --format=custom --file={file} {address}"
         )
     if file.exists():
@@ -34,7 +34,7 @@ def back_up(url: Url, file: Path) -> None:
     unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
         with closing(sqlite3.connect(source.database or "")) as connection:
-            connection.execute("VACUUM INTO ?", (str(unfinished),))  # one read of it all; writers do not wait
+            connection.execute("VACUUM INTO ?", (str(unfinished),))  # one read transaction; writers do not wait
         os.replace(unfinished, file)
     except (OSError, sqlite3.Error) as error:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""How much there is of everything, for whoever watches a service from outside."""
+"""Counts for monitoring."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ STATES = (
     TrialState.RUNNING,
     TrialState.COMPLETE,
     TrialState.FAIL,
-)  # of trials; Optuna has more, none of which a driver writes
+)  # of trials; drivers write no other state
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a store holds at one moment."""
+    """The counts at one moment."""
 
     searches: dict[str, int]  #: by status
-    trials: dict[str, int]  #: of the searches that run, by state
-    workers: int  #: that were seen lately
-    deliveries: dict[str, int]  #: of webhooks, by state
-    longest_wait: float  #: seconds since the oldest queued search was queued; 0 if none is
+    trials: dict[str, int]  #: of running searches, by state
+    workers: int  #: live ones
+    deliveries: dict[str, int]  #: webhook deliveries by state
+    longest_wait: float  #: seconds that a queued search has waited at most; 0 if none is queued
 
 
-def count(connection: Connection) -> Counts:
-    """Count what a store holds."""
+def count_store(connection: Connection) -> Counts:
+    """Count searches, trials, workers and deliveries."""
     by_status = select(searches.c.status, func.count().label("n")).group_by(searches.c.status)
     return Counts(
         searches=dict.fromkeys(Status, 0) | {row.status: row.n for row in connection.execute(by_status)},
         trials=dict.fromkeys(STATES, 0) | _trials(connection),
-        workers=len(workers.alive(connection)),
-        deliveries=deliveries.count(connection),
+        workers=len(workers.list_alive(connection)),
+        deliveries=deliveries.count_by_state(connection),
         longest_wait=_longest_wait(connection),
     )
 
@@ -56,7 +56,7 @@ def _trials(connection: Connection) -> dict[str, int]:
 
 
 def _longest_wait(connection: Connection) -> float:
-    """Count from when a search was queued last: one that was paused for a week has not waited for a worker."""
+    """Return the longest wait since a search was last queued; time in pause does not count."""
     queued_at = (
         select(events.c.at)
         .where(events.c.search_id == searches.c.id, events.c.kind.in_((EventKind.SUBMITTED, EventKind.STATUS)))

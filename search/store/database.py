@@ -1,4 +1,4 @@
-"""Engines: SQLite and PostgreSQL through one code path."""
+"""Creates SQLAlchemy engines for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
 from search.vocabulary.errors import StoreUnavailable
-from search.vocabulary.secret import Secret, SecretUrl, redacted, reveal
+from search.vocabulary.secret import Secret, SecretUrl, redact, reveal
 
 __all__ = [
     "Connection",
-    "DatabaseFault",
+    "DatabaseError",
     "Engine",
     "Url",
-    "answers",
-    "keep_turn",
-    "make_folder",
+    "check_connection",
+    "create_folder",
+    "hold_transaction_lock",
     "now",
     "on_begin",
     "open_engine",
 ]
 
-Url = str | Secret  # of a database, as plain text or as the settings have it
+Url = str | Secret  # of a database, as plain text or as a secret
 
-DatabaseFault = DBAPIError  # the rest of the program knows SQLAlchemy by the names of this file alone
+DatabaseError = DBAPIError  # so that other packages need not import SQLAlchemy
 
-BUSY_SECONDS = 30  # how long a writer waits for SQLite's single write lock
+BUSY_SECONDS = 30  # how long a writer waits for SQLite's write lock
 
 
-class now(FunctionElement[float]):  # reads as SQL
-    """The database's clock: seconds since 1970. Leases are compared on it, so hosts' clocks do not matter."""
+class now(FunctionElement[float]):  # lower case, as in SQL
+    """The database's clock in seconds since 1970. Leases use it, so the clocks of hosts do not matter."""
 
     type = Double()
     inherit_cache = True
@@ -55,10 +55,10 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
 
 
 def open_engine(url: Url, *, read_only: bool = False, hold_seconds: float | None = None) -> Engine:
-    """Open a database.
+    """Create an engine.
 
-    Transactions of a writing engine take SQLite's write lock at once (``BEGIN IMMEDIATE``), so that what they read is
-    still true when they write; those of a reading engine never wait for a writer (WAL).
+    On SQLite, transactions of a writing engine take the write lock immediately (``BEGIN IMMEDIATE``), so that what they
+    read is still true when they write. Transactions of a read-only engine never wait for a writer (WAL).
 
     Raises:
         StoreUnavailable: if the URL is malformed or its driver is missing.
@@ -67,49 +67,49 @@ def open_engine(url: Url, *, read_only: bool = False, hold_seconds: float | None
     try:
         engine = create_engine(parse_url(url), **engine_options(url, hold_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise _unusable(url, str(error)) from None
+        raise _invalid_url(url, str(error)) from None
     if sqlite:
         prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE")
     return engine
 
 
 def parse_url(url: Url) -> URL:
-    """Take a database's URL apart.
+    """Parse the URL of a database.
 
     Raises:
-        StoreUnavailable: if it is none.
+        StoreUnavailable: if it is malformed.
     """
     try:
         return make_url(reveal(url))
     except ArgumentError as error:
-        raise _unusable(url, str(error)) from None
-    except ValueError:  # quotes what it took for the port, which is half a password that has an @ in it
-        raise _unusable(url, "its port is no number; in a password write @ as %40 and : as %3A") from None
+        raise _invalid_url(url, str(error)) from None
+    except ValueError:  # its message quotes the "port", which may be part of a password with an @
+        raise _invalid_url(url, "its port is not a number; in a password write @ as %40 and : as %3A") from None
 
 
-def _unusable(url: Url, why: str) -> StoreUnavailable:
+def _invalid_url(url: Url, why: str) -> StoreUnavailable:
     return StoreUnavailable(
-        f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {SecretUrl(url)} ({redacted(why)}). "
+        f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {SecretUrl(url)} ({redact(why)}). "
         "Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name."
     )
 
 
 def engine_options(url: Url, hold_seconds: float | None = None) -> dict[str, Any]:
-    """Return what ``create_engine`` needs beside the URL.
+    """Return the arguments of ``create_engine`` besides the URL.
 
-    With ``hold_seconds`` PostgreSQL ends a transaction that is left open for so long: that of a frozen driver, whose
-    share lock would keep others from taking its search over.
+    With ``hold_seconds``, PostgreSQL ends transactions that are idle for that long: a frozen driver's share lock would
+    otherwise keep others from taking over its search.
     """
     if parse_url(url).get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
     options: dict[str, Any] = {}
     if hold_seconds is not None:
         options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={int(hold_seconds * 1000)}"}
-    return options | {"pool_pre_ping": True}  # a restarted server costs one reconnection instead of an error
+    return options | {"pool_pre_ping": True}  # reconnect after a server restart instead of failing
 
 
 def prepare_sqlite(engine: Engine, begin: str) -> None:
-    """Set WAL mode, and have every transaction start with ``begin``, which Python's driver would leave to the last."""
+    """Set WAL mode, and start transactions with ``begin``, which Python's driver would delay until a write."""
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
@@ -124,27 +124,27 @@ def prepare_sqlite(engine: Engine, begin: str) -> None:
 
 
 def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
-    """Run ``check`` as the first statement of every transaction; what it raises ends the transaction."""
+    """Run ``check`` at the start of every transaction; an exception in it ends the transaction."""
     event.listen(engine, "begin", check)
 
 
-def answers(connection: Connection) -> None:
-    """Have the database answer anything; it raises if it cannot."""
+def check_connection(connection: Connection) -> None:
+    """Run a trivial query; raise if the database does not respond."""
     connection.exec_driver_sql("SELECT 1")
 
 
-def keep_turn(connection: Connection, what: str) -> None:
-    """Have others who ask for the same turn wait until this transaction ends. SQLite has one writer anyway."""
+def hold_transaction_lock(connection: Connection, name: str) -> None:
+    """Hold a named lock until the transaction ends. On SQLite this is a no-op, because there is one writer anyway."""
     if connection.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def make_folder(url: Url) -> None:
+def create_folder(url: Url) -> None:
     """Create the folder of an SQLite file.
 
     Raises:
-        StoreUnavailable: if that is not allowed.
+        StoreUnavailable: if it cannot be created.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
@@ -157,10 +157,10 @@ def make_folder(url: Url) -> None:
             ) from None
 
 
-def unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
-    """Translate a driver's error into one a person can act on."""
-    said = " ".join(str(error.orig).split())  # drivers answer in several lines
+def to_store_unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
+    """Convert a driver's error to one with a remedy."""
+    message = " ".join(str(error.orig).split())  # drivers use several lines
     return StoreUnavailable(
         f"the database must be readable and writable: got {SecretUrl(url)} "
-        f"({redacted(said)}). Check that it exists and who owns it, or name another with --db URL."
+        f"({redact(message)}). Check that it exists and who owns it, or name another with --db URL."
     )

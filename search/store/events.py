@@ -1,4 +1,4 @@
-"""What happens to a search, one row each: what pages and streams follow."""
+"""Writes the events of searches, which pages and streams follow."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from search.vocabulary.states import EventKind
 
 
 def add_event(connection: Connection, search_id: str, kind: EventKind, detail: dict[str, Any]) -> None:
-    """Record that something happened; what else the transaction changes of the search comes before.
+    """Add an event. Call it after all other changes to the search in the same transaction.
 
-    A search's events get their ids in the order in which they are committed, so that who has read up to an id has
-    missed nothing: on PostgreSQL one transaction at a time may add to a search, on SQLite only one writes at all. Who
-    locks the search's row does so ``FOR NO KEY UPDATE``: the new row's foreign key would wait for ``FOR UPDATE``.
+    Event ids of a search increase in commit order, so a reader that has read up to an id has missed nothing. For that,
+    PostgreSQL lets one transaction at a time add events to a search; SQLite has one writer anyway. Lock the search's
+    row with ``FOR NO KEY UPDATE``: the foreign key of the new event would wait for ``FOR UPDATE``.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(search_id, 0))))

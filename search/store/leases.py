@@ -1,7 +1,7 @@
-"""Who may run a search: a lease with an epoch, on the database's clock.
+"""Leases: who may run a search, with an epoch as fencing token, on the database's clock.
 
-A driver takes a search by raising its ``epoch``, and renews until it ends. Every transaction of a driver starts by
-reading the epoch (:func:`fence`), so one that lost the search can write nothing, however late it wakes.
+A driver acquires a search by increasing its ``epoch``, and renews the lease until it ends. Every transaction of a
+driver starts by reading the epoch (:func:`fence`), so a driver that lost the search can never write again.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from search.vocabulary.states import ACTIVE, EventKind, Status
 
 
 @dataclass(frozen=True)
-class Holder:
-    """A process, named so that another on the same host can tell whether it still lives."""
+class ProcessIdentity:
+    """Identifies a process, so that others on the same host can check whether it is alive."""
 
     host: str
     pid: int
-    started: float  #: seconds since 1970; tells a reused pid
+    started: float  #: seconds since 1970; detects a reused pid
 
     @classmethod
-    def this_process(cls) -> Holder:
-        """Name the calling process."""
+    def this_process(cls) -> ProcessIdentity:
+        """Return the identity of the calling process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     @property
-    def gone(self) -> bool:
-        """Whether the process certainly is gone: it was on this host, and no such process runs here."""
+    def has_exited(self) -> bool:
+        """Whether the process has certainly ended: it was on this host and does not run any more."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -48,26 +48,26 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Held(Holder):
-    """A process that holds a search."""
+class LeaseHolder(ProcessIdentity):
+    """A process that holds a lease."""
 
-    seconds_left: float  #: of its lease
+    seconds_left: float  #: until its lease expires
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write for a search, until somebody raises its epoch."""
+    """The right to write to a search, until its epoch is increased."""
 
     search_id: str
     epoch: int
 
 
-def take(engine: Engine, search_id: str, seconds: float) -> Lease:
-    """Take a search for this process by raising its epoch; it is running from then on.
+def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
+    """Acquire the lease of a search for this process; its status becomes running.
 
     Raises:
-        NotFound: if there is no such search.
-        Conflict: if another process holds it, or it neither waits nor runs.
+        NotFound: if no search has that id.
+        Conflict: if another process holds the lease, or the search is neither queued nor running.
     """
     with engine.begin() as connection:
         row = connection.execute(
@@ -84,7 +84,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
             raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
         if row.status not in ACTIVE:
             raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
-        if row.held and not Holder(**row.holder).gone:
+        if row.held and not ProcessIdentity(**row.holder).has_exited:
             raise Conflict(
                 f"a search has one driver: got {search_id}, which process {row.holder['pid']} on {row.holder['host']} "
                 f"runs. Follow it with: seqnorm watch {search_id}"
@@ -94,7 +94,7 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
             .where(searches.c.id == search_id)
             .values(
                 epoch=row.epoch + 1,
-                holder=asdict(Holder.this_process()),
+                holder=asdict(ProcessIdentity.this_process()),
                 lease_until=now() + seconds,
                 status=Status.RUNNING,
                 reason="",
@@ -106,12 +106,12 @@ def take(engine: Engine, search_id: str, seconds: float) -> Lease:
 
 
 def renew(connection: Connection, lease: Lease, seconds: float) -> None:
-    """Hold a search for ``seconds`` more. The engine's fence refuses it to whoever lost the lease."""
+    """Extend a lease to ``seconds`` from now. The engine's fence raises if the lease is lost."""
     connection.execute(update(searches).where(searches.c.id == lease.search_id).values(lease_until=now() + seconds))
 
 
 def release(connection: Connection, lease: Lease) -> None:
-    """Let a search go, so that another may take it at once. The epoch stays, so late writes are still refused."""
+    """Release a lease, so that another process can acquire it. The epoch stays, so late writes are still refused."""
     connection.execute(
         update(searches)
         .where(searches.c.id == lease.search_id, searches.c.epoch == lease.epoch)
@@ -120,10 +120,10 @@ def release(connection: Connection, lease: Lease) -> None:
 
 
 def fence(lease: Lease) -> Callable[[Connection], None]:
-    """Return the check that every transaction of the lease's driver starts with.
+    """Return the check that runs at the start of every transaction of a driver.
 
-    On PostgreSQL the row stays share-locked until the transaction ends, so nobody takes the search over in the middle
-    of it; on SQLite ``BEGIN IMMEDIATE`` has the same effect.
+    On PostgreSQL it share-locks the row until the transaction ends, so nobody can take over the search in between; on
+    SQLite ``BEGIN IMMEDIATE`` has the same effect.
     """
     statement = select(searches.c.epoch).where(searches.c.id == lease.search_id).with_for_update(read=True)
 
@@ -137,11 +137,11 @@ def fence(lease: Lease) -> Callable[[Connection], None]:
     return check
 
 
-def in_turn(statement: Select[Any]) -> Select[Any]:
-    """Put searches in the order in which they are run.
+def order_by_turn(statement: Select[Any]) -> Select[Any]:
+    """Order searches by when they run: priority, then fair sharing between owners, then age.
 
-    By priority; then the owner with the fewest running, of those who has been served the longest ago; then by age. So a
-    thousand searches of one owner hold another's up for one at the most. What has lost its driver has had its turn.
+    First comes the owner with the fewest running searches; among equals, the one served longest ago. So a thousand
+    searches of one owner delay another owner by at most one search. A search that lost its driver keeps its turn.
     """
     others = searches.alias()
     held = (others.c.status == Status.RUNNING) & (others.c.lease_until > now())
@@ -161,7 +161,7 @@ def in_turn(statement: Select[Any]) -> Select[Any]:
 
 
 def next_claimable(connection: Connection) -> str | None:
-    """Return the first search that waits for a driver: queued, or running under a lease that ended."""
+    """Return the next search that needs a driver: queued, or running with an expired lease."""
     waiting = select(searches.c.id).where(
         or_(
             searches.c.status == Status.QUEUED,
@@ -169,14 +169,14 @@ def next_claimable(connection: Connection) -> str | None:
             & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
         )
     )
-    return connection.execute(in_turn(waiting).limit(1)).scalar_one_or_none()
+    return connection.execute(order_by_turn(waiting).limit(1)).scalar_one_or_none()
 
 
-def holder_of(connection: Connection, search_id: str) -> Held | None:
-    """Return the process that holds a search, with the seconds its lease has left; None if nobody does."""
+def find_holder(connection: Connection, search_id: str) -> LeaseHolder | None:
+    """Return the process that holds the lease of a search; None if the lease is free or its process has ended."""
     row = connection.execute(
         select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
     ).one_or_none()
-    if row is None or row.holder is None or row.left <= 0 or Holder(**row.holder).gone:
+    if row is None or row.holder is None or row.left <= 0 or ProcessIdentity(**row.holder).has_exited:
         return None
-    return Held(**row.holder, seconds_left=row.left)
+    return LeaseHolder(**row.holder, seconds_left=row.left)

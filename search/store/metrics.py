@@ -1,4 +1,4 @@
-"""Per-epoch figures, beside Optuna's intermediate values."""
+"""Metrics by epoch, in addition to Optuna's intermediate values."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 from sqlalchemy import Connection, literal, select
 
 from search.store.tables import metrics
-from search.store.upsert import add_new
+from search.store.upsert import insert_or_ignore
 from search.views import EpochView
 
 
 def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
-    """Store a trial's figures by epoch; an epoch that is stored stays as it is."""
+    """Store a trial's metrics by epoch; existing epochs are kept."""
     rows = [
         {"trial_id": trial_id, "epoch": epoch, "figures": {name: _json(value) for name, value in figures.items()}}
         for epoch, figures in epochs.items()
     ]
-    connection.execute(add_new(connection, metrics), rows)
+    connection.execute(insert_or_ignore(connection, metrics), rows)
 
 
 def copy_metrics(connection: Connection, copies: Mapping[int, int]) -> None:
-    """Give copies of trials the figures of their originals, by trial_id; what a copy has stays as it is."""
+    """Copy metrics from original trials to their copies, by trial_id; existing epochs are kept."""
     for copy, original in copies.items():
         figures = select(literal(copy), metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == original)
         columns = ["trial_id", "epoch", "figures"]
-        connection.execute(add_new(connection, metrics).from_select(columns, figures))
+        connection.execute(insert_or_ignore(connection, metrics).from_select(columns, figures))
 
 
 def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
-    """Return a trial's metrics, an epoch each, in order."""
+    """Return a trial's metrics in order of epochs."""
     rows = connection.execute(
         select(metrics.c.epoch, metrics.c.figures).where(metrics.c.trial_id == trial_id).order_by(metrics.c.epoch)
     )
@@ -39,5 +39,5 @@ def read_metrics(connection: Connection, trial_id: int) -> list[EpochView]:
 
 
 def _json(value: object) -> object:
-    """Spell out what JSON has no number for."""
+    """Return non-finite numbers as text, which JSON needs."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

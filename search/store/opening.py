@@ -1,4 +1,4 @@
-"""Opening the store: up to date, and without searches that seem to run though nobody runs them."""
+"""Opens the database: migrates it and recovers searches whose driver is lost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from search.vocabulary.states import Status
 
 
 def open_store(url: Url, *, create: bool = False) -> Engine:
-    """Bring a database up to date, end what dead drivers left running, and return an engine that may write.
+    """Migrate a database, recover abandoned searches, and return a writing engine.
 
     Raises:
-        StoreUnavailable: if it cannot be opened, or is missing and not to be created.
+        StoreUnavailable: if it cannot be opened, or does not exist and ``create`` is false.
     """
     parsed = parse_url(url) if "://" in reveal(url) else None
     if not create and parsed and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
@@ -28,25 +28,25 @@ def open_store(url: Url, *, create: bool = False) -> Engine:
     upgrade(url)
     engine = open_engine(url)
     for search_id in _abandoned(engine):
-        end_abandoned(url, engine, search_id, Status.QUEUED, "its driver was lost")
+        recover_abandoned(url, engine, search_id, Status.QUEUED, "its driver was lost")
     return engine
 
 
 def _abandoned(engine: Engine) -> list[str]:
-    """Return the searches that are running by name, under a lease that has ended or of a process that is gone."""
+    """Return the searches with status running whose lease has expired or whose process has ended."""
     with engine.connect() as connection:
         running = select(tables.searches.c.id).where(tables.searches.c.status == Status.RUNNING)
         ids = connection.execute(running).scalars().all()
-        return [search_id for search_id in ids if leases.holder_of(connection, search_id) is None]
+        return [search_id for search_id in ids if leases.find_holder(connection, search_id) is None]
 
 
-def end_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reason: str) -> None:
-    """Take an abandoned search, end its running trials as lost, and leave it with a status."""
+def recover_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reason: str) -> None:
+    """Acquire an abandoned search, end its running trials as lost, and set its status."""
     from search.store.trials import TrialStore  # imports Optuna
 
     try:
-        lease = leases.take(engine, search_id, 30)
-    except Conflict:  # somebody was quicker
+        lease = leases.acquire(engine, search_id, 30)
+    except Conflict:  # another process was faster
         return
     trials = TrialStore(url, lease, "max")
     trials.end_running(search_id, "its driver was lost")
@@ -56,12 +56,12 @@ def end_abandoned(url: Url, engine: Engine, search_id: str, status: Status, reas
         leases.release(connection, lease)
 
 
-def leave_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
-    """Leave a search paused whose driver was stopped, whatever the driver managed to write itself."""
+def mark_paused(url: Url, engine: Engine, search_id: str, reason: str) -> None:
+    """Pause a search whose driver was stopped, whatever status the driver has written."""
     with engine.connect() as connection:
         search = searches.get(connection, search_id)
     if search.status == Status.RUNNING:
-        end_abandoned(url, engine, search_id, Status.PAUSED, reason)
+        recover_abandoned(url, engine, search_id, Status.PAUSED, reason)
     elif search.status == Status.QUEUED:
         with engine.begin() as connection:
             searches.set_status(connection, search_id, Status.PAUSED, reason)

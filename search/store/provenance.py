@@ -1,4 +1,4 @@
-"""What a search is submitted with: versions, and the numbers that its recipe resolves to."""
+"""Collects the versions and the resolved numbers of a search at submission."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trainers.recipe import Recipe, installed
 
 
 @cache
-def provenance_of(recipe: str) -> Provenance:
-    """Return the versions that a search of a recipe is submitted with. It is read once: distributions lie in files."""
+def collect_provenance(recipe: str) -> Provenance:
+    """Return the versions for a search of a recipe; cached, because reading distributions is slow."""
     point = next((each for each in installed() if each.name == recipe), None)
     package = point.dist if point else None
     return Provenance(
@@ -26,9 +26,9 @@ def provenance_of(recipe: str) -> Provenance:
     )
 
 
-def resolved_numbers(spec: SearchSpec, recipe: Recipe) -> dict[str, dict[str, NumberValue]]:
-    """Return a recipe's numbers as each variant of a search trains with them, the built-in variant ``none`` too."""
-    return {variant: asdict(spec.numbers_of(recipe, variant)) for variant in (*spec.variants, "none")}
+def resolve_all_numbers(spec: SearchSpec, recipe: Recipe) -> dict[str, dict[str, NumberValue]]:
+    """Return the resolved numbers of each variant of a search, including the built-in variant ``none``."""
+    return {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in (*spec.variants, "none")}
 
 
 def _version(distribution: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Bringing a database's schema up to date, and refusing one that is newer than this program."""
+"""Migrates the schema of a database, and refuses a schema newer than this program."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from search.store import candidates
-from search.store.database import Url, make_folder, open_engine, unavailable
+from search.store.database import Url, create_folder, open_engine, to_store_unavailable
 from search.vocabulary.errors import StoreUnavailable
 
-MIGRATION = 0x5E9A0  # the key of the lock of those who migrate
+MIGRATION_LOCK = 0x5E9A0  # key of the advisory lock for migrations
 VERSION_TABLE = "seqnorm_version"  # Optuna's own migrations use alembic_version in the same database
 
 
 def upgrade(url: Url) -> str:
-    """Create or migrate our tables, and Optuna's where it has none; return the version.
+    """Create or migrate our tables, and create Optuna's if missing; return the version.
 
     Raises:
         StoreUnavailable: if the database cannot be written, or has a newer schema.
     """
-    engine = open_engine(url)  # connects later
-    make_folder(url)
+    engine = open_engine(url)  # connects lazily
+    create_folder(url)
     config, head = _config(), _head()
     try:
         if current_version(engine) != head:
-            from search.store.trials import create_tables  # imports Optuna, which an up-to-date database does not need
+            from search.store.trials import create_tables  # imports Optuna; not needed if up to date
 
             logging.getLogger("alembic").setLevel(logging.WARNING)
-            with _one_at_a_time(engine):
+            with _migration_lock(engine):
                 create_tables(url)
                 with engine.begin() as connection:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
-                    candidates.fill(connection)
+                    candidates.backfill_finished(connection)
     except DBAPIError as error:
-        raise unavailable(url, error) from None
+        raise to_store_unavailable(url, error) from None
     except CommandError:
         raise StoreUnavailable(
             f"the database must not be newer than this program: got schema {current_version(engine)}, known {head}. "
@@ -56,13 +56,13 @@ def upgrade(url: Url) -> str:
 
 
 @contextmanager
-def _one_at_a_time(engine: Engine) -> Iterator[None]:
-    """Wait for whoever migrates already, on another host; SQLite serves one, where a worker starts after the web."""
+def _migration_lock(engine: Engine) -> Iterator[None]:
+    """Wait for a concurrent migration on another host. On SQLite there is none: one host, web before worker."""
     if engine.dialect.name != "postgresql":
         yield
         return
     with engine.begin() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         yield
 
 
@@ -78,12 +78,12 @@ def _head() -> str:
 
 
 def is_current(engine: Engine) -> bool:
-    """Tell whether our tables are as this program knows them."""
+    """Return whether our tables have the newest schema."""
     return current_version(engine) == _head()
 
 
 def current_version(engine: Engine) -> str | None:
-    """Return the version of our tables; None if there are none."""
+    """Return the schema version of our tables; None if there are none."""
     with engine.connect() as connection:
         if not inspect(connection).has_table(VERSION_TABLE):
             return None

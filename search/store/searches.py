@@ -1,4 +1,4 @@
-"""Searches and their stages: submitting, steering, deciding."""
+"""Searches and their stages: submit, pause, cancel, retry, decide."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.store import leases
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
-from search.store.upsert import put
+from search.store.upsert import upsert
 from search.views import ChoiceView, NodeView, Provenance
 from search.vocabulary.errors import Conflict, NotFound
 from search.vocabulary.states import ACTIVE, EventKind, Status
@@ -27,46 +27,46 @@ SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
 
 
-class Decided(Conflict):
-    """What is asked for would change a stage that is decided."""
+class StageDecided(Conflict):
+    """The request would change a decided stage."""
 
-    def __init__(self, said: str, trials: int) -> None:
-        super().__init__(said)
-        self.trials = trials  #: that failed
+    def __init__(self, message: str, trials: int) -> None:
+        super().__init__(message)
+        self.trials = trials  #: number of failed trials
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A submitted search."""
+    """A stored search."""
 
     id: str
     status: Status
-    reason: str  #: why it has that status, for a person
-    requested_status: Status | None  #: what somebody asked for and the driver has yet to reach
+    reason: str  #: of the status, for users
+    requested_status: Status | None  #: requested by a user, not reached yet
     name: str
     tags: list[str]
     note: str
     spec: SearchSpec
-    sweeps: tuple[Sweep, ...]  #: what its tuning stages try, in order
-    metric: str  #: what candidates are compared by
+    sweeps: tuple[Sweep, ...]  #: of the tuning stages, in order
+    metric: str  #: compared between candidates
     mode: Mode  #: whether a higher or a lower metric is better
-    numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them; empty if unknown
+    numbers: dict[str, dict[str, NumberValue]]  #: resolved numbers of the recipe by variant; empty if unknown
     provenance: Provenance | None
-    planned: int  #: trials, the most they can be
-    slots: int | None  #: how many trials run at once
+    planned: int  #: maximum number of trials
+    slots: int | None  #: number of parallel trials
     owner: str
-    parent: str | None  #: whose finished trials it reuses
-    epoch: int  #: how often a driver took it
+    parent: str | None  #: the search whose finished trials it reuses
+    epoch: int  #: number of leases so far
     created_at: float
     started_at: float | None
     finished_at: float | None
-    archived_at: float | None  #: since when lists leave it out
+    archived_at: float | None  #: hidden from lists since then
     digest: dict[str, Any]
-    retried_upto: int  #: trials that failed up to this trial_id run again
+    retried_upto: int  #: failed trials up to this trial_id run again
 
     @property
     def plan(self) -> Plan:
-        """What the spec means, as it was submitted; the recipe need not be installed."""
+        """The plan as submitted; the recipe need not be installed."""
         return Plan(spec=self.spec, metric=self.metric, mode=self.mode, sweeps=self.sweeps)
 
 
@@ -81,7 +81,7 @@ def submit(
     numbers: dict[str, dict[str, NumberValue]] | None = None,
     provenance: Provenance | None = None,
 ) -> str:
-    """Store a search with its first stages, queued; return its id. It reuses what its ``parent`` finished."""
+    """Store a queued search with its first stages; return its id. It reuses finished trials of its ``parent``."""
     search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
     connection.execute(
         insert(searches).values(
@@ -100,7 +100,7 @@ def submit(
             numbers=numbers,
             provenance=provenance.model_dump(mode="json") if provenance else None,
             digest=digest,
-            planned=sum(plan.size().values()),
+            planned=sum(plan.count_trials().values()),
             status=Status.QUEUED,
             reason="",
             priority=spec.priority,
@@ -109,7 +109,7 @@ def submit(
             epoch=0,
         )
     )
-    first = plan.stage(plan.stage_names[0], [])
+    first = plan.build_stage(plan.stage_names[0], [])
     open_stage(connection, search_id, plan, first)
     open_stage(connection, search_id, plan, plan.baselines())
     add_event(connection, search_id, EventKind.SUBMITTED, {"parent": parent} if parent else {})
@@ -118,16 +118,16 @@ def submit(
     return search_id
 
 
-def get(connection: Connection, search_id: str, *, to_change: bool = False) -> Search:
-    """Return a search; ``to_change`` keeps others from changing it until the transaction ends.
+def get(connection: Connection, search_id: str, *, for_update: bool = False) -> Search:
+    """Return a search; ``for_update`` locks its row until the transaction ends.
 
     Raises:
         NotFound: if no search has that id.
     """
     statement = select(searches).where(searches.c.id == search_id)
-    found = search_id.isascii() and search_id.isalnum()  # PostgreSQL refuses to compare with some other texts
+    found = search_id.isascii() and search_id.isalnum()  # PostgreSQL raises on some other strings
     row = (
-        connection.execute(statement.with_for_update(key_share=True) if to_change else statement).one_or_none()
+        connection.execute(statement.with_for_update(key_share=True) if for_update else statement).one_or_none()
         if found
         else None
     )
@@ -162,79 +162,79 @@ def get(connection: Connection, search_id: str, *, to_change: bool = False) -> S
 
 
 def queue(connection: Connection, search_id: str, digest: dict[str, str] | None = None) -> None:
-    """Queue a paused search again; one that is queued or running stays as it is.
+    """Queue a paused search again; no effect if it is queued or running.
 
     Args:
-        connection: that may write.
-        search_id: which.
-        digest: what the search goes on with, if another code or other data was accepted.
+        connection: a writing one.
+        search_id: of the search.
+        digest: of the changed code or data, if the change is accepted.
 
     Raises:
         NotFound: if no search has that id.
         Conflict: if it has ended.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status.ended:
         raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
     if digest is not None and digest != search.digest:
         connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
         add_event(connection, search_id, EventKind.CHANGE_ACCEPTED, {"before": search.digest, "after": digest})
     if search.requested_status is not None:
-        _request(connection, search_id, None)
+        _set_requested_status(connection, search_id, None)
     if search.status == Status.PAUSED:
         set_status(connection, search_id, Status.QUEUED, "")
 
 
-def request(connection: Connection, search_id: str, status: Status) -> Search:
-    """Ask for a search to be paused or cancelled; return it as it then is.
+def request_status(connection: Connection, search_id: str, status: Status) -> Search:
+    """Request that a search is paused or cancelled; return its new state.
 
-    One that nobody runs has the status at once, one that runs within a second, when its driver sees it. Asking again,
-    or asking for what a search already is, changes nothing.
+    A search without a driver gets the status immediately; otherwise its driver sets it within a second. Repeating a
+    request has no effect.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it has ended otherwise.
+        Conflict: if it has ended with another status.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status in (status, Status.CANCELLED):
         return search
     if search.status.ended:
         raise Conflict(f"only an unfinished search can be {status}: got {search_id}, which is {search.status}.")
-    if search.status == Status.RUNNING and leases.holder_of(connection, search_id) is not None:
-        _request(connection, search_id, status)
+    if search.status == Status.RUNNING and leases.find_holder(connection, search_id) is not None:
+        _set_requested_status(connection, search_id, status)
     else:
         set_status(connection, search_id, status, f"{status} by a person")
     return get(connection, search_id)
 
 
-def _request(connection: Connection, search_id: str, status: Status | None) -> None:
+def _set_requested_status(connection: Connection, search_id: str, status: Status | None) -> None:
     connection.execute(update(searches).where(searches.c.id == search_id).values(requested_status=status))
     add_event(connection, search_id, EventKind.REQUESTED, {"requested_status": status})
 
 
 def retry(connection: Connection, search_id: str) -> int:
-    """Have the failed trials of a search run again, and queue it; return how many there are.
+    """Queue a search to rerun its failed trials; return their number.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it runs or is cancelled, or has no failed trial.
-        Decided: if a stage with a failed trial is decided: a decided stage is not changed.
+        Conflict: if it is queued, running or cancelled, or has no failed trial.
+        StageDecided: if a decided stage has a failed trial, because a decided stage is never changed.
     """
-    trials_again = count_retriable(connection, search_id, to_change=True)
+    failed_trials = count_retriable(connection, search_id, for_update=True)
     newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
     connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
-    add_event(connection, search_id, EventKind.RETRY, {"trials": trials_again})
+    add_event(connection, search_id, EventKind.RETRY, {"trials": failed_trials})
     set_status(connection, search_id, Status.QUEUED, "")
-    return trials_again
+    return failed_trials
 
 
-def count_retriable(connection: Connection, search_id: str, *, to_change: bool = False) -> int:
-    """Count the failed trials of a search that :func:`retry` would have run again.
+def count_retriable(connection: Connection, search_id: str, *, for_update: bool = False) -> int:
+    """Count the failed trials of a search that :func:`retry` would rerun.
 
     Raises:
-        NotFound, Conflict, Decided: as :func:`retry`.
+        NotFound, Conflict, StageDecided: as in :func:`retry`.
     """
-    search = get(connection, search_id, to_change=to_change)
+    search = get(connection, search_id, for_update=for_update)
     if search.status in (*ACTIVE, Status.CANCELLED):
         raise Conflict(
             f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
@@ -249,9 +249,9 @@ def count_retriable(connection: Connection, search_id: str, *, to_change: bool =
     }
     for name in choices(connection, search_id):
         if failed.get(name):
-            raise Decided(
+            raise StageDecided(
                 f"a decided stage is not changed: got {failed[name]} failed trials in stage {name} of {search_id}, "
-                "which is decided. Have a child train them again.",
+                "which is decided. Let a child search rerun them.",
                 sum(failed.values()),
             )
     if not sum(failed.values()):
@@ -266,12 +266,12 @@ def describe(
     tags: Sequence[str] | None = None,
     note: str | None = None,
 ) -> None:
-    """Change what a person has written about a search; None leaves a part as it is.
+    """Change the name, tags or note of a search; None leaves a field unchanged.
 
     Raises:
         NotFound: if no search has that id.
     """
-    get(connection, search_id, to_change=True)
+    get(connection, search_id, for_update=True)
     given = {"name": name, "tags": list(tags) if tags is not None else None, "note": note}
     changes = {part: value for part, value in given.items() if value is not None}
     if changes:
@@ -280,16 +280,16 @@ def describe(
 
 
 def archive(connection: Connection, search_id: str) -> None:
-    """Leave a search out of lists from now on; everything of it is kept. Archiving again changes nothing.
+    """Hide a search from lists; all its data is kept. Archiving again has no effect.
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it waits or runs.
+        Conflict: if it is queued or running.
     """
-    search = get(connection, search_id, to_change=True)
+    search = get(connection, search_id, for_update=True)
     if search.status.active:
         raise Conflict(
-            f"only a search that neither waits nor runs can be archived: got {search_id}, which is {search.status}. "
+            f"a search must not be queued or running to be archived: got {search_id}, which is {search.status}. "
             f"End it first: seqnorm cancel {search_id}"
         )
     if search.archived_at is None:
@@ -298,7 +298,7 @@ def archive(connection: Connection, search_id: str) -> None:
 
 
 def set_status(connection: Connection, search_id: str, status: Status, reason: str) -> None:
-    """Write a search's status, and the event that says so."""
+    """Set the status of a search, and add an event."""
     ended = {"finished_at": now()} if status.ended else {}
     connection.execute(
         update(searches)
@@ -309,24 +309,24 @@ def set_status(connection: Connection, search_id: str, status: Status, reason: s
 
 
 def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:
-    """Store what a stage will train; ``test`` is stored with its baselines first, and again once winners are known."""
+    """Store the plan of a stage; ``test`` is first stored with its baselines, and again when the winners are known."""
     described = {**asdict(stage), "replicates": len(stage.points) * len(stage.seeds)}
     position = plan.stage_names.index(stage.name)
     row = {"search_id": search_id, "name": stage.name, "position": position, "plan": described}
-    put(connection, stages, row, ("plan",))
+    upsert(connection, stages, row, ("plan",))
 
 
 def stage_names(connection: Connection, search_id: str) -> list[str]:
-    """Return the stages that a search has begun, in order."""
+    """Return the names of the stages that a search has opened, in order."""
     found = select(stages.c.name).where(stages.c.search_id == search_id).order_by(stages.c.position)
     return list(connection.execute(found).scalars())
 
 
 def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice, finalists: Sequence[Point]) -> None:
-    """Write a stage's choice, once.
+    """Store the choice of a stage, once.
 
     Raises:
-        Conflict: if it was decided before.
+        Conflict: if the stage is already decided.
     """
     decided = {**choice.as_json(), "finalists": [asdict(point) for point in finalists]}
     written = connection.execute(
@@ -340,7 +340,7 @@ def decide(connection: Connection, search_id: str, stage: Stage, choice: Choice,
 
 
 def set_measure(connection: Connection, search_id: str, plan: Plan, numbers: dict[str, dict[str, NumberValue]]) -> None:
-    """Write what a search measures and trains with, where it was migrated without its recipe."""
+    """Store metric, mode and numbers of a search that was migrated without its recipe."""
     connection.execute(
         update(searches)
         .where(searches.c.id == search_id, searches.c.numbers.is_(None))
@@ -349,12 +349,12 @@ def set_measure(connection: Connection, search_id: str, plan: Plan, numbers: dic
 
 
 def set_planned(connection: Connection, search_id: str, planned: int) -> None:
-    """Write how many trials a search has, once that is known better."""
+    """Set the planned number of trials of a search."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(planned=planned))
 
 
 def choices(connection: Connection, search_id: str) -> dict[str, ChoiceView]:
-    """Return the choices made so far, by stage."""
+    """Return the choices of decided stages, by stage."""
     rows = connection.execute(
         select(stages.c.name, stages.c.choice)
         .where(stages.c.search_id == search_id, stages.c.decided_at.is_not(None))
@@ -364,19 +364,19 @@ def choices(connection: Connection, search_id: str) -> dict[str, ChoiceView]:
 
 
 def set_slots(connection: Connection, search_id: str, slots: int, reason: str) -> None:
-    """Write how many trials run at once, and why none starts yet if that is so."""
+    """Set the number of parallel trials, and the reason if none can start yet."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(slots=slots, reason=reason))
     add_event(connection, search_id, EventKind.SLOTS, {"slots": slots, "reason": reason})
 
 
 def clear_reason(connection: Connection, search_id: str) -> None:
-    """Say no more why nothing runs: something does."""
+    """Clear the reason why no trial runs."""
     connection.execute(update(searches).where(searches.c.id == search_id).values(reason=""))
     add_event(connection, search_id, EventKind.SLOTS, {"reason": ""})
 
 
 def set_cluster(connection: Connection, search_id: str, nodes: Sequence[NodeView]) -> None:
-    """Write which nodes the cluster has; say in an event when one came or went."""
+    """Set the nodes of the cluster; add an event if they changed."""
     before = connection.execute(select(searches.c.cluster).where(searches.c.id == search_id)).scalar_one()
     cluster = [node.model_dump(mode="json") for node in nodes]
     if before != cluster:
@@ -385,6 +385,6 @@ def set_cluster(connection: Connection, search_id: str, nodes: Sequence[NodeView
 
 
 def count_finished(connection: Connection, search_id: str) -> int:
-    """Count the replicates that have ended for good."""
+    """Count the replicates that have ended and do not run again."""
     finished = func.coalesce(func.sum(candidates.c.n + candidates.c.failed), 0)
     return int(connection.execute(select(finished).where(candidates.c.search_id == search_id)).scalar_one())

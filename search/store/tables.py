@@ -1,4 +1,4 @@
-"""Our tables, and the columns we read of Optuna's (its schema version 12). Times are seconds since 1970, UTC."""
+"""Our tables, and the columns that we read from Optuna's (schema version 12). Times are seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
-OF_STATUS = text("kind = 'status'")
+IS_STATUS_EVENT = text("kind = 'status'")
 
 searches = Table(
     "searches",
@@ -36,22 +36,22 @@ searches = Table(
     Column("recipe", String(100), nullable=False),
     Column("strategy", String(20), nullable=False),
     Column("spec", JSON, nullable=False),
-    Column("sweeps", JSON, nullable=False),  # what its tuning stages try, as the strategy said: axes and rule of each
-    Column("metric", String(100), nullable=False),  # what candidates are compared by
-    Column("mode", String(3), nullable=False),  # max or min: whether a higher or a lower metric is better
-    Column("numbers", JSON(none_as_null=True)),  # the recipe's, as each variant trains with them; none if unknown
-    Column("provenance", JSON(none_as_null=True)),  # versions; none for searches of version 0.1.0
+    Column("sweeps", JSON, nullable=False),  # of the tuning stages, as the strategy made them: axes and rules
+    Column("metric", String(100), nullable=False),  # compared between candidates
+    Column("mode", String(3), nullable=False),  # max or min: which metric is better
+    Column("numbers", JSON(none_as_null=True)),  # resolved numbers of the recipe by variant; null if unknown
+    Column("provenance", JSON(none_as_null=True)),  # versions; null for searches of version 0.1.0
     Column("digest", JSON, nullable=False),  # of recipe module, numbers, data and seqnorm version
-    Column("planned", Integer, nullable=False),  # trials, the most they can be
-    Column("slots", Integer),  # how many trials run at once, as the driver found
+    Column("planned", Integer, nullable=False),  # maximum number of trials
+    Column("slots", Integer),  # number of parallel trials, set by the driver
     Column("status", String(20), nullable=False),
-    Column("reason", Text, nullable=False),  # why the status is what it is, for a person
-    Column("requested_status", String(20)),  # what somebody asked for and the driver has yet to reach
+    Column("reason", Text, nullable=False),  # of the status, for users
+    Column("requested_status", String(20)),  # requested by a user, not reached yet
     Column("priority", Integer, nullable=False),
-    Column("retried_upto", Integer, nullable=False),  # trials that failed up to this trial_id run again
-    Column("parent", String(32)),  # the search whose finished trials this one may link
-    Column("cluster", JSON(none_as_null=True)),  # nodes and their resources, as the driver last saw them
-    # The lease: whoever raised `epoch` last is the driver; see leases.py
+    Column("retried_upto", Integer, nullable=False),  # failed trials up to this trial_id run again
+    Column("parent", String(32)),  # the search whose finished trials this one reuses
+    Column("cluster", JSON(none_as_null=True)),  # nodes and their resources, as last seen by the driver
+    # The lease: whoever increased `epoch` last is the driver; see leases.py
     Column("epoch", Integer, nullable=False),
     Column("holder", JSON(none_as_null=True)),
     Column("lease_until", Double),
@@ -69,7 +69,7 @@ stages = Table(
     Column("decided_at", Double),
 )
 
-# Per-epoch figures, by Optuna's trial_id.
+# Metrics by epoch, by Optuna's trial_id.
 metrics = Table(
     "metrics",
     metadata,
@@ -78,7 +78,7 @@ metrics = Table(
     Column("figures", JSON, nullable=False),
 )
 
-# A projection of Optuna's trials for the pages, kept on write; `rebuild` in candidates.py makes it anew.
+# A projection of Optuna's trials for pages, updated on write; `rebuild` in candidates.py recreates it.
 candidates = Table(
     "candidates",
     metadata,
@@ -92,7 +92,7 @@ candidates = Table(
     Column("n", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("finished", JSON(none_as_null=True)),  # trial_id, seed and value of each trial that counts
-    Column("quartiles", JSON(none_as_null=True)),  # of their values, from the lowest to the highest: five numbers
+    Column("quartiles", JSON(none_as_null=True)),  # minimum, three quartiles and maximum of their values
 )
 
 events = Table(
@@ -104,34 +104,36 @@ events = Table(
     Column("kind", String(40), nullable=False),
     Column("detail", JSON, nullable=False),
     Index("ix_events_search", "search_id", "id"),
-    Index("ix_events_status", "at", sqlite_where=OF_STATUS, postgresql_where=OF_STATUS),
+    Index("ix_events_status", "at", sqlite_where=IS_STATUS_EVENT, postgresql_where=IS_STATUS_EVENT),
 )
 
-# Who is told of statuses by webhooks; a target is the SHA-256 of its URL, which may hold secrets.
+# Targets of webhooks; a target is the SHA-256 of its URL, which may contain secrets.
 webhooks = Table(
     "webhooks",
     metadata,
     Column("target", String(64), primary_key=True),
     Column("since", Double, nullable=False),
-    Column("seen_at", Double, nullable=False),  # when somebody sent to it last, or would have
+    Column("seen_at", Double, nullable=False),  # last heartbeat of its sender
 )
 
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("event_id", Integer, primary_key=True, autoincrement=False),  # no foreign key: it may outlive the event
+    Column(
+        "event_id", Integer, primary_key=True, autoincrement=False
+    ),  # no foreign key: a delivery may outlive its event
     Column("target", String(64), primary_key=True),
     Column("search_id", String(32), nullable=False),
-    Column("body", Text, nullable=False),  # the same at every attempt
+    Column("body", Text, nullable=False),  # the same for every attempt
     Column("created_at", Double, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("next_at", Double, nullable=False),  # when it may be sent; later while somebody sends it
+    Column("next_at", Double, nullable=False),  # when it is due; later while a sender has claimed it
     Column("state", String(10), nullable=False),
-    Column("said", Text, nullable=False),  # what came of the last attempt
+    Column("said", Text, nullable=False),  # result of the last attempt
     Index("ix_deliveries_due", "state", "target", "next_at"),
 )
 
-# Who is there to run searches; a row that is not renewed is of a worker that died.
+# Workers; a row without recent heartbeat belongs to a dead worker.
 workers = Table(
     "workers",
     metadata,
@@ -140,10 +142,10 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
-    Column("search_id", String(32)),  # what it runs; none while it waits
+    Column("search_id", String(32)),  # the search that it runs; null while idle
 )
 
-# Who may use the service. Secrets are kept as SHA-256 only: they are random, so nobody can guess them from it.
+# API tokens. Only the SHA-256 of a secret is stored, which is safe because secrets are random.
 tokens = Table(
     "tokens",
     metadata,
@@ -168,14 +170,14 @@ sessions = Table(
     Column("expires_at", Double, nullable=False),
 )
 
-# Answers to requests that a client may repeat, by its Idempotency-Key.
+# Responses to repeatable requests, by their Idempotency-Key.
 replies = Table(
     "replies",
     metadata,
     Column("owner", String(64), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("digest", String(64), nullable=False),  # of the request's body
-    Column("status", Integer),  # of HTTP; none while the request is in progress
+    Column("status", Integer),  # HTTP status; null while the request is in progress
     Column("answer", JSON(none_as_null=True)),
     Column("at", Double, nullable=False),
 )
@@ -185,7 +187,7 @@ audit = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", Double, nullable=False),
-    Column("token_id", String(12)),  # no foreign key: the history outlives what it tells of
+    Column("token_id", String(12)),  # no foreign key: the audit log outlives tokens
     Column("owner", String(64), nullable=False),
     Column("action", String(40), nullable=False),
     Column("subject", String(64), nullable=False),  # a search or a token
@@ -193,7 +195,7 @@ audit = Table(
     Index("ix_audit_subject", "subject", "id"),
 )
 
-# Optuna's tables, written by search/store/trials.py through Optuna alone.
+# Optuna's tables, written only through Optuna, in search/store/trials.py.
 studies = table("studies", column("study_id", Integer), column("study_name", String))
 trials = table(
     "trials",

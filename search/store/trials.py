@@ -1,4 +1,4 @@
-"""Trials in Optuna's tables: the one file that knows Optuna. A study a stage, named ``<search id>/<stage name>``."""
+"""Writes trials through Optuna; the only file that imports it. Each stage is a study ``<search id>/<stage name>``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from search.plan.selection import Mode
 from search.plan.stages import Replicate, Stage
-from search.store.attempts import Attempt, attempts, running, study_name
+from search.store.attempts import Attempt, list_running, read_attempts, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
 from search.vocabulary.secret import reveal
@@ -22,12 +22,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def create_tables(url: Url) -> None:
-    """Create Optuna's tables where there are none."""
+    """Create Optuna's tables if they do not exist."""
     optuna.storages.RDBStorage(reveal(url), engine_kwargs=engine_options(url)).engine.dispose()
 
 
 class TrialStore:
-    """Writes the trials of one search. Only the driver that holds the lease has one; its engine is fenced."""
+    """Writes the trials of one search, fenced by the lease of its driver."""
 
     def __init__(self, url: Url, lease: Lease, mode: Mode, hold_seconds: float | None = None) -> None:
         self._storage = optuna.storages.RDBStorage(
@@ -52,7 +52,7 @@ class TrialStore:
         self._storage.engine.dispose()
 
     def open_study(self, search_id: str, stage: Stage) -> None:
-        """Create the study of a stage, or find it."""
+        """Find or create the study of a stage."""
         name = study_name(search_id, stage.name)
         try:
             self._study_ids[stage.name] = self._storage.get_study_id_from_name(name)
@@ -61,12 +61,12 @@ class TrialStore:
             self._study_ids[stage.name] = self._storage.create_new_study([direction[self._mode]], name)
 
     def create(self, replicate: Replicate, space: dict[str, tuple[int, int]], attributes: dict[str, Any]) -> int:
-        """Create a RUNNING trial whole, in one transaction, and return its trial_id."""
+        """Create a complete RUNNING trial in one transaction; return its trial_id."""
         point = replicate.point
         params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
         distributions: dict[str, BaseDistribution] = {name: IntDistribution(*space[name]) for name in params}
         template = FrozenTrial(
-            number=-1,  # the storage gives it one
+            number=-1,  # assigned by the storage
             trial_id=-1,
             state=TrialState.RUNNING,
             value=None,
@@ -81,7 +81,7 @@ class TrialStore:
         return self._storage.create_new_trial(self._study_ids[replicate.stage], template)
 
     def link(self, replicate: Replicate, space: dict[str, tuple[int, int]], source: str, original: int) -> int:
-        """Copy a finished trial of another search, whole, in one transaction; return the copy's trial_id."""
+        """Copy a finished trial of another search in one transaction; return the copy's trial_id."""
         trial = self._storage.get_trial(original)
         kept = {key: value for key, value in trial.user_attrs.items() if key not in ("epoch", "reused_from")}
         point = replicate.point
@@ -95,28 +95,28 @@ class TrialStore:
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
 
     def set_attribute(self, trial_id: int, key: str, value: Any) -> None:
-        """Store what belongs to a running trial alone."""
+        """Set a user attribute of a running trial."""
         self._storage.set_trial_user_attr(trial_id, key, value)
 
     def complete(self, trial_id: int, value: float) -> None:
-        """Finish a trial with its result."""
+        """Complete a trial with its value."""
         self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
 
     def fail(self, trial_id: int, cause: Cause, detail: str) -> None:
-        """Finish a trial without a result, for a cause that a person can read."""
+        """Fail a trial with a cause and details for users."""
         self._storage.set_trial_user_attr(trial_id, "cause", cause)
         if detail:
             self._storage.set_trial_user_attr(trial_id, "detail", detail)
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def end_running(self, search_id: str, detail: str) -> None:
-        """End every trial of a search that a driver before this one left running: it is lost, and runs again."""
+        """Fail all trials that an earlier driver left running, with cause ``lost``: their replicates run again."""
         with self._storage.engine.begin() as connection:
-            left = list(running(connection, search_id))
+            left = list(list_running(connection, search_id))
         for trial_id in left:
             self.fail(trial_id, Cause.LOST, detail)
 
     def attempts(self, search_id: str, stage: str) -> list[Attempt]:
-        """Return every trial of a stage, oldest first."""
+        """Return all trials of a stage, oldest first."""
         with self._storage.engine.begin() as connection:
-            return list(attempts(connection, search_id, stage))
+            return list(read_attempts(connection, search_id, stage))

@@ -1,4 +1,4 @@
-"""Rows that may be there already: ``ON CONFLICT``, which each database has in an insert of its own."""
+"""Upserts with ``ON CONFLICT``, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Insert = sqlite.Insert | postgresql.Insert
 _INSERT: dict[str, Callable[[Table], Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def add_new(connection: Connection, table: Table) -> Insert:
-    """Return an INSERT that leaves a row that is there as it is; the caller gives it values, or what to select."""
+def insert_or_ignore(connection: Connection, table: Table) -> Insert:
+    """Return an INSERT that skips existing rows; the caller adds values or a SELECT."""
     return _INSERT[connection.dialect.name](table).on_conflict_do_nothing()
 
 
-def put(connection: Connection, table: Table, row: Mapping[str, Any], changing: Iterable[str]) -> None:
-    """Store a row; where its primary key is taken, change these columns of the row that is there."""
+def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changing: Iterable[str]) -> None:
+    """Insert a row; if its primary key exists, update the ``changing`` columns."""
     statement = _INSERT[connection.dialect.name](table).values(**row)
     changes = {name: statement.excluded[name] for name in changing}
     key = list(table.primary_key.columns)

@@ -1,4 +1,4 @@
-"""Workers: each says now and then that it is there, and what it runs."""
+"""Workers and their heartbeats."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from search.store.database import now
 from search.store.tables import workers
 from search.views import WorkerView
 
-ALIVE_SECONDS = 20.0  # since a worker was last seen
+ALIVE_SECONDS = 20.0  # since the last heartbeat
 FORGOTTEN_SECONDS = 3600.0
 
 
-def enter(connection: Connection) -> str:
-    """Store that this process is a worker; return the id of its row."""
+def register(connection: Connection) -> str:
+    """Register this process as a worker; return its id. Remove workers that died long ago."""
     worker_id = secrets.token_hex(16)
     connection.execute(delete(workers).where(workers.c.seen_at < now() - FORGOTTEN_SECONDS))
     connection.execute(
@@ -28,18 +28,18 @@ def enter(connection: Connection) -> str:
     return worker_id
 
 
-def beat(connection: Connection, worker_id: str, search_id: str | None) -> None:
-    """Store that a worker is there, and what it runs."""
+def heartbeat(connection: Connection, worker_id: str, search_id: str | None) -> None:
+    """Store a heartbeat of a worker, and the search that it runs."""
     connection.execute(update(workers).where(workers.c.id == worker_id).values(seen_at=now(), search_id=search_id))
 
 
-def leave(connection: Connection, worker_id: str) -> None:
-    """Store that a worker ends."""
+def unregister(connection: Connection, worker_id: str) -> None:
+    """Remove a worker."""
     connection.execute(delete(workers).where(workers.c.id == worker_id))
 
 
-def alive(connection: Connection) -> list[WorkerView]:
-    """Return the workers that were seen lately, the longest-serving first."""
+def list_alive(connection: Connection) -> list[WorkerView]:
+    """Return the live workers, oldest first."""
     lately = workers.c.seen_at >= now() - ALIVE_SECONDS
     rows = connection.execute(select(workers).where(lately).order_by(workers.c.started_at))
     return [

@@ -1,1 +1,1 @@
-"""The words that every other package uses: closed sets, errors, outcomes, secrets and how figures read."""
+"""Types that every other package uses: enums, errors, outcomes, secrets and number formats."""

@@ -1,10 +1,10 @@
-"""What can go wrong, as a person meets it.
+"""The exceptions that users see.
 
 SearchError
-├── InvalidSpec      the search cannot be run as asked; nothing was stored
+├── InvalidSpec      the request is not valid; nothing was stored
 ├── NotFound         no search has that id
 ├── Conflict         the search is not in a state that allows this
-├── Denied           a service does not know who asks, or does not let them
+├── Denied           a service does not know the caller, or does not allow this
 ├── StoreUnavailable the database cannot be opened, read or written
 └── Fenced           another driver holds the search; this one must stop writing
 """
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 
 class SearchError(Exception):
-    """Base of the errors below; the message says rule, received value and remedy."""
+    """Base class; the message says rule, received value and remedy."""
 
 
 class InvalidSpec(SearchError, ValueError):
-    """The search cannot be run as asked; nothing was stored."""
+    """The request is not valid; nothing was stored."""
 
 
 class NotFound(SearchError, LookupError):
@@ -29,7 +29,7 @@ class Conflict(SearchError):
 
 
 class Denied(SearchError):
-    """A service does not know who asks, or does not let them."""
+    """A service does not know the caller, or does not allow this."""
 
 
 class StoreUnavailable(SearchError):

@@ -1,4 +1,4 @@
-"""How a trial ended, in words that the store, the pages and the command line share."""
+"""How a trial ended."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from search.vocabulary.states import Cause
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The end of a trial: a value, or the cause of its failure."""
+    """The outcome of a trial: a value, or the cause of its failure."""
 
     value: float | None = None  #: the metric, if it finished
-    cause: Cause | None = None  #: why not, if it did not
-    detail: str = ""  #: for a person: the reason, or the end of a traceback
+    cause: Cause | None = None  #: of the failure, if it failed
+    detail: str = ""  #: for users: the reason, or the end of a traceback
 
     @classmethod
-    def read(cls, fields: Mapping[str, Any]) -> Outcome:
-        """Return an outcome from its fields as JSON, which a trial's process sends."""
+    def from_json(cls, fields: Mapping[str, Any]) -> Outcome:
+        """Return an outcome from the JSON that a trial's process sends."""
         cause = fields["cause"]
         return cls(value=fields["value"], cause=None if cause is None else Cause(cause), detail=fields["detail"])
 
@@ -30,5 +30,5 @@ class Outcome:
 
 
 def last_line(detail: str) -> str:
-    """Return the end of a traceback, or of what else is known."""
+    """Return the last line of a traceback or message, at most 500 characters."""
     return (detail.strip().splitlines() or [""])[-1][:500]

@@ -1,4 +1,4 @@
-"""Text that is used and never shown, and what takes secrets out of any other text."""
+"""Secrets that are never printed, and removal of secrets from other text."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Never
 
 HIDDEN = "[redacted]"
 
-# Repeats are bounded: without that, a long word that a recipe prints costs minutes under the handler's lock.
-_NAMES = r"(?:token|passw(?:or)?d|secret|api[-_]?key)\w{0,32}"
-_FORMS = tuple(
+# Repeats are bounded: otherwise a long word in a recipe's output takes minutes under the handler's lock.
+_SENSITIVE_NAMES = r"(?:token|passw(?:or)?d|secret|api[-_]?key)\w{0,32}"
+_SECRET_FORMS = tuple(
     re.compile(form)
     for form in (
-        r"(\bseqnorm_[0-9a-z]{12}_)[\w-]+",  # a token; its id may be shown
+        r"(\bseqnorm_[0-9a-z]{12}_)[\w-]+",  # a token; its id is public
         r"(?i)(\b(?:bearer|basic) +)[\w.~+/=-]{8,}",
-        r"(?i)((?:[?&]|%3F|%26)code(?:=|%3D))[^\s&%\"']+",  # of a login link
-        rf"(?i)({_NAMES}[\"']?\s{{0,2}}(?:[=:,]|%3D)\s{{0,2}}b?[\"'])[^\"'\r\n]+",
-        rf"(?i)({_NAMES}\s?(?:=|%3D)\s?)[^\s&%\"',;]+",
-        rf"(?i)({_NAMES}(?::\s{{0,2}}|\s))(?=\S{{0,64}}\d)[^\s&%\"',;]{{8,}}",  # in a sentence a word may follow
-        r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s\"'<>]*(?=@)",  # to the last @, as a password may have one
+        r"(?i)((?:[?&]|%3F|%26)code(?:=|%3D))[^\s&%\"']+",  # in a login link
+        rf"(?i)({_SENSITIVE_NAMES}[\"']?\s{{0,2}}(?:[=:,]|%3D)\s{{0,2}}b?[\"'])[^\"'\r\n]+",
+        rf"(?i)({_SENSITIVE_NAMES}\s?(?:=|%3D)\s?)[^\s&%\"',;]+",
+        rf"(?i)({_SENSITIVE_NAMES}(?::\s{{0,2}}|\s))(?=\S{{0,64}}\d)[^\s&%\"',;]{{8,}}",  # a sentence goes on
+        r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*:)[^\s\"'<>]*(?=@)",  # passwords may contain @
         r"(\bseqnorm_session=)[^\s;,\"']+",
         r"(?i)(\b(?:set-)?cookie[\"']?[:,] *b?[\"']?)[^\r\n\"']+",
         r"(\bwhsec_)[\w+/=-]+",
     )
 )
-# A text that is known to be a URL hides more: whatever characters stand between the two marks are the password's.
-_OF_USER = re.compile(r"^([^:/]+://[^:/@]*:).*(?=@)", re.DOTALL)
-_OF_QUERY = re.compile(rf"(?i)([?&]\w{{0,32}}{_NAMES}=)[^&]*")
+# In a known URL more can be redacted: every character between the two delimiters belongs to the password.
+_USER_PASSWORD = re.compile(r"^([^:/]+://[^:/@]*:).*(?=@)", re.DOTALL)
+_QUERY_SECRET = re.compile(rf"(?i)([?&]\w{{0,32}}{_SENSITIVE_NAMES}=)[^&]*")
 
 
-def redacted(text: str, known: Iterable[str] = ()) -> str:
-    """Return a text without what looks like a secret, and without the ``known`` ones."""
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """Replace everything that looks like a secret, and the ``known`` secrets."""
     for secret in known:
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
-    for form in _FORMS:
+    for form in _SECRET_FORMS:
         text = form.sub(rf"\1{HIDDEN}", text)
     return text
 
 
 class Secret:
-    """Text that no print, log line, traceback or JSON shows; :meth:`reveal` gives it to who has a use for it."""
+    """Text that is hidden in prints, logs, tracebacks and JSON; :meth:`reveal` returns it."""
 
     __slots__ = ("_text",)
 
@@ -48,7 +48,7 @@ class Secret:
         self._text: str = reveal(text)
 
     def reveal(self) -> str:
-        """Return the text. What is done with it must not show it."""
+        """Return the text. Callers must not print or log it."""
         return self._text
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Secret:
     def __copy__(self) -> Secret:
         return self
 
-    def __deepcopy__(self, memo: object) -> Secret:  # dataclasses.asdict copies so
+    def __deepcopy__(self, memo: object) -> Secret:  # used by dataclasses.asdict
         return self
 
     def __reduce__(self) -> Never:
@@ -80,16 +80,16 @@ class Secret:
 
 
 class SecretUrl(Secret):
-    """A URL that may hold a password; the rest of it is shown."""
+    """A URL that may contain a password; the rest of it is shown."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
         if "://" not in self._text:
-            return "text that is no URL" if self._text else ""
-        return redacted(_OF_QUERY.sub(rf"\1{HIDDEN}", _OF_USER.sub(rf"\1{HIDDEN}", self._text)))
+            return "text that is not a URL" if self._text else ""
+        return redact(_QUERY_SECRET.sub(rf"\1{HIDDEN}", _USER_PASSWORD.sub(rf"\1{HIDDEN}", self._text)))
 
 
 def reveal(text: str | Secret) -> str:
-    """Return a text that may be a secret."""
+    """Return the text of a secret, or plain text as it is."""
     return text.reveal() if isinstance(text, Secret) else text

@@ -1,4 +1,4 @@
-"""The closed sets of the program, each defined here alone: what a search is, what a trial is, what can be done."""
+"""Enums: statuses of searches, states of trials, causes, actions and event kinds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What a search is."""
+    """The status of a search."""
 
     QUEUED = "queued"  #: waits for a worker
-    RUNNING = "running"  #: a driver holds it, or held it until it was lost
+    RUNNING = "running"  #: a driver holds its lease, or held it until the driver was lost
     PAUSED = "paused"  #: can be resumed
     DONE = "done"
     FAILED = "failed"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the search waits or runs."""
+        """Whether the search is queued or running."""
         return self in ACTIVE
 
     @property
@@ -31,7 +31,7 @@ ENDED = (Status.DONE, Status.FAILED, Status.CANCELLED)
 
 
 class TrialState(StrEnum):
-    """What a trial is, in Optuna's words."""
+    """The state of a trial, as in Optuna."""
 
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
@@ -41,7 +41,7 @@ class TrialState(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a trial ended, for a person."""
+    """Why a trial ended."""
 
     FINISHED = "finished"
     DIVERGED = "diverged"  #: the loss is not finite, or the accuracy is at chance
@@ -50,7 +50,7 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"  #: the trial took longer than trial_timeout
     LOST = "lost"  #: its process, node or driver was lost; it runs again
     CRASH_LOOP = "crash_loop"  #: its process died three times
-    CANCELLED = "cancelled"  #: somebody stopped the search; it runs again if the search is resumed
+    CANCELLED = "cancelled"  #: the search was stopped; it runs again if the search is resumed
 
     @property
     def runs_again(self) -> bool:
@@ -62,7 +62,7 @@ RUNS_AGAIN = (Cause.LOST, Cause.CANCELLED)
 
 
 class Action(StrEnum):
-    """What a person does, as the audit trail records it."""
+    """What a user did, as recorded in the audit log."""
 
     SUBMIT = "submit"
     DESCRIBE = "describe"
@@ -78,19 +78,19 @@ class Action(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What happens to a search, as its events tell it."""
+    """The kind of an event of a search."""
 
     SUBMITTED = "submitted"
     DESCRIBED = "described"  #: its name, tags or note changed
     ARCHIVED = "archived"
-    REQUESTED = "requested"  #: somebody asked for a status, which the driver has yet to reach
+    REQUESTED = "requested"  #: somebody requested a status that the driver has not reached yet
     STATUS = "status"
-    CHANGE_ACCEPTED = "change accepted"  #: it goes on with another code or other data
+    CHANGE_ACCEPTED = "change accepted"  #: resumed with other code or data
     RETRY = "retry"
     CHILD = "child"  #: a search that reuses its trials was submitted
-    SLOTS = "slots"  #: how many trials run at once, or why none starts
-    CLUSTER = "cluster"  #: a node came or went
-    OPENED = "opened"  #: a stage began
+    SLOTS = "slots"  #: the number of parallel trials, or why none starts
+    CLUSTER = "cluster"  #: a node joined or left
+    OPENED = "opened"  #: a stage started
     REUSED = "reused"  #: trials of the parent were linked
     TRIAL = "trial"  #: a trial started or ended
     DECIDED = "decided"  #: a stage made its choice

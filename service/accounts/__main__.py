@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from search.cli.exits import EXIT_BUSY, EXIT_INPUT, EXIT_OK
-from search.cli.faults import said_of_database
+from search.cli.database_errors import database_error_message
+from search.cli.exit_codes import EXIT_BUSY, EXIT_INPUT, EXIT_OK
 from search.cli.output import print_view, print_views
 from search.client import Client
 from search.settings import Settings, read_settings
-from search.store.database import Connection, DatabaseFault
+from search.store.database import Connection, DatabaseError
 from search.store.opening import open_store
 from search.views import NewTokenView
 from search.vocabulary.errors import Conflict, SearchError
@@ -110,8 +110,8 @@ def main() -> int:
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT
-    except DatabaseFault as error:
-        print(f"error: {said_of_database(error)}", file=sys.stderr)
+    except DatabaseError as error:
+        print(f"error: {database_error_message(error)}", file=sys.stderr)
         return EXIT_INPUT
     return EXIT_OK
 

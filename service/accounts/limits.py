@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from search.settings import Settings
 from search.store import queries
-from search.store.database import Connection, keep_turn
+from search.store.database import Connection, hold_transaction_lock
 from search.vocabulary.errors import Conflict, Denied
 from service.accounts import Token
 
@@ -60,7 +60,9 @@ def require_room(connection: Connection, settings: Settings, owner: str, trials:
     Raises:
         Conflict: if this one would be too many.
     """
-    keep_turn(connection, f"room of {owner}")  # of two who count at once, neither would see what the other adds
+    hold_transaction_lock(
+        connection, f"room of {owner}"
+    )  # of two who count at once, neither would see what the other adds
     active_searches, active_trials = queries.count_active(connection, owner)
     for name, unit, active, more in (
         ("waiting_searches", "searches", active_searches, 1),

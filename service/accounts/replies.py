@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from search.store.database import now
 from search.store.tables import replies
-from search.store.upsert import add_new
+from search.store.upsert import insert_or_ignore
 from search.vocabulary.errors import Conflict, InvalidSpec
 
 KEPT_SECONDS = 24 * 3600.0
@@ -52,7 +52,7 @@ def begin_reply(connection: Connection, owner: str, key: str, body: Any) -> Answ
         )
     digest = _digest(body)
     here = (replies.c.owner == owner) & (replies.c.key == key)
-    first = add_new(connection, replies).values(owner=owner, key=key, digest=digest, at=now())
+    first = insert_or_ignore(connection, replies).values(owner=owner, key=key, digest=digest, at=now())
     claim = first.returning(replies.c.key)
     while True:
         connection.execute(delete(replies).where(here, replies.c.at <= now() - KEPT_SECONDS))

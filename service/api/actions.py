@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.actions.widen import Widening, prepare_retry, prepare_wider
-from search.plan.digest import digest_of
+from search.actions.widen import Widening, prepare_retry, prepare_widening
+from search.plan.digest import compute_digest
 from search.store import searches
 from search.views import SearchState
 from search.vocabulary.states import Action, Status
@@ -52,7 +52,7 @@ def resume(
     """Queue a paused search again."""
     accepted = body is not None and body.accept_code_change
     spec = searches.get(store, id).spec
-    digest = digest_of(spec, find(spec.recipe), settings.home) if accepted else None
+    digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
     with stores.write() as connection:
         search = searches.get(connection, id)
         if search.status == Status.PAUSED:
@@ -65,11 +65,11 @@ def resume(
 @router.post("/retry")
 def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id: Changeable) -> SearchState:
     """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
-    retrial = prepare_retry(settings, store, id)
+    prepared = prepare_retry(settings, store, id)
     with stores.write() as connection:
         search = searches.get(connection, id)
         require_room(connection, settings, search.owner, search.planned)
-        retried = retrial.store(connection, caller.token.owner)
+        retried = prepared.store(connection, caller.token.owner)
         trials, child = retried.trials, retried.search_id
         accounts.record(connection, caller.token, Action.RETRY, id, {"trials": trials, "search": child})
         return _state(searches.get(connection, child), parent=retried.parent, trials=trials)
@@ -86,11 +86,11 @@ def widen(
     response: Response,
 ) -> SearchState:
     """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
-    submission = prepare_wider(settings, searches.get(store, id), body)
+    submission = prepare_widening(settings, searches.get(store, id), body)
     require_priority(settings, caller.token, submission.spec.priority)
     owner = caller.token.owner
     with stores.write() as connection:
-        require_room(connection, settings, owner, sum(submission.plan.size().values()))
+        require_room(connection, settings, owner, sum(submission.plan.count_trials().values()))
         child = submission.store(connection, owner)
         accounts.record(connection, caller.token, Action.WIDEN, id, {"search": child})
         answer = _state(searches.get(connection, child), parent=id)
@@ -100,7 +100,7 @@ def widen(
 
 def _request(stores: Store, caller: Known, id: str, action: Action, status: Status) -> SearchState:
     with stores.write() as connection:
-        search = searches.request(connection, id, status)
+        search = searches.request_status(connection, id, status)
         accounts.record(connection, caller.token, action, id, {})
         return _state(search)
 

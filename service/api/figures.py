@@ -38,8 +38,8 @@ def candidates(kept: Keeping, id: Visible, name: StageName) -> JSONAnswer:
 
     def spread(rows: Sequence[CandidateView]) -> Sequence[SeedView] | Sequence[QuartilesView]:
         if sum(row.n for row in rows) <= MAX_DOTS:
-            return queries.seeds_of(kept.store, id, name)
-        return queries.quartiles_of(kept.store, id, name, rows)
+            return queries.list_seed_values(kept.store, id, name)
+        return queries.list_quartiles(kept.store, id, name, rows)
 
     return kept.answer(id, draw)
 
@@ -49,7 +49,7 @@ def curves(kept: Keeping, id: Visible, name: StageName) -> JSONAnswer:
     """Draw a stage's learning curves."""
 
     def draw() -> Figure:
-        metric, mode = queries.measure_of(kept.store, id)
+        metric, mode = queries.read_metric(kept.store, id)
         return charts.curves_chart(queries.learning_curves(kept.store, id, name, mode), metric)
 
     return kept.answer(id, draw, moves=True)
@@ -88,8 +88,8 @@ def parallel(kept: Keeping, id: Visible) -> JSONAnswer:
     """Draw every finished trial as a line through its gm, gc, seed and metric."""
 
     def draw() -> Figure:
-        metric, mode = queries.measure_of(kept.store, id)
-        return charts.parallel_chart(queries.newest_tuning(kept.store, id, MAX_LINES), mode, metric)
+        metric, mode = queries.read_metric(kept.store, id)
+        return charts.parallel_chart(queries.list_newest_tuning(kept.store, id, MAX_LINES), mode, metric)
 
     return kept.answer(id, draw)
 
@@ -99,7 +99,7 @@ def trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber) -> 
     """Draw a trial's metrics by epoch."""
 
     def draw() -> Figure:
-        metric, _ = queries.measure_of(kept.store, id)
+        metric, _ = queries.read_metric(kept.store, id)
         return charts.trial_chart(queries.show_trial(kept.store, id, stage, number).metrics, metric)
 
     return kept.answer(id, draw, moves=True)

@@ -53,7 +53,7 @@ def export_trials(stores: Store, id: Visible, format: Format = "csv") -> Streami
 )
 def checkpoint(store: Reading, settings: Configured, id: Visible) -> StreamingResponse:
     """Download the weights of the chosen point, as one of its finished trials left them."""
-    found = chosen_checkpoint(settings.folder_of(id), queries.show_search(store, id).chosen)
+    found = chosen_checkpoint(settings.search_folder(id), queries.show_search(store, id).chosen)
     file = opened(found) if found else None
     if file is None:
         raise NotFound(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 
 from search.settings import Settings
 from search.store import workers
-from search.store.database import DatabaseFault, answers
+from search.store.database import DatabaseError, check_connection
 from search.store.schema import is_current
 from search.views import HealthView, ReadinessView
 from service.database import Configured, Reading, Store, Stores
@@ -21,7 +21,7 @@ CONNECT_SECONDS = 1.0
 @router.get("/healthz")
 def healthz(store: Reading) -> HealthView:
     """Say whether the service answers, and its database too."""
-    answers(store)
+    check_connection(store)
     return HealthView(status="ok")
 
 
@@ -39,9 +39,9 @@ def readyz(stores: Store, settings: Configured, response: Response) -> Readiness
 def _of_database(stores: Stores) -> dict[str, str]:
     try:
         with stores.reading.connect() as connection:
-            count = len(workers.alive(connection))
+            count = len(workers.list_alive(connection))
         current = is_current(stores.reading)
-    except DatabaseFault:
+    except DatabaseError:
         return {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
     return {
         "database": "ok",

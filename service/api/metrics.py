@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
-from search.store.counts import count
+from search.store.counts import count_store
 from service.database import Reading
 from service.middleware.access import require
 from service.middleware.metrics import CONTENT_TYPE, Metrics
@@ -23,4 +23,4 @@ class Exposition(PlainTextResponse):
 def show_metrics(request: Request, store: Reading) -> Exposition:
     """Tell requests, streams, searches, trials, workers and this process in Prometheus' text format."""
     metrics: Metrics = request.app.state.metrics
-    return Exposition(metrics.text(count(store)))
+    return Exposition(metrics.text(count_store(store)))

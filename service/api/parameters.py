@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query
 
 from search.plan.registry import OneOf
-from search.plan.stages import known_stages
+from search.plan.stages import list_stages
 from search.store import searches
 from search.vocabulary.errors import Denied, NotFound
 from service.database import Reading
@@ -15,7 +15,7 @@ from service.middleware.access import Known
 
 LARGEST = 2**31 - 1  # of an INTEGER in every database
 
-StageName = Annotated[str, OneOf(dict.fromkeys(known_stages()))]
+StageName = Annotated[str, OneOf(dict.fromkeys(list_stages()))]
 TrialNumber = Annotated[int, Path(ge=0, le=LARGEST)]
 GroupCount = Annotated[int | None, Query(ge=0, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST)]

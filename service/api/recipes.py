@@ -16,14 +16,14 @@ router = APIRouter()
 @router.get("/recipes")
 def list_recipes() -> list[RecipeView]:
     """List the installed recipes with their numbers and presets."""
-    return [RecipeView.of(find(name)) for name in names()]
+    return [RecipeView.from_recipe(find(name)) for name in names()]
 
 
 @router.get("/recipes/{name}")
 def show_recipe(name: str) -> RecipeView:
     """Show one recipe."""
     try:
-        return RecipeView.of(find(name))
+        return RecipeView.from_recipe(find(name))
     except RecipeError as error:
         raise NotFound(str(error)) from None
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from search.actions.estimate import price
+from search.actions.estimate import estimate
 from search.actions.submit import prepare
 from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
@@ -94,7 +94,7 @@ def submit(
             earlier = accounts.begin_reply(connection, owner, key, {"submit": fields})
             if earlier is not None:
                 return JSONResponse(earlier.body, earlier.status, {"Location": _location(earlier.body["search"])})
-        require_room(connection, settings, owner, sum(submission.plan.size().values()))
+        require_room(connection, settings, owner, sum(submission.plan.count_trials().values()))
         search_id = submission.store(connection, owner)
         answer = SearchState(search=search_id, status=Status.QUEUED)
         accounts.record(connection, caller.token, Action.SUBMIT, search_id, {})
@@ -108,7 +108,7 @@ def submit(
 def plan(body: SearchSpec, store: Reading, settings: Configured) -> PlanView:
     """Count the trials that a search would take, grid beside sequential; name refused group counts with the reason."""
     fields = by_name(settings, body.model_dump(mode="json", exclude_unset=True))
-    return price(fields, queries.seconds_per_trial(store, body.recipe))
+    return estimate(fields, queries.seconds_per_trial(store, body.recipe))
 
 
 @router.get("/searches/{id}", response_model=SearchView)

@@ -21,7 +21,7 @@ CHUNK_BYTES = 2**20
 def tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
     """Return the end of the log of a trial's point and seed; nothing if it has printed nothing here."""
     replicate = Replicate(trial.stage, Point(trial.variant, trial.gm, trial.gc), trial.seed)
-    file = opened(settings.log_of(search_id, replicate.key))
+    file = opened(settings.trial_log(search_id, replicate.key))
     if file is None:
         return ""
     with file:

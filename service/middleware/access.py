@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from search.settings import Settings
-from search.store.database import DatabaseFault
+from search.store.database import DatabaseError
 from search.vocabulary.errors import Denied
 from service import accounts
 from service.accounts.limits import Rate
@@ -97,7 +97,7 @@ class Access:
             return await self._app(scope, receive, send)
         try:
             caller = await run_in_threadpool(identify, self._stores, request)
-        except DatabaseFault as fault:
+        except DatabaseError as fault:
             log_fault(fault)
             return await problem(503, NO_DATABASE)(scope, receive, send)
         refusal = self._refuse(request, caller)

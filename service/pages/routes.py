@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from search.plan.drawing import Group
-from search.plan.fields import drawn_fields, spec_fields
+from search.plan.fields import form_fields, spec_fields
+from search.plan.form import FormGroup
 from search.plan.spec import SearchSpec
 from search.store import queries
 from search.views import SearchView, TrialView, View
@@ -32,7 +32,7 @@ router = APIRouter(include_in_schema=False, dependencies=[looks], default_respon
 EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
 AUDIT_ROWS = 50  # of the newest, on the page of tokens
 MAX_ROWS = 50  # candidates of a stage on the page of its search
-SHOWN = {"recipe", "data", *(field.name for field in spec_fields() if field.drawn)}  # by the form
+SHOWN = {"recipe", "data", *(field.name for field in spec_fields() if field.form_field)}  # by the form
 
 
 @router.get("/")
@@ -184,8 +184,8 @@ def new(
         "new.html",
         recipes=known,
         recipe=recipe_routes.show_recipe(spec.recipe),
-        form=drawn_fields(),
-        groups=Group,
+        form=form_fields(),
+        groups=FormGroup,
         spec={**spec.model_dump(mode="json"), "data": data_sets.name_of(settings, spec.data)},
         kept=spec.model_dump(mode="json", exclude=SHOWN, exclude_defaults=True),
         parent=parent,

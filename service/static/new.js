@@ -18,9 +18,9 @@ const read = {
   switch: (text) => text !== "",
   lines: (text) => text.replaceAll("\r\n", "\n"),
   words: listed,
-  wholes: (text) => listed(text).map(whole),
+  integers: (text) => listed(text).map(whole),
   count: (text) => (listed(text).length === 1 ? whole(text.trim()) : listed(text).map(whole)),
-  whole: (text) => (text === "" ? undefined : number(text)),
+  integer: (text) => (text === "" ? undefined : number(text)),
   number: (text) => (text === "" ? undefined : number(text)),
   "number-or-word": (text) => number(text.trim()),
 };

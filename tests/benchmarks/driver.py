@@ -122,7 +122,7 @@ def simulate(url: str) -> None:
         if replicate is None:  # a stage waits for its last trials
             return False
         trial_id = recorder.start(replicate)
-        recorder.place(trial_id, {"host": "node", "pid": 1, "node": "n", "gpus": []})
+        recorder.record_location(trial_id, {"host": "node", "pid": 1, "node": "n", "gpus": []})
         timed("start", begin)
         heapq.heappush(events, (clock + TRIAL_SECONDS / REPORTS, 1, trial_id))
         return True

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, table, update
 from sqlalchemy import column as named
 
-from search.plan.selection import Candidate, choose, summarise
+from search.plan.selection import Candidate, choose, summarize
 from search.plan.spec import SearchSpec, parse_spec
-from search.plan.stages import Plan, Replicate, Stage, finalists, plan_of
+from search.plan.stages import Plan, Replicate, Stage, make_plan, select_finalists
 from search.store import candidates as projection
 from search.store import searches, tables
 from search.store.attempts import study_name
@@ -71,16 +71,16 @@ def _spec(trials: int, **fields: Any) -> SearchSpec:
 
 def write_finished(connection: Connection, spec: SearchSpec) -> str:
     """Store a search with all of its trials and choices."""
-    plan = plan_of(spec, find(spec.recipe))
+    plan = make_plan(spec, find(spec.recipe))
     search_id = searches.submit(connection, spec, plan, {})
-    stage = plan.stage("grid", [])
+    stage = plan.build_stage("grid", [])
     found = _train(connection, search_id, stage)
     assert stage.rule
     assert stage.axis
     choice = choose(found, stage.rule, stage.axis, plan.mode, stage.tolerance)
-    chosen = finalists(stage, found, choice, plan.mode)
+    chosen = select_finalists(stage, found, choice, plan.mode)
     searches.decide(connection, search_id, stage, choice, chosen)
-    test = plan.stage("test", chosen)
+    test = plan.build_stage("test", chosen)
     searches.open_stage(connection, search_id, plan, test)
     _train(connection, search_id, test)
     _end(connection, search_id, plan, test)
@@ -88,7 +88,7 @@ def write_finished(connection: Connection, spec: SearchSpec) -> str:
 
 
 def _end(connection: Connection, search_id: str, plan: Plan, test: Stage) -> None:
-    planned = plan.size()["grid"] + len(test.replicates())
+    planned = plan.count_trials()["grid"] + len(test.replicates())
     now = time.time()
     times = {"started_at": now - 3600, "finished_at": now}
     here = tables.searches.c.id == search_id
@@ -113,7 +113,7 @@ def _train(connection: Connection, search_id: str, stage: Stage) -> list[Candida
         if count % BATCH == 0:
             _write(connection, rows)
     _write(connection, rows)
-    found = {point: summarise(point, [value for *_, value in trials], failed=0) for point, trials in ended.items()}
+    found = {point: summarize(point, [value for *_, value in trials], failed=0) for point, trials in ended.items()}
     projection.rebuild(connection, search_id, stage.name, [(found[point], ended[point]) for point in found])
     return list(found.values())
 

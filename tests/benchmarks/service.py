@@ -19,7 +19,7 @@ import psutil
 from playwright.sync_api import sync_playwright
 
 from search.plan.sequence import run_sequence
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.vocabulary.outcome import Outcome
 from tests.search.stored import open_recorder, submit
 from tests.service.conftest import chromium, free_port
@@ -36,7 +36,7 @@ class Running:
         self.url = f"http://127.0.0.1:{settings.port}"
         before = time.perf_counter()
         self.process = psutil.Popen(
-            [sys.executable, "-m", "service"], env=os.environ | environment_of(settings), stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "service"], env=os.environ | to_environment(settings), stderr=subprocess.DEVNULL
         )
         while True:
             with suppress(httpx2.HTTPError):

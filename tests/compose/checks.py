@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from search.engine.ray_environment import HEALTH_CHECKS
-from search.settings import IN_FILE, PREFIX, Settings, read_settings
+from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings, read_settings
 from search.vocabulary.errors import InvalidSpec
 from tests.compose.files import IMAGE_PROGRAMS, ROOT, Team, by_default
 
@@ -128,11 +128,11 @@ def operators_can_set_what_is_theirs(team: Team) -> Iterator[str]:
     for name in ("web", "worker"):
         of_service = OF_OPERATORS[name]
         passed = {key for key, value in team.services[name]["environment"].items() if value == f"${{{key}:-}}"}
-        if passed != {PREFIX + setting.upper() for setting in of_service}:
+        if passed != {ENV_PREFIX + setting.upper() for setting in of_service}:
             yield f"{name} is passed {sorted(passed)}"
     said = (ROOT / ".env").read_text()
-    for variable in re.findall(rf"^# ({PREFIX}\w+)=", said, re.M):
-        if not any(variable == PREFIX + each.upper() for of_one in OF_OPERATORS.values() for each in of_one):
+    for variable in re.findall(rf"^# ({ENV_PREFIX}\w+)=", said, re.M):
+        if not any(variable == ENV_PREFIX + each.upper() for of_one in OF_OPERATORS.values() for each in of_one):
             yield f".env proposes {variable}, which no service is passed"
     if team.constants("web").get("FORWARDED_ALLOW_IPS") != "*":
         yield "web does not hear from its proxy that TLS is spoken"
@@ -289,12 +289,12 @@ def a_lost_node_is_noticed_as_on_one_host(team: Team) -> Iterator[str]:
 
 
 def variables_are_known(team: Team) -> Iterator[str]:
-    settings = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    settings = {ENV_PREFIX + setting.name.upper() for setting in fields(Settings)}
     for name in team.services:
         constants = team.constants(name)
         for variable in constants:
-            if variable.startswith(PREFIX):
-                known = variable.removesuffix(IN_FILE) in settings
+            if variable.startswith(ENV_PREFIX):
+                known = variable.removesuffix(FILE_SUFFIX) in settings
             elif variable.startswith("RAY_"):
                 known = variable.encode() in known_to_ray()
             else:
@@ -302,7 +302,9 @@ def variables_are_known(team: Team) -> Iterator[str]:
             if not known:
                 yield f"{name}: nobody reads {variable}"
         try:
-            read_settings({variable: text for variable, text in constants.items() if not variable.endswith(IN_FILE)})
+            read_settings(
+                {variable: text for variable, text in constants.items() if not variable.endswith(FILE_SUFFIX)}
+            )
         except InvalidSpec as error:
             yield f"{name}: {error}"
 

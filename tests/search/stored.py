@@ -12,9 +12,9 @@ from sqlalchemy import inspect, select
 from search.engine.recorder import Recorder
 from search.plan.sequence import run_sequence
 from search.plan.spec import parse_spec
-from search.plan.stages import Replicate, plan_of
+from search.plan.stages import Replicate, make_plan
 from search.store import leases, queries, searches
-from search.store.database import Url, make_folder, open_engine
+from search.store.database import Url, create_folder, open_engine
 from search.store.opening import open_store
 from search.store.schema import is_current, upgrade
 from search.store.tables import metadata
@@ -33,7 +33,7 @@ def submit(url: Url, owner: str = "local", **fields: Any) -> str:
     spec = parse_spec({**PLANTED, **fields})
     engine = open_engine(url)
     with engine.begin() as connection:
-        search_id = searches.submit(connection, spec, plan_of(spec, find(spec.recipe)), {}, owner)
+        search_id = searches.submit(connection, spec, make_plan(spec, find(spec.recipe)), {}, owner)
     engine.dispose()
     return search_id
 
@@ -48,7 +48,7 @@ def prepare(url: Url) -> None:
 
 def _is_empty(url: Url, and_its_tables: bool = True) -> bool:
     """Tell whether a database has no tables, or none with a row of ours in it."""
-    make_folder(url)
+    create_folder(url)
     engine = open_engine(url, read_only=True)
     try:
         with engine.connect() as connection:
@@ -63,12 +63,12 @@ def _is_empty(url: Url, and_its_tables: bool = True) -> bool:
 def open_recorder(url: Url, search_id: str, lease_seconds: float = 60) -> Recorder:
     """Take the lease of a search, as a driver does."""
     engine = open_engine(url)
-    lease = leases.take(engine, search_id, lease_seconds)
+    lease = leases.acquire(engine, search_id, lease_seconds)
     with engine.connect() as connection:
         spec = searches.get(connection, search_id).spec
     engine.dispose()
     recipe = find(spec.recipe)
-    return Recorder(url, lease, recipe, plan_of(spec, recipe))
+    return Recorder(url, lease, recipe, make_plan(spec, recipe))
 
 
 def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> list[Replicate]:

@@ -72,7 +72,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (
             ["tune", "mnist-simplenet", "--gm", "one", "--gc", "1"],
-            "error: --gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4.",
+            "error: --gm must be whole numbers separated by commas: got 'one'. Give e.g. --gm 1,2,4.",
         ),
         (
             [*TUNE, "--set", "epoch=3"],
@@ -94,7 +94,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (
             ["tune", "mnist-simplenet", "--gm", "1,,2", "--gc", "1"],
-            "error: --gm must be whole numbers with commas: got '1,,2'. Give e.g. --gm 1,2,4.",
+            "error: --gm must be whole numbers separated by commas: got '1,,2'. Give e.g. --gm 1,2,4.",
         ),
         (
             [*TUNE, "--tolerance", "wide"],
@@ -193,7 +193,7 @@ def test_a_search_whose_driver_is_gone_is_not_shown_as_running(tmp_path: Path) -
     url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
     search_id = submit(url)
     recorder = open_recorder(url, search_id, lease_seconds=-1)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     shown = seqnorm_json(tmp_path, "show", search_id)
     assert shown["status"] == "queued"
@@ -242,7 +242,7 @@ def test_a_plan_counts_trials_and_names_refused_values_and_stores_nothing(tmp_pa
     words = ["plan", "planted", "--gm", "1,3,4", "--gc", "1,7", "--seeds", "2"]
     said = seqnorm(home, *words).stdout
     assert re.search(r"stage gm +6 trials\nstage gc +4 trials\nstage test +12 trials\n", said)
-    assert "22 trials at the most; grid would take 21." in said
+    assert "22 trials at most; grid would take 21." in said
     assert "gm=3 is refused: gm must divide the batch: got gm=3 for 64 samples." in said
     assert "gc=7 is refused: gc must divide every normalized width" in said
     planned = seqnorm_json(home, *words, "--strategy", "grid")
@@ -266,14 +266,17 @@ def test_a_plan_tells_the_time_that_the_last_search_of_the_recipe_leads_one_to_e
     finished_search(f"sqlite:///{tmp_path / 'seqnorm.db'}")
     planned = seqnorm_json(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1")
     assert planned["seconds"] > 0
-    assert "One after another they take about" in seqnorm(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1").stdout
+    assert (
+        "Run one after another, they take about"
+        in seqnorm(tmp_path, "plan", "planted", "--gm", "1", "--gc", "1").stdout
+    )
 
 
 def test_every_trial_is_exported_with_harmless_texts(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
     search_id = submit(url, gm=[1], gc=[1], seeds=2)
     recorder = open_recorder(url, search_id)
-    recorder.open(stage := recorder._plan.stage("gm", []))
+    recorder.open(stage := recorder._plan.build_stage("gm", []))
     for replicate, outcome in zip(
         stage.replicates(), (Outcome(value=0.5), Outcome(cause=Cause.RAISED, detail='=cmd|"x"')), strict=True
     ):
@@ -317,7 +320,7 @@ def test_an_export_replaces_no_pipe_and_no_link(tmp_path: Path) -> None:
 
 def test_a_command_works_in_one_place(tmp_path: Path) -> None:
     said = seqnorm(tmp_path, "--db", "sqlite:///x.db", "--url", "http://127.0.0.1:1", "list", expect=2).stderr
-    assert said == "error: a command works in one place: got --url and --db. Leave out one of them.\n"
+    assert said == "error: a command takes either --url or --db: got both. Leave out one of them.\n"
 
 
 def test_a_token_can_be_given_in_no_flag() -> None:

@@ -44,9 +44,9 @@ SHOWN = json_of(SearchView)
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(client_module, "MIN_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(client_module, "RECONNECT_SECONDS", 0.01)
-    monkeypatch.setattr(client_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(client_module, "FOLLOW_SECONDS", 0.01)
 
 
 def closed_port() -> int:
@@ -55,7 +55,7 @@ def closed_port() -> int:
         return port
 
 
-def said_of(error: type[SearchError], *answers: Answer, **options: Any) -> str:
+def error_text(error: type[SearchError], *answers: Answer, **options: Any) -> str:
     """Ask for a search; return what the error says."""
     with serving(*answers) as server, Client(server.url, TOKEN, **options) as client:
         with pytest.raises(error) as raised:
@@ -208,11 +208,11 @@ def test_a_service_that_went_is_waited_for_but_not_one_that_never_was_there() ->
 
 
 def test_patience_ends_and_says_what_was_received() -> None:
-    assert said_of(StoreUnavailable, problem(503, "the database does not answer"), patience=0.1) == (
-        "the service must have time: got 503 (the database does not answer) from URL/api/searches/x. Try again later."
+    assert error_text(StoreUnavailable, problem(503, "the database does not answer"), patience=0.1) == (
+        "the service must not be busy: got 503 (the database does not answer) from URL/api/searches/x. Try again later."
     )
-    said = said_of(StoreUnavailable, problem(429, "slower", Retry_After="3600"))
-    assert said.startswith("the service must have time: got 429 (slower)")
+    said = error_text(StoreUnavailable, problem(429, "slower", Retry_After="3600"))
+    assert said.startswith("the service must not be busy: got 429 (slower)")
 
 
 @pytest.mark.parametrize("trouble", [hangs_up, problem(503, "unsure")])
@@ -243,11 +243,13 @@ def test_what_was_refused_for_its_number_is_repeated_whatever_it_is() -> None:
 )
 def test_problems_are_errors_by_their_status_with_what_they_say(status: int, error: type[SearchError]) -> None:
     said = "gm must divide the batch: got gm=3. Use 2."
-    assert said in said_of(error, problem(status, said))
+    assert said in error_text(error, problem(status, said))
 
 
 def test_who_is_not_known_learns_where_a_token_is_taken_from() -> None:
-    said = said_of(Denied, problem(401, "this needs a token: got none that is known. Send Authorization: Bearer TOKEN"))
+    said = error_text(
+        Denied, problem(401, "this needs a token: got none that is known. Send Authorization: Bearer TOKEN")
+    )
     assert said == (
         "this needs a token: got none that is known. Commands take one from SEQNORM_TOKEN; "
         "`seqnorm token create` makes one at the service."
@@ -276,7 +278,7 @@ def test_an_address_where_nothing_listens_is_named_with_what_to_do() -> None:
     ],
 )
 def test_what_is_no_answer_of_a_service_is_not_taken_for_one(answer: Answer, got: str) -> None:
-    assert said_of(StoreUnavailable, answer) == (
+    assert error_text(StoreUnavailable, answer) == (
         f"the address must be that of a seqnorm service: got {got} from URL/api/searches/x. Check --url or SEQNORM_URL."
     )
 
@@ -284,7 +286,7 @@ def test_what_is_no_answer_of_a_service_is_not_taken_for_one(answer: Answer, got
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_takes_no_token_elsewhere(status: int) -> None:
     with serving(says({})) as other:
-        said = said_of(StoreUnavailable, text("", status, Location=f"{other.url}/api/searches/x"))
+        said = error_text(StoreUnavailable, text("", status, Location=f"{other.url}/api/searches/x"))
     assert f"got a redirect to '{other.url}/api/searches/x', which is not followed," in said
     assert other.received == []
 
@@ -313,7 +315,7 @@ def test_a_token_that_no_header_can_hold_is_refused_and_not_repeated(token: str)
 def test_a_search_that_is_no_json_is_refused_before_it_is_sent() -> None:
     with serving(says({})) as server, Client(server.url) as client:
         for fields in ({"tolerance": float("nan")}, {"name": object()}):
-            with pytest.raises(InvalidSpec, match="what is sent must be finite numbers, texts, lists and objects"):
+            with pytest.raises(InvalidSpec, match="the body must consist of finite numbers, text, lists and objects"):
                 client.submit(fields)
     assert server.received == []
 
@@ -322,7 +324,7 @@ def test_the_token_is_in_no_error_no_log_and_no_description(caplog: pytest.LogCa
     caplog.set_level(logging.DEBUG)
     said = []
     for answer in (hangs_up, problem(401, "who?"), problem(503, "busy"), text("junk"), text("", 307, Location="/x")):
-        said.append(said_of(SearchError, answer, patience=0.1))
+        said.append(error_text(SearchError, answer, patience=0.1))
     with Client("http://127.0.0.1:1", TOKEN) as client:
         said += [repr(client), str(vars(client))]
     assert len(caplog.records) > 5
@@ -432,7 +434,7 @@ def test_files_are_written_as_they_come() -> None:
 
 
 def test_a_file_that_was_cut_is_not_taken_for_whole() -> None:
-    said = "a download must be whole: got 6 bytes and then"
+    said = "a download must be complete: got 6 bytes and then"
     cut = streams("gm,gc\n", kind="text/csv")
     with serving(cut) as server, Client(server.url) as client, pytest.raises(StoreUnavailable, match=said):
         client.export("A", io.BytesIO())

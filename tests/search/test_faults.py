@@ -20,7 +20,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.store import leases, queries, searches
 from search.store.database import open_engine
 from tests.lanes import permit_ray
@@ -54,7 +54,7 @@ class Service:
         """Start a worker, if there is none."""
         if self.worker is None or self.worker.poll() is not None:
             log = (self.settings.home / "worker.log").open("ab")
-            environment = os.environ | environment_of(self.settings)
+            environment = os.environ | to_environment(self.settings)
             self.worker = subprocess.Popen([SEQNORM, "worker"], env=environment, stdout=log, stderr=log)
             log.close()
 
@@ -221,7 +221,7 @@ while True:
     if search_id is None:
         break
     try:
-        lease = leases.take(engine, search_id, 60)
+        lease = leases.acquire(engine, search_id, 60)
     except Conflict:
         continue
     print(search_id, flush=True)
@@ -248,7 +248,7 @@ def test_higher_priorities_are_taken_first(database_url: str) -> None:
             search_id = leases.next_claimable(connection)
         if search_id is None:
             break
-        leases.take(engine, search_id, 60)
+        leases.acquire(engine, search_id, 60)
         order.append(search_id)
     assert order == [ids[5], ids[0], ids[-5]]
 
@@ -263,7 +263,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_search_queued_and_free(service
     wait_until_gone(service.settings.home, 20)
     assert service.status(search_id) == "queued"
     with service.engine.connect() as connection:
-        assert leases.holder_of(connection, search_id) is None
+        assert leases.find_holder(connection, search_id) is None
         causes = {trial.cause for trial in queries.list_trials(connection, search_id)}
     assert causes <= {"finished", "cancelled"}
 

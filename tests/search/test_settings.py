@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.settings import Settings, environment_of, read_settings
+from search.settings import Settings, read_settings, to_environment
 from search.vocabulary.errors import InvalidSpec
 
 
@@ -40,7 +40,7 @@ def test_foreign_variables_are_ignored():
 def test_the_database_lies_in_the_home_folder_unless_it_is_named():
     settings = read_settings({"SEQNORM_HOME": "/srv/seqnorm"})
     assert settings.database_url.reveal() == "sqlite:////srv/seqnorm/seqnorm.db"
-    assert settings.folder_of("ab12") == Path("/srv/seqnorm/searches/ab12")
+    assert settings.search_folder("ab12") == Path("/srv/seqnorm/searches/ab12")
     assert read_settings({"SEQNORM_DB": "postgresql://db/seqnorm"}).database_url.reveal() == "postgresql://db/seqnorm"
 
 
@@ -88,7 +88,7 @@ def test_a_child_process_does_not_read_a_file_that_its_parent_did_not(tmp_path):
     (tmp_path / "url").write_text("http://elsewhere")
     environ = {"SEQNORM_URL_FILE": str(tmp_path / "url")}
     here = read_settings(environ, url="")  # as --home asks for
-    assert read_settings(environ | environment_of(here)).url == ""
+    assert read_settings(environ | to_environment(here)).url == ""
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_webhooks_are_read_with_commas_each_once():
 def test_a_webhook_that_cannot_be_reached_is_refused_without_quoting_it(url):
     environ = {"SEQNORM_WEBHOOKS": f"https://a.example,{url}", "SEQNORM_WEBHOOK_SECRET": SECRET}
     assert refused(environ) == (
-        "SEQNORM_WEBHOOKS must be URLs of http or https, with commas: got something else in place 2. "
+        "SEQNORM_WEBHOOKS must be http or https URLs, separated by commas: got another at position 2. "
         "Give e.g. https://chat.example/hooks/1."
     )
 
@@ -189,6 +189,6 @@ def test_a_renewal_of_a_third_of_the_lease_is_allowed():
 )
 def test_a_child_process_reads_the_same_settings_from_the_environment_of_its_parent(flags):
     settings = read_settings({}, **flags)
-    environ = environment_of(settings)
+    environ = to_environment(settings)
     assert read_settings(environ) == settings
     assert set(environ) >= {"SEQNORM_HOME", "SEQNORM_DB", "SEQNORM_RAY_ADDRESS", "SEQNORM_LEASE_SECONDS"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from search.plan import spec as module
-from search.plan.spec import SearchSpec, parse_spec, refused_gm
+from search.plan.spec import SearchSpec, gm_error, parse_spec
 from search.vocabulary.errors import InvalidSpec
 from trainers.descriptors.cifar import WideResNetNumbers
 from trainers.descriptors.digits_mlp import DigitsNumbers
@@ -101,14 +101,14 @@ def test_groups_that_devices_and_passes_cannot_share_are_refused():
     [(1, {}), (2, {"accumulate": 2}), (4, {"real_devices": 2, "accumulate": 2}), (8, {"real_devices": 4})],
 )
 def test_groups_that_devices_and_passes_can_share_are_taken(gm, numbers):
-    assert refused_gm(gm, DigitsNumbers(**numbers)) is None
+    assert gm_error(gm, DigitsNumbers(**numbers)) is None
 
 
 @pytest.mark.parametrize(
     ("gm", "real_devices", "taken"), [(1, 1, True), (1, 4, True), (1, 8, True), (1, 16, False), (2, 16, True)]
 )
 def test_the_papers_devices_multiply_gm_before_it_is_shared_out(gm, real_devices, taken):
-    why = refused_gm(gm, WideResNetNumbers(real_devices=real_devices))
+    why = gm_error(gm, WideResNetNumbers(real_devices=real_devices))
     assert (why is None) == taken
     assert taken or why.startswith(
         "gm × devices must divide over real_devices × accumulate: got 1 × 8 over 16 × 1. Use gm up from "
@@ -117,8 +117,8 @@ def test_the_papers_devices_multiply_gm_before_it_is_shared_out(gm, real_devices
 
 def test_what_is_advised_for_groups_that_cannot_be_shared_is_the_least_that_is_taken():
     numbers = WideResNetNumbers(real_devices=16)
-    least = next(gm for gm in range(1, 65) if refused_gm(gm, numbers) is None)
-    assert f"Use gm up from {least}," in refused_gm(1, numbers)
+    least = next(gm for gm in range(1, 65) if gm_error(gm, numbers) is None)
+    assert f"Use gm up from {least}," in gm_error(1, numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def test_a_recipe_without_numbers_for_devices_is_taken(monkeypatch):
     bare = Recipe(name="bare", title="", numbers=Bare, run="", load="", widths=lambda numbers: None)
     monkeypatch.setattr(module, "find", lambda name: bare)
     assert parse_spec({"recipe": "bare", "gm": [4], "gc": [1]}).gm == [4]
-    assert refused_gm(4, Bare()) is None
+    assert gm_error(4, Bare()) is None
 
 
 # Numbers without normalization
@@ -151,7 +151,7 @@ RESNET = Recipe(
 
 def numbers_of(variant, **fields):
     spec = SearchSpec(**{**FIELDS, "recipe": "resnet", **fields})
-    numbers = spec.numbers_of(RESNET, variant)
+    numbers = spec.resolve_numbers(RESNET, variant)
     return numbers.learning_rate, numbers.momentum, numbers.epochs
 
 
@@ -177,5 +177,5 @@ def test_the_first_variants_numbers_win_over_all_others():
 
 def test_overrides_hold_only_what_was_changed():
     spec = SearchSpec(**FIELDS, numbers={"epochs": 3})
-    assert spec.overrides_of(RESNET, "none") == {"learning_rate": 0.01, "momentum": 0.5, "epochs": 3}
-    assert spec.overrides_of(RESNET, "main") == {"epochs": 3}
+    assert spec.resolve_overrides(RESNET, "none") == {"learning_rate": 0.01, "momentum": 0.5, "epochs": 3}
+    assert spec.resolve_overrides(RESNET, "main") == {"epochs": 3}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from search import views
-from search.plan.selection import Candidate, Point, summarise
+from search.plan.selection import Candidate, Point, summarize
 from search.settings import Settings
 from search.store import queries
 from search.store.database import open_engine
@@ -44,20 +44,20 @@ def test_the_id_of_a_search_is_named_search_everywhere() -> None:
 
 
 def test_a_figure_that_is_not_finite_is_null() -> None:
-    view = CandidateView.of(Candidate(gm=1, gc=0, mean=math.nan, std=math.inf, n=2))
+    view = CandidateView.from_candidate(Candidate(gm=1, gc=0, mean=math.nan, std=math.inf, n=2))
     assert (view.mean, view.std, view.sem, view.point) == (None, None, None, Point("main", 1, 0))
     odd = view.model_copy(update={"mean": math.nan})
     assert CandidateView.model_validate_json(odd.model_dump_json()).mean is None
 
 
 def test_a_measured_point_has_its_parts() -> None:
-    view = MeasuredView.measured(Candidate(gm=1, gc=0, mean=0.9, std=0.1, n=4), ["BatchNorm"])
+    view = MeasuredView.from_test_candidate(Candidate(gm=1, gc=0, mean=0.9, std=0.1, n=4), ["BatchNorm"])
     assert (view.mean, view.sem, view.labels) == (0.9, 0.05, ("BatchNorm",))
 
 
 def test_a_result_is_the_part_of_a_search_that_commands_print(settings: Settings) -> None:
     shown = show(settings.database_url, finished_search(settings.database_url, gm=[4, 8], gc=[1], seeds=2))
-    result = ResultView.of(shown).model_dump(mode="json")
+    result = ResultView.from_search(shown).model_dump(mode="json")
     assert list(result) == ["search", "status", "strategy", "chosen", "stages", "test", "trials"]
     assert result["chosen"] == {"variant": "main", "gm": 8, "gc": 1}
     assert set(result["trials"]) == {"run", "reused", "failed"}
@@ -80,11 +80,11 @@ def test_a_row_of_an_export_is_a_part_of_its_trial(settings: Settings) -> None:
     search_id = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
     with open_engine(settings.database_url, read_only=True).connect() as connection:
         trial, *_ = queries.list_trials(connection, search_id)
-    assert {name: getattr(trial, name) for name in ExportRow.model_fields} == ExportRow.of(trial).model_dump()
+    assert {name: getattr(trial, name) for name in ExportRow.model_fields} == ExportRow.from_trial(trial).model_dump()
 
 
 def test_a_candidate_that_is_not_decided_has_its_figures_and_no_verdict() -> None:
-    view = CandidateView.of(summarise(Point("main", 8, 4), [0.5, 0.7], failed=1))
+    view = CandidateView.from_candidate(summarize(Point("main", 8, 4), [0.5, 0.7], failed=1))
     assert (view.point, view.n, view.failed) == (Point("main", 8, 4), 2, 1)
     assert view.sem == pytest.approx(0.1)
     assert (view.stable, view.eligible, view.chosen, view.why) == (None, None, False, None)
@@ -104,8 +104,8 @@ def test_a_search_is_read_where_its_recipe_is_not_installed(
     assert (shown.metric, shown.mode) == (metric, mode)
     assert shown.chosen == Point("main", 8, 4)
     with open_engine(settings.database_url, read_only=True).connect() as connection:
-        assert queries.measure_of(connection, search_id) == (metric, mode)
-        assert queries.learning_curves(connection, search_id, "gm", queries.measure_of(connection, search_id)[1])
+        assert queries.read_metric(connection, search_id) == (metric, mode)
+        assert queries.learning_curves(connection, search_id, "gm", queries.read_metric(connection, search_id)[1])
 
 
 def test_fields_of_a_newer_version_are_passed_over() -> None:

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.store.database import open_engine
 from service import accounts
 from service.middleware.access import COOKIE
@@ -90,7 +90,7 @@ def serving(settings: Settings, code: str = "from service.__main__ import main; 
     printed = settings.home / "service.log"
     with printed.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", code], env=os.environ | environment_of(settings), stdout=log, stderr=log
+            [sys.executable, "-c", code], env=os.environ | to_environment(settings), stdout=log, stderr=log
         )
         try:
             for _ in range(300):

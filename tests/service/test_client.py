@@ -102,7 +102,9 @@ def test_commands_work_at_a_service_as_they_do_here(site: Site, tmp_path: Path) 
         "status": "paused",
         **{"requested_status": None, "parent": None, "trials": None},
     }
-    assert remote(site, "resume", search_id).startswith(f"{search_id} is queued. A worker there goes on with it: ")
+    assert remote(site, "resume", search_id).startswith(
+        f"{search_id} is queued. A worker of the service continues it: "
+    )
     assert remote(site, "cancel", search_id) == f"{search_id} is cancelled\n"
     assert "cancelled by a person" in remote(site, "watch", search_id, expect=3)
     shown = remote(site, "show", site.done)
@@ -114,7 +116,7 @@ def test_commands_work_at_a_service_as_they_do_here(site: Site, tmp_path: Path) 
     out = tmp_path / "trials.csv"
     remote(site, "export", site.done, "-o", str(out))
     assert len(out.read_text().splitlines()) == 37
-    assert "17 trials at the most" in remote(site, "plan", "planted", "--gm", "1,2,4", "--gc", "1,2", "--seeds", "1")
+    assert "17 trials at most" in remote(site, "plan", "planted", "--gm", "1,2,4", "--gc", "1,2", "--seeds", "1")
     assert "planted" in remote(site, "recipes")
 
 
@@ -144,7 +146,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
     def failed() -> str:
         search_id = submit(site.database)
         recorder = open_recorder(site.database, search_id)
-        recorder.open(stage := recorder._plan.stage("gm", []))
+        recorder.open(stage := recorder._plan.build_stage("gm", []))
         recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause=Cause.RAISED, detail="no"))
         with recorder.engine.begin() as connection:
             searches.set_status(connection, search_id, Status.FAILED, "a test")
@@ -204,7 +206,7 @@ def test_commands_of_this_machine_refuse_a_service(site: Site) -> None:
     for words in (["tune", "planted", "--gm", "1", "--gc", "1"], ["worker"], ["serve"], ["db", "upgrade"]):
         said = remote(site, *words, expect=2)
         assert said == (
-            f"error: {words[0]} works on this machine alone: got the service {site.url}. "
+            f"error: {words[0]} only runs on this machine: got the service {site.url}. "
             "Leave out --url and SEQNORM_URL.\n"
         )
     assert "this needs a token" in remote(site, "list", expect=2, token="seqnorm_0_0")

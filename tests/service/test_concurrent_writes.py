@@ -104,12 +104,12 @@ def test_of_two_who_submit_at_once_the_last_room_is_given_to_one(stores: Stores,
 
 def _store_a_search(connection: Any) -> None:
     from search.plan.spec import parse_spec
-    from search.plan.stages import plan_of
+    from search.plan.stages import make_plan
     from tests.search.stored import PLANTED
     from trainers.recipe import find
 
     spec = parse_spec(PLANTED)
-    searches.submit(connection, spec, plan_of(spec, find("planted")), {})
+    searches.submit(connection, spec, make_plan(spec, find("planted")), {})
 
 
 @pytest.mark.parametrize("action", ["retry", "widen", "resume"])

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from search.plan.drawing import Kind
-from search.plan.fields import drawn_fields, spec_fields
+from search.plan.fields import form_fields, spec_fields
+from search.plan.form import InputKind
 from search.plan.strategies import STRATEGIES
 from tests.service.conftest import Site
 
 SCRIPT = Path(__file__).parents[2] / "service" / "static" / "new.js"
-DRAWN = [field for field in spec_fields() if field.drawn]
+DRAWN = [field for field in spec_fields() if field.form_field]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_every_drawn_field_is_an_input_of_its_kind(form: str, field) -> None:
 
 
 def test_fields_stand_in_their_groups(form: str) -> None:
-    for group, fields in drawn_fields().items():
+    for group, fields in form_fields().items():
         part = form.partition(f"<fieldset><legend>{group}</legend>")[2].partition("</fieldset>")[0]
         assert list(dict.fromkeys(re.findall(r'name="(\w+)" data-kind', part))) == [field.name for field in fields]
 
@@ -43,9 +43,9 @@ def test_strategies_are_offered_with_what_they_mean_and_one_is_ticked(form: str)
 def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
     assert re.search(r'name="gm" [^>]*value="1,2,4,8" [^>]*required>', form)
     assert re.search(r'name="test_seeds" [^>]*min="1" max="64" value="3">', form)
-    assert re.search(r'name="concurrency" [^>]*value="" placeholder="as there is room">', form)
+    assert re.search(r'name="concurrency" [^>]*value="" placeholder="as many as fit">', form)
 
 
 def test_the_script_reads_every_kind_that_there_is() -> None:
     readers = SCRIPT.read_text().partition("const read = {")[2].partition("};")[0]
-    assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(Kind)
+    assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(InputKind)

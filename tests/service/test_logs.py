@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 
 from search.engine.worker import Worker
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.store.database import open_engine
 from service import accounts
 from service.middleware.access import COOKIE
@@ -90,7 +90,7 @@ def test_a_database_that_is_broken_is_logged_without_its_password(tmp_path: Path
         for words in (["service"], ["search.cli", "worker"]):
             done = subprocess.run(
                 [sys.executable, "-m", *words],
-                env=os.environ | environment_of(settings),
+                env=os.environ | to_environment(settings),
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -101,7 +101,7 @@ def test_a_database_that_is_broken_is_logged_without_its_password(tmp_path: Path
 
 
 def test_settings_that_are_refused_are_an_object_too(tmp_path: Path) -> None:
-    environment = environment_of(Settings(home=tmp_path, log_format="json")) | {"SEQNORM_PORT": "web"}
+    environment = to_environment(Settings(home=tmp_path, log_format="json")) | {"SEQNORM_PORT": "web"}
     for words in (["service"], ["search.cli", "worker"]):
         done = subprocess.run(
             [sys.executable, "-m", *words], env=os.environ | environment, capture_output=True, text=True, timeout=60
@@ -128,7 +128,7 @@ def test_a_worker_and_a_driver_log_objects_that_name_the_search(own_ray: None, t
     assert "/login?code=" not in printed.read_text(), "a log is no place for a link that logs in"
     again = subprocess.run(
         [sys.executable, "-m", "search.engine.driver", search_id],
-        env=os.environ | environment_of(settings),
+        env=os.environ | to_environment(settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -145,4 +145,4 @@ def test_why_drivers_died_is_said_as_a_sentence_whatever_they_log(tmp_path: Path
     log.parent.mkdir(parents=True)
     log.write_text('{"level": "critical", "message": "RuntimeError: no room"}\n')
     engine = open_engine(settings.database_url)
-    assert Worker(settings, engine)._last_words("abc") == "RuntimeError: no room"
+    assert Worker(settings, engine)._last_log_line("abc") == "RuntimeError: no room"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2
 
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from tests.service.clients import first_client
 from tests.service.conftest import free_port, serving
 
@@ -39,7 +39,7 @@ def test_ctrl_c_ends_the_service_cleanly(tmp_path: Path) -> None:
     assert "Traceback" not in printed.read_text()
     process = subprocess.Popen(
         [sys.executable, "-m", "service"],
-        env=os.environ | environment_of(replace(settings, worker=1)),
+        env=os.environ | to_environment(replace(settings, worker=1)),
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -120,14 +120,14 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
         require_fresh()
         trial_id = recorder.start(replicate)
         require_fresh()
-        recorder.place(trial_id, {"host": "here"})
+        recorder.record_location(trial_id, {"host": "here"})
         require_fresh()
         recorder.report(trial_id, {1: {"validation_accuracy": 0.5}})
         require_fresh()
         recorder.finish(trial_id, Outcome(value=0.9) if number % 3 else Outcome(cause=Cause.LOST))
         require_fresh()
         with writing.begin() as connection:
-            searches.request(connection, search_id, Status.PAUSED)
+            searches.request_status(connection, search_id, Status.PAUSED)
         require_fresh()
         with writing.begin() as connection:
             searches.queue(connection, search_id)

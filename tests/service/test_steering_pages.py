@@ -203,7 +203,7 @@ def test_a_page_says_that_it_reconnects_and_misses_nothing(browser: Browser, sit
     from search.store.database import open_engine
 
     with open_engine(settings.database_url).begin() as connection:
-        searches.request(connection, search_id, Status.CANCELLED)
+        searches.request_status(connection, search_id, Status.CANCELLED)
     with serving(settings):
         expect(page.locator("#summary .status")).to_have_text("cancelled", timeout=15_000)
         expect(page.locator("#connection")).to_be_empty(timeout=15_000)

@@ -31,7 +31,7 @@ def test_a_worker_that_dies_is_followed_by_another_until_it_is_stopped(
 
     def count() -> int:
         with engine.connect() as connection:
-            return len(workers.alive(connection))
+            return len(workers.list_alive(connection))
 
     kept = WorkerProcess(settings)
     try:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.cli.app import assignments
+from search.cli.app import parse_assignments
 from search.vocabulary.errors import InvalidSpec
 from trainers.assignments import read_assignments
 from trainers.recipe import RecipeError
@@ -27,5 +27,5 @@ def test_what_is_no_pair_or_comes_twice_is_refused_alike_by_both_command_lines(g
     with pytest.raises(RecipeError) as by_hand:
         read_assignments(pairs)
     with pytest.raises(InvalidSpec) as of_seqnorm:
-        assignments(pairs)
+        parse_assignments(pairs)
     assert str(by_hand.value) == str(of_seqnorm.value) == REFUSED[given]

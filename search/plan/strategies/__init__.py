@@ -1,4 +1,4 @@
-"""Strategies by name. A new one is a file here, and an entry in ``STRATEGIES``."""
+"""Strategies by name. To add one, add a file here and an entry in ``STRATEGIES``."""
 
 from search.plan.strategies.axes import Axis, Strategy, Sweep
 from search.plan.strategies.grid import GRID

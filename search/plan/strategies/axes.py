@@ -1,4 +1,4 @@
-"""What is tuned: the axes of a search, and the sweeps over them that a strategy makes of its stages."""
+"""The axes of a search, and the sweeps that a strategy builds from them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from search.plan.selection import POINT, Point, Rule
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """One parameter of a search, with what to try of it."""
+    """A parameter of a search with the values to try."""
 
-    name: str  #: of a point's field, e.g. ``gm``
+    name: str  #: a field of :class:`Point`, e.g. ``gm``
     values: tuple[int, ...]
-    rule: Rule  #: chooses among the values
-    start: int  #: what a point has of it until it is tuned
+    rule: Rule  #: chooses one of the values
+    start: int  #: the value before this axis is tuned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """What a tuning stage tries: every combination of its axes' values; all else stays as the stage before left it."""
+    """What a tuning stage tries: every combination of its axes' values, on top of the previous winner."""
 
-    stage: str  #: name
+    stage: str  #: its name
     axes: tuple[Axis, ...]
-    rule: Rule  #: chooses among the points
+    rule: Rule  #: chooses one of the points
 
     @property
     def axis(self) -> str:
-        """The parameter that is tuned; ``point`` where there are several."""
+        """The parameter that is tuned; ``point`` if there are several."""
         return self.axes[0].name if len(self.axes) == 1 else POINT
 
     def points(self, bases: Iterable[Point]) -> tuple[Point, ...]:
-        """Return what to train on top of some points."""
+        """Return the points to train, starting from ``bases``."""
         names = [axis.name for axis in self.axes]
         combinations: list[dict[str, Any]] = [
             dict(zip(names, values, strict=True)) for values in product(*(axis.values for axis in self.axes))
@@ -43,20 +43,20 @@ class Sweep:
         return tuple(replace(base, **values) for base in bases for values in combinations)
 
     @property
-    def size(self) -> int:
-        """How many points there are on top of one."""
+    def num_points(self) -> int:
+        """The number of points for each base point."""
         return prod(len(axis.values) for axis in self.axes)
 
     @property
-    def kinds(self) -> int:
-        """How many kinds of norm there are among the points: GhostNorm (gc = 0) and SeqNorm are the two."""
+    def num_norms(self) -> int:
+        """The number of kinds of norm among the points: GhostNorm (gc = 0), SeqNorm, or both."""
         return next((len({bool(gc) for gc in axis.values}) for axis in self.axes if axis.name == "gc"), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """How the axes of a search are visited."""
+    """How the axes of a search are tuned."""
 
     name: str
     summary: str  #: for help and forms
-    visit: Callable[[Sequence[Axis]], tuple[Sweep, ...]]  #: returns the tuning stages, in order
+    make_sweeps: Callable[[Sequence[Axis]], tuple[Sweep, ...]]  #: returns the tuning stages, in order

@@ -1,4 +1,4 @@
-"""Every combination of values at once, chosen from by the rule of the last axis."""
+"""Tries every combination of values in one stage; the rule of the last axis chooses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from search.plan.strategies.axes import Axis, Strategy, Sweep
 
 
-def visit(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
+def make_sweeps(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
     """Sweep the product of all axes: Θ(G_M · G_C) trials."""
     return (Sweep(stage="grid", axes=tuple(axes), rule=axes[-1].rule),)
 
 
-GRID = Strategy(name="grid", summary="every pair", visit=visit)
+GRID = Strategy(name="grid", summary="every pair", make_sweeps=make_sweeps)

@@ -1,4 +1,4 @@
-"""The paper's strategy (section 3.2): tune one axis after another, each on the point that the stage before kept."""
+"""The paper's strategy (section 3.2): tunes one axis after another, each starting from the previous winner."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from search.plan.strategies.axes import Axis, Strategy, Sweep
 
 
-def visit(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
-    """Sweep each axis by itself: Θ(G_M + G_C) trials."""
+def make_sweeps(axes: Sequence[Axis]) -> tuple[Sweep, ...]:
+    """Sweep one axis at a time: Θ(G_M + G_C) trials."""
     return tuple(Sweep(stage=axis.name, axes=(axis,), rule=axis.rule) for axis in axes)
 
 
-SEQUENTIAL = Strategy(name="sequential", summary="gm, then gc with gm fixed", visit=visit)
+SEQUENTIAL = Strategy(name="sequential", summary="gm, then gc with gm fixed", make_sweeps=make_sweeps)

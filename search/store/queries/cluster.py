@@ -1,4 +1,4 @@
-"""What runs where, and what waits for what."""
+"""The state of the cluster: workers, running searches, queued searches."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from search.vocabulary.states import ACTIVE, Status, TrialState
 
 
 def show_cluster(connection: Connection, owner: str | None = None) -> ClusterView:
-    """Return the workers, the searches that run with the nodes they run on, and those that wait with the reason.
+    """Return the workers, the running searches with their nodes, and the queued searches with the reason.
 
-    ``owner`` leaves out the others' searches; what they hold up is still said.
+    ``owner`` hides the searches of other owners, but they still count in positions and reasons.
     """
-    alive = workers.alive(connection)
+    alive = workers.list_alive(connection)
     unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
-    rows = connection.execute(leases.in_turn(unfinished)).all()
+    rows = connection.execute(leases.order_by_turn(unfinished)).all()
     running = [row for row in rows if row.status == Status.RUNNING]
     waiting = [row for row in rows if row.status == Status.QUEUED]
     return ClusterView(
         workers=tuple(alive),
         running=tuple(
             RunningView(
-                **_named(row),
+                **_common_fields(row),
                 slots=row.slots,
                 trials=_count_running(connection, row.id),
                 nodes=tuple(NodeView(**node) for node in row.cluster or ()),
@@ -35,24 +35,24 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
             if owner in (None, row.owner)
         ),
         waiting=tuple(
-            WaitingView(**_named(row), position=position, why=_why(position, len(alive), len(running)))
+            WaitingView(**_common_fields(row), position=position, why=_explain_wait(position, len(alive), len(running)))
             for position, row in enumerate(waiting, 1)
             if owner in (None, row.owner)
         ),
     )
 
 
-def _named(row: Any) -> dict[str, Any]:
+def _common_fields(row: Any) -> dict[str, Any]:
     parts = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
     return {"search": row.id, **{part: getattr(row, part) for part in parts}}
 
 
-def _why(position: int, workers: int, running: int) -> str:
-    """Say why a search waits: a worker runs one search after another, in their turn."""
+def _explain_wait(position: int, workers: int, running: int) -> str:
+    """Return why a search waits. Each worker runs one search at a time."""
     if not workers:
-        return "no worker is there. Start one with: seqnorm worker"
+        return "no worker is running. Start one with: seqnorm worker"
     if position == 1:
-        busy = f"{running} running before it" if running else "a worker takes it up now"
+        busy = f"{running} running before it" if running else "a worker is about to start it"
         return f"it is next; {busy}"
     return f"{position - 1} waiting and {running} running before it"
 

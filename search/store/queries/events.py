@@ -1,4 +1,4 @@
-"""What happened to a search."""
+"""Reads the events of searches."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from search.vocabulary.states import ACTIVE
 
 
 def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[EventView]:
-    """Return what happened to a search, oldest first."""
+    """Return the events of a search, oldest first."""
     rows = connection.execute(
         select(events).where(events.c.search_id == search_id, events.c.id > after).order_by(events.c.id).limit(limit)
     )
     return [EventView(**{**row.detail, "id": row.id, "at": row.at, "kind": row.kind}) for row in rows]
 
 
-NEWEST = (  # by the index, however many events a search has; grouped they are all looked at
+NEWEST = (  # one index lookup per search; GROUP BY would scan all events
     select(func.max(events.c.id)).where(events.c.search_id == searches.c.id).scalar_subquery()
 )
 
 
-def version_of(connection: Connection, search_id: str) -> tuple[int, bool]:
-    """Return the id of a search's newest event, and whether it waits or runs.
+def read_version(connection: Connection, search_id: str) -> tuple[int, bool]:
+    """Return the id of a search's newest event, and whether the search is queued or running.
 
-    What pages show of a search changes with an event, but for figures by epoch and the clock.
+    Pages of a search only change with an event, except for metrics by epoch and elapsed time.
 
     Raises:
         NotFound: if no search has that id.

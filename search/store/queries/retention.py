@@ -1,4 +1,4 @@
-"""Which searches' files may go."""
+"""Finds searches whose files can be deleted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from search.store.tables import searches
 from search.vocabulary.states import ENDED
 
 
-def ended_before(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, Point | None]:
-    """Return those of some searches that ended at least so many seconds ago, with the point each has chosen, if any.
+def find_ended(connection: Connection, seconds: float, search_ids: list[str]) -> dict[str, Point | None]:
+    """Return those of the given searches that ended at least ``seconds`` ago, with their chosen point.
 
-    Those are left out that have a child which has not ended: it may still take over what its parent has kept.
+    Searches with an unfinished child are excluded, because the child may still link their checkpoints.
     """
     waited_for = select(searches.c.parent).where(searches.c.parent.is_not(None), searches.c.status.not_in(ENDED))
     ended = (
@@ -25,21 +25,21 @@ def ended_before(connection: Connection, seconds: float, search_ids: list[str]) 
         .where(searches.c.status.in_(ENDED), searches.c.finished_at <= now() - seconds)
         .where(searches.c.id.not_in(waited_for))
     )
-    return {search_id: _chosen(connection, search_id) for search_id in _among(connection, ended, search_ids)}
+    return {search_id: _read_chosen(connection, search_id) for search_id in _filter_ids(connection, ended, search_ids)}
 
 
-def known_among(connection: Connection, search_ids: list[str]) -> set[str]:
-    """Return those of some ids that searches have."""
-    return set(_among(connection, select(searches.c.id), search_ids))
+def find_known(connection: Connection, search_ids: list[str]) -> set[str]:
+    """Return those of the given ids that belong to a search."""
+    return set(_filter_ids(connection, select(searches.c.id), search_ids))
 
 
-def _among(connection: Connection, found: Select[Any], search_ids: list[str]) -> Iterator[str]:
-    """Return which of some ids are found, asked in parts, as a statement takes only so many."""
+def _filter_ids(connection: Connection, found: Select[Any], search_ids: list[str]) -> Iterator[str]:
+    """Yield those of the given ids that are found, in batches, because statements have limited parameters."""
     for start in range(0, len(search_ids), 500):
         part = found.where(searches.c.id.in_(search_ids[start : start + 500]))
         yield from connection.execute(part).scalars().all()
 
 
-def _chosen(connection: Connection, search_id: str) -> Point | None:
+def _read_chosen(connection: Connection, search_id: str) -> Point | None:
     points = [choice.point for choice in choices(connection, search_id).values()]
     return points[-1] if points else None

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, String, Text, cast, func, select
 
 from search.plan.selection import Candidate, Mode, Point
-from search.plan.stages import Plan, test_labels
+from search.plan.stages import Plan, label_test_point
 from search.plan.strategies import Sweep
 from search.store import candidates as projection
-from search.store.attempts import stages_of
+from search.store.attempts import find_studies
 from search.store.database import now
 from search.store.queries.events import newest_events
-from search.store.queries.trials import moment_of
+from search.store.queries.trials import parse_time
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
 from search.store.tables import (
@@ -37,7 +37,7 @@ from search.views import (
 from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Status, TrialState
 
 SearchSort = Literal["-created", "created", "name", "-name"]
-RECENT_TRIALS = 50  # whose mean duration tells how long the rest will take
+RECENT_TRIALS = 50  # newest trials whose mean duration predicts the rest
 
 
 def list_searches(
@@ -54,9 +54,9 @@ def list_searches(
 ) -> list[SearchRow]:
     """Return searches, newest first by default.
 
-    ``before`` is the (sorted value, id) of the last one of the page before. ``status``, ``recipe`` and ``owner`` must
-    be met exactly, ``tag`` be one of the tags; ``name`` is to occur in the name. ``archived`` ones are listed alone or
-    not at all.
+    ``before`` is the (sort value, id) of the last search on the previous page. ``status``, ``recipe`` and ``owner``
+    match exactly, ``tag`` matches one of the tags, ``name`` matches a part of the name. ``archived`` selects archived
+    searches instead of the others.
     """
     done = (
         select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
@@ -65,9 +65,9 @@ def list_searches(
     )
     hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
     statement = select(searches, done.label("finished"), now().label("read_at")).where(hidden)
-    for column, wanted in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
-        if wanted:
-            statement = statement.where(column == wanted)
+    for column, expected in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
+        if expected:
+            statement = statement.where(column == expected)
     if name:
         statement = statement.where(searches.c.name.icontains(name, autoescape=True))
     if tag:
@@ -86,11 +86,11 @@ def list_searches(
         .where(stages.c.search_id.in_([row.id for row in rows]), stages.c.decided_at.is_not(None))
         .order_by(stages.c.position)
     )
-    chosen = {row.search_id: _chosen(row.choice) for row in decided}  # the last decided stage wins
-    return [_row(row, *chosen.get(row.id, (None, None, None))) for row in rows]
+    chosen = {row.search_id: _read_choice(row.choice) for row in decided}  # the last decided stage wins
+    return [_search_row(row, *chosen.get(row.id, (None, None, None))) for row in rows]
 
 
-def _row(row: Any, chosen: Point | None, mean: float | None, std: float | None) -> SearchRow:
+def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float | None) -> SearchRow:
     return SearchRow(
         search=row.id,
         name=row.name,
@@ -106,32 +106,32 @@ def _row(row: Any, chosen: Point | None, mean: float | None, std: float | None) 
         age=row.read_at - row.created_at,
         finished=row.finished,
         planned=row.planned,
-        seconds_left=_at_this_pace(row),
+        seconds_left=_estimate_seconds_left(row),
         chosen=chosen,
         mean=mean,
         std=std,
     )
 
 
-def _chosen(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
-    """Return a choice's point, with the mean and spread that it was chosen for.
+def _read_choice(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
+    """Return the point of a choice with its mean and std.
 
-    The stored choice is read as it lies: a page of searches may have thousands of candidates in its evidence.
+    The stored JSON is not validated, because the evidence of a page of searches may have thousands of candidates.
     """
     point = Point(**choice["point"]) if choice["point"] else None
     rows = [row for row in choice["evidence"].get("candidates", ()) if row["chosen"]]
     return (point, rows[0]["mean"], rows[0]["std"]) if rows else (point, None, None)
 
 
-def _at_this_pace(row: Any) -> float | None:
-    """Tell how long a running search will take if it goes on as it has since its start; None if nobody knows."""
+def _estimate_seconds_left(row: Any) -> float | None:
+    """Estimate the time left of a running search from its pace so far; None if unknown."""
     if row.status != Status.RUNNING or not row.finished or row.started_at is None:
         return None
     return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
 
 
 def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
-    """Return how long the trials of the newest finished search of a recipe took; None if there is none."""
+    """Return the mean trial time of the newest finished search of a recipe; None if there is none."""
     newest = connection.execute(
         select(searches.c.id)
         .where(searches.c.recipe == recipe, searches.c.status == Status.DONE)
@@ -142,7 +142,7 @@ def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
 
 
 def count_active(connection: Connection, owner: str) -> tuple[int, int]:
-    """Count the searches of an owner that wait or run, and their trials."""
+    """Count the queued and running searches of an owner, and their trials."""
     row = connection.execute(
         select(func.count().label("searches"), func.coalesce(func.sum(searches.c.planned), 0).label("trials")).where(
             searches.c.owner == owner, searches.c.status.in_(ACTIVE)
@@ -157,13 +157,15 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
     Raises:
         NotFound: if no search has that id.
     """
-    event = newest_events(connection, [search_id]).get(search_id, 0)  # first: what comes meanwhile is told again
+    event = newest_events(connection, [search_id]).get(search_id, 0)  # first, so that later events are not missed
     search = get(connection, search_id)
     plan = search.plan
     decided = choices(connection, search_id)
-    found = projection.read(connection, search_id, without=decided)  # a choice has its candidates in its evidence
+    found = projection.read_candidates(
+        connection, search_id, without=decided
+    )  # decided stages have their candidates in the evidence
     winners = [point for choice in decided.values() for point in choice.finalists]
-    tuning = tuple(_stage(each, found.get(each.stage, []), decided.get(each.stage)) for each in search.sweeps)
+    tuning = tuple(_stage_view(each, found.get(each.stage, []), decided.get(each.stage)) for each in search.sweeps)
     return SearchView(
         search=search.id,
         name=search.name,
@@ -179,14 +181,14 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
         chosen=next((stage.chosen for stage in reversed(tuning) if stage.chosen), None),
         stages=tuning,
         test=_test_table(found.get("test", []), winners, plan),
-        trials=_trial_counts(connection, search),
-        progress=_progress(connection, search, plan, set(decided)),
+        trials=_count_trials(connection, search),
+        progress=_read_progress(connection, search, plan, set(decided)),
         spec=search.spec,
         numbers=search.numbers,
         provenance=search.provenance,
         owner=search.owner,
         parent=search.parent,
-        children=_children(connection, search.id),
+        children=_list_children(connection, search.id),
         created_at=search.created_at,
         started_at=search.started_at,
         finished_at=search.finished_at,
@@ -195,8 +197,8 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
     )
 
 
-def measure_of(connection: Connection, search_id: str) -> tuple[str, Mode]:
-    """Return what a search measures, and whether higher is better.
+def read_metric(connection: Connection, search_id: str) -> tuple[str, Mode]:
+    """Return the metric and the mode of a search.
 
     Raises:
         NotFound: if no search has that id.
@@ -205,12 +207,12 @@ def measure_of(connection: Connection, search_id: str) -> tuple[str, Mode]:
     return search.metric, search.mode
 
 
-def _children(connection: Connection, search_id: str) -> tuple[str, ...]:
+def _list_children(connection: Connection, search_id: str) -> tuple[str, ...]:
     found = select(searches.c.id).where(searches.c.parent == search_id).order_by(searches.c.created_at)
     return tuple(connection.execute(found).scalars())
 
 
-def _stage(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None) -> StageView:
+def _stage_view(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None) -> StageView:
     evidence = choice.evidence if choice else None
     return StageView(
         name=sweep.stage,
@@ -220,39 +222,41 @@ def _stage(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None) -> S
         tolerance=evidence.tolerance if evidence else None,
         best_mean=evidence.best_mean if evidence else None,
         sentence=choice.sentence if choice else None,
-        candidates=evidence.candidates if evidence else tuple(map(CandidateView.of, _sorted(found))),
+        candidates=evidence.candidates
+        if evidence
+        else tuple(map(CandidateView.from_candidate, _sort_candidates(found))),
         reference=evidence.reference if evidence else None,
     )
 
 
-def _sorted(found: list[Candidate]) -> list[Candidate]:
+def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
 
 
 def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
-    """Return the measured points: without normalization, BatchNorm, GhostNorm, SeqNorm."""
+    """Return the rows of the test table: no normalization, BatchNorm, GhostNorm, SeqNorm."""
     batch_norm = plan.baselines().points[0]
-    rows = [MeasuredView.measured(row, test_labels(row.point, winners, batch_norm)) for row in found]
+    rows = [MeasuredView.from_test_candidate(row, label_test_point(row.point, winners, batch_norm)) for row in found]
     return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 
-def _trial_counts(connection: Connection, search: Search) -> TrialCounts:
-    """Count trials: those run, of them those that failed for good, those that run now; those copied from elsewhere."""
+def _count_trials(connection: Connection, search: Search) -> TrialCounts:
+    """Count trials: run, permanently failed, interrupted, running, and reused."""
     attribute, state = trial_user_attributes.c, cast(trials.c.state, String)
     cause = (
         select(attribute.value_json)
         .where(attribute.trial_id == trials.c.trial_id, attribute.key == "cause")
         .scalar_subquery()
     )
-    here = trials.c.study_id.in_(stages_of(connection, search.id))
-    count = connection.execute(select(func.count()).select_from(trials).where(here)).scalar_one()  # from the index
+    condition = trials.c.study_id.in_(find_studies(connection, search.id))
+    count = connection.execute(select(func.count()).select_from(trials).where(condition)).scalar_one()  # index-only
     runs_again = (state == TrialState.FAIL) & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
     found = connection.execute(
         select(
             func.count().filter(state == TrialState.RUNNING).label("running"),
             func.count().filter(state == TrialState.FAIL).label("failed"),
             func.count().filter(runs_again).label("interrupted"),
-        ).where(here, state != TrialState.COMPLETE)
+        ).where(condition, state != TrialState.COMPLETE)
     ).one()
     reused = _count_reused(connection, search.id) if search.parent else 0
     return TrialCounts(
@@ -270,15 +274,15 @@ def _count_reused(connection: Connection, search_id: str) -> int:
         select(func.count())
         .select_from(trial_user_attributes)
         .join(trials, trials.c.trial_id == attribute.trial_id)
-        .where(trials.c.study_id.in_(stages_of(connection, search_id)), attribute.key == "reused_from")
+        .where(trials.c.study_id.in_(find_studies(connection, search_id)), attribute.key == "reused_from")
     ).scalar_one()
 
 
-def _progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> Progress:
-    """Say how far each stage is, and how long the rest will take."""
+def _read_progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> Progress:
+    """Return the progress of each stage, and the estimated time left."""
     ended = projection.count_ended(connection, search.id)
-    planned = plan.size()
-    planned["test"] += search.planned - sum(planned.values())  # fewer, where points coincide
+    planned = plan.count_trials()
+    planned["test"] += search.planned - sum(planned.values())  # fewer if points coincide
     by_stage = tuple(
         StageProgress(stage=name, planned=planned[name], finished=ended.get(name, 0), decided=name in decided)
         for name in planned
@@ -304,10 +308,11 @@ def _mean_seconds(connection: Connection, search_id: str) -> float | None:
     rows = connection.execute(
         select(trials.c.datetime_start, trials.c.datetime_complete)
         .where(
-            trials.c.study_id.in_(stages_of(connection, search_id)), cast(trials.c.state, String) == TrialState.COMPLETE
+            trials.c.study_id.in_(find_studies(connection, search_id)),
+            cast(trials.c.state, String) == TrialState.COMPLETE,
         )
         .order_by(trials.c.trial_id.desc())
         .limit(RECENT_TRIALS)
     ).all()
-    durations = [(moment_of(row.datetime_complete) - moment_of(row.datetime_start)).total_seconds() for row in rows]
+    durations = [(parse_time(row.datetime_complete) - parse_time(row.datetime_start)).total_seconds() for row in rows]
     return sum(durations) / len(durations) if durations else None

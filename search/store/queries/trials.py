@@ -1,4 +1,4 @@
-"""Trials: paged lists, and one with its figures and the attempts before it."""
+"""Trials: paged lists, and one trial with its metrics and attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Select, String, cast, select
 
 from search.plan.selection import Point
-from search.store.attempts import stages_of
+from search.store.attempts import find_studies
 from search.store.candidates import read_finished, read_point, read_quartiles
 from search.store.metrics import read_metrics
 from search.store.searches import get
@@ -33,43 +33,43 @@ def list_trials(
     gm: int | None = None,
     gc: int | None = None,
 ) -> list[TrialRow]:
-    """Return trials, by default in the order they started; ``-value`` puts the highest first, unfinished ones last.
+    """Return trials, by default in the order they started; with ``-value``, highest first and unfinished last.
 
-    ``after`` is the trial_id of the last one of the page before, in the same order.
+    ``after`` is the trial_id of the last trial on the previous page, in the same order.
 
     Raises:
         NotFound: if no search has that id.
     """
     get(connection, search_id)
-    stages = stages_of(connection, search_id, stage)
+    stages = find_studies(connection, search_id, stage)
     found = select(trials.c.trial_id).where(trials.c.study_id.in_(stages))
     if state:
         found = found.where(cast(trials.c.state, String) == state)
-    for parameter, wanted in (("gm", gm), ("gc", gc)):
-        if wanted is not None:
-            found = found.where(_has(parameter, wanted))
-    return _described(connection, _page(connection, found, sort, after).limit(limit), stages)
+    for parameter, expected in (("gm", gm), ("gc", gc)):
+        if expected is not None:
+            found = found.where(_has_parameter(parameter, expected))
+    return _read_trials(connection, _sorted_page(connection, found, sort, after).limit(limit), stages)
 
 
-def newest_tuning(connection: Connection, search_id: str, limit: int) -> list[TrialRow]:
-    """Return the newest finished trials of the stages that tune, oldest first."""
-    stages = {study_id: name for study_id, name in stages_of(connection, search_id).items() if name != "test"}
+def list_newest_tuning(connection: Connection, search_id: str, limit: int) -> list[TrialRow]:
+    """Return the newest finished trials of tuning stages, oldest first."""
+    stages = {study_id: name for study_id, name in find_studies(connection, search_id).items() if name != "test"}
     finished = (trials.c.study_id.in_(stages)) & (cast(trials.c.state, String) == TrialState.COMPLETE)
     newest = select(trials.c.trial_id).where(finished).order_by(trials.c.trial_id.desc()).limit(limit)
-    return _described(connection, newest, stages)[::-1]
+    return _read_trials(connection, newest, stages)[::-1]
 
 
-def _has(name: str, value: int) -> ColumnElement[bool]:
-    """Say that a trial has a parameter: looked up trial by trial, as no index leads from values to trials."""
+def _has_parameter(name: str, value: int) -> ColumnElement[bool]:
+    """Return the condition that a trial has a parameter value; checked per trial, as values have no index."""
     row = trial_params.c
     found = select(row.trial_id).where(row.param_name == name, row.param_value == value)
     return found.where(row.trial_id == trials.c.trial_id).exists()
 
 
-def _described(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[TrialRow]:
-    """Read trials, whose ids ``found`` selects, of some stages, by study_id, with their parameters and attributes.
+def _read_trials(connection: Connection, found: Select[Any], stages: Mapping[int, str]) -> list[TrialRow]:
+    """Read the trials whose ids ``found`` selects, with parameters and attributes; ``stages`` are by study_id.
 
-    The ids are found first and alone: together with the rest, databases describe very many trials to show a page.
+    The ids are queried first and separately: in one query, databases would read details of far too many trials.
     """
     ids = list(connection.execute(found).scalars())
     details: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in ids}
@@ -98,12 +98,12 @@ def _described(connection: Connection, found: Select[Any], stages: Mapping[int, 
         .outerjoin(trial_values, trial_values.c.trial_id == trials.c.trial_id)
         .where(trials.c.trial_id.in_(ids))
     )
-    by_id = {row.trial_id: _trial(row, stages[row.study_id], details[row.trial_id]) for row in rows}
+    by_id = {row.trial_id: _trial_row(row, stages[row.study_id], details[row.trial_id]) for row in rows}
     return [by_id[trial_id] for trial_id in ids]
 
 
-def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
-    """Order trials, and begin behind the trial ``after``."""
+def _sorted_page(connection: Connection, statement: Select[Any], sort: Sort, after: int) -> Select[Any]:
+    """Sort trials, and start after the trial ``after``."""
     value, trial_id = trial_values.c.value, trials.c.trial_id
     if sort == "started":
         return statement.where(trial_id > after).order_by(trial_id)
@@ -121,9 +121,9 @@ def _page(connection: Connection, statement: Select[Any], sort: Sort, after: int
     return statement.order_by(*order)
 
 
-def _trial(row: Any, stage: str, detail: dict[str, Any]) -> TrialRow:
-    started = moment_of(row.datetime_start)
-    ended = moment_of(row.datetime_complete) if row.datetime_complete else None
+def _trial_row(row: Any, stage: str, detail: dict[str, Any]) -> TrialRow:
+    started = parse_time(row.datetime_start)
+    ended = parse_time(row.datetime_complete) if row.datetime_complete else None
     return TrialRow(
         trial_id=row.trial_id,
         stage=stage,
@@ -150,12 +150,12 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
     """Return a trial with its metrics by epoch, and every attempt at the same point with the same seed.
 
     Raises:
-        NotFound: if no search has that id, or it no such trial.
+        NotFound: if no search has that id, or the search has no such trial.
     """
     get(connection, search_id)
-    stages = stages_of(connection, search_id, stage)
+    stages = find_studies(connection, search_id, stage)
     numbered = select(trials.c.trial_id).where(trials.c.study_id.in_(stages), trials.c.number == number)
-    found = _described(connection, numbered, stages)
+    found = _read_trials(connection, numbered, stages)
     if not found:
         raise NotFound(f"no trial of {search_id} has that stage and number: got {stage} and {number}.")
     (trial,) = found
@@ -169,27 +169,27 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
 def _attempts(
     connection: Connection, search_id: str, trial: TrialRow, stages: Mapping[int, str]
 ) -> tuple[TrialRow, ...]:
-    """Return every attempt at a trial's point with its seed.
+    """Return all attempts at a trial's point and seed.
 
-    The one that finished, if one has, is known to the candidate; the others are looked for among those that did not.
+    The finished one is read from the candidate; the others are searched among unfinished trials only.
     """
     point = Point(trial.variant, trial.gm, trial.gc)
     finished = read_point(connection, search_id, trial.stage, point)
     ids = {trial_id for trial_id, seed, _ in finished if seed == trial.seed}
-    same = {"seed": trial.seed, "gm": trial.gm, "gc": trial.gc}  # the seed first: it leaves the fewest
+    same = {"seed": trial.seed, "gm": trial.gm, "gc": trial.gc}  # seed first: most selective
     unfinished = (
         select(trials.c.trial_id)
         .where(trials.c.study_id.in_(stages), cast(trials.c.state, String) != TrialState.COMPLETE)
-        .where(*(_has(name, value) for name, value in same.items()))
+        .where(*(_has_parameter(name, value) for name, value in same.items()))
     )
     ids |= {trial.trial_id, *connection.execute(unfinished).scalars()}
     all_of_them = select(trials.c.trial_id).where(trials.c.trial_id.in_(ids)).order_by(trials.c.trial_id)
-    rows = _described(connection, all_of_them, stages)
+    rows = _read_trials(connection, all_of_them, stages)
     return tuple(row for row in rows if row.variant == trial.variant)
 
 
-def seeds_of(connection: Connection, search_id: str, stage: str) -> list[SeedView]:
-    """Return each finished replicate of a stage with its value, for the dots of a chart."""
+def list_seed_values(connection: Connection, search_id: str, stage: str) -> list[SeedView]:
+    """Return the finished replicates of a stage with their values, for the dots of a chart."""
     return [
         SeedView(variant=point.variant, gm=point.gm, gc=point.gc, seed=seed, value=value)
         for point, finished in read_finished(connection, search_id, stage).items()
@@ -197,10 +197,10 @@ def seeds_of(connection: Connection, search_id: str, stage: str) -> list[SeedVie
     ]
 
 
-def quartiles_of(
+def list_quartiles(
     connection: Connection, search_id: str, stage: str, candidates: Iterable[CandidateView]
 ) -> list[QuartilesView]:
-    """Return the quartiles of some candidates of a stage over their finished replicates, for the boxes of a chart."""
+    """Return the quartiles of given candidates over their finished replicates, for the boxes of a chart."""
     found = read_quartiles(connection, search_id, stage, [row.point for row in candidates])
     return [
         QuartilesView(variant=point.variant, gm=point.gm, gc=point.gc, quartiles=quartiles)
@@ -208,6 +208,6 @@ def quartiles_of(
     ]
 
 
-def moment_of(value: Any) -> datetime:
-    """Read one of Optuna's times, which are of the local clock."""
+def parse_time(value: Any) -> datetime:
+    """Parse one of Optuna's times, which are in local time."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)  # SQLite keeps text

@@ -30,7 +30,7 @@ def exported(settings: Settings, search_id: str, format: Format) -> str:
 def test_both_formats_have_every_trial_once_in_the_order_they_started(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 3)
+    monkeypatch.setattr(module, "PAGE_SIZE", 3)
     search_id = finished_search(settings.database_url, **SMALL)
     rows = list(csv.DictReader(io.StringIO(exported(settings, search_id, "csv"))))
     objects = json.loads(exported(settings, search_id, "json"))
@@ -46,7 +46,7 @@ def test_both_formats_have_every_trial_once_in_the_order_they_started(
 def test_a_text_that_a_spreadsheet_would_run_is_made_harmless(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     recorder = open_recorder(settings.database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     recorder.finish(trial_id, Outcome(cause=Cause.RAISED, detail="=HYPERLINK(1)"))
     (row,) = csv.DictReader(io.StringIO(exported(settings, search_id, "csv")))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from search.actions.retention import DAY, find_leftovers
+from search.actions.retention import DAY_SECONDS, find_unneeded_files
 from search.settings import Settings
 from search.store import searches
 from search.store.database import now, open_engine
@@ -26,7 +26,7 @@ def ended(settings: Settings, days: float, status: Status = Status.DONE) -> str:
     search_id = submit(settings.database_url, **SMALL)
     recorder = open_recorder(settings.database_url, search_id)
     train(recorder, search_id)
-    folder = settings.folder_of(search_id)
+    folder = settings.search_folder(search_id)
     for replicate in recorder._stages["test"]._ended:
         write(folder / "checkpoints" / replicate.key / "checkpoint.pt", 1000)
         write(folder / "logs" / f"{replicate.key}.log", 10)
@@ -35,7 +35,7 @@ def ended(settings: Settings, days: float, status: Status = Status.DONE) -> str:
     engine = open_engine(settings.database_url)
     with engine.begin() as connection:
         searches.set_status(connection, search_id, status, "")
-        connection.execute(update(rows).where(rows.c.id == search_id).values(finished_at=now() - days * DAY))
+        connection.execute(update(rows).where(rows.c.id == search_id).values(finished_at=now() - days * DAY_SECONDS))
     return search_id
 
 
@@ -45,7 +45,7 @@ def write(path: Path, size: int) -> None:
 
 
 def files(settings: Settings, search_id: str) -> set[str]:
-    folder = settings.folder_of(search_id)
+    folder = settings.search_folder(search_id)
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
@@ -77,8 +77,8 @@ def test_it_says_how_much_may_go_and_how(settings: Settings) -> None:
     search_id = ended(settings, 31)
     done = seqnorm(settings.home, "gc-files")
     assert done.stdout.split()[:3] == [search_id, "0.0", "MB"]
-    assert "nothing was removed. Remove it with --yes." in done.stderr
-    assert seqnorm(settings.home, "gc-files", "--older-than", "40").stderr.strip() == "Nothing may go."
+    assert "nothing was removed yet. Remove it with --yes." in done.stderr
+    assert seqnorm(settings.home, "gc-files", "--older-than", "40").stderr.strip() == "Nothing to remove."
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "paused"])
@@ -87,17 +87,17 @@ def test_the_files_of_a_search_that_may_go_on_stay(settings: Settings, status: s
     engine = open_engine(settings.database_url)
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == search_id).values(status=status))
-    assert list(find_leftovers(settings, engine, 30, unknown=True)) == []
+    assert list(find_unneeded_files(settings, engine, 30, unknown=True)) == []
 
 
 def test_the_files_of_a_search_that_is_run_again_meanwhile_stay(settings: Settings) -> None:
     ids = sorted(ended(settings, 31) for _ in range(2))
     engine = open_engine(settings.database_url)
-    leftovers = find_leftovers(settings, engine, 30, unknown=False)
-    assert next(leftovers).search_id == ids[0]
+    unneeded = find_unneeded_files(settings, engine, 30, unknown=False)
+    assert next(unneeded).search_id == ids[0]
     with engine.begin() as connection:
         searches.set_status(connection, ids[1], Status.QUEUED, "")
-    assert list(leftovers) == []
+    assert list(unneeded) == []
 
 
 def test_what_a_child_may_still_take_over_stays(settings: Settings) -> None:
@@ -105,34 +105,34 @@ def test_what_a_child_may_still_take_over_stays(settings: Settings) -> None:
     engine = open_engine(settings.database_url)
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == child).values(parent=parent, status="paused"))
-    assert list(find_leftovers(settings, engine, 30, unknown=False)) == []
+    assert list(find_unneeded_files(settings, engine, 30, unknown=False)) == []
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == child).values(status="done"))
-    assert [each.search_id for each in find_leftovers(settings, engine, 30, unknown=False)] == [parent]
+    assert [each.search_id for each in find_unneeded_files(settings, engine, 30, unknown=False)] == [parent]
 
 
 def test_folders_of_nobody_go_only_when_that_is_asked_for(settings: Settings) -> None:
     known = ended(settings, 1)
-    write(settings.folder_of("strange") / "logs" / "a.log", 5)
+    write(settings.search_folder("strange") / "logs" / "a.log", 5)
     assert seqnorm_json(settings.home, "gc-files", "--older-than", "0.5", "--yes")["searches"][0]["search_id"] == known
     assert files(settings, "strange")
     found = seqnorm_json(settings.home, "gc-files", "--unknown", "--yes")
     assert [(each["search_id"], each["bytes"]) for each in found["searches"]] == [("strange", 5)]
-    assert not settings.folder_of("strange").exists()
+    assert not settings.search_folder("strange").exists()
 
 
 def test_links_lead_nowhere_and_shared_weights_count_for_nothing(settings: Settings, tmp_path: Path) -> None:
     search_id = ended(settings, 31)
     write(precious := tmp_path / "precious" / "data", 7)
-    folder = settings.folder_of(search_id)
+    folder = settings.search_folder(search_id)
     (folder / "logs" / "link").symlink_to(precious.parent)
-    settings.folder_of("linked").symlink_to(precious.parent)
+    settings.search_folder("linked").symlink_to(precious.parent)
     engine = open_engine(settings.database_url)
-    (before,) = find_leftovers(settings, engine, 30, unknown=True)
+    (before,) = find_unneeded_files(settings, engine, 30, unknown=True)
     shared = next(path for path in folder.rglob("*.pt") if str(path.relative_to(folder)) not in
                   chosen_files(settings, search_id))  # fmt: skip
     os.link(shared, tmp_path / "of a child")
-    (after,) = find_leftovers(settings, engine, 30, unknown=True)
+    (after,) = find_unneeded_files(settings, engine, 30, unknown=True)
     assert before.bytes - after.bytes == 1000
     seqnorm(settings.home, "gc-files", "--unknown", "--yes")
     assert precious.read_bytes() == b"x" * 7

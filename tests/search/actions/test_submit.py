@@ -10,7 +10,7 @@ from search.actions.submit import prepare
 from search.settings import Settings
 from search.store import searches
 from search.store.database import open_engine
-from search.store.provenance import provenance_of
+from search.store.provenance import collect_provenance
 from search.store.schema import upgrade
 from search.vocabulary.errors import InvalidSpec
 from tests.search.stored import PLANTED
@@ -19,7 +19,7 @@ from tests.search.stored import PLANTED
 def test_a_search_that_can_be_run_is_prepared_and_not_stored(settings: Settings) -> None:
     submission = prepare(settings, PLANTED)
     assert submission.spec.gm == PLANTED["gm"]
-    assert sum(submission.plan.size().values()) == 5 * 3 + 3 * 3 + 4 * 3
+    assert sum(submission.plan.count_trials().values()) == 5 * 3 + 3 * 3 + 4 * 3
     assert set(submission.digest) == {"recipe", "numbers", "data", "seqnorm"}
     assert not settings.home.exists()
 
@@ -32,7 +32,7 @@ def test_what_was_prepared_is_stored_queued_with_its_owner_and_what_it_was_submi
     assert (stored.status, stored.owner, stored.parent, stored.name) == ("queued", "ada", None, "mine")
     assert (stored.spec, stored.digest) == (submission.spec, submission.digest)
     assert (stored.metric, stored.mode, stored.numbers["main"]["noise"]) == ("accuracy", "max", 0.5)
-    assert stored.provenance == provenance_of("planted")
+    assert stored.provenance == collect_provenance("planted")
 
 
 @pytest.mark.parametrize(

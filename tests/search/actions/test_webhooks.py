@@ -21,7 +21,7 @@ from sqlalchemy import select, update
 
 from search.actions import webhooks
 from search.actions.webhooks import Sender, Senders, signature
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.store import deliveries, searches, tables
 from search.store.database import open_engine
 from search.store.schema import upgrade
@@ -45,7 +45,7 @@ def sender(database_url: str, url: str) -> Sender:
 
 def request(database_url: str, search_id: str, status: str) -> None:
     with open_engine(database_url).begin() as connection:
-        searches.request(connection, search_id, Status(status))
+        searches.request_status(connection, search_id, Status(status))
 
 
 def send_all(sender: Sender, until: Callable[[], bool]) -> None:
@@ -169,7 +169,7 @@ def test_attempts_are_ever_further_apart_and_given_up_after_a_day(
         tells = sender(database_url, target.url)
         request(database_url, submit(database_url), "paused")
         waits = []
-        for attempt in range(1, webhooks.ATTEMPTS + 1):
+        for attempt in range(1, webhooks.MAX_ATTEMPTS + 1):
             assert tells.send_one()
             (row,) = stored(database_url)
             assert (row.attempts, row.said) == (attempt, "HTTP 503")
@@ -180,12 +180,12 @@ def test_attempts_are_ever_further_apart_and_given_up_after_a_day(
                 connection.execute(update(tables.deliveries).values(next_at=0.0))
         assert row.state == "given_up"
         assert not tells.send_one()
-    assert len(target.received) == webhooks.ATTEMPTS
+    assert len(target.received) == webhooks.MAX_ATTEMPTS
     assert waits[:4] == pytest.approx([5, 10, 20, 40], abs=2)
     assert 20 * 3600 < sum(waits[:-1]) < 26 * 3600
     assert "was not taken by 127.0.0.1: HTTP 503; it is given up" in caplog.records[-1].getMessage()
     with open_engine(database_url).connect() as connection:
-        assert deliveries.count(connection) == {"waiting": 0, "delivered": 0, "given_up": 1}
+        assert deliveries.count_by_state(connection) == {"waiting": 0, "delivered": 0, "given_up": 1}
 
 
 def test_senders_in_several_workers_send_nothing_twice(database_url: str) -> None:
@@ -205,7 +205,7 @@ def test_a_delivery_whose_sender_died_is_sent_when_its_claim_has_lapsed(database
     with serving(says({})) as target:
         tells = sender(database_url, target.url)
         request(database_url, submit(database_url), "paused")
-        tells._take_news()
+        tells._collect_events()
         with open_engine(database_url).begin() as connection:
             claimed = deliveries.claim(connection, tells._target, 60)
             assert claimed
@@ -215,7 +215,7 @@ def test_a_delivery_whose_sender_died_is_sent_when_its_claim_has_lapsed(database
         send_all(tells, lambda: bool(target.received))
         assert target.received[0].headers["webhook-id"] == claimed.id
         with open_engine(database_url).begin() as connection:
-            deliveries.fail(connection, claimed, "too late", 0.0)
+            deliveries.mark_failed(connection, claimed, "too late", 0.0)
         assert [row.state for row in stored(database_url)] == ["delivered"]
 
 
@@ -224,7 +224,7 @@ def test_after_a_weekend_without_a_worker_what_waits_is_sent(database_url: str) 
         tells = sender(database_url, target.url)
         request(database_url, submit(database_url), "paused")
         assert tells.send_one()
-        _let_pass(database_url, 3 * deliveries.DAY)
+        _let_pass(database_url, 3 * deliveries.DAY_SECONDS)
         others = sender(database_url, target.url + "/another")  # its worker happens to start first
         again = sender(database_url, target.url)
         send_all(again, lambda: stored(database_url)[0].state == "delivered")
@@ -246,8 +246,8 @@ def test_what_nobody_sends_any_more_is_given_up_and_forgotten(database_url: str)
         gone = sender(database_url, target.url + "/gone")
         old = submit(database_url)
         request(database_url, old, "paused")
-        gone._take_news()
-        for passed, left in ((deliveries.ABANDONED, ["given_up"]), (deliveries.KEPT, [])):
+        gone._collect_events()
+        for passed, left in ((deliveries.TARGET_SECONDS, ["given_up"]), (deliveries.RETENTION_SECONDS, [])):
             _let_pass(database_url, passed + 60)
             sender(database_url, target.url)
             assert [row.state for row in stored(database_url)] == left
@@ -269,7 +269,7 @@ def test_a_target_that_hangs_holds_up_no_other(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
-    monkeypatch.setattr(webhooks, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(webhooks, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 100.0)  # so that no wait below can be for it
 
     def hangs(_: Any) -> None:
@@ -346,7 +346,7 @@ def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(
 def _worker(settings: Settings, printed: Path) -> subprocess.Popen[bytes]:
     with printed.open("ab") as file:
         words = [sys.executable, "-m", "search.cli", "worker"]
-        return subprocess.Popen(words, env=os.environ | environment_of(settings), stdout=file, stderr=file)
+        return subprocess.Popen(words, env=os.environ | to_environment(settings), stdout=file, stderr=file)
 
 
 def _targets(database_url: str) -> list[Any]:

@@ -9,8 +9,16 @@ import planted
 import pytest
 from sqlalchemy import update
 
-from search.actions.widen import Child, Retrial, Widening, parse_widening, prepare_retry, prepare_wider, widened
-from search.cli.places import Here
+from search.actions.widen import (
+    ChildSubmission,
+    PreparedRetry,
+    Widening,
+    merge_widening,
+    parse_widening,
+    prepare_retry,
+    prepare_widening,
+)
+from search.cli.backends import LocalBackend
 from search.plan.selection import Point
 from search.plan.spec import parse_spec
 from search.plan.stages import Replicate
@@ -30,7 +38,7 @@ def settings_of(url: str, tmp_path: Any) -> Settings:
 
 def widen(url: str, tmp_path: Any, parent: str, **more: Any) -> str:
     with open_engine(url).begin() as connection:
-        wider = prepare_wider(settings_of(url, tmp_path), searches.get(connection, parent), Widening(**more))
+        wider = prepare_widening(settings_of(url, tmp_path), searches.get(connection, parent), Widening(**more))
         return wider.store(connection)
 
 
@@ -78,7 +86,7 @@ def test_copies_say_where_they_come_from_and_have_the_same_figures(database_url:
 def test_a_child_that_is_interrupted_links_nothing_twice(database_url: str, tmp_path: Any) -> None:
     child = widen(database_url, tmp_path, finished_search(database_url), seeds=4)
     first = open_recorder(database_url, child, lease_seconds=-1)
-    first.open(first._plan.stage("gm", []))
+    first.open(first._plan.build_stage("gm", []))
     run(database_url, child)
     with open_engine(database_url, read_only=True).connect() as connection:
         rows = list_trials(connection, child, state="COMPLETE", limit=500)
@@ -101,7 +109,7 @@ def search_with_a_failed_trial(url: str, decided: bool = True, **fields: Any) ->
     """Store a search with one failed trial, in a stage that is decided, or paused before that."""
     parent = submit(url, **fields)
     recorder = open_recorder(url, parent)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     recorder._stages["gm"].pop_waiting()
     recorder.finish(recorder.start(FAILED), Outcome(cause=Cause.RAISED, detail="a fault"))
     if decided:
@@ -131,16 +139,16 @@ def test_failed_trials_of_an_undecided_stage_run_again_where_they_are(database_u
     assert show(database_url, search_id).status == "queued"
 
 
-def prepare_both(url: str, tmp_path: Any, parent: str) -> tuple[Retrial, Child]:
+def prepare_both(url: str, tmp_path: Any, parent: str) -> tuple[PreparedRetry, ChildSubmission]:
     """Prepare a child that retries and one that widens."""
     settings = settings_of(url, tmp_path)
     with open_engine(url, read_only=True).connect() as connection:
-        wider = prepare_wider(settings, searches.get(connection, parent), Widening(seeds=5))
+        wider = prepare_widening(settings, searches.get(connection, parent), Widening(seeds=5))
         return prepare_retry(settings, connection, parent), wider
 
 
 CHANGES = {
-    "waits": ({"status": "queued"}, "only a search that neither waits nor runs|only a paused, failed or done search"),
+    "waits": ({"status": "queued"}, "a search must not be queued or running|only a paused, failed or done search"),
     "goes on with other data": ({"digest": {"data": "of another day"}}, "got another data than"),
 }
 
@@ -163,13 +171,13 @@ def test_a_child_is_not_stored_when_its_parent_has_changed_since_it_was_prepared
 def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(database_url: str, tmp_path: Any) -> None:
     search_id = search_with_a_failed_trial(database_url, decided=False, gm=[1, 2], gc=[1], seeds=1)
     with open_engine(database_url, read_only=True).connect() as connection:
-        retrial = prepare_retry(settings_of(database_url, tmp_path), connection, search_id)
+        prepared = prepare_retry(settings_of(database_url, tmp_path), connection, search_id)
     with open_engine(database_url).begin() as connection:
         searches.set_status(connection, search_id, Status.QUEUED, "")
     run(database_url, search_id)  # to its end
-    refused = pytest.raises(Conflict, match=r"got one that was decided meanwhile\. Ask again\.")
+    refused = pytest.raises(Conflict, match=r"that was decided meanwhile\. Retry again\.")
     with refused, open_engine(database_url).begin() as connection:
-        retrial.store(connection)
+        prepared.store(connection)
     assert show(database_url, search_id).children == ()
 
 
@@ -207,7 +215,7 @@ def test_others_write_while_a_command_hashes_sources_and_data(
 ) -> None:
     parent = search_with_a_failed_trial(database_url, gm=[1, 2], gc=[1], seeds=1)
     meanwhile = Meanwhile(monkeypatch, database_url, parent)
-    here = Here(settings_of(database_url, tmp_path))
+    here = LocalBackend(settings_of(database_url, tmp_path))
     if action == "submit":
         here.submit({**PLANTED, "seeds": 1})
     else:
@@ -217,10 +225,10 @@ def test_others_write_while_a_command_hashes_sources_and_data(
 
 
 def test_what_has_changed_or_still_runs_has_no_children(database_url: str, tmp_path: Any) -> None:
-    with pytest.raises(Conflict, match="only a search that neither waits nor runs has children"):
+    with pytest.raises(Conflict, match="a search must not be queued or running to get a child"):
         widen(database_url, tmp_path, submit(database_url), seeds=5)
     parent = finished_search(database_url)
-    with pytest.raises(InvalidSpec, match=r"has values or seeds that \w+ has not: got none"):
+    with pytest.raises(InvalidSpec, match=r"must add values or seeds to \w+: got none"):
         widen(database_url, tmp_path, parent, gm=[1, 2], seeds=2)
     with pytest.raises(InvalidSpec, match="gm must divide the batch: got gm=3"):
         widen(database_url, tmp_path, parent, gm=[3])
@@ -246,7 +254,7 @@ def test_what_is_added_is_checked(fields: dict[str, Any], said: str) -> None:
 
 def test_what_a_search_has_stays_where_it_is_and_what_is_added_follows() -> None:
     spec = parse_spec({**PLANTED, "gm": [4, 1], "seeds": [7]})
-    fields = widened(spec, Widening(gm=[2, 1], seeds=2, test_seeds=5))
+    fields = merge_widening(spec, Widening(gm=[2, 1], seeds=2, test_seeds=5))
     assert (fields["gm"], fields["gc"], fields["seeds"], fields["test_seeds"]) == ([4, 1, 2], [1, 2, 4], [7, 0, 1], 5)
-    with pytest.raises(InvalidSpec, match="as many fresh seeds or more: got test_seeds=1, which were 3"):
-        widened(spec, Widening(test_seeds=1))
+    with pytest.raises(InvalidSpec, match="must not have fewer test seeds: got test_seeds=1, which were 3"):
+        merge_widening(spec, Widening(test_seeds=1))

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from search.cli import app as module
-from search.cli.app import app, program, whole_numbers
+from search.cli.app import app, parse_integers, program
 from search.cli.output import print_json
 from search.vocabulary.errors import InvalidSpec
 
 
 @pytest.mark.parametrize(("text", "numbers"), [("1,2,4", [1, 2, 4]), (" 8 ", [8]), ("4, 1", [4, 1]), ("", [])])
 def test_whole_numbers_are_read_with_commas(text: str, numbers: list[int]) -> None:
-    assert whole_numbers("--gm", text) == numbers
+    assert parse_integers("--gm", text) == numbers
 
 
 @pytest.mark.parametrize("text", ["one", "1,,2", "1.5", "1;2"])
 def test_what_is_no_list_of_whole_numbers_is_refused(text: str) -> None:
     with pytest.raises(
-        InvalidSpec, match=r"^--gm must be whole numbers with commas: got .*\. Give e\.g\. --gm 1,2,4\.$"
+        InvalidSpec, match=r"^--gm must be whole numbers separated by commas: got .*\. Give e\.g\. --gm 1,2,4\.$"
     ):
-        whole_numbers("--gm", text)
+        parse_integers("--gm", text)
 
 
 def test_a_later_command_is_called_as_this_one_was_with_the_place_it_named(
@@ -33,7 +33,7 @@ def test_a_later_command_is_called_as_this_one_was_with_the_place_it_named(
     called.write_text("#!/bin/sh\n")
     called.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(called), "list"])
-    monkeypatch.setattr(module._where, "home", Path("a folder"))
+    monkeypatch.setattr(module._global_options, "home", Path("a folder"))
     assert program() == f"{called} --home 'a folder'"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program() == "seqnorm --home 'a folder'", "as the shell finds it"

@@ -1,4 +1,4 @@
-"""Flags drawn from the fields of a search."""
+"""Flags generated from the fields of a search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from search.cli.flags import GridCommand, PlanCommand, TuneCommand, whole_numbers
+from search.cli.flags import GridCommand, PlanCommand, TuneCommand, parse_integers
 from search.plan.fields import spec_fields
 from search.vocabulary.errors import InvalidSpec
 
@@ -50,7 +50,7 @@ def test_each_kind_is_read_as_its_field_takes_it() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--gm", "one"], "--gm must be whole numbers with commas: got 'one'. Give e.g. --gm 1,2,4."),
+        (["--gm", "one"], "--gm must be whole numbers separated by commas: got 'one'. Give e.g. --gm 1,2,4."),
         (["--tolerance", "some"], "--tolerance must be a number or auto: got 'some'. Give e.g. --tolerance 0.002."),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_plan_takes_what_is_tried_and_needs_none_of_it() -> None:
 
 
 def test_whole_numbers_are_read_with_commas() -> None:
-    assert whole_numbers("--gm", " 4, 1") == [4, 1]
+    assert parse_integers("--gm", " 4, 1") == [4, 1]
 
 
 def command_of(command: type[TuneCommand]) -> TuneCommand:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from search.actions.submit import submit_search
-from search.cli.foreground import conclude, resume_here, watch
+from search.cli.foreground import conclude, resume_locally, watch
 from search.settings import Settings
 from search.store import searches
 from search.store.database import open_engine
@@ -64,10 +64,10 @@ def test_a_search_that_is_done_is_shown_and_not_run(
     settings: Settings, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search_id = finished_search(settings.database_url, **SMALL)
-    run = {"watch": watch, "resume": resume_here}[command]
+    run = {"watch": watch, "resume": resume_locally}[command]
     assert run(settings, search_id, True, "seqnorm") == 0
     assert json.loads(capsys.readouterr().out)["search"] == search_id
-    assert not settings.folder_of(search_id).exists(), "no driver has written a log"
+    assert not settings.search_folder(search_id).exists(), "no driver has written a log"
 
 
 def test_only_an_unfinished_search_is_resumed(settings: Settings) -> None:
@@ -75,6 +75,6 @@ def test_only_an_unfinished_search_is_resumed(settings: Settings) -> None:
     with open_engine(settings.database_url).begin() as connection:
         searches.set_status(connection, search_id, Status.CANCELLED, "")
     with pytest.raises(Conflict, match=f"got {search_id}, which is cancelled"):
-        resume_here(settings, search_id, False, "seqnorm")
+        resume_locally(settings, search_id, False, "seqnorm")
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
-        resume_here(settings, "nowhere", False, "seqnorm")
+        resume_locally(settings, "nowhere", False, "seqnorm")

@@ -20,7 +20,7 @@ def started(settings: Settings, **fields: str) -> str:
     """Store a search with two finished trials, one that failed and one that runs."""
     search_id = submit(settings.database_url, **SMALL, **fields)
     recorder = open_recorder(settings.database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     for gm, seed, outcome in (
         (1, 0, Outcome(value=0.5)),
         (8, 0, Outcome(value=0.75)),

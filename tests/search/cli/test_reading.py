@@ -66,7 +66,7 @@ def test_a_plan_is_printed_with_what_is_refused(settings: Settings, capsys: pyte
     print_plan(settings, {**PLANTED, "gm": [1, 2, 3]}, False)
     printed = capsys.readouterr().out
     assert printed.startswith("stage gm          9 trials\nstage gc          9 trials\n")
-    assert "30 trials at the most; grid would take " in printed
+    assert "30 trials at most; grid would take " in printed
     assert "gm=3 is refused: gm must divide the batch" in printed
     assert not settings.home.exists()
 

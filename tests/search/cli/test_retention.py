@@ -17,7 +17,7 @@ from tests.search.stored import prepare
 def strange(settings: Settings) -> Path:
     """A folder of 2.5 MB that belongs to no search."""
     prepare(settings.database_url)
-    folder = settings.folder_of("strange")
+    folder = settings.search_folder("strange")
     folder.mkdir(parents=True)
     (folder / "driver.log").write_bytes(b"x" * 2_500_000)
     return folder
@@ -27,7 +27,7 @@ def test_what_may_go_is_listed_and_stays(settings: Settings, strange: Path, caps
     gc_files(settings, 30, unknown=True, yes=False, json=False)
     printed = capsys.readouterr()
     assert printed.out == "strange      2.5 MB  unknown to this database\n"
-    assert printed.err == "2.5 MB of 1 searches may go; nothing was removed. Remove it with --yes.\n"
+    assert printed.err == "2.5 MB of 1 searches can be removed; nothing was removed yet. Remove it with --yes.\n"
     assert strange.exists()
 
 
@@ -53,7 +53,7 @@ def test_what_was_removed_is_said_as_json(
 
 def test_nothing_that_may_go_is_said(settings: Settings, strange: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gc_files(settings, 30, unknown=False, yes=False, json=False)
-    assert capsys.readouterr() == ("", "Nothing may go.\n")
+    assert capsys.readouterr() == ("", "Nothing to remove.\n")
 
 
 def test_what_cannot_be_removed_is_named_and_the_exit_code_says_so(

@@ -40,7 +40,7 @@ def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
 def test_the_weights_of_the_chosen_point_are_named_where_they_are(
     settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = settings.folder_of(finished.search) / "checkpoints" / "test-main-gm8-gc4-seed1000"
+    folder = settings.search_folder(finished.search) / "checkpoints" / "test-main-gm8-gc4-seed1000"
     folder.mkdir(parents=True)
     (folder / "checkpoint.pt").touch()
     print_result(finished, False, settings, "seqnorm")

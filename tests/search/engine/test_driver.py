@@ -11,7 +11,7 @@ import pytest
 
 from search.engine.driver import check_points
 from search.engine.worker import EXIT_BUSY
-from search.settings import Settings, environment_of
+from search.settings import Settings, to_environment
 from search.store import leases, searches, tables
 from search.store.database import open_engine
 from tests.search.stored import submit
@@ -20,14 +20,14 @@ from trainers.recipe import RecipeError
 
 def drive(settings: Settings, search_id: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "search.engine.driver", search_id]
-    environment = os.environ | environment_of(settings)
+    environment = os.environ | to_environment(settings)
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def test_a_driver_leaves_a_search_to_the_one_that_holds_it(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     engine = open_engine(settings.database_url)
-    leases.take(engine, search_id, 60)
+    leases.acquire(engine, search_id, 60)
     done = drive(settings, search_id)
     assert done.returncode == EXIT_BUSY
     assert f"a search has one driver: got {search_id}, which process {os.getpid()} on " in done.stderr
@@ -50,9 +50,9 @@ def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(s
     assert drive(settings, search_id).returncode == 0
     with engine.connect() as connection:
         left = searches.get(connection, search_id)
-        assert leases.holder_of(connection, search_id) is None
+        assert leases.find_holder(connection, search_id) is None
     assert left.status == "paused"
-    assert left.reason.startswith("a search goes on with what it began with: got another recipe. ")
+    assert left.reason.startswith("a search must be resumed with unchanged code and data: got another recipe. ")
     assert left.reason.endswith(f"seqnorm resume {search_id} --accept-code-change")
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from search.engine import logs
-from search.engine.logs import known_secrets, message_of
+from search.engine.logs import known_secrets, parse_message
 from search.settings import Settings
-from search.vocabulary.secret import redacted
+from search.vocabulary.secret import redact
 from service.middleware.access import COOKIE
 
 SECRET = "Zq7_h4nYkR-2vW8xLm0aTzB5cD9eF3gHiJ1kN6oPqRs"  # 43 characters, as tokens, codes and cookies have
@@ -61,7 +61,7 @@ def logging_set_up() -> Iterator[None]:
     ],
 )
 def test_what_looks_like_a_secret_is_left_out(text: str, left: str) -> None:
-    assert redacted(text) == left
+    assert redact(text) == left
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_what_looks_like_a_secret_is_left_out(text: str, left: str) -> None:
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert redacted(text) == text
+    assert redact(text) == text
 
 
 @pytest.mark.parametrize("word", ["token", "secret", "a", "a.", "token ", "://a:", "%3D"])
 def test_a_word_as_long_as_a_recipe_may_print_is_looked_through(word: str) -> None:
     said = word * (200_000 // len(word))  # hours, where repeats in a pattern are not bounded
-    assert redacted(said) == said
+    assert redact(said) == said
 
 
 def test_what_the_settings_hold_is_left_out_wherever_it_stands() -> None:
@@ -100,13 +100,13 @@ def test_what_the_settings_hold_is_left_out_wherever_it_stands() -> None:
         *("hunter%402", "hunter@2", "plain-token", "swordfish", "key=opensesame"),
         *("services/T00/B00/XXXXXXXXXX", "MfKQ9r8GKYqrTwjU"),
     ):
-        assert redacted(f"got {secret}.", known) == "got [redacted].", secret
-    assert redacted("a short walk of ada in seqnorm", known) == "a short walk of ada in seqnorm"
+        assert redact(f"got {secret}.", known) == "got [redacted].", secret
+    assert redact("a short walk of ada in seqnorm", known) == "a short walk of ada in seqnorm"
 
 
 def test_a_password_that_is_a_name_too_takes_no_word_out_of_sentences() -> None:
     known = known_secrets(Settings(db="postgresql://seqnorm:seqnorm@db/seqnorm"))
-    assert redacted("seqnorm token create", known) == "seqnorm token create"
+    assert redact("seqnorm token create", known) == "seqnorm token create"
 
 
 def objects(printed: str) -> list[dict[str, object]]:
@@ -116,7 +116,7 @@ def objects(printed: str) -> list[dict[str, object]]:
 def test_an_object_has_time_level_logger_message_and_fields(
     logging_set_up: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_up(Settings(log_format="json"), search="abc")
+    logs.configure(Settings(log_format="json"), search="abc")
     logging.getLogger("search.engine.worker").info(
         "two\nlines of %s", "ä", extra={"status": 200, "ms": 1.5, "unknown": 1}
     )
@@ -134,10 +134,10 @@ def test_an_object_has_time_level_logger_message_and_fields(
 def test_lines_for_people_say_the_message_and_how_bad_it_is(
     logging_set_up: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_up(Settings())
+    logs.configure(Settings())
     logging.getLogger("search.engine.worker").info("running %s", "abc")
     logging.getLogger("search.engine.worker").warning("it waits")
-    logs.complain("got postgresql://ada:hunter2@db")
+    logs.log_error("got postgresql://ada:hunter2@db")
     assert capsys.readouterr().err == "running abc\nwarning: it waits\nerror: got postgresql://ada:[redacted]@db\n"
 
 
@@ -145,7 +145,7 @@ def test_lines_for_people_say_the_message_and_how_bad_it_is(
 def test_secrets_in_arguments_fields_tracebacks_and_warnings_are_left_out(
     log_format: str, logging_set_up: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    logs.set_up(Settings(log_format=log_format, token="a plain secret"))
+    logs.configure(Settings(log_format=log_format, token="a plain secret"))
     token = f"seqnorm_0123456789ab_{SECRET}"
     log = logging.getLogger("service")
     log.info("got %s", token)
@@ -156,7 +156,7 @@ def test_secrets_in_arguments_fields_tracebacks_and_warnings_are_left_out(
         log.exception("failed")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logs.set_up(Settings(log_format=log_format, token="a plain secret"))
+        logs.configure(Settings(log_format=log_format, token="a plain secret"))
         warnings.warn(f"{token} is old", UserWarning, stacklevel=1)
     printed = capsys.readouterr().err
     assert printed.count("[redacted]") >= 5
@@ -172,9 +172,9 @@ def test_secrets_in_arguments_fields_tracebacks_and_warnings_are_left_out(
 def test_what_ends_a_process_or_a_thread_is_an_object_too(where: str) -> None:
     program = f"""
 import threading
-from search import logs
+from search.engine import logs
 from search.settings import Settings
-logs.set_up(Settings(log_format="json"))
+logs.configure(Settings(log_format="json"))
 def fail(): raise RuntimeError("postgresql://ada:{SECRET}@db")
 if {where!r} == "thread":
     thread = threading.Thread(target=fail); thread.start(); thread.join()
@@ -190,6 +190,6 @@ else:
 
 
 def test_the_message_of_a_line_is_found_in_either_format() -> None:
-    assert message_of('{"level": "error", "message": "no room"}') == "no room"
+    assert parse_message('{"level": "error", "message": "no room"}') == "no room"
     for line in ("ValueError: no room", '{"message"', "[1]", "3", '{"other": 1}'):
-        assert message_of(line) == line
+        assert parse_message(line) == line

@@ -28,7 +28,7 @@ from search.engine.ray_executor import (
     ReplicateSearcher,
     SearchStopper,
     TrialResources,
-    cause_of_death,
+    classify_process_loss,
 )
 from search.engine.slots import Slots
 from search.engine.trial_process import TrialJob
@@ -54,13 +54,13 @@ from tests.search.simulated_processes import END, Processes
     ],
 )
 def test_as_many_trials_fit_as_ray_places(needs: dict[str, Any], free: dict[str, float], fitting: int) -> None:
-    assert TrialResources(**needs).fits_into(free) == fitting
+    assert TrialResources(**needs).count_fitting(free) == fitting
 
 
 def test_a_trial_fits_on_one_node_or_not_at_all() -> None:
-    assert TrialResources(cpus=2).slots_of([{"CPU": 3.0}, {"CPU": 3.0}]) == 2
+    assert TrialResources(cpus=2).count_slots([{"CPU": 3.0}, {"CPU": 3.0}]) == 2
     with pytest.raises(InsufficientResources) as refused:
-        TrialResources(cpus=4, gpus=0.5, memory_bytes=2 * 10**9).slots_of([{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}])
+        TrialResources(cpus=4, gpus=0.5, memory_bytes=2 * 10**9).count_slots([{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}])
     assert str(refused.value) == (
         "a trial must fit on one node: got 4 CPU, 0.5 GPU, 2 GB, and the cluster has 2 nodes with 3 CPU, 1 GPU; "
         "3 CPU, 0 GPU. Ask for less, or add a node."
@@ -68,13 +68,13 @@ def test_a_trial_fits_on_one_node_or_not_at_all() -> None:
 
 
 def test_a_cap_on_concurrency_bounds_the_slots() -> None:
-    assert TrialResources(cpus=1, concurrency=3).slots_of([{"CPU": 8.0}]) == 3
-    assert TrialResources(cpus=1, concurrency=9).slots_of([{"CPU": 8.0}]) == 8
+    assert TrialResources(cpus=1, concurrency=3).count_slots([{"CPU": 8.0}]) == 3
+    assert TrialResources(cpus=1, concurrency=9).count_slots([{"CPU": 8.0}]) == 8
 
 
 def test_ray_reserves_what_a_trial_takes_up() -> None:
-    assert TrialResources(cpus=2).as_resources() == {"cpu": 2, "gpu": 0}
-    assert TrialResources(cpus=0.5, gpus=1, memory_bytes=10**9).as_resources() == {
+    assert TrialResources(cpus=2).to_ray_resources() == {"cpu": 2, "gpu": 0}
+    assert TrialResources(cpus=0.5, gpus=1, memory_bytes=10**9).to_ray_resources() == {
         "cpu": 0.5,
         "gpu": 1,
         "memory": 10**9,
@@ -95,15 +95,15 @@ def test_ray_reserves_what_a_trial_takes_up() -> None:
     ],
 )
 def test_a_death_has_the_cause_that_rays_words_tell(error: str, cause: Cause, detail: str) -> None:
-    outcome = cause_of_death(error, seconds=10, timeout=None)
+    outcome = classify_process_loss(error, seconds=10, timeout=None)
     assert outcome.cause == cause
     assert detail in outcome.detail
 
 
 def test_a_death_after_the_timeout_is_that() -> None:
-    outcome = cause_of_death("node has died", seconds=60.0, timeout=60)
+    outcome = classify_process_loss("node has died", seconds=60.0, timeout=60)
     assert outcome == Outcome(cause=Cause.TIMEOUT, detail="no end after 60 s; the log shows where it was")
-    assert cause_of_death("node has died", seconds=59.9, timeout=60).cause == Cause.LOST
+    assert classify_process_loss("node has died", seconds=59.9, timeout=60).cause == Cause.LOST
 
 
 # What the record is told
@@ -122,7 +122,7 @@ class MemoryRecord:
         self.started.append(replicate)
         return len(self.started)
 
-    def place(self, trial_id: int, where: dict[str, Any]) -> None: ...
+    def record_location(self, trial_id: int, where: dict[str, Any]) -> None: ...
 
     def report(self, trial_id: int, epochs: dict[int, dict[str, Any]]) -> None: ...
 
@@ -130,16 +130,16 @@ class MemoryRecord:
         replicate = self.started[trial_id - 1]
         self.outcomes.append((replicate, outcome))
         if outcome.runs_again:
-            self.stages.hand_back(replicate)
+            self.stages.requeue(replicate)
         else:
             self.stages.ended.append(replicate)
         return outcome
 
-    def hand_back(self, replicate: Replicate) -> None:
-        self.stages.hand_back(replicate)
+    def requeue(self, replicate: Replicate) -> None:
+        self.stages.requeue(replicate)
 
 
-def job_of(replicate: Replicate) -> TrialJob:
+def make_job(replicate: Replicate) -> TrialJob:
     return TrialJob(
         recipe="planted", overrides={}, gm=1, gc=0, seed=replicate.seed, normalize=True, measure="validation",
         folder="", log="",
@@ -148,14 +148,14 @@ def job_of(replicate: Replicate) -> TrialJob:
 
 def searcher_of(record: MemoryRecord, count: int, count_slots: Callable[[], int] | None = None) -> ReplicateSearcher:
     slots = Slots(record.work, count)
-    return ReplicateSearcher(slots, job_of, record, threading.Event(), count_slots or (lambda: count))
+    return ReplicateSearcher(slots, make_job, record, threading.Event(), count_slots or (lambda: count))
 
 
 def begin_training(searcher: ReplicateSearcher, trial: str) -> None:
     """Have a slot's process start, stop waiting and train."""
     searcher.suggest(f"{trial}, waiting")
     searcher.start(f"{trial}, waiting")
-    assert searcher.may_stop_waiting(f"{trial}, waiting")
+    assert searcher.should_stop_waiting(f"{trial}, waiting")
     searcher.on_trial_complete(f"{trial}, waiting")
     assert searcher.suggest(trial)["job"] is not None
     searcher.start(trial)
@@ -175,7 +175,7 @@ def test_a_trial_that_sent_its_outcome_and_then_died_keeps_it() -> None:
     searcher = searcher_of(record, 1)
     begin_training(searcher, "a")
     searcher.on_trial_result("a", {"message": json.dumps(END)})
-    searcher.died("a", "RayActorError")
+    searcher.on_process_lost("a", "RayActorError")
     assert record.outcomes == [(replicate(0, "stage 0"), Outcome(value=0.9))]
 
 
@@ -184,7 +184,7 @@ def test_a_trial_that_ends_without_a_word_is_lost() -> None:
     searcher = searcher_of(record, 1)
     begin_training(searcher, "a")
     searcher.on_trial_complete("a", {})
-    assert [outcome.detail for _, outcome in record.outcomes] == ["it ended without a word"]
+    assert [outcome.detail for _, outcome in record.outcomes] == ["it ended without an outcome"]
 
 
 def test_a_replicate_that_never_started_is_handed_back() -> None:
@@ -192,10 +192,10 @@ def test_a_replicate_that_never_started_is_handed_back() -> None:
     searcher = searcher_of(record, 1)
     searcher.suggest("a")
     searcher.start("a")
-    assert searcher.may_stop_waiting("a")
+    assert searcher.should_stop_waiting("a")
     searcher.on_trial_complete("a")
     searcher.suggest("b")
-    searcher.died("b", "")
+    searcher.on_process_lost("b", "")
     assert record.stages.waiting == [replicate(0, "stage 0")]
     assert record.started == []
 
@@ -206,7 +206,7 @@ def test_of_trials_that_ended_for_lack_of_memory_one_alone_was_the_one(running: 
     searcher = searcher_of(record, 2)
     for trial in "ab"[:running]:
         begin_training(searcher, trial)
-    searcher.lose_memory()
+    searcher.on_out_of_memory()
     assert [outcome.cause for _, outcome in record.outcomes] == [cause] * running
 
 
@@ -219,10 +219,10 @@ def test_a_search_is_over_while_a_slot_has_not_come_but_not_while_one_waits() ->
     searcher.start("b")
     searcher.on_trial_complete("a", {"message": json.dumps(END)})
     assert searcher.suggest("d") == "FINISHED"
-    assert not searcher.over
-    assert searcher.may_stop_waiting("b")
+    assert not searcher.is_over
+    assert searcher.should_stop_waiting("b")
     searcher.on_trial_complete("b")
-    assert searcher.over
+    assert searcher.is_over
 
 
 def test_what_the_record_raises_ends_the_run() -> None:
@@ -233,7 +233,7 @@ def test_what_the_record_raises_ends_the_run() -> None:
     begin_training(searcher, "a")
     searcher.on_trial_complete("a", {"message": json.dumps(END)})
     assert searcher.fault is fault
-    assert searcher.over
+    assert searcher.is_over
     assert searcher.suggest("b") == "FINISHED"
 
 

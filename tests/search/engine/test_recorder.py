@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from search.plan.selection import Point
 from search.plan.stages import Replicate
-from search.store.attempts import attempts
+from search.store.attempts import read_attempts
 from search.store.database import open_engine
 from search.vocabulary.errors import Fenced
 from search.vocabulary.outcome import Outcome
@@ -39,21 +39,21 @@ def test_a_search_interrupted_anywhere_ends_like_one_left_alone(database_url: st
 def test_taking_over_ends_what_was_left_running(database_url: str) -> None:
     search_id = submit(database_url)
     first = open_recorder(database_url, search_id, lease_seconds=-1)
-    first.open(first._plan.stage("gm", []))
+    first.open(first._plan.build_stage("gm", []))
     replicate = Replicate("gm", Point("main", 1, 0), 0)
     first.start(replicate)
     second = open_recorder(database_url, search_id)
     trained = train(second, search_id)
     assert trained.count(replicate) == 1
     with second.engine.begin() as connection:
-        tried = [a for a in attempts(connection, search_id, "gm") if a.replicate == replicate]
+        tried = [a for a in read_attempts(connection, search_id, "gm") if a.replicate == replicate]
     assert [(a.state, a.cause) for a in tried] == [("FAIL", "lost"), ("COMPLETE", None)]
 
 
 def test_a_driver_that_was_taken_over_writes_nothing(database_url: str) -> None:
     search_id = submit(database_url)
     stale = open_recorder(database_url, search_id, lease_seconds=-1)
-    stage = stale._plan.stage("gm", [])
+    stage = stale._plan.build_stage("gm", [])
     stale.open(stage)
     replicate = stale.next_missing(stage)
     assert replicate is not None
@@ -80,7 +80,7 @@ def _rows(url: str) -> dict[str, int]:
 def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    stage = recorder._plan.stage("gm", [])
+    stage = recorder._plan.build_stage("gm", [])
     recorder.open(stage)
     point = Point("main", 1, 0)
     recorder.finish(recorder.start(Replicate("gm", point, 0)), Outcome(value=0.9))
@@ -92,7 +92,7 @@ def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> No
 def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    stage = recorder._plan.stage("gm", [])
+    stage = recorder._plan.build_stage("gm", [])
     recorder.open(stage)
     first = recorder.next_missing(stage)
     causes = []

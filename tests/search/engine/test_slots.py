@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from search.engine.slots import Assignment, Nothing, Slots
+from search.engine.slots import Assignment, NoAssignment, Slots
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 
@@ -43,7 +43,7 @@ class Record:
                 else:
                     yield None
 
-    def hand_back(self, replicate: Replicate) -> None:
+    def requeue(self, replicate: Replicate) -> None:
         self.waiting.insert(0, replicate)
 
 
@@ -77,10 +77,10 @@ class Tune:
         while not self.finished:
             self.asked += 1
             trial = f"trial {self.asked}"
-            given = self.slots.hand_out(trial)
-            if given is Nothing.MORE:
+            given = self.slots.assign(trial)
+            if given is NoAssignment.EXHAUSTED:
                 self.finished = True
-            if isinstance(given, Nothing):
+            if isinstance(given, NoAssignment):
                 break
             assert given.replicate is not None or not worth, "a slot stopped waiting to wait again"
             worth = False
@@ -110,7 +110,7 @@ class Tune:
     def report_waiting(self, trial: str) -> bool:
         """Have a trial that waits report; tell whether it was stopped."""
         assert self.running[trial].replicate is None
-        if not self.slots.may_stop_waiting(trial):
+        if not self.slots.should_stop_waiting(trial):
             return False
         self.free += 1
         del self.running[trial]
@@ -136,14 +136,14 @@ class Tune:
         self.running.pop(trial, None)
         lost = self.slots.lose(trial)
         if lost.replicate is not None:
-            self.record.hand_back(lost.replicate)
+            self.record.requeue(lost.replicate)
         self.step()
 
     def lose_everything(self) -> None:
         """Have Tune give up, and begin anew: as it does when Ray ends a process for lack of memory."""
         for lost in self.slots.lose_all().values():
             if lost.replicate is not None:
-                self.record.hand_back(lost.replicate)
+                self.record.requeue(lost.replicate)
         self.pending, self.passed_on, self.running, self.free = [], set(), {}, 0
         self.step()
 
@@ -275,7 +275,7 @@ class AnyOrder(RuleBasedStateMachine):
         tune.capacity = max(tune.capacity, 1)
         tune.run()
         assert sorted(tune.record.ended, key=repr) == sorted(tune.record.replicates, key=repr)
-        assert tune.slots.over, "trials that wait for slots which may never come keep the search"
+        assert tune.slots.is_over, "trials that wait for slots which may never come keep the search"
 
 
 TestAnyOrder = AnyOrder.TestCase
@@ -289,14 +289,14 @@ TestAnyOrder.settings = settings(
 
 def test_nothing_to_train_needs_no_process() -> None:
     slots = Slots(iter([]), 2)
-    assert slots.hand_out("a") is Nothing.MORE
-    assert slots.over
+    assert slots.assign("a") is NoAssignment.EXHAUSTED
+    assert slots.is_over
 
 
 def test_every_slot_is_asked_for_at_once_and_waits_for_its_process() -> None:
     slots = Slots(iter([replicate(0), replicate(1)]), 2)
-    assert slots.hand_out("a") == slots.hand_out("b") == Assignment(replicate=None)
-    assert slots.hand_out("c") is Nothing.NOW
+    assert slots.assign("a") == slots.assign("b") == Assignment(replicate=None)
+    assert slots.assign("c") is NoAssignment.ALL_BUSY
 
 
 def test_a_slot_trains_while_the_others_are_still_to_start() -> None:
@@ -340,7 +340,7 @@ def test_one_slot_stops_waiting_for_one_replicate() -> None:
     tune = Tune([1], capacity=3, cap=3)
     for trial in tune.startable():
         tune.start(trial)
-    assert [tune.slots.may_stop_waiting(trial) for trial in list(tune.idle)] == [True, False, False]
+    assert [tune.slots.should_stop_waiting(trial) for trial in list(tune.idle)] == [True, False, False]
 
 
 def test_a_slot_that_dies_on_its_way_to_work_leaves_it_to_another() -> None:
@@ -348,9 +348,9 @@ def test_a_slot_that_dies_on_its_way_to_work_leaves_it_to_another() -> None:
     for trial in tune.startable():
         tune.start(trial)
     first, second = tune.idle
-    assert tune.slots.may_stop_waiting(first)
+    assert tune.slots.should_stop_waiting(first)
     tune.lose(first)
-    assert tune.slots.may_stop_waiting(second)
+    assert tune.slots.should_stop_waiting(second)
 
 
 def test_what_was_taken_ahead_is_trained_after_all_processes_are_gone() -> None:
@@ -362,12 +362,12 @@ def test_what_was_taken_ahead_is_trained_after_all_processes_are_gone() -> None:
 
 def test_after_all_processes_are_gone_none_is_free() -> None:
     slots = Slots(iter([replicate(0), replicate(1)]), 1)
-    slots.hand_out("a")
+    slots.assign("a")
     slots.start("a", 0.0)
-    assert slots.may_stop_waiting("a")
+    assert slots.should_stop_waiting("a")
     slots.end("a")
     slots.lose_all()
-    assert slots.hand_out("b") == Assignment(replicate=None)
+    assert slots.assign("b") == Assignment(replicate=None)
 
 
 def test_slots_that_never_came_do_not_keep_a_search_from_ending() -> None:
@@ -376,18 +376,18 @@ def test_slots_that_never_came_do_not_keep_a_search_from_ending() -> None:
     tune.run()
     assert len(tune.pending) == 3
     assert not tune.running
-    assert tune.slots.over
+    assert tune.slots.is_over
 
 
 def test_a_slot_that_waits_is_told_to_stop_when_nothing_is_left() -> None:
     tune = Tune([1], capacity=2, cap=2)
     tune.settle()
     (trial,) = tune.idle
-    assert not tune.slots.may_stop_waiting(trial)
+    assert not tune.slots.should_stop_waiting(trial)
     tune.finish(tune.training[0])
-    assert not tune.slots.over
+    assert not tune.slots.is_over
     assert tune.report_waiting(trial)
-    assert tune.slots.over
+    assert tune.slots.is_over
 
 
 def test_what_the_work_raises_is_raised() -> None:
@@ -396,4 +396,4 @@ def test_what_the_work_raises_is_raised() -> None:
         yield
 
     with pytest.raises(RuntimeError, match="no choice"):
-        Slots(work(), 1).hand_out("a")
+        Slots(work(), 1).assign("a")

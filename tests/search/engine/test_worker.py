@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.engine import worker as worker_module
-from search.engine.worker import EXIT_BUSY, MAX_FRUITLESS, Worker, stop
+from search.engine.worker import EXIT_BUSY, MAX_FAILED_DRIVERS, Worker, stop
 from search.settings import Settings
 from search.store import leases, workers
 from search.store.database import Engine, open_engine
@@ -44,9 +44,9 @@ def test_a_search_whose_drivers_keep_dying_is_left_failed_with_their_last_words(
     ticks: list[None] = []
     left = Worker(settings, engine).run(search_id, lambda: ticks.append(None))
     assert left.status == "failed"
-    assert left.reason == f"{MAX_FRUITLESS} drivers in a row died before a trial ended: no room on the disk"
-    assert settings.driver_log(search_id).read_text().count("starting") == MAX_FRUITLESS
-    assert len(ticks) >= MAX_FRUITLESS
+    assert left.reason == f"{MAX_FAILED_DRIVERS} drivers in a row died before a trial ended: no room on the disk"
+    assert settings.driver_log(search_id).read_text().count("starting") == MAX_FAILED_DRIVERS
+    assert len(ticks) >= MAX_FAILED_DRIVERS
 
 
 def test_a_driver_is_told_the_settings_but_no_webhooks(
@@ -68,7 +68,7 @@ def test_a_search_that_another_process_holds_is_not_run(
 ) -> None:
     start_as_driver(f"exit {EXIT_BUSY}", tmp_path, monkeypatch)
     search_id = submit(settings.database_url)
-    leases.take(engine, search_id, 60)
+    leases.acquire(engine, search_id, 60)
     with pytest.raises(Conflict, match=rf"a search has one driver: got {search_id}, which process {os.getpid()} on "):
         Worker(settings, engine).run(search_id, lambda: None)
 
@@ -109,7 +109,7 @@ def test_a_worker_that_serves_is_there_until_it_is_told_to_stop(settings: Settin
 
 def _alive(engine: Engine) -> int:
     with engine.connect() as connection:
-        return len(workers.alive(connection))
+        return len(workers.list_alive(connection))
 
 
 def test_a_driver_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

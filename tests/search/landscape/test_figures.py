@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.landscape.figures import COLORS, Measured, color_of, comparison, gradients, updates
+from search.landscape.figures import COLORS, Measured, comparison, gradients, point_color, updates
 
 
 def measured(*gms: int) -> Measured:
@@ -46,5 +46,5 @@ def test_the_gradients_have_a_line_for_each_point_in_either_panel_and_one_legend
 def test_a_point_has_the_same_colour_in_every_figure(count: int) -> None:
     points = measured(*range(count))
     first = comparison(points, [count - 1]).data[0].line.color
-    assert first == gradients(points).data[-1].line.color == color_of(points, count - 1)
+    assert first == gradients(points).data[-1].line.color == point_color(points, count - 1)
     assert updates(points[0]["lowest"]) == [1, 2]

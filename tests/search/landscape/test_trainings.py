@@ -19,7 +19,7 @@ import pytest
 
 from search.cli import main
 from search.landscape import figures
-from search.landscape.trainings import Asked
+from search.landscape.trainings import LandscapeRequest
 from tests.processes import command_of
 from tests.search.program import interrupt, seqnorm, start
 from trainers.recipe import find
@@ -201,23 +201,23 @@ def test_a_point_that_ended_before_its_first_epoch_is_drawn_without_errors() -> 
 # What is trained
 
 
-def asked(recipe: str, **overrides: str) -> Asked:
-    return Asked(
+def landscape_request(recipe: str, **overrides: str) -> LandscapeRequest:
+    return LandscapeRequest(
         recipe=find(recipe), gm=(16, 4, 16), overrides=overrides, seed=0, data=None, home=Path(), gradients=True
     )
 
 
 def test_batchnorm_and_no_normalization_come_along_and_repeats_are_trained_once() -> None:
-    assert asked("digits-mlp").points == [0, 1, 4, 16]
+    assert landscape_request("digits-mlp").points == [0, 1, 4, 16]
 
 
 def test_without_normalization_a_recipes_numbers_for_that_are_taken() -> None:
-    arguments = {gm: asked("cifar10-resnet56", epochs="2").arguments(gm)[1] for gm in (0, 1, 4)}
+    arguments = {gm: landscape_request("cifar10-resnet56", epochs="2").arguments(gm)[1] for gm in (0, 1, 4)}
     assert arguments == {0: {"peak_factor": 10.0, "epochs": "2"}, 1: {"epochs": "2"}, 4: {"epochs": "2"}}
 
 
 def test_a_number_that_was_asked_for_wins_over_those_without_normalization() -> None:
-    assert asked("cifar10-resnet56", peak_factor="3").arguments(0)[1] == {"peak_factor": "3"}
+    assert landscape_request("cifar10-resnet56", peak_factor="3").arguments(0)[1] == {"peak_factor": "3"}
 
 
 # What it refuses
@@ -251,7 +251,10 @@ def check_refusal(printed: str, said: str, out: Path, home: Path) -> None:
             [*DIGITS, "--gm", "64"],
             "groups must hold at least min_group=4 samples: got gm=64, groups of 2 of 128 samples.",
         ),
-        ([*DIGITS, "--gm", "four"], "--gm must be whole numbers with commas: got 'four'. Give e.g. --gm 1,2,4."),
+        (
+            [*DIGITS, "--gm", "four"],
+            "--gm must be whole numbers separated by commas: got 'four'. Give e.g. --gm 1,2,4.",
+        ),
         ([*DIGITS, "--set", "epoch=3"], "digits-mlp has no number epoch: got epoch=3."),
         ([*DIGITS, "--set", "epochs"], "--set must be NAME=VALUE: got 'epochs'. Give e.g. --set epochs=10."),
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import seqnorm
-from search.plan.digest import digest_of
+from search.plan.digest import compute_digest
 from search.plan.spec import SearchSpec
 from trainers.recipe import Numbers, Recipe, find
 
@@ -21,7 +21,9 @@ def recipe(run: str = "own_package.training:run") -> Recipe:
 
 
 def digest(run: str = "own_package.training:run", **changes) -> dict[str, str]:
-    return digest_of(SearchSpec(**{"recipe": "own", "gm": [1, 2], "gc": [1], **changes}), recipe(run), Path("/nowhere"))
+    return compute_digest(
+        SearchSpec(**{"recipe": "own", "gm": [1, 2], "gc": [1], **changes}), recipe(run), Path("/nowhere")
+    )
 
 
 def _seqnorm_source() -> str:
@@ -32,7 +34,7 @@ def _seqnorm_source() -> str:
 def test_a_full_data_set_that_appears_under_home_changes_the_digest(tmp_path: Path):
     def data() -> str:
         spec = SearchSpec(recipe="mnist-simplenet", gm=[1], gc=[1])
-        return digest_of(spec, find("mnist-simplenet"), tmp_path)["data"]
+        return compute_digest(spec, find("mnist-simplenet"), tmp_path)["data"]
 
     before = data()
     raw = tmp_path / "data" / "MNIST" / "raw"

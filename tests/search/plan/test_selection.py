@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.plan.selection import RULES, Candidate, Choice, Contest, Point, Verdict, auto_tolerance, choose, summarise
+from search.plan.selection import (
+    RULES,
+    Candidate,
+    Choice,
+    Point,
+    RuleInput,
+    RuleResult,
+    auto_tolerance,
+    choose,
+    summarize,
+)
 
 
 def ghost(gm: int, mean: float | None, std: float | None = 0.002, n: int = 3, failed: int = 0) -> Candidate:
@@ -27,30 +37,30 @@ def why(choice: Choice) -> list[str]:
 
 
 def test_mean_std_and_standard_error_are_those_calculated_by_hand():
-    candidate = summarise(Point("main", 4, 2), [0.90, 0.92, 0.94], failed=0)
+    candidate = summarize(Point("main", 4, 2), [0.90, 0.92, 0.94], failed=0)
     assert candidate == Candidate(gm=4, gc=2, mean=pytest.approx(0.92), std=pytest.approx(0.02), n=3)
     assert candidate.sem == pytest.approx(0.0115470)  # 0.02 / √3
     assert candidate.point == Point("main", 4, 2)
 
 
 def test_one_replicate_has_a_mean_and_no_spread():
-    candidate = summarise(Point("main", 4, 2), [0.9], failed=0)
+    candidate = summarize(Point("main", 4, 2), [0.9], failed=0)
     assert (candidate.mean, candidate.std, candidate.sem, candidate.n) == (0.9, None, None, 1)
 
 
 def test_no_replicate_has_neither_mean_nor_spread():
-    candidate = summarise(Point("small", 4, 2), [], failed=3)
+    candidate = summarize(Point("small", 4, 2), [], failed=3)
     assert candidate == Candidate(gm=4, gc=2, mean=None, std=None, n=0, failed=3, variant="small")
     assert candidate.sem is None
 
 
 def test_order_of_replicates_does_not_change_a_summary():
     values = [0.1, 0.7, 0.2, 0.30000000000000004]
-    assert summarise(Point("main", 1, 0), values, 0) == summarise(Point("main", 1, 0), values[::-1], 0)
+    assert summarize(Point("main", 1, 0), values, 0) == summarize(Point("main", 1, 0), values[::-1], 0)
 
 
 def test_huge_losses_are_summarised_without_overflow():
-    candidate = summarise(Point("main", 1, 0), [1e200, 3e200], failed=0)
+    candidate = summarize(Point("main", 1, 0), [1e200, 3e200], failed=0)
     assert candidate.std == pytest.approx(math.sqrt(2) * 1e200)
     assert auto_tolerance([candidate]) == pytest.approx(math.sqrt(2) * 1e200)
 
@@ -107,8 +117,10 @@ def test_best_mean_keeps_the_highest_mean_whatever_its_size():
 
 
 def test_a_rule_is_a_function_of_the_stable_candidates(monkeypatch):
-    def smallest(contest: Contest) -> Verdict:
-        return Verdict(winner=min(contest.stable, key=contest.size), eligible=contest.close, reason="is the smallest.")
+    def smallest(inputs: RuleInput) -> RuleResult:
+        return RuleResult(
+            winner=min(inputs.stable, key=inputs.axis_values), eligible=inputs.close, reason="is the smallest."
+        )
 
     monkeypatch.setitem(RULES, "smallest", smallest)
     choice = choose(
@@ -176,15 +188,15 @@ def test_variants_of_the_largest_gm_go_to_the_lower_std():
 
 
 def test_means_that_differ_by_rounding_alone_are_equal():
-    tight = summarise(Point("main", 1, 1), [556 / 700, 556 / 700, 556 / 700], 0)
-    wide = summarise(Point("main", 1, 2), [554 / 700, 558 / 700, 556 / 700], 0)
+    tight = summarize(Point("main", 1, 1), [556 / 700, 556 / 700, 556 / 700], 0)
+    wide = summarize(Point("main", 1, 2), [554 / 700, 558 / 700, 556 / 700], 0)
     assert tight.mean < wide.mean  # in the last bit
     assert choose([tight, wide], "best-mean", "gc").point == tight.point
 
 
 def test_spreads_that_differ_by_rounding_alone_are_equal():
-    small = summarise(Point("main", 1, 1), [604 / 700, 604 / 700, 607 / 700], 0)
-    large = summarise(Point("main", 1, 2), [606 / 700, 606 / 700, 603 / 700], 0)
+    small = summarize(Point("main", 1, 1), [604 / 700, 604 / 700, 607 / 700], 0)
+    large = summarize(Point("main", 1, 2), [606 / 700, 606 / 700, 603 / 700], 0)
     assert (small.mean, small.std < large.std) == (large.mean, True)  # in the last bit
     assert choose([small, large], "best-mean", "gc").point == large.point
 

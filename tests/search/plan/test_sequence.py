@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from search.plan.selection import Candidate, Choice, Point, summarise
-from search.plan.sequence import NothingStable, run_sequence
+from search.plan.selection import Candidate, Choice, Point, summarize
+from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.spec import SearchSpec
-from search.plan.stages import NONE, Plan, Replicate, Stage, plan_of
+from search.plan.stages import UNNORMALIZED, Plan, Replicate, Stage, make_plan
 from trainers.recipe import find
 
 Surface = Callable[[Replicate], float | None]  # the metric that a replicate ends with; None: it diverges
@@ -19,7 +19,7 @@ FIELDS: dict[str, Any] = {"recipe": "digits-mlp", "gm": [1, 2, 4, 8], "gc": [1, 
 
 
 def plan(**changes) -> Plan:
-    return plan_of(SearchSpec(**{**FIELDS, **changes}), find("digits-mlp"))
+    return make_plan(SearchSpec(**{**FIELDS, **changes}), find("digits-mlp"))
 
 
 def main(gm: int, gc: int) -> Point:
@@ -66,7 +66,7 @@ class MemoryRecord:
     def candidate(self, point: Point | None) -> Candidate | None:
         return None if point is None else self._summary(point, self.kept)
 
-    def commonest_failure(self, stage: Stage) -> str:
+    def most_common_failure(self, stage: Stage) -> str:
         return "3 of 3 failed trials: raised."
 
     def winners(self, stage: Stage) -> list[Point] | None:
@@ -96,7 +96,7 @@ class MemoryRecord:
     def _summary(self, point: Point, stages: Iterable[str]) -> Candidate:
         values = [value for r, value in self.ended.items() if r.point == point and r.stage in stages]
         finite = [value for value in values if value is not None]
-        return summarise(point, finite, failed=len(values) - len(finite))
+        return summarize(point, finite, failed=len(values) - len(finite))
 
 
 def drive(plan: Plan, record: MemoryRecord, slots: int = 1, trials: int | None = None) -> list[Replicate]:
@@ -144,13 +144,13 @@ def test_the_second_stage_keeps_the_variant_of_the_first():
 
 def test_the_chosen_points_and_the_baselines_are_measured_with_fresh_seeds():
     handed = drive(plan(), MemoryRecord(hill))
-    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), UNNORMALIZED}
     assert {replicate.seed for replicate in handed if replicate.stage == "test"} == {1000, 1001}
 
 
 def test_every_replicate_is_trained_once_and_their_number_is_that_of_the_plan():
     handed = drive(plan(), MemoryRecord(hill), slots=3)
-    assert len(handed) == len(set(handed)) == sum(plan().size().values()) == 4 * 2 + 3 * 2 + 4 * 2
+    assert len(handed) == len(set(handed)) == sum(plan().count_trials().values()) == 4 * 2 + 3 * 2 + 4 * 2
 
 
 def test_points_that_coincide_are_measured_once():
@@ -164,8 +164,8 @@ def test_points_that_coincide_are_measured_once():
 def test_a_choice_is_stored_with_the_stage_that_follows_from_it():
     record = MemoryRecord(hill)
     drive(plan(), record)
-    assert record.followed_by["gm"] == plan().stage("gc", [main(4, 0)])
-    assert record.followed_by["gc"] == plan().stage("test", [main(4, 0), main(4, 2)])
+    assert record.followed_by["gm"] == plan().build_stage("gc", [main(4, 0)])
+    assert record.followed_by["gc"] == plan().build_stage("test", [main(4, 0), main(4, 2)])
 
 
 def test_the_second_stage_compares_with_the_winner_of_the_first():
@@ -190,7 +190,7 @@ def test_a_grid_chooses_once_and_measures_the_best_of_each_kind():
     handed = drive(plan(strategy="grid", gc=[0, 1, 2]), record, slots=3)
     assert sum(replicate.stage == "grid" for replicate in handed) == 4 * 3 * 2
     assert record.kept == {"grid": [main(4, 0), main(4, 2)]}
-    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), NONE}
+    assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), UNNORMALIZED}
 
 
 # What goes wrong
@@ -205,7 +205,7 @@ def test_a_point_whose_replicate_failed_is_trained_to_its_end_and_not_chosen():
 
 def test_a_search_ends_where_nothing_of_a_stage_is_stable():
     record = MemoryRecord(lambda r: None)
-    with pytest.raises(NothingStable) as error:
+    with pytest.raises(NoStableCandidate) as error:
         drive(plan(), record)
     assert str(error.value) == (
         "stage gm: Nothing was chosen: none of 4 candidates is stable (every replicate finished, and above chance). "
@@ -216,13 +216,13 @@ def test_a_search_ends_where_nothing_of_a_stage_is_stable():
 
 def test_a_search_ends_in_its_second_stage_with_its_first_decided():
     record = MemoryRecord(lambda r: None if r.stage == "gc" else hill(r))
-    with pytest.raises(NothingStable, match=r"^stage gc: Nothing was chosen: none of 3 candidates is stable "):
+    with pytest.raises(NoStableCandidate, match=r"^stage gc: Nothing was chosen: none of 3 candidates is stable "):
         drive(plan(), record)
     assert record.kept == {"gm": [main(4, 0)]}
 
 
 def test_a_failed_baseline_does_not_end_a_search():
-    record = MemoryRecord(lambda r: None if r.point == NONE else hill(r))
+    record = MemoryRecord(lambda r: None if r.point == UNNORMALIZED else hill(r))
     drive(plan(), record)
     assert record.kept == {"gm": [main(4, 0)], "gc": [main(4, 2)]}
 
@@ -288,9 +288,9 @@ def test_baselines_are_handed_out_while_the_last_trials_of_a_stage_run():
         ("gm", main(1, 0)),
         ("gm", main(4, 0)),
         ("test", main(1, 0)),
-        ("test", NONE),
+        ("test", UNNORMALIZED),
         ("test", main(1, 0)),
-        ("test", NONE),
+        ("test", UNNORMALIZED),
     ]
 
 

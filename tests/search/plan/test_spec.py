@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from search.plan.selection import RULES
-from search.plan.spec import SearchSpec, parse_spec, refused_gc, refused_gm, refused_values
+from search.plan.spec import SearchSpec, find_refused_values, gc_error, gm_error, parse_spec
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import Numbers, Recipe, find, number
@@ -105,19 +105,19 @@ def test_a_full_spec_survives_a_round_trip_through_json():
 
 def test_numbers_keep_their_kind():
     given = {"epochs": 3, "learning_rate": 0.5, "augment": True, "optimizer": "010"}
-    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).numbers_of(CONV, "main")
+    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).resolve_numbers(CONV, "main")
     assert numbers == ConvNumbers(epochs=3, learning_rate=0.5, augment=True, optimizer="010")
 
 
 def test_numbers_as_a_command_line_gives_them_are_converted():
     given = {"epochs": "3", "learning_rate": "5e-1", "augment": "true", "optimizer": "1.0"}
-    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).numbers_of(CONV, "main")
+    numbers = SearchSpec(recipe="conv", gm=[1], gc=[1], numbers=given).resolve_numbers(CONV, "main")
     assert numbers == ConvNumbers(epochs=3, learning_rate=0.5, augment=True, optimizer="1.0")
 
 
 def test_variants_override_the_searchs_numbers_and_none_trains_with_those_of_the_first():
     changed = spec(numbers={"epochs": 3}, variants={"fast": {"learning_rate": 0.8}, "long": {"epochs": 9}})
-    trained = {name: changed.numbers_of(find("mnist-simplenet"), name) for name in ("fast", "long", "none")}
+    trained = {name: changed.resolve_numbers(find("mnist-simplenet"), name) for name in ("fast", "long", "none")}
     assert {name: (n.epochs, n.learning_rate) for name, n in trained.items()} == {
         "fast": (3, 0.8),
         "long": (9, 0.4),
@@ -132,12 +132,12 @@ def test_a_count_of_seeds_becomes_a_list_from_0():
 
 
 def test_fresh_seeds_start_at_1000():
-    assert spec(test_seeds=2).fresh_seeds == [1000, 1001]
+    assert spec(test_seeds=2).test_seed_values == [1000, 1001]
 
 
 @pytest.mark.parametrize("tuned", [[999], [1000], [1001, 0], [5000], [0, 2**31 - 1]])
 def test_fresh_seeds_never_meet_tuning_seeds(tuned):
-    fresh = spec(seeds=tuned, test_seeds=64).fresh_seeds
+    fresh = spec(seeds=tuned, test_seeds=64).test_seed_values
     assert len(set(fresh)) == 64
     assert min(fresh) >= 1000
     assert not set(fresh) & set(tuned)
@@ -215,7 +215,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
             f"gm_rule should be {either(RULES)}: got 'smallest'. Give how stage gm chooses.",
         ),
         ({"name": 3}, "name must be text: got 3. Give a name for lists."),
-        ({"data": 3}, "data must be text: got 3. Give data set, where the recipe takes a choice."),
+        ({"data": 3}, "data must be text: got 3. Give data set, if the recipe takes a choice."),
     ],
 )
 def test_a_field_of_the_wrong_form_is_refused(changes, sentence):
@@ -248,14 +248,17 @@ def test_seeds_of_the_wrong_form_are_refused(seeds, problem):
     ],
 )
 def test_a_number_of_test_seeds_out_of_range_is_refused(count, problem):
-    assert refused(test_seeds=count) == f"test_seeds {problem}. Give fresh seeds, from 1000, of the final measurement."
+    assert (
+        refused(test_seeds=count)
+        == f"test_seeds {problem}. Give number of new seeds, from 1000, for the final measurement."
+    )
 
 
 @pytest.mark.parametrize("tolerance", [-0.1, "wide", "0.1", True, math.nan, math.inf, None])
 def test_a_tolerance_that_is_neither_auto_nor_a_number_is_refused(tolerance):
     assert refused(tolerance=tolerance) == (
         f"tolerance must be auto, or a finite number of 0 or more: got {tolerance!r}. "
-        "Give how far from the best mean still performs well; auto derives it from the spread over seeds."
+        "Give largest distance from the best mean that performs well; auto derives it from the spread of seeds."
     )
 
 
@@ -479,7 +482,7 @@ def test_a_gc_of_0_is_for_grids():
 
 def test_refused_values_are_all_listed_once():
     bad = SearchSpec(**{**FIELDS, "gm": [1, 3, 256], "gc": [1, 7], "variants": {"main": {}, "long": {"epochs": 99}}})
-    assert [value for value, _ in refused_values(bad, find("mnist-simplenet"))] == ["gm=3", "gm=256", "gc=7"]
+    assert [value for value, _ in find_refused_values(bad, find("mnist-simplenet"))] == ["gm=3", "gm=256", "gc=7"]
 
 
 def test_a_search_is_refused_for_the_first_of_its_refused_values():
@@ -499,33 +502,33 @@ def test_the_divisors_of_the_largest_batch_are_found_at_once():
 
 @pytest.mark.parametrize("gm", [1, 2, 4, 8, 16])
 def test_gm_divides_the_64_samples_of_each_of_8_devices(gm):
-    assert refused_gm(gm, ConvNumbers()) is None
+    assert gm_error(gm, ConvNumbers()) is None
 
 
 def test_gm_is_counted_per_device():
-    assert refused_gm(3, ConvNumbers()) == (
+    assert gm_error(3, ConvNumbers()) == (
         "gm must divide the batch: got gm=3 for 64 samples per device (batch 512 / 8). Use a divisor, e.g. 1, 2, 4."
     )
-    assert refused_gm(32, ConvNumbers()) == (
+    assert gm_error(32, ConvNumbers()) == (
         "groups must hold at least min_group=4 samples: got gm=32, groups of 2 of 64 samples per device "
         "(batch 512 / 8). Use gm up to 16, or allow it with --set min_group=2."
     )
-    assert refused_gm(32, ConvNumbers(min_group=2)) is None
-    assert refused_gm(64, ConvNumbers(min_group=2)) == (
+    assert gm_error(32, ConvNumbers(min_group=2)) is None
+    assert gm_error(64, ConvNumbers(min_group=2)) == (
         "groups must hold at least min_group=2 samples: got gm=64, groups of 1 of 64 samples per device "
         "(batch 512 / 8). Use gm up to 32."
     )
 
 
 def test_a_batch_divides_over_the_devices():
-    assert refused_gm(1, ConvNumbers(batch=500)) == (
+    assert gm_error(1, ConvNumbers(batch=500)) == (
         "the batch must divide over devices: got batch=500 over 8. Choose a multiple (--set batch=…)."
     )
 
 
 def test_gc_may_equal_a_width_where_layers_have_positions():
-    assert [gc for gc in range(1, 129) if refused_gc(gc, ConvNumbers(), CONV, "grid") is None] == [1, 2, 4, 8, 16, 32]
-    assert refused_gc(64, ConvNumbers(), CONV, "sequential") == (
+    assert [gc for gc in range(1, 129) if gc_error(gc, ConvNumbers(), CONV, "grid") is None] == [1, 2, 4, 8, 16, 32]
+    assert gc_error(64, ConvNumbers(), CONV, "sequential") == (
         "gc must divide every normalized width: got gc=64 for widths 64, 96. Use 1, 2, 4, 8, 16, 32."
     )
 
@@ -534,4 +537,4 @@ def test_gc_is_left_to_the_driver_where_only_torch_knows_the_widths():
     unknown = Recipe(
         name="any", title="", numbers=ConvNumbers, run="any:run", load="any:load", widths=lambda numbers: None
     )
-    assert refused_gc(7, ConvNumbers(), unknown, "sequential") is None
+    assert gc_error(7, ConvNumbers(), unknown, "sequential") is None

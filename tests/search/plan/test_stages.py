@@ -8,14 +8,14 @@ import pytest
 from search.plan import stages as planning
 from search.plan.selection import Candidate, Point, choose
 from search.plan.spec import SearchSpec
-from search.plan.stages import NONE, Plan, Replicate, finalists, groups_of, plan_of
+from search.plan.stages import UNNORMALIZED, Plan, Replicate, count_groups, make_plan, select_finalists
 from trainers.recipe import Numbers, find
 
 FIELDS: dict[str, Any] = {"recipe": "digits-mlp", "gm": [1, 2, 4], "gc": [1, 8], "seeds": [0, 1], "test_seeds": 2}
 
 
 def plan(**changes) -> Plan:
-    return plan_of(SearchSpec(**{**FIELDS, **changes}), find("digits-mlp"))
+    return make_plan(SearchSpec(**{**FIELDS, **changes}), find("digits-mlp"))
 
 
 def main(gm: int, gc: int) -> Point:
@@ -31,19 +31,19 @@ def test_a_sequential_search_has_stages_gm_gc_and_test():
 
 
 def test_the_stages_of_every_strategy_are_known():
-    assert planning.known_stages()[:3] == ["gm", "gc", "grid"]
-    assert planning.known_stages()[-1] == "test"
+    assert planning.list_stages()[:3] == ["gm", "gc", "grid"]
+    assert planning.list_stages()[-1] == "test"
 
 
 def test_a_plan_keeps_the_stages_it_was_made_with():
     swapped = replace(plan(), sweeps=plan().sweeps[::-1])
     assert swapped.stage_names == ("gc", "gm", "test")
-    assert swapped.stage("gc", []).points == (main(1, 1), main(1, 8))
-    assert swapped.stage("gm", [main(1, 8)]).points == (main(1, 8), main(2, 8), main(4, 8))
+    assert swapped.build_stage("gc", []).points == (main(1, 1), main(1, 8))
+    assert swapped.build_stage("gm", [main(1, 8)]).points == (main(1, 8), main(2, 8), main(4, 8))
 
 
 def test_stage_gm_sweeps_gm_without_a_groupnorm_half():
-    stage = plan(tolerance=0.01).stage("gm", [])
+    stage = plan(tolerance=0.01).build_stage("gm", [])
     assert stage.points == (main(1, 0), main(2, 0), main(4, 0))
     assert (stage.axis, stage.rule, stage.tolerance, stage.reference) == ("gm", "largest-stable", 0.01, None)
     assert (stage.seeds, stage.measure) == ((0, 1), "validation")
@@ -51,42 +51,42 @@ def test_stage_gm_sweeps_gm_without_a_groupnorm_half():
 
 def test_stage_gc_sweeps_gc_with_the_gm_and_the_variant_that_won():
     won = Point("strong", 4, 0)
-    stage = plan(variants={"main": {}, "strong": {}}).stage("gc", [won])
+    stage = plan(variants={"main": {}, "strong": {}}).build_stage("gc", [won])
     assert stage.points == (Point("strong", 4, 1), Point("strong", 4, 8))
     assert (stage.axis, stage.rule, stage.reference, stage.measure) == ("gc", "best-mean", won, "validation")
 
 
 def test_each_stage_takes_its_own_rule():
     changed = plan(gm_rule="best-mean", gc_rule="largest-stable")
-    assert changed.stage("gm", []).rule == "best-mean"
-    assert changed.stage("gc", [main(4, 0)]).rule == "largest-stable"
-    assert plan(strategy="grid", gc_rule="largest-stable").stage("grid", []).rule == "largest-stable"
+    assert changed.build_stage("gm", []).rule == "best-mean"
+    assert changed.build_stage("gc", [main(4, 0)]).rule == "largest-stable"
+    assert plan(strategy="grid", gc_rule="largest-stable").build_stage("grid", []).rule == "largest-stable"
 
 
 def test_stage_grid_sweeps_every_pair():
-    stage = plan(strategy="grid", gm=[1, 2], gc=[0, 8]).stage("grid", [])
+    stage = plan(strategy="grid", gm=[1, 2], gc=[0, 8]).build_stage("grid", [])
     assert stage.points == (main(1, 0), main(1, 8), main(2, 0), main(2, 8))
     assert (stage.axis, stage.rule, stage.reference) == ("point", "best-mean", None)
 
 
 def test_variants_multiply_the_points_of_the_first_stage():
     variants: dict[str, Any] = {"main": {}, "strong": {}}
-    stage = plan(gm=[1, 2], variants=variants).stage("gm", [])
+    stage = plan(gm=[1, 2], variants=variants).build_stage("gm", [])
     assert stage.points == (main(1, 0), main(2, 0), Point("strong", 1, 0), Point("strong", 2, 0))
-    assert len(plan(strategy="grid", variants=variants).stage("grid", []).points) == 2 * 3 * 2
+    assert len(plan(strategy="grid", variants=variants).build_stage("grid", []).points) == 2 * 3 * 2
 
 
 def test_a_plan_knows_whether_its_recipes_metric_is_to_rise_or_fall():
     spec = SearchSpec(**FIELDS)
-    assert plan_of(spec, find("digits-mlp")).mode == "max"
-    assert plan_of(spec, replace(find("digits-mlp"), mode="min")).mode == "min"
+    assert make_plan(spec, find("digits-mlp")).mode == "max"
+    assert make_plan(spec, replace(find("digits-mlp"), mode="min")).mode == "min"
 
 
 # Replicates
 
 
 def test_every_point_is_trained_once_before_any_is_trained_twice():
-    stage = plan(gm=[1, 2], seeds=[5, 3]).stage("gm", [])
+    stage = plan(gm=[1, 2], seeds=[5, 3]).build_stage("gm", [])
     assert stage.replicates() == [
         Replicate("gm", main(1, 0), 5),
         Replicate("gm", main(2, 0), 5),
@@ -97,7 +97,7 @@ def test_every_point_is_trained_once_before_any_is_trained_twice():
 
 def test_the_key_of_a_replicate_names_all_that_tells_it_from_others():
     assert Replicate("gc", Point("strong", 4, 8), 1).key == "gc-strong-gm4-gc8-seed1"
-    grid = plan(strategy="grid", variants={"a": {}, "b": {}}).stage("grid", [])
+    grid = plan(strategy="grid", variants={"a": {}, "b": {}}).build_stage("grid", [])
     assert len({replicate.key for replicate in grid.replicates()}) == 2 * 3 * 2 * 2
 
 
@@ -105,25 +105,25 @@ def test_the_key_of_a_replicate_names_all_that_tells_it_from_others():
 
 
 def test_stage_test_measures_the_winners_and_the_baselines_with_fresh_seeds():
-    stage = plan().stage("test", [main(4, 0), main(4, 8)])
-    assert stage.points == (main(4, 8), main(4, 0), main(1, 0), NONE)
+    stage = plan().build_stage("test", [main(4, 0), main(4, 8)])
+    assert stage.points == (main(4, 8), main(4, 0), main(1, 0), UNNORMALIZED)
     assert (stage.seeds, stage.measure) == ((1000, 1001), "test")
     assert (stage.axis, stage.rule) == (None, None)
 
 
 def test_points_that_coincide_are_measured_once():
-    assert plan().stage("test", [main(1, 0), main(1, 8)]).points == (main(1, 8), main(1, 0), NONE)
+    assert plan().build_stage("test", [main(1, 0), main(1, 8)]).points == (main(1, 8), main(1, 0), UNNORMALIZED)
 
 
 def test_the_batchnorm_of_another_variant_than_the_first_is_no_baseline():
-    stage = plan(variants={"a": {}, "b": {}}).stage("test", [Point("b", 1, 0)])
-    assert stage.points == (Point("b", 1, 0), Point("a", 1, 0), NONE)
+    stage = plan(variants={"a": {}, "b": {}}).build_stage("test", [Point("b", 1, 0)])
+    assert stage.points == (Point("b", 1, 0), Point("a", 1, 0), UNNORMALIZED)
 
 
 def test_the_baselines_are_part_of_stage_test_and_need_no_winner():
     baselines = plan().baselines()
-    assert baselines.points == (main(1, 0), NONE)
-    whole = plan().stage("test", [main(4, 0), main(4, 8)])
+    assert baselines.points == (main(1, 0), UNNORMALIZED)
+    whole = plan().build_stage("test", [main(4, 0), main(4, 8)])
     assert set(baselines.replicates()) < set(whole.replicates())
     assert (baselines.name, baselines.measure) == (whole.name, whole.measure)
 
@@ -132,14 +132,14 @@ def test_the_baselines_are_part_of_stage_test_and_need_no_winner():
 
 
 def test_a_sequential_search_grows_with_the_sum_of_both_lists():
-    assert plan().size() == {"gm": 3 * 2, "gc": 2 * 2, "test": 4 * 2}
-    long = plan(gm=[1, 2, 4, 8, 16], gc=[1, 2, 4, 8, 16, 32], seeds=[0]).size()
+    assert plan().count_trials() == {"gm": 3 * 2, "gc": 2 * 2, "test": 4 * 2}
+    long = plan(gm=[1, 2, 4, 8, 16], gc=[1, 2, 4, 8, 16, 32], seeds=[0]).count_trials()
     assert (long["gm"], long["gc"]) == (5, 6)
 
 
 def test_a_grid_grows_with_the_product_of_both_lists():
-    assert plan(strategy="grid").size() == {"grid": 3 * 2 * 2, "test": 3 * 2}
-    assert plan(strategy="grid", gc=[0, 1, 8]).size() == {"grid": 3 * 3 * 2, "test": 4 * 2}
+    assert plan(strategy="grid").count_trials() == {"grid": 3 * 2 * 2, "test": 3 * 2}
+    assert plan(strategy="grid", gc=[0, 1, 8]).count_trials() == {"grid": 3 * 3 * 2, "test": 4 * 2}
 
 
 @pytest.mark.parametrize("variants", [{"main": {}}, {"a": {}, "b": {}, "c": {}}])
@@ -147,8 +147,8 @@ def test_a_grid_grows_with_the_product_of_both_lists():
 def test_a_size_is_what_the_stages_hand_out(strategy, variants):
     planned = plan(strategy=strategy, gc=[1, 2, 8], variants=variants)
     winners = [Point("x", 4, 0), Point("x", 4, 8)] if strategy == "sequential" else [Point("x", 4, 8)]
-    stages = [planned.stage(name, winners) for name in planned.stage_names]
-    assert {stage.name: len(stage.replicates()) for stage in stages} == planned.size()
+    stages = [planned.build_stage(name, winners) for name in planned.stage_names]
+    assert {stage.name: len(stage.replicates()) for stage in stages} == planned.count_trials()
 
 
 # Finalists
@@ -158,53 +158,53 @@ def measured(gm: int, gc: int, mean: float, failed: int = 0) -> Candidate:
     return Candidate(gm=gm, gc=gc, mean=mean, std=0.001, n=3, failed=failed)
 
 
-def finalists_of_grid(candidates: list[Candidate], rule: str = "best-mean", tolerance: float = 0.005) -> list[Point]:
-    stage = plan(strategy="grid", gc_rule=rule, tolerance=tolerance).stage("grid", [])
+def grid_finalists(candidates: list[Candidate], rule: str = "best-mean", tolerance: float = 0.005) -> list[Point]:
+    stage = plan(strategy="grid", gc_rule=rule, tolerance=tolerance).build_stage("grid", [])
     choice = choose(candidates, stage.rule or "best-mean", "point", "max", tolerance)
-    found = finalists(stage, candidates, choice, "max")
+    found = select_finalists(stage, candidates, choice, "max")
     assert choice.point is None or choice.point in found
     return found
 
 
 def test_a_sequential_stage_sends_on_its_choice_alone():
-    stage = plan().stage("gm", [])
+    stage = plan().build_stage("gm", [])
     candidates = [measured(1, 0, 0.90), measured(4, 0, 0.95)]
-    assert finalists(stage, candidates, choose(candidates), "max") == [main(4, 0)]
+    assert select_finalists(stage, candidates, choose(candidates), "max") == [main(4, 0)]
 
 
 def test_a_grid_sends_on_the_best_ghostnorm_and_the_best_seqnorm():
     grid = [measured(2, 0, 0.93), measured(4, 0, 0.92), measured(2, 8, 0.94), measured(4, 8, 0.95)]
-    assert finalists_of_grid(grid) == [main(2, 0), main(4, 8)]
+    assert grid_finalists(grid) == [main(2, 0), main(4, 8)]
 
 
 def test_a_grid_that_a_ghostnorm_won_sends_on_a_seqnorm_too():
     grid = [measured(2, 0, 0.97), measured(2, 8, 0.94), measured(4, 8, 0.95)]
-    assert finalists_of_grid(grid) == [main(4, 8), main(2, 0)], "its choice last"
+    assert grid_finalists(grid) == [main(4, 8), main(2, 0)], "its choice last"
 
 
 def test_stage_test_measures_a_seqnorm_first_whichever_kind_a_grid_chose():
-    stage = plan(strategy="grid").stage("test", [main(4, 8), main(2, 0)])
-    assert stage.points == (main(4, 8), main(2, 0), main(1, 0), NONE)
-    assert plan(strategy="grid").stage("test", [main(2, 0), main(4, 8)]) == stage
+    stage = plan(strategy="grid").build_stage("test", [main(4, 8), main(2, 0)])
+    assert stage.points == (main(4, 8), main(2, 0), main(1, 0), UNNORMALIZED)
+    assert plan(strategy="grid").build_stage("test", [main(2, 0), main(4, 8)]) == stage
 
 
 def test_a_grid_of_one_kind_sends_on_one_point():
-    assert finalists_of_grid([measured(2, 8, 0.94), measured(4, 8, 0.95)]) == [main(4, 8)]
-    assert finalists_of_grid([measured(2, 0, 0.94), measured(4, 0, 0.93)]) == [main(2, 0)]
+    assert grid_finalists([measured(2, 8, 0.94), measured(4, 8, 0.95)]) == [main(4, 8)]
+    assert grid_finalists([measured(2, 0, 0.94), measured(4, 0, 0.93)]) == [main(2, 0)]
 
 
 def test_a_grid_leaves_out_a_kind_that_is_not_stable():
-    assert finalists_of_grid([measured(2, 0, 0.94, failed=1), measured(4, 8, 0.93)]) == [main(4, 8)]
+    assert grid_finalists([measured(2, 0, 0.94, failed=1), measured(4, 8, 0.93)]) == [main(4, 8)]
 
 
 def test_a_grid_always_sends_on_its_choice():
     # gm 16 is within 0.005 of the best of all, gm 32 of the best SeqNorm only
     grid = [measured(8, 0, 0.830), measured(8, 4, 0.828), measured(16, 4, 0.826), measured(32, 4, 0.8235)]
-    assert finalists_of_grid(grid, "largest-stable") == [main(8, 0), main(16, 4)]
+    assert grid_finalists(grid, "largest-stable") == [main(8, 0), main(16, 4)]
 
 
 def test_a_stage_without_a_choice_sends_on_nothing():
-    assert finalists_of_grid([measured(2, 0, 0.94, failed=1), measured(4, 8, 0.93, failed=2)]) == []
+    assert grid_finalists([measured(2, 0, 0.94, failed=1), measured(4, 8, 0.93, failed=2)]) == []
 
 
 # Words and samples
@@ -216,16 +216,19 @@ def test_a_stage_without_a_choice_sends_on_nothing():
         (main(4, 8), ["chosen SeqNorm"]),
         (main(4, 0), ["chosen GhostNorm"]),
         (main(1, 0), ["BatchNorm"]),
-        (NONE, ["no normalization"]),
+        (UNNORMALIZED, ["no normalization"]),
         (main(2, 2), []),
     ],
 )
 def test_the_points_of_stage_test_are_named_for_the_part_they_play(point, labels):
-    assert planning.test_labels(point, [main(4, 0), main(4, 8)], main(1, 0)) == labels
+    assert planning.label_test_point(point, [main(4, 0), main(4, 8)], main(1, 0)) == labels
 
 
 def test_a_point_may_play_two_parts():
-    assert planning.test_labels(main(1, 0), [main(1, 0), main(1, 8)], main(1, 0)) == ["chosen GhostNorm", "BatchNorm"]
+    assert planning.label_test_point(main(1, 0), [main(1, 0), main(1, 8)], main(1, 0)) == [
+        "chosen GhostNorm",
+        "BatchNorm",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -238,8 +241,8 @@ def test_a_point_may_play_two_parts():
     ],
 )
 def test_groups_are_counted_over_the_whole_batch(devices, gm, groups):
-    assert groups_of(main(gm, 4), Numbers(batch=512, devices=devices)) == groups
+    assert count_groups(main(gm, 4), Numbers(batch=512, devices=devices)) == groups
 
 
 def test_training_without_normalization_has_no_groups():
-    assert groups_of(NONE, Numbers()) == {"gm_total": 0, "group_size": None}
+    assert count_groups(UNNORMALIZED, Numbers()) == {"gm_total": 0, "group_size": None}

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from search.store import searches, tables, workers
-from search.store.counts import count
+from search.store.counts import count_store
 from search.store.database import open_engine
 from search.vocabulary.states import Status
 from tests.search.stored import open_recorder, submit, train
@@ -18,7 +18,7 @@ def test_searches_trials_and_workers_are_counted_in_either_database(database_url
 
     def counted():
         with engine.connect() as connection:
-            return count(connection)
+            return count_store(connection)
 
     assert counted().searches == {"queued": 1, "running": 0, "paused": 0, "done": 0, "failed": 0, "cancelled": 0}
     recorder = open_recorder(database_url, search_id)
@@ -27,13 +27,13 @@ def test_searches_trials_and_workers_are_counted_in_either_database(database_url
     assert left
     recorder.start(left)
     with engine.begin() as connection:
-        worker = workers.enter(connection)
+        worker = workers.register(connection)
     found = counted()
     assert found.searches["running"] == 1
     assert found.trials == {"RUNNING": 1, "COMPLETE": 4, "FAIL": 0}
     assert (found.workers, found.longest_wait) == (1, 0.0)
     with engine.begin() as connection:
-        workers.leave(connection, worker)
+        workers.unregister(connection, worker)
         searches.set_status(connection, search_id, Status.PAUSED, "")
     assert counted().trials == {"RUNNING": 0, "COMPLETE": 0, "FAIL": 0}, "only those of searches that run"
     assert counted().workers == 0
@@ -44,8 +44,8 @@ def test_a_search_waits_from_when_it_was_queued_last(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.begin() as connection:
         connection.execute(update(tables.events).values(at=tables.events.c.at - 1000))
-        assert count(connection).longest_wait == pytest.approx(1000, abs=20)
-        searches.request(connection, search_id, Status.PAUSED)
-        assert count(connection).longest_wait == 0
+        assert count_store(connection).longest_wait == pytest.approx(1000, abs=20)
+        searches.request_status(connection, search_id, Status.PAUSED)
+        assert count_store(connection).longest_wait == 0
         searches.queue(connection, search_id)
-        assert count(connection).longest_wait < 20
+        assert count_store(connection).longest_wait < 20

@@ -9,7 +9,15 @@ import pytest
 
 from search.settings import Settings
 from search.store import workers
-from search.store.database import Connection, DatabaseFault, answers, now, on_begin, open_engine, unavailable
+from search.store.database import (
+    Connection,
+    DatabaseError,
+    check_connection,
+    now,
+    on_begin,
+    open_engine,
+    to_store_unavailable,
+)
 from search.store.schema import upgrade
 from search.vocabulary.errors import Fenced, StoreUnavailable
 from tests.search.stored import prepare
@@ -27,7 +35,7 @@ def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("not a url", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got text that is no URL"),
+        ("not a url", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got text that is not a URL"),
         ("nosuch://somewhere/db", "must be an SQLAlchemy URL of SQLite or PostgreSQL: got nosuch://somewhere/db"),
         ("sqlite:////proc/nowhere/test.db", "folder must be writable: got /proc/nowhere"),
     ],
@@ -41,11 +49,11 @@ def test_a_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
     prepare(settings.database_url)
     reading = open_engine(settings.database_url, read_only=True)
     with open_engine(settings.database_url).begin() as writing:
-        workers.enter(writing)
+        workers.register(writing)
         with reading.connect() as connection:
-            assert workers.alive(connection) == []
+            assert workers.list_alive(connection) == []
     with reading.connect() as connection:
-        assert len(workers.alive(connection)) == 1
+        assert len(workers.list_alive(connection)) == 1
 
 
 def test_a_writer_holds_the_lock_from_its_first_moment(settings: Settings) -> None:
@@ -63,22 +71,22 @@ def test_what_a_check_raises_keeps_the_transaction_from_writing(settings: Settin
 
     def check(connection: Connection) -> None:
         asked.append("before anything else")
-        answers(connection)
+        check_connection(connection)
         raise Fenced("taken over")
 
     on_begin(engine, check)
     with pytest.raises(Fenced), engine.begin() as connection:
-        workers.enter(connection)
+        workers.register(connection)
     assert asked == ["before anything else"]
     with open_engine(settings.database_url).connect() as connection:
-        assert workers.alive(connection) == []
+        assert workers.list_alive(connection) == []
 
 
 def test_a_fault_is_said_without_the_password() -> None:
     url = "postgresql+psycopg://me:secret@127.0.0.1:1/seqnorm"
-    with pytest.raises(DatabaseFault) as fault:
+    with pytest.raises(DatabaseError) as fault:
         open_engine(url).connect()
-    said = str(unavailable(url, fault.value))
+    said = str(to_store_unavailable(url, fault.value))
     assert said.startswith(
         "the database must be readable and writable: got postgresql+psycopg://me:[redacted]@127.0.0.1:1/"
     )

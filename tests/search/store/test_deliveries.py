@@ -20,33 +20,33 @@ def connection(settings: Settings) -> Iterator[Connection]:
     """A connection to a store with a search that was cancelled after a target was named."""
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
-        deliveries.enter(connection, "here")
-        searches.request(connection, search_id, Status.CANCELLED)
+        deliveries.register_target(connection, "here")
+        searches.request_status(connection, search_id, Status.CANCELLED)
         yield connection
 
 
 def claimed(connection: Connection, seconds: float = 60) -> deliveries.Delivery:
-    (item,) = deliveries.news(connection, "here")
-    deliveries.add(connection, "here", [(item, BODY)])
+    (item,) = deliveries.find_pending(connection, "here")
+    deliveries.add_pending(connection, "here", [(item, BODY)])
     delivery = deliveries.claim(connection, "here", seconds)
     assert delivery is not None
     return delivery
 
 
 def test_a_status_is_news_to_those_who_were_there(connection: Connection) -> None:
-    deliveries.enter(connection, "later")
-    (item,) = deliveries.news(connection, "here")
+    deliveries.register_target(connection, "later")
+    (item,) = deliveries.find_pending(connection, "here")
     assert (item.status, item.reason) == ("cancelled", "cancelled by a person")
-    assert deliveries.news(connection, "later") == []
-    assert deliveries.news(connection, "nobody") == []
+    assert deliveries.find_pending(connection, "later") == []
+    assert deliveries.find_pending(connection, "nobody") == []
 
 
 def test_what_is_stored_is_no_news_and_stored_once(connection: Connection) -> None:
-    (item,) = deliveries.news(connection, "here")
-    deliveries.add(connection, "here", [(item, BODY)])
-    deliveries.add(connection, "here", [(item, '{"id": "another"}')])
-    assert deliveries.news(connection, "here") == []
-    assert deliveries.count(connection) == {"waiting": 1, "delivered": 0, "given_up": 0}
+    (item,) = deliveries.find_pending(connection, "here")
+    deliveries.add_pending(connection, "here", [(item, BODY)])
+    deliveries.add_pending(connection, "here", [(item, '{"id": "another"}')])
+    assert deliveries.find_pending(connection, "here") == []
+    assert deliveries.count_by_state(connection) == {"waiting": 1, "delivered": 0, "given_up": 0}
     delivery = deliveries.claim(connection, "here", 60)
     assert delivery is not None
     assert (delivery.id, delivery.body, delivery.attempts) == ("one", BODY, 1)
@@ -63,8 +63,8 @@ def test_a_claim_that_lapsed_is_taken_by_another_and_the_first_can_fail_it_no_mo
     second = deliveries.claim(connection, "here", 60)
     assert second is not None
     assert (second.id, second.attempts) == (first.id, 2)
-    deliveries.fail(connection, first, "too late", None)
-    assert deliveries.count(connection)["waiting"] == 1
+    deliveries.mark_failed(connection, first, "too late", None)
+    assert deliveries.count_by_state(connection)["waiting"] == 1
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_claim_that_lapsed_is_taken_by_another_and_the_first_can_fail_it_no_mo
 def test_what_failed_is_due_again_later_or_given_up(
     connection: Connection, wait: float | None, state: str, due: bool
 ) -> None:
-    deliveries.fail(connection, claimed(connection), "HTTP 500", wait)
-    assert deliveries.count(connection)[state] == 1
+    deliveries.mark_failed(connection, claimed(connection), "HTTP 500", wait)
+    assert deliveries.count_by_state(connection)[state] == 1
     assert deliveries.is_due(connection, "here") == due
 
 
 def test_what_was_taken_is_delivered(connection: Connection) -> None:
-    deliveries.finish(connection, claimed(connection, seconds=0), "HTTP 200")
-    assert deliveries.count(connection) == {"waiting": 0, "delivered": 1, "given_up": 0}
+    deliveries.mark_delivered(connection, claimed(connection, seconds=0), "HTTP 200")
+    assert deliveries.count_by_state(connection) == {"waiting": 0, "delivered": 1, "given_up": 0}
     assert not deliveries.is_due(connection, "here")

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from search.plan.spec import parse_spec
-from search.plan.stages import plan_of
+from search.plan.stages import make_plan
 from search.store import leases, searches
 from search.store.database import Engine, open_engine
 from search.store.schema import upgrade
@@ -21,19 +21,22 @@ from trainers.recipe import find
 def test_a_held_search_cannot_be_taken(database_url: str) -> None:
     search_id = submit(database_url)
     engine = open_engine(database_url)
-    leases.take(engine, search_id, 60)
+    leases.acquire(engine, search_id, 60)
     with pytest.raises(Conflict, match=rf"a search has one driver: got {search_id}, which process \d+ on "):
-        leases.take(engine, search_id, 60)
+        leases.acquire(engine, search_id, 60)
 
 
 def test_a_search_whose_holder_is_gone_is_taken_at_once(database_url: str) -> None:
     search_id = submit(database_url)
     engine = open_engine(database_url)
-    leases.take(engine, search_id, 60)
+    leases.acquire(engine, search_id, 60)
     with engine.begin() as connection:
-        gone = {**leases.asdict(leases.Holder.this_process()), "started": 1.0}  # the pid lives, the process does not
+        gone = {
+            **leases.asdict(leases.ProcessIdentity.this_process()),
+            "started": 1.0,
+        }  # the pid lives, the process does not
         connection.execute(update(search_rows).values(holder=gone))
-    assert leases.take(engine, search_id, 60).epoch == 2
+    assert leases.acquire(engine, search_id, 60).epoch == 2
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def engine(database_url: str) -> Engine:
 def queue(engine: Engine, owner: str, priority: int = 0) -> str:
     spec = parse_spec({**PLANTED, "priority": priority})
     with engine.begin() as connection:
-        return searches.submit(connection, spec, plan_of(spec, find("planted")), {}, owner=owner)
+        return searches.submit(connection, spec, make_plan(spec, find("planted")), {}, owner=owner)
 
 
 def turns(engine: Engine, count: int) -> list[str]:
@@ -55,7 +58,7 @@ def turns(engine: Engine, count: int) -> list[str]:
         with engine.connect() as connection:
             search_id = leases.next_claimable(connection)
         assert search_id is not None
-        leases.take(engine, search_id, 60)
+        leases.acquire(engine, search_id, 60)
         taken.append(search_id)
     return taken
 

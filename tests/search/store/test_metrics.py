@@ -15,7 +15,7 @@ from tests.search.stored import open_recorder, prepare, submit
 def test_metrics_keep_what_json_has_no_number_for(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), 0))
     recorder.report(trial_id, {1: {"train_loss": float("inf"), "validation_accuracy": 0.25}})
     with recorder.engine.begin() as connection:

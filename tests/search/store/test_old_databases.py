@@ -182,7 +182,7 @@ def test_an_interrupted_search_of_an_old_database_trains_what_is_missing_once_it
     search_id, then = old.id("interrupted"), old.shown["interrupted"]
     trained = [trial for trial in old.trials("interrupted") if trial[1] == "COMPLETE"]
     left = seqnorm(old.home, *old.place, "resume", search_id, expect=3)
-    assert "a search goes on with what it began with: got another" in left.stderr
+    assert "a search must be resumed with unchanged code and data: got another" in left.stderr
     assert f"accept the change with: seqnorm resume {search_id} --accept-code-change" in left.stderr
     assert logs(old, "interrupted") == 0
     result = seqnorm_json(old.home, *old.place, "resume", search_id, "--accept-code-change")

@@ -6,25 +6,25 @@ import platform
 from importlib.metadata import version
 
 from search.plan.spec import parse_spec
-from search.store.provenance import provenance_of, resolved_numbers
+from search.store.provenance import collect_provenance, resolve_all_numbers
 from trainers.recipe import find
 
 
 def test_versions_of_the_program_and_of_the_package_with_the_recipe_are_known() -> None:
-    found = provenance_of("digits-mlp")
+    found = collect_provenance("digits-mlp")
     assert (found.seqnorm, found.package, found.package_version) == (version("seqnorm"), "seqnorm", version("seqnorm"))
     assert (found.python, found.torch) == (platform.python_version(), version("torch"))
 
 
 def test_a_recipe_that_is_not_there_has_no_package() -> None:
-    found = provenance_of("nosuch")
+    found = collect_provenance("nosuch")
     assert (found.package, found.package_version) == (None, None)
 
 
 def test_numbers_are_those_that_each_variant_trains_with() -> None:
     variants = {"main": {}, "long": {"epochs": 7}}
     spec = parse_spec({"recipe": "planted", "gm": [1], "gc": [1], "numbers": {"noise": 0.5}, "variants": variants})
-    numbers = resolved_numbers(spec, find("planted"))
+    numbers = resolve_all_numbers(spec, find("planted"))
     assert {name: (each["epochs"], each["noise"]) for name, each in numbers.items()} == {
         "main": (1, 0.5),
         "long": (7, 0.5),

@@ -11,7 +11,7 @@ from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store.database import Connection, open_engine
-from search.store.reuse import Originals
+from search.store.reuse import ReusableTrials
 from search.store.tables import searches
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause
@@ -31,7 +31,7 @@ def test_a_finished_trial_of_the_same_point_and_seed_is_found_whatever_its_stage
     settings: Settings, connection: Connection
 ) -> None:
     parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=2, test_seeds=1)
-    originals = Originals.read(connection, parent, {})
+    originals = ReusableTrials.read(connection, parent, {})
     found = originals.find(Replicate("grid", POINT, 1))
     assert found is not None
     assert (found.replicate, found.state) == (Replicate("gm", POINT, 1), "COMPLETE")
@@ -40,7 +40,7 @@ def test_a_finished_trial_of_the_same_point_and_seed_is_found_whatever_its_stage
 
 
 def test_a_figure_of_the_test_set_stands_for_none_of_tuning(settings: Settings, connection: Connection) -> None:
-    originals = Originals.read(connection, finished_search(settings.database_url, gm=[8], gc=[4], seeds=1), {})
+    originals = ReusableTrials.read(connection, finished_search(settings.database_url, gm=[8], gc=[4], seeds=1), {})
     assert originals.find(Replicate("test", POINT, 1000)) is not None
     assert originals.find(Replicate("gm", POINT, 1000)) is None
     assert originals.find(Replicate("test", POINT, 0)) is None
@@ -49,10 +49,10 @@ def test_a_figure_of_the_test_set_stands_for_none_of_tuning(settings: Settings, 
 def test_what_failed_or_still_runs_is_trained_anew(settings: Settings, connection: Connection) -> None:
     parent = submit(settings.database_url)
     recorder = open_recorder(settings.database_url, parent)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     recorder.finish(recorder.start(Replicate("gm", POINT, 0)), Outcome(cause=Cause.RAISED, detail="x"))
     recorder.start(Replicate("gm", POINT, 1))
-    originals = Originals.read(connection, parent, {})
+    originals = ReusableTrials.read(connection, parent, {})
     assert [originals.find(Replicate("gm", POINT, seed)) for seed in (0, 1)] == [None, None]
 
 
@@ -60,5 +60,5 @@ def test_what_was_trained_with_another_code_is_trained_anew(settings: Settings, 
     parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
     with open_engine(settings.database_url).begin() as writing:
         writing.execute(update(searches).where(searches.c.id == parent).values(digest={"recipe": "before"}))
-    assert Originals.read(connection, parent, {"recipe": "before"}).find(Replicate("gm", POINT, 0)) is not None
-    assert Originals.read(connection, parent, {"recipe": "after"}).find(Replicate("gm", POINT, 0)) is None
+    assert ReusableTrials.read(connection, parent, {"recipe": "before"}).find(Replicate("gm", POINT, 0)) is not None
+    assert ReusableTrials.read(connection, parent, {"recipe": "after"}).find(Replicate("gm", POINT, 0)) is None

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from search.store import queries
-from search.store.candidates import quartiles
+from search.store.candidates import compute_quartiles
 from search.store.database import open_engine
 from search.store.schema import current_version, upgrade
 from search.vocabulary.errors import StoreUnavailable
@@ -59,9 +59,9 @@ def test_a_search_half_way_through_goes_on_after_an_upgrade(database_url: str) -
     head = upgrade(database_url)
     assert current_version(engine) == head != "0003"
     with engine.connect() as connection:
-        seeds = queries.seeds_of(connection, search_id, "gm")
-        boxes = {each.gm: each.quartiles for each in queries.quartiles_of(connection, search_id, "gm", seeds)}
+        seeds = queries.list_seed_values(connection, search_id, "gm")
+        boxes = {each.gm: each.quartiles for each in queries.list_quartiles(connection, search_id, "gm", seeds)}
     assert Counter(row.gm for row in seeds) == {1: 3, 8: 3}
-    assert boxes == {gm: (*quartiles([row.value for row in seeds if row.gm == gm]),) for gm in (1, 8)}
+    assert boxes == {gm: (*compute_quartiles([row.value for row in seeds if row.gm == gm]),) for gm in (1, 8)}
     time.sleep(1.5 * LEASE_SECONDS)
     assert set(finish(database_url, search_id).values()) == {1}

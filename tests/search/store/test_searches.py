@@ -20,13 +20,13 @@ def test_a_stage_is_decided_once(database_url: str) -> None:
     search_id = finished_search(database_url)
     recorder_plan = open_engine(database_url)
     from search.plan.selection import choose
-    from search.plan.stages import plan_of
+    from search.plan.stages import make_plan
     from trainers.recipe import find
 
     with recorder_plan.begin() as connection:
-        plan = plan_of(searches.get(connection, search_id).spec, find("planted"))
-        stage = plan.stage("gm", [])
-        choice = choose(projection.read(connection, search_id)["gm"])
+        plan = make_plan(searches.get(connection, search_id).spec, find("planted"))
+        stage = plan.build_stage("gm", [])
+        choice = choose(projection.read_candidates(connection, search_id)["gm"])
         with pytest.raises(Conflict, match="a stage is decided once: got a second choice for gm"):
             searches.decide(connection, search_id, stage, choice, [])
 
@@ -41,16 +41,16 @@ def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status:
     with engine.begin() as connection:
         searches.set_status(connection, search_id, status, "")
     with engine.begin() as connection:
-        assert searches.request(connection, search_id, requested).status == requested
-        assert searches.request(connection, search_id, requested).status == requested
+        assert searches.request_status(connection, search_id, requested).status == requested
+        assert searches.request_status(connection, search_id, requested).status == requested
 
 
 def test_a_running_search_is_asked_to_stop(database_url: str) -> None:
     search_id = submit(database_url)
     engine = open_engine(database_url)
-    leases.take(engine, search_id, 60)
+    leases.acquire(engine, search_id, 60)
     with engine.begin() as connection:
-        search = searches.request(connection, search_id, Status.PAUSED)
+        search = searches.request_status(connection, search_id, Status.PAUSED)
     assert (search.status, search.requested_status) == ("running", "paused")
 
 
@@ -59,7 +59,7 @@ def test_an_ended_search_is_not_steered(database_url: str) -> None:
     engine = open_engine(database_url)
     with engine.begin() as connection:
         with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
-            searches.request(connection, search_id, Status.CANCELLED)
+            searches.request_status(connection, search_id, Status.CANCELLED)
         with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
             searches.queue(connection, search_id)
 
@@ -67,7 +67,7 @@ def test_an_ended_search_is_not_steered(database_url: str) -> None:
 def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(database_url: str) -> None:
     search_id = submit(database_url)
     first = open_recorder(database_url, search_id, lease_seconds=-1)
-    first.open(first._plan.stage("gm", []))
+    first.open(first._plan.build_stage("gm", []))
     failed = Replicate("gm", Point("main", 1, 0), 0)
     first.finish(first.start(failed), Outcome(cause=Cause.RAISED, detail="a fault"))
     first.finish(first.start(Replicate("gm", Point("main", 2, 0), 0)), Outcome(value=0.9))
@@ -108,7 +108,7 @@ def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         searches.set_status(connection, search_id, status, "")
-        with pytest.raises(Conflict, match=f"can be archived: got {search_id}, which is {status}"):
+        with pytest.raises(Conflict, match=f"to be archived: got {search_id}, which is {status}"):
             searches.archive(connection, search_id)
         searches.set_status(connection, search_id, Status.PAUSED, "")
         searches.archive(connection, search_id)

@@ -27,8 +27,8 @@ def test_of_a_traceback_the_last_line_is_said(detail: str, end: str) -> None:
 
 def test_an_outcome_is_the_same_after_its_journey_from_a_trial() -> None:
     for outcome in (Outcome(value=0.5), Outcome(cause=Cause.RAISED, detail="a fault")):
-        assert Outcome.read(json.loads(json.dumps(asdict(outcome)))) == outcome
-    assert Outcome.read(json.loads(json.dumps(asdict(Outcome(cause=Cause.LOST))))).runs_again
+        assert Outcome.from_json(json.loads(json.dumps(asdict(outcome)))) == outcome
+    assert Outcome.from_json(json.loads(json.dumps(asdict(Outcome(cause=Cause.LOST))))).runs_again
 
 
 def test_what_was_cut_runs_again_and_what_failed_or_finished_does_not() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from search.cli import app as command_line
-from search.cli.places import Here
-from search.settings import Settings, environment_of, read_settings
+from search.cli.backends import LocalBackend
+from search.settings import Settings, read_settings, to_environment
 from search.store.backup import back_up
 from search.store.database import open_engine
 from search.store.opening import open_store
@@ -61,7 +61,7 @@ def test_a_secret_is_shown_in_no_way(secret: object, show: str) -> None:
     assert "and more" not in shown
     assert "a space" not in shown
     assert KEY not in shown
-    assert HIDDEN in shown or "text that is no URL" in shown
+    assert HIDDEN in shown or "text that is not a URL" in shown
 
 
 def test_the_rest_of_a_url_is_shown() -> None:
@@ -98,7 +98,7 @@ def test_settings_hold_secrets_however_they_are_made() -> None:
 
 
 def test_a_child_process_is_told_the_secrets_themselves() -> None:
-    environ = environment_of(SETTINGS)
+    environ = to_environment(SETTINGS)
     assert (environ["SEQNORM_DB"], environ["SEQNORM_TOKEN"]) == (DATABASE, PASSWORD)
     assert read_settings(environ) == SETTINGS
 
@@ -135,8 +135,8 @@ def test_the_advice_to_use_another_tool_does_not_quote_the_password(tmp_path: Pa
 
 
 def test_advice_names_the_database_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line._where, "db", DATABASE)
-    monkeypatch.setattr(command_line._where, "url", f"http://ada:{PASSWORD}@127.0.0.1:9")
+    monkeypatch.setattr(command_line._global_options, "db", DATABASE)
+    monkeypatch.setattr(command_line._global_options, "url", f"http://ada:{PASSWORD}@127.0.0.1:9")
     said = command_line.program()
     assert PASSWORD not in said
     assert f"--db 'postgresql://ada:{HIDDEN}@127.0.0.1:9/none'" in said
@@ -156,4 +156,4 @@ def test_no_command_prints_the_password_of_its_database(database_url: str, tmp_p
         assert PASSWORD not in done.stdout + done.stderr, words
         assert done.returncode == 0, done.stderr
         assert words == ["list"] or f":{HIDDEN}@" in done.stdout
-    assert PASSWORD not in Here(Settings(db=url)).address
+    assert PASSWORD not in LocalBackend(Settings(db=url)).address

@@ -43,7 +43,7 @@ def test_a_search_is_widened_in_a_child_of_its_own(site: Site) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({}, 422, "a wider search has values or seeds that "),
+        ({}, 422, "a widened search must add values or seeds to "),
         ({"gm": [3]}, 422, "gm must divide the batch: got gm=3"),
         ({"seeds": "many"}, 422, "seeds "),
         ({"epochs": 3}, 422, "epochs is not a field of a search: got 3."),

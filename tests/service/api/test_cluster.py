@@ -12,7 +12,7 @@ def test_the_cluster_shows_who_works_what_runs_and_what_waits(site: Site) -> Non
     running = submit(site.database, name="runs now")
     recorder = open_recorder(site.database, running)
     with site.engine.begin() as connection:
-        worker = workers.enter(connection)
+        worker = workers.register(connection)
     shown = site.client("read").get("/api/cluster").raise_for_status().json()
     assert worker in [each["id"] for each in shown["workers"]]
     assert "runs now" in [each["name"] for each in shown["running"]]
@@ -23,5 +23,5 @@ def test_the_cluster_shows_who_works_what_runs_and_what_waits(site: Site) -> Non
     assert (eve["running"], eve["waiting"]) == ([], []), "those of others are not hers to see"
     recorder.close()
     with site.engine.begin() as connection:
-        workers.leave(connection, worker)
+        workers.unregister(connection, worker)
         searches.set_status(connection, running, Status.CANCELLED, "a test")

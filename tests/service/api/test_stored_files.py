@@ -38,7 +38,7 @@ def test_a_download_is_saved_and_never_shown_as_a_page() -> None:
 
 
 def test_the_tail_of_a_log_is_what_a_trial_of_that_point_and_seed_printed_last(settings: Settings) -> None:
-    printed = settings.log_of("abc", "gm-main-gm8-gc0-seed2")
+    printed = settings.trial_log("abc", "gm-main-gm8-gc0-seed2")
     printed.parent.mkdir(parents=True)
     printed.write_bytes(b"first\n" + b"x" * (TAIL_BYTES - 3) + "\xe9\n".encode("latin-1") + b"!")
     said = tail(settings, "abc", trial(gm=8, seed=2))

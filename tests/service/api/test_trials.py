@@ -32,7 +32,7 @@ def test_a_trial_that_is_not_there_is_refused(site: Site) -> None:
 def test_a_log_is_its_last_part_and_no_link_is_followed(site: Site) -> None:
     trial = get(site, f"/api/searches/{site.done}/trials/gm/0")
     key = f"gm-main-gm{trial['gm']}-gc{trial['gc']}-seed{trial['seed']}"
-    log, url = site.settings.log_of(site.done, key), f"/api/searches/{site.done}/trials/gm/0/log"
+    log, url = site.settings.trial_log(site.done, key), f"/api/searches/{site.done}/trials/gm/0/log"
     assert site.api.get(url).content == b""
     log.parent.mkdir(parents=True)
     log.write_text("first\n" + "x" * 2**16)

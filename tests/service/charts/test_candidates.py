@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from search.store.candidates import quartiles
+from search.store.candidates import compute_quartiles
 from search.views import CandidateView, MeasuredView, QuartilesView, SeedView, StageView
 from service import charts
 from service.charts import best_candidates, stage_chart
@@ -34,7 +34,7 @@ def test_each_seed_is_a_dot_as_long_as_they_can_be_told_apart() -> None:
 def test_more_seeds_are_drawn_as_quartiles() -> None:
     shown, dots = stage(8)
     values = [dot.value for dot in dots if dot.gm == 1]
-    rows = [QuartilesView(**POINT, gm=gm, quartiles=quartiles(values)) for gm in (1, 2)]
+    rows = [QuartilesView(**POINT, gm=gm, quartiles=compute_quartiles(values)) for gm in (1, 2)]
     drawn = traces(stage_chart(shown, rows, "max", "accuracy"))
     assert "each seed" not in drawn
     boxes = drawn["quartiles over the seeds"]

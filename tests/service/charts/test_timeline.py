@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.views import TrialRow, Where
+from search.views import TrialLocation, TrialRow
 from service.charts import timeline_chart
 from tests.search.examples import example
 from tests.service.charts.traces import traces
@@ -13,7 +13,7 @@ NOON = 1_800_000_000.0
 
 
 def trial(number: int, start: float, seconds: float | None, cause: str | None = "finished", **more: Any) -> TrialRow:
-    fields: dict[str, Any] = {"stage": "gm", "number": number, "where": Where(host="a"), "cause": cause, **more}
+    fields: dict[str, Any] = {"stage": "gm", "number": number, "where": TrialLocation(host="a"), "cause": cause, **more}
     return example(TrialRow, started_at=NOON + start, seconds=seconds, **fields)
 
 

@@ -127,16 +127,16 @@ def test_a_scrape_tells_what_the_store_holds(site: Site) -> None:
     for name in ("running", "paused", "failed", "cancelled"):
         assert ("seqnorm_searches", frozenset({("status", name)})) in after, "there are none, which is a number too"
     with site.engine.begin() as connection:
-        searches.request(connection, search_id, Status.CANCELLED)
+        searches.request_status(connection, search_id, Status.CANCELLED)
 
 
 def test_deliveries_of_webhooks_are_counted(site: Site) -> None:
     before, search_id = scrape(site.api), submit(site.database)
     with site.engine.begin() as connection:
-        deliveries.enter(connection, "a target")
-        searches.request(connection, search_id, Status.CANCELLED)
-        (item,) = deliveries.news(connection, "a target")
-        deliveries.add(connection, "a target", [(item, "{}")])
+        deliveries.register_target(connection, "a target")
+        searches.request_status(connection, search_id, Status.CANCELLED)
+        (item,) = deliveries.find_pending(connection, "a target")
+        deliveries.add_pending(connection, "a target", [(item, "{}")])
     after = scrape(site.api)
     for state, more in (("waiting", 1), ("delivered", 0), ("given_up", 0)):
         counted = read(after, "webhook_deliveries", state=state) - read(before, "webhook_deliveries", state=state)

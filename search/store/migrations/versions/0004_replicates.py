@@ -1,4 +1,4 @@
-"""Candidates know their finished trials; ``fill`` in candidates.py writes those of the rows that are there."""
+"""Candidates store their finished trials; ``backfill_finished`` in candidates.py fills existing rows."""
 
 import sqlalchemy as sa
 from alembic import op

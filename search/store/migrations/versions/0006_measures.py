@@ -52,7 +52,7 @@ def _of_recipe(name: str, fields: dict[str, Any]) -> dict[str, str]:
         recipe: Recipe = find(name)
         spec = SearchSpec(**fields)
         numbers = {
-            variant: dataclasses.asdict(spec.numbers_of(recipe, variant)) for variant in (*spec.variants, "none")
+            variant: dataclasses.asdict(spec.resolve_numbers(recipe, variant)) for variant in (*spec.variants, "none")
         }
     except (RecipeError, ValidationError, ImportError, AttributeError):  # not installed, broken, or of other numbers
         return {}

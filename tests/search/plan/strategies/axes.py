@@ -1,4 +1,4 @@
-"""The two axes that the tests of strategies visit."""
+"""The two axes that the tests of strategies use."""
 
 from search.plan.strategies import Axis
 

@@ -32,7 +32,7 @@ def test_every_point_that_there_is_is_built_upon() -> None:
 
 @pytest.mark.parametrize("axes", [(GM,), (GC,), (GM, GC)])
 def test_a_size_is_how_many_points_there_are_on_top_of_one(axes: tuple[Axis, ...]) -> None:
-    assert sweep(*axes).size == len(sweep(*axes).points([BASE]))
+    assert sweep(*axes).num_points == len(sweep(*axes).points([BASE]))
 
 
 def test_several_axes_together_tune_the_point() -> None:
@@ -41,14 +41,14 @@ def test_several_axes_together_tune_the_point() -> None:
 
 @pytest.mark.parametrize(("values", "kinds"), [((0,), 1), ((1, 8), 1), ((0, 1, 8), 2)])
 def test_a_sweep_with_and_without_a_groupnorm_half_has_two_kinds(values: tuple[int, ...], kinds: int) -> None:
-    assert sweep(GM, replace(GC, values=values)).kinds == kinds
-    assert sweep(GM).kinds == 1
+    assert sweep(GM, replace(GC, values=values)).num_norms == kinds
+    assert sweep(GM).num_norms == 1
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_tunes_every_axis_in_stages_of_different_names(name: str) -> None:
     strategy = STRATEGIES[name]
-    sweeps = strategy.visit((GM, GC))
+    sweeps = strategy.make_sweeps((GM, GC))
     assert {axis for each in sweeps for axis in each.axes} == {GM, GC}
     assert len({each.stage for each in sweeps}) == len(sweeps)
     assert "test" not in {each.stage for each in sweeps}

@@ -17,7 +17,7 @@ from tests.search.stored import open_recorder, submit
 def test_learning_curves_take_the_seeds_of_a_point_together(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     for seed, values in enumerate(([0.2, 0.4], [0.4, 0.8], [0.6, float("nan")])):
         trial_id = recorder.start(Replicate("gm", Point("main", 2, 0), seed))
         recorder.report(trial_id, {epoch: {"validation_accuracy": value} for epoch, value in enumerate(values, 1)})
@@ -36,7 +36,7 @@ def test_of_many_points_the_curves_of_those_that_run_and_of_the_best_are_read(da
     variants = {f"v{number:02}": {} for number in range(MAX_CURVES + 4)}
     search_id = submit(database_url, strategy="grid", gm=[8], gc=[4], seeds=3, variants=variants)
     recorder = open_recorder(database_url, search_id)
-    recorder.open(recorder._plan.stage("grid", []))
+    recorder.open(recorder._plan.build_stage("grid", []))
 
     def train_one(variant: str, seed: int, value: float, *, to_its_end: bool = True) -> None:
         trial_id = recorder.start(Replicate("grid", Point(variant, 8, 4), seed))
@@ -57,7 +57,7 @@ def test_of_many_points_the_curves_of_those_that_run_and_of_the_best_are_read(da
 def test_of_very_many_epochs_a_curve_has_as_many_as_a_line_can_with_the_last(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     trial_id = recorder.start(Replicate("gm", Point("main", 2, 0), 0))
     epochs = 2 * MAX_EPOCHS + 3
     write = "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "

@@ -48,9 +48,9 @@ def test_who_has_read_up_to_an_event_reads_on_behind_it(search_id: str, connecti
 
 def test_a_search_is_as_new_as_its_newest_event(search_id: str, settings: Settings, connection: Connection) -> None:
     newest = queries.list_events(connection, search_id)[-1].id
-    assert queries.version_of(connection, search_id) == (newest, False)
+    assert queries.read_version(connection, search_id) == (newest, False)
     searches.set_status(connection, search_id, Status.QUEUED, "")
-    newer, moves = queries.version_of(connection, search_id)
+    newer, moves = queries.read_version(connection, search_id)
     assert newer > newest
     assert moves
     assert queries.newest_events(connection, [search_id, "nowhere"]) == {search_id: newer}
@@ -59,4 +59,4 @@ def test_a_search_is_as_new_as_its_newest_event(search_id: str, settings: Settin
 def test_an_unknown_search_has_no_version_and_no_events(connection: Connection) -> None:
     assert queries.list_events(connection, "nowhere") == []
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
-        queries.version_of(connection, "nowhere")
+        queries.read_version(connection, "nowhere")

@@ -21,9 +21,9 @@ def test_searches_that_ended_long_ago_are_found_with_the_point_they_chose(settin
         for search_id, status in ((old, "done"), (cancelled, "cancelled"), (paused, "paused")):
             here = searches.c.id == search_id
             connection.execute(update(searches).where(here).values(status=status, finished_at=now() - 100))
-        found = queries.ended_before(connection, 50, [old, recent, cancelled, paused, "nowhere"])
+        found = queries.find_ended(connection, 50, [old, recent, cancelled, paused, "nowhere"])
         assert found == {old: Point("main", 8, 4), cancelled: None}
-        assert queries.ended_before(connection, 50, [recent]) == {}
+        assert queries.find_ended(connection, 50, [recent]) == {}
 
 
 def test_a_parent_is_kept_until_its_child_has_ended(settings: Settings) -> None:
@@ -31,12 +31,12 @@ def test_a_parent_is_kept_until_its_child_has_ended(settings: Settings) -> None:
     with open_engine(settings.database_url).begin() as connection:
         for status, kept in (("paused", True), ("failed", False)):
             connection.execute(update(searches).where(searches.c.id == child).values(status=status, parent=parent))
-            assert (queries.ended_before(connection, 0, [parent]) == {}) == kept
+            assert (queries.find_ended(connection, 0, [parent]) == {}) == kept
 
 
 def test_known_ids_are_told_apart_however_many_are_asked_about(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).connect() as connection:
         strange = [f"strange{number}" for number in range(1200)]
-        assert queries.known_among(connection, [*strange, search_id]) == {search_id}
-        assert queries.known_among(connection, []) == set()
+        assert queries.find_known(connection, [*strange, search_id]) == {search_id}
+        assert queries.find_known(connection, []) == set()

@@ -60,7 +60,7 @@ def test_trials_are_filtered_by_point(database_url: str) -> None:
 def test_a_trial_is_shown_with_every_attempt_at_its_point_and_seed(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)
-    recorder.open(recorder._plan.stage("gm", []))
+    recorder.open(recorder._plan.build_stage("gm", []))
     for gm, seed, outcome in (
         (1, 0, Outcome(cause=Cause.LOST)),
         (1, 1, Outcome(value=0.5)),

@@ -1,4 +1,4 @@
-"""``submit``, ``worker``, ``pause``, ``cancel``, ``retry``: commands that change what runs."""
+"""``submit``, ``worker``, ``pause``, ``cancel``, ``retry``, ``widen``: commands that submit and control searches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from search.cli.backends import make_backend
 from search.cli.output import print_json, print_view
-from search.cli.places import place_of
 from search.engine import logs
 from search.engine.worker import Worker
 from search.settings import Settings
@@ -30,9 +30,9 @@ def submit_file(settings: Settings, file: Path, json: bool) -> None:
     """Queue the search that a YAML file describes.
 
     Raises:
-        InvalidSpec: if it cannot be read, or the search cannot be run; nothing is stored then.
+        InvalidSpec: if the file cannot be read or the search cannot be run; nothing is stored then.
     """
-    search_id = place_of(settings).submit(read_file(file))
+    search_id = make_backend(settings).submit(read_file(file))
     if json:
         print_json({"search": search_id, "status": Status.QUEUED})
     else:
@@ -51,22 +51,22 @@ def read_file(file: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSpec(f"-f must name a readable file: got {file} ({error}). {remedy}") from None
     except yaml.YAMLError as error:
-        said = " ".join(str(error).split())
-        raise InvalidSpec(f"-f must name a YAML file: got {file} ({said}). {remedy}") from None
+        problem = " ".join(str(error).split())
+        raise InvalidSpec(f"-f must name a YAML file: got {file} ({problem}). {remedy}") from None
     if not isinstance(fields, dict):
         raise InvalidSpec(f"-f must name a YAML file of fields: got {type(fields).__name__} in {file}. {remedy}")
     return fields
 
 
-def work(settings: Settings, parent: int | None = None) -> None:
-    """Run queued searches until a signal, or until the process ``parent`` is gone."""
-    logs.set_up(settings)
+def run_worker(settings: Settings, parent: int | None = None) -> None:
+    """Run queued searches until a signal arrives or the process ``parent`` ends."""
+    logs.configure(settings)
     engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     if parent is not None:
-        threading.Thread(target=_stop_with, args=(parent, stopping), daemon=True).start()
+        threading.Thread(target=_stop_when_orphaned, args=(parent, stopping), daemon=True).start()
     logging.getLogger(__name__).info("working on %s; Ctrl-C ends it", settings.database_url)
     senders = _senders(settings, engine)
     Worker(settings, engine).serve(stopping)
@@ -83,15 +83,17 @@ def _senders(settings: Settings, engine: Engine) -> Senders | None:
     return Senders(settings, engine)
 
 
-def _stop_with(parent: int, stopping: threading.Event) -> None:
+def _stop_when_orphaned(parent: int, stopping: threading.Event) -> None:
     while os.getppid() == parent and not stopping.wait(1):
         pass
     stopping.set()
 
 
-def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool) -> None:
-    """Ask for a search to be paused or cancelled."""
-    answer = place_of(settings).request(search_id, action)
+def request_status(
+    settings: Settings, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL], json: bool
+) -> None:
+    """Request that a search is paused or cancelled."""
+    answer = make_backend(settings).request(search_id, action)
     if json:
         print_view(answer)
     else:
@@ -100,28 +102,28 @@ def steer(settings: Settings, search_id: str, action: Literal[Action.PAUSE, Acti
 
 
 def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -> None:
-    """Queue a search again for its failed trials."""
-    answer = place_of(settings).retry(search_id)
+    """Queue a search again to rerun its failed trials."""
+    answer = make_backend(settings).retry(search_id)
     if json:
         print_view(answer)
         return
     where = f", in its child {answer.search}, as a decided stage is not changed" if answer.parent else ""
-    print(f"{answer.trials} trials of {search_id} run again{where}.{_goes_on(settings, answer.search, program)}")
+    print(f"{answer.trials} trials of {search_id} run again{where}.{_next_step(settings, answer.search, program)}")
 
 
 def widen(settings: Settings, search_id: str, more: dict[str, Any], json: bool, program: str) -> None:
     """Queue a child of a search with more values or seeds."""
-    answer = place_of(settings).widen(search_id, more)
+    answer = make_backend(settings).widen(search_id, more)
     if json:
         print_view(answer)
         return
     print(answer.search)
-    _say(f"It reuses the finished trials of {search_id}.{_goes_on(settings, answer.search, program)}")
+    _print_stderr(f"It reuses the finished trials of {search_id}.{_next_step(settings, answer.search, program)}")
 
 
-def _goes_on(settings: Settings, search_id: str, program: str) -> str:
+def _next_step(settings: Settings, search_id: str, program: str) -> str:
     return "" if settings.url else f" A worker takes it up, or: {program} resume {search_id}"
 
 
-def _say(text: str) -> None:
+def _print_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

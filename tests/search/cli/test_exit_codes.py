@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from search.cli import exits
+from search.cli import exit_codes
 
-CODES = {name: code for name, code in vars(exits).items() if name.startswith("EXIT_")}
+CODES = {name: code for name, code in vars(exit_codes).items() if name.startswith("EXIT_")}
 
 
 def test_the_readme_tells_every_exit_code_and_no_other() -> None:

@@ -1,6 +1,6 @@
 """Exit codes."""
 
-EXIT_OK = 0  # done, or left as asked
+EXIT_OK = 0  # done, or did what was requested
 EXIT_FAILED = 1  # the search failed
 EXIT_INPUT = 2  # bad input; nothing was stored
 EXIT_STOPPED = 3  # the search was paused or cancelled by somebody else

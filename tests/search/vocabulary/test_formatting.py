@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from search.plan.selection import Candidate
-from search.vocabulary.wording import duration, mean_std, metric
+from search.vocabulary.formatting import format_duration, format_mean_std, format_metric
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.95714, "0.9571"), (0.0, "0.0000"), (None, "–")])
 def test_a_metric_has_four_decimals(value: float | None, said: str) -> None:
-    assert metric(value) == said
+    assert format_metric(value) == said
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ def test_a_metric_has_four_decimals(value: float | None, said: str) -> None:
     ],
 )
 def test_a_duration_is_said_as_people_do(seconds: float | None, said: str) -> None:
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_a_mean_has_its_spread_where_there_is_one() -> None:
-    assert mean_std(Candidate(gm=1, gc=0, mean=0.95714, std=0.002, n=3)) == "0.9571 ± 0.0020"
-    assert mean_std(Candidate(gm=1, gc=0, mean=0.95714, std=None, n=1)) == "0.9571"
-    assert mean_std(Candidate(gm=1, gc=0, mean=None, std=None, n=0, failed=3)) == "–"
+    assert format_mean_std(Candidate(gm=1, gc=0, mean=0.95714, std=0.002, n=3)) == "0.9571 ± 0.0020"
+    assert format_mean_std(Candidate(gm=1, gc=0, mean=0.95714, std=None, n=1)) == "0.9571"
+    assert format_mean_std(Candidate(gm=1, gc=0, mean=None, std=None, n=0, failed=3)) == "–"

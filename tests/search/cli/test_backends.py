@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.cli.places import Here, There, place_of, require_here
+from search.cli.backends import LocalBackend, RemoteBackend, make_backend, require_local
 from search.settings import Settings
 from search.store import searches
 from search.store.database import open_engine
@@ -21,21 +21,21 @@ SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
 
 def test_commands_work_here_unless_a_service_is_named(settings: Settings) -> None:
-    here, there = place_of(settings), place_of(replace(settings, url="http://127.0.0.1:1"))
-    assert isinstance(here, Here)
-    assert isinstance(there, There)
+    here, there = make_backend(settings), make_backend(replace(settings, url="http://127.0.0.1:1"))
+    assert isinstance(here, LocalBackend)
+    assert isinstance(there, RemoteBackend)
     assert here.address == f"Database: {settings.database_url}"
     assert there.address == "Service: http://127.0.0.1:1"
 
 
 def test_a_command_of_this_machine_is_refused_at_a_service(settings: Settings) -> None:
-    require_here(settings, "worker")
-    with pytest.raises(InvalidSpec, match="worker works on this machine alone: got the service http://service"):
-        require_here(replace(settings, url="http://service"), "worker")
+    require_local(settings, "worker")
+    with pytest.raises(InvalidSpec, match="worker only runs on this machine: got the service http://service"):
+        require_local(replace(settings, url="http://service"), "worker")
 
 
 def test_here_a_search_is_submitted_listed_and_shown(settings: Settings) -> None:
-    place = Here(settings)
+    place = LocalBackend(settings)
     search_id = place.submit({**PLANTED, "name": "mine"})
     assert [(row.search, row.name) for row in place.searches(Status.QUEUED, 5)] == [(search_id, "mine")]
     assert place.searches(Status.DONE, 5) == []
@@ -44,14 +44,14 @@ def test_here_a_search_is_submitted_listed_and_shown(settings: Settings) -> None
 
 def test_reading_creates_no_store(settings: Settings) -> None:
     with pytest.raises(StoreUnavailable, match="the database must exist"):
-        Here(settings).searches(None, 5)
-    assert Here(settings).plan(PLANTED).seconds is None
+        LocalBackend(settings).searches(None, 5)
+    assert LocalBackend(settings).plan(PLANTED).seconds is None
     assert not settings.home.exists()
 
 
 def test_a_plan_tells_how_long_trials_of_the_recipe_took(settings: Settings) -> None:
     finished_search(settings.database_url, **SMALL)
-    plan = Here(settings).plan(PLANTED)
+    plan = LocalBackend(settings).plan(PLANTED)
     assert plan.seconds is not None
     assert plan.trials == 5 * 3 + 3 * 3 + 4 * 3
 
@@ -59,15 +59,15 @@ def test_a_plan_tells_how_long_trials_of_the_recipe_took(settings: Settings) -> 
 def test_a_search_is_followed_until_nobody_runs_it_any_more(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Here, "FOLLOW_SECONDS", 0.01)
+    monkeypatch.setattr(LocalBackend, "FOLLOW_SECONDS", 0.01)
     search_id, seen = submit(settings.database_url), []
 
     def tick(shown: SearchView) -> None:
         seen.append(shown.status)
         if len(seen) == 2:
-            Here(settings).request(search_id, Action.PAUSE)
+            LocalBackend(settings).request(search_id, Action.PAUSE)
 
-    assert Here(settings).follow(search_id, tick).status == "paused"
+    assert LocalBackend(settings).follow(search_id, tick).status == "paused"
     assert seen == ["queued", "queued", "paused"]
 
 
@@ -76,14 +76,14 @@ def test_what_is_asked_of_a_search_that_nobody_runs_comes_at_once(
     settings: Settings, action: Action, status: str
 ) -> None:
     search_id = submit(settings.database_url)
-    state = Here(settings).request(search_id, action)
+    state = LocalBackend(settings).request(search_id, action)
     assert (state.search, state.status, state.requested_status) == (search_id, status, None)
     with open_engine(settings.database_url).connect() as connection:
         assert searches.get(connection, search_id).status == status
 
 
 def test_recipes_and_files_come_from_here(settings: Settings) -> None:
-    place, file = Here(settings), io.BytesIO()
+    place, file = LocalBackend(settings), io.BytesIO()
     place.export(finished_search(settings.database_url, **SMALL), "json", file)
     assert len(json.loads(file.getvalue())) == 10
     assert {"digits-mlp", "planted"} <= {recipe.name for recipe in place.recipes()}

@@ -1,4 +1,4 @@
-"""Where a command works: in the store of this machine, or at a service elsewhere. Both answer the same."""
+"""Where a command runs: on the local database, or at a remote service. Both give the same results."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
-from search.vocabulary.secret import redacted
+from search.vocabulary.secret import redact
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
     from search.store.database import Connection
     from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
 
-Fields = dict[str, Any]  #: of a search, as a person gave them
-REQUESTS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
+Fields = dict[str, Any]  #: of a search, as the user gave them
+REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
 
 
-class Place(Protocol):
-    """What commands ask of either."""
+class Backend(Protocol):
+    """The operations that commands need."""
 
-    address: str  #: where a person finds it again
+    address: str  #: shown to users, so that they find the search again
 
     def submit(self, fields: Fields) -> str:
         """Queue a search; return its id."""
@@ -38,13 +38,13 @@ class Place(Protocol):
         """Show a search."""
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
@@ -53,29 +53,29 @@ class Place(Protocol):
         """Describe the recipes."""
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
 
 
-def place_of(settings: Settings) -> Place:
-    """Return where the settings say that commands work."""
-    return There(settings) if settings.url else Here(settings)
+def make_backend(settings: Settings) -> Backend:
+    """Return the backend that the settings select."""
+    return RemoteBackend(settings) if settings.url else LocalBackend(settings)
 
 
-def require_here(settings: Settings, command: str) -> None:
-    """Refuse a command at a service that only makes sense on this machine.
+def require_local(settings: Settings, command: str) -> None:
+    """Check that a command which only works on this machine is not sent to a service.
 
     Raises:
-        InvalidSpec: if a service is named.
+        InvalidSpec: if the settings name a service.
     """
     if settings.url:
         raise InvalidSpec(
-            f"{command} works on this machine alone: got the service {redacted(settings.url)}. "
+            f"{command} only runs on this machine: got the service {redact(settings.url)}. "
             "Leave out --url and SEQNORM_URL."
         )
 
 
-class Here:
-    """The store that the settings name."""
+class LocalBackend:
+    """Runs commands on the database that the settings name."""
 
     FOLLOW_SECONDS = 0.25
 
@@ -91,27 +91,27 @@ class Here:
 
     def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
-        from search.actions.estimate import price
+        from search.actions.estimate import estimate
 
-        price(fields)  # refuses before the store is looked for
-        return price(fields, self._seconds_per_trial(fields["recipe"]))
+        estimate(fields)  # raises InvalidSpec before the database is opened
+        return estimate(fields, self._seconds_per_trial(fields["recipe"]))
 
     def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""
         from search.store import queries
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             return queries.list_searches(connection, status, limit=limit)
 
     def show(self, search_id: str) -> SearchView:
         """Show a search."""
         from search.store import queries
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             return queries.show_search(connection, search_id)
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
         import time
 
         while True:
@@ -122,35 +122,35 @@ class Here:
             time.sleep(self.FOLLOW_SECONDS)
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
         from search.store import searches
         from search.views import SearchState
 
-        with self._writing() as connection:
-            search = searches.request(connection, search_id, REQUESTS[action])
+        with self._write_connection() as connection:
+            search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
         from search.actions.widen import prepare_retry
         from search.views import SearchState
 
-        with self._reading() as connection:
-            retrial = prepare_retry(self._settings, connection, search_id)
-        with self._writing() as connection:
-            retried = retrial.store(connection)
+        with self._read_connection() as connection:
+            prepared = prepare_retry(self._settings, connection, search_id)
+        with self._write_connection() as connection:
+            retried = prepared.store(connection)
         return SearchState(search=retried.search_id, status=Status.QUEUED, parent=retried.parent, trials=retried.trials)
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
-        from search.actions.widen import parse_widening, prepare_wider
+        from search.actions.widen import parse_widening, prepare_widening
         from search.store import searches
         from search.views import SearchState
 
         widening = parse_widening(more)
-        with self._reading() as connection:
-            submission = prepare_wider(self._settings, searches.get(connection, search_id), widening)
-        with self._writing() as connection:
+        with self._read_connection() as connection:
+            submission = prepare_widening(self._settings, searches.get(connection, search_id), widening)
+        with self._write_connection() as connection:
             child = submission.store(connection)
         return SearchState(search=child, status=Status.QUEUED, parent=search_id)
 
@@ -160,31 +160,31 @@ class Here:
         from trainers.recipe import RecipeError, find, names
 
         try:
-            return [RecipeView.of(find(name)) for name in names()]
+            return [RecipeView.from_recipe(find(name)) for name in names()]
         except RecipeError as error:
             raise InvalidSpec(str(error)) from None
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         from search.actions.export import export
 
-        with self._reading() as connection:
+        with self._read_connection() as connection:
             for piece in export(connection, search_id, format):
                 file.write(piece.encode())
 
     def _seconds_per_trial(self, recipe: str) -> float | None:
-        """Tell how long trials of a recipe took; None where there is no store yet."""
+        """Return how long trials of a recipe took; None if there is no database yet."""
         from search.store import queries
 
         try:
-            with self._reading() as connection:
+            with self._read_connection() as connection:
                 return queries.seconds_per_trial(connection, recipe)
         except StoreUnavailable:
             return None
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """Open the store, and a connection that keeps nobody from writing, however long it is used."""
+    def _read_connection(self) -> Iterator[Connection]:
+        """Open the database read-only, so that long reads block no writer."""
         from search.store.database import open_engine
         from search.store.opening import open_store
 
@@ -197,7 +197,7 @@ class Here:
             engine.dispose()
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _write_connection(self) -> Iterator[Connection]:
         from search.store.opening import open_store
 
         engine = open_store(self._settings.database_url)
@@ -208,8 +208,8 @@ class Here:
             engine.dispose()
 
 
-class There:
-    """The service that the settings name."""
+class RemoteBackend:
+    """Runs commands at the service that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
         from search.client import Client
@@ -235,21 +235,21 @@ class There:
         return self._client.show(search_id)
 
     def follow(self, search_id: str, tick: Callable[[SearchView], None]) -> SearchView:
-        """Show a search again and again until it ends or is paused; return it as it then is."""
-        for shown in self._client.follow(search_id):  # at least once: as it is now
+        """Poll a search until it ends or is paused, calling ``tick`` with each state; return the last one."""
+        for shown in self._client.follow(search_id):  # yields at least once
             tick(shown)
         return shown
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
-        """Ask for a search to be paused or cancelled."""
+        """Request that a search is paused or cancelled."""
         return self._client.pause(search_id) if action == Action.PAUSE else self._client.cancel(search_id)
 
     def resume(self, search_id: str, accept_code_change: bool) -> SearchState:
-        """Queue a paused search for a worker there."""
+        """Queue a paused search for a worker of the service."""
         return self._client.resume(search_id, accept_code_change)
 
     def retry(self, search_id: str) -> SearchState:
-        """Queue a search again for its failed trials."""
+        """Queue a search again to rerun its failed trials."""
         return self._client.retry(search_id)
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
@@ -261,5 +261,5 @@ class There:
         return self._client.recipes()
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write every trial of a search to a file."""
+        """Write all trials of a search to a file."""
         self._client.export(search_id, file, format)

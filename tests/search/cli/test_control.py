@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.actions.submit import prepare
-from search.cli.steering import read_file, retry_failed, steer, submit_file, widen
+from search.cli.control import read_file, request_status, retry_failed, submit_file, widen
 from search.settings import Settings
 from search.store import searches, tables
 from search.store.database import open_engine
@@ -56,8 +56,8 @@ def test_a_search_that_nobody_runs_is_paused_and_cancelled_at_once(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search_id = submit(settings.database_url)
-    steer(settings, search_id, "pause", json=False)
-    steer(settings, search_id, "cancel", json=True)
+    request_status(settings, search_id, "pause", json=False)
+    request_status(settings, search_id, "cancel", json=True)
     paused, cancelled = capsys.readouterr().out.splitlines()
     assert paused == f"{search_id} is paused"
     assert json.loads(cancelled)["status"] == "cancelled" == stored(settings, search_id).status

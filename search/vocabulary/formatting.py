@@ -1,0 +1,38 @@
+"""Formats metrics and durations, for the terminal and the browser."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class HasMeanAndStd(Protocol):
+    """Anything with a mean and a standard deviation: a candidate, or a search with a chosen point."""
+
+    @property
+    def mean(self) -> float | None:
+        """Of the metric."""
+
+    @property
+    def std(self) -> float | None:
+        """Over the replicates."""
+
+
+def format_mean_std(measured: HasMeanAndStd) -> str:
+    """Format as ``0.9571 ± 0.0020``; a dash if nothing was measured."""
+    spread = f" ± {measured.std:.4f}" if measured.std is not None else ""
+    return format_metric(measured.mean) + spread
+
+
+def format_metric(value: float | None) -> str:
+    """Format a metric with four decimals; a dash for None."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Format a duration as ``4.2 s``, ``45 s``, ``3 min`` or ``2 h 5 min``; a dash for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
