@@ -22,9 +22,10 @@ from tests.service.conftest import free_port, serving
 PASSWORD = "hunter2-of-the-database"
 SPEC = {"recipe": "planted", "gm": [1], "gc": [1], "seeds": 1, "test_seeds": 1}
 BROKEN = """
-from service import pages, __main__ as main
+from service import __main__ as main
+from service.pages import routes
 from fastapi import Request
-@pages.router.get('/broken')
+@routes.router.get('/broken')
 def broken(request: Request): raise RuntimeError(f"{dict(request.headers)} {request.url}")
 main.main()
 """
