@@ -43,9 +43,9 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
         headers = {"Authorization": f"Bearer {token}"}
         engine = open_engine(settings.database_url)
         with engine.begin() as connection:
-            known = accounts.token_of(connection, token)
+            known = accounts.authenticate_token(connection, token)
             assert known
-            code = accounts.open_link(connection, known)
+            code = accounts.create_login_link(connection, known)
         entered = httpx2.get(f"{url}/login?code={code}")
         cookie = entered.cookies[COOKIE]
         httpx2.get(f"{url}/login?code={code}&next=/")
