@@ -1,1 +1,1 @@
-"""The REST API and the dashboard. Reads the store through ``search.store.queries``; starts nothing itself."""
+"""The REST API and the dashboard. Reads the store through ``search.store.queries``; runs no search itself."""

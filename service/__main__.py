@@ -1,4 +1,4 @@
-"""``python -m service``: serve until Ctrl-C. ``seqnorm serve`` starts this."""
+"""``python -m service`` serves until Ctrl-C. ``seqnorm serve`` runs it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from search.vocabulary.errors import InvalidSpec, SearchError
 from search.vocabulary.states import Action
 from service import accounts
 from service.app import create_app
-from service.followers import Follower
+from service.event_notifier import EventNotifier
 from service.middleware.loopback import is_loopback
 from service.worker_process import WorkerProcess
 
@@ -30,18 +30,18 @@ MAX_CONNECTIONS = 1000
 
 
 def main() -> int:
-    """Check the settings, bring the database up to date, and serve it, with a worker unless there are others."""
+    """Check the settings, migrate the database and serve it, with a worker process if the settings ask for one."""
     try:
         settings = read_settings()
         logs.configure(settings)
         require_free_port(settings)
         engine = open_store(settings.database_url, create=True)
-        code = first_login(settings, engine)
+        code = create_login_code(settings, engine)
         engine.dispose()
     except SearchError as error:
         logs.log_error(str(error))
         return 2
-    greet(settings, code)
+    print_address(settings, code)
     worker = WorkerProcess(settings) if settings.worker else None
     try:
         app = create_app(settings)
@@ -50,7 +50,7 @@ def main() -> int:
                 app,
                 host=settings.host,
                 port=settings.port,
-                log_config=None,  # its loggers are ours
+                log_config=None,  # logs.set_up has configured its loggers
                 log_level="warning",
                 access_log=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -58,9 +58,9 @@ def main() -> int:
                 limit_concurrency=MAX_CONNECTIONS,
                 server_header=False,
             ),
-            app.state.follower,
+            app.state.notifier,
         ).run()
-    except KeyboardInterrupt:  # uvicorn raises it again once it has ended
+    except KeyboardInterrupt:  # uvicorn raises it again after its shutdown
         pass
     finally:
         if worker:
@@ -68,67 +68,68 @@ def main() -> int:
     return 0
 
 
-def greet(settings: Settings, code: str | None) -> None:
-    """Say where the dashboard is and how one logs in: a link for who sees this terminal, none for who keeps logs."""
+def print_address(settings: Settings, code: str | None) -> None:
+    """Print the address of the dashboard and how to log in. With JSON logs, log the address without the login code."""
     address = f"http://{settings.host}:{settings.port}"
     if settings.log_format == "json":
         log.info("serving on %s", address)
         return
-    print(f"Dashboard: {address}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    print(f"Dashboard: {address}  (stop with Ctrl-C)", file=sys.stderr, flush=True)
     if code:
-        print(f"Log in, once and within ten minutes, with: {address}/login?code={code}", file=sys.stderr, flush=True)
+        print(
+            f"Log in with this link, once, within ten minutes: {address}/login?code={code}", file=sys.stderr, flush=True
+        )
     else:
-        print("Log in with a token; seqnorm token create makes one.", file=sys.stderr, flush=True)
+        print("Log in with a token; create one with: seqnorm token create", file=sys.stderr, flush=True)
 
 
 class Server(uvicorn.Server):
-    """A server whose streams end when it does; they would otherwise keep it waiting."""
+    """A server that ends its event streams at shutdown; uvicorn would wait for them."""
 
-    def __init__(self, config: uvicorn.Config, follower: Follower) -> None:
+    def __init__(self, config: uvicorn.Config, notifier: EventNotifier) -> None:
         super().__init__(config)
-        self._follower = follower
+        self._notifier = notifier
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End: at Ctrl-C and SIGTERM."""
-        self._follower.ending = True
+        """Shut down, at Ctrl-C and SIGTERM."""
+        self._notifier.closing = True
         super().handle_exit(sig, frame)
 
 
-def first_login(settings: Settings, engine: Engine) -> str | None:
-    """Return the code of a login link, for who can see this machine's terminal; make a first token if there is none.
+def create_login_code(settings: Settings, engine: Engine) -> str | None:
+    """Return the code of a login link for the token in the home folder. Create the first token if there is none.
 
-    The link is for the token in the home folder. Nothing is returned where the service has tokens and that is none of
-    them.
+    Return None if the service has tokens, but the one in the home folder is not among them.
 
     Raises:
-        InvalidSpec: if other machines could reach a service that has no token.
+        InvalidSpec: if the service has no token and other machines can reach it.
     """
     with engine.begin() as connection:
-        known = [token for token in accounts.list_tokens(connection) if token.active]
-        if not known:
+        active = [token for token in accounts.list_tokens(connection) if token.active]
+        if not active:
             if not is_loopback(settings.host):
                 raise InvalidSpec(
                     f"a service that other machines reach must have a token: got none, for {settings.host}. "
-                    "Make one first: seqnorm token create"
+                    "Create one first: seqnorm token create"
                 )
             token, text = accounts.create_token(
-                connection, name="first start", owner=accounts.NOBODY, scopes=["admin"], lasts=None
+                connection, name="first start", owner=accounts.LOCAL_OWNER, scopes=["admin"], lifetime=None
             )
-            accounts.record(
+            accounts.record_action(
                 connection, None, Action.CREATE_TOKEN, token.id, {"owner": token.owner, "scopes": ["admin"]}
             )
-            keep(settings.token_file, text)
+            write_secret(settings.token_file, text)
         try:
-            own = accounts.token_of(connection, settings.token_file.read_text().strip())
+            own = accounts.authenticate_token(connection, settings.token_file.read_text().strip())
         except OSError:
             return None
-        return accounts.open_link(connection, own) if own else None
+        return accounts.create_login_link(connection, own) if own else None
 
 
-def keep(file: Path, text: str) -> None:
-    """Write a secret into a file that nobody else can read."""
+def write_secret(file: Path, text: str) -> None:
+    """Write a secret to a new file that only its owner can read."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)  # another's rights to it would stay
+    file.unlink(missing_ok=True)  # an existing file would keep its permissions
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(text + "\n")
 
@@ -137,7 +138,7 @@ def require_free_port(settings: Settings) -> None:
     """Refuse a port that cannot be bound.
 
     Raises:
-        InvalidSpec: if it is taken, or no port.
+        InvalidSpec: if it is in use or not a port.
     """
     try:
         with socket.create_server((settings.host, settings.port)):

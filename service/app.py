@@ -1,4 +1,4 @@
-"""The web application: what it serves, and through which hands every request goes."""
+"""Assemble the web application: state, routes, static files and the middleware order."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
 from service import api, problems
-from service.api.document import document_of
-from service.database import Stores
-from service.followers import Follower
-from service.middleware.access import Access, looks
-from service.middleware.access_log import Measured
-from service.middleware.body import BodyLimit
-from service.middleware.headers import EntityTags, SecurityHeaders
+from service.api.document import build_document
+from service.database import Database
+from service.event_notifier import EventNotifier
+from service.middleware.access import AccessMiddleware, can_read
+from service.middleware.access_log import AccessLogMiddleware
+from service.middleware.body import BodyLimitMiddleware
+from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddleware
 from service.middleware.metrics import Metrics
 from service.pages import login, plotly_script, routes
-from service.response_cache import LEVEL, Answers
+from service.response_cache import GZIP_LEVEL, ResponseCache
 
-VIEWER = Path(fastapi_swagger.__file__).parent / "resources"
-HERE = Path(__file__).parent
+SWAGGER_UI_FOLDER = Path(fastapi_swagger.__file__).parent / "resources"
+STATIC_FOLDER = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application over a database that is up to date."""
-    stores = Stores(settings)
-    follower = Follower(stores)
+    """Build the application. The database must exist and have the current schema."""
+    database = Database(settings)
+    notifier = EventNotifier(database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(follower.look())
-        preparing = asyncio.create_task(run_in_threadpool(_prepare))
+        polling = asyncio.create_task(notifier.poll())
+        warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
         yield
-        await preparing
-        looking.cancel()
-        stores.close()
+        await warming_up
+        polling.cancel()
+        database.close()
 
     app = FastAPI(
         title="seqnorm",
@@ -54,33 +54,36 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
     )
-    app.state.stores, app.state.settings, app.state.follower = stores, settings, follower
-    app.state.answers = Answers()
-    app.state.metrics = metrics = Metrics(lambda: follower.count)
+    app.state.database, app.state.settings, app.state.notifier = database, settings, notifier
+    app.state.response_cache = ResponseCache()
+    app.state.metrics = metrics = Metrics(lambda: notifier.stream_count)
     app.include_router(api.router)
     app.include_router(login.router)
     app.include_router(routes.router)
     app.include_router(plotly_script.router)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    app.mount("/viewer", StaticFiles(directory=VIEWER), name="viewer")
-    problems.install(app)
+    app.mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static")
+    app.mount("/viewer", StaticFiles(directory=SWAGGER_UI_FOLDER), name="viewer")
+    problems.add_error_handlers(app)
 
-    @app.get("/api/openapi.json", include_in_schema=False, dependencies=[looks])
+    @app.get("/api/openapi.json", include_in_schema=False, dependencies=[can_read])
     def document() -> dict[str, Any]:
-        return document_of(app)
+        return build_document(app)
 
-    # the last one added sees a request first
-    app.add_middleware(EntityTags)
-    app.add_middleware(Access, stores=stores, settings=settings)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=LEVEL)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(Measured, metrics=metrics, logs=settings.log_format == "json")
+    # The middleware order: the last one added sees a request first.
+    app.add_middleware(EntityTagMiddleware)
+    app.add_middleware(AccessMiddleware, database=database, settings=settings)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(AccessLogMiddleware, metrics=metrics, log_requests=settings.log_format == "json")
     return app
 
 
-def _prepare() -> None:
-    """Do what first requests would wait for; what there is then, garbage collection passes over: it took 50 ms."""
-    plotly_script.prepare()
+def _warm_up() -> None:
+    """Do at startup what the first requests would wait for.
+
+    Freezing the objects that exist by then spares each full garbage collection 50 ms.
+    """
+    plotly_script.warm_up()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The service's two ways into the database, and the connection that a route gets."""
+"""The service's database engines, and the dependencies that give a route a connection, the engines or the settings."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from search.settings import Settings
 from search.store.database import Connection, open_engine
 
 
-class Stores:
-    """An engine that reads, and one that writes."""
+class Database:
+    """A read-only engine and one that may write, over the same database."""
 
     def __init__(self, settings: Settings) -> None:
-        self.reading = open_engine(settings.database_url, read_only=True)
-        self.writing = open_engine(settings.database_url)
-        alone = self.writing.dialect.name == "sqlite"
-        self._turn: AbstractContextManager[Any] = threading.Lock() if alone else nullcontext()
+        self.read_engine = open_engine(settings.database_url, read_only=True)
+        self.write_engine = open_engine(settings.database_url)
+        one_writer = self.write_engine.dialect.name == "sqlite"
+        self._write_lock: AbstractContextManager[Any] = threading.Lock() if one_writer else nullcontext()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Begin a transaction that may write; it is committed at the end, and undone by an error.
+        """Begin a transaction that may write. Commit it at the end; roll it back on an error.
 
-        One at a time on SQLite, which has one lock for writers anyway: those who wait for it in the database look only
-        every few milliseconds, and in no order. PostgreSQL locks the rows that are written.
+        SQLite has one lock for writers, for which they poll every few milliseconds and in no order, so writers of this
+        process queue here instead. PostgreSQL locks rows, so there they run side by side.
         """
-        with self._turn, self.writing.begin() as connection:
+        with self._write_lock, self.write_engine.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Close all connections."""
-        self.reading.dispose()
-        self.writing.dispose()
+        self.read_engine.dispose()
+        self.write_engine.dispose()
 
 
-def stores_of(request: Request) -> Stores:
-    """Return the service's stores."""
-    stores: Stores = request.app.state.stores
-    return stores
+def get_database(request: Request) -> Database:
+    """Return the application's database."""
+    database: Database = request.app.state.database
+    return database
 
 
-def settings_of(request: Request) -> Settings:
-    """Return the service's settings."""
+def get_settings(request: Request) -> Settings:
+    """Return the application's settings."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def connection(request: Request) -> Iterator[Connection]:
-    """Give a route a connection of its own, that reads."""
-    with stores_of(request).reading.connect() as opened:
-        yield opened
+def get_read_connection(request: Request) -> Iterator[Connection]:
+    """Open a read-only connection for one route."""
+    with get_database(request).read_engine.connect() as connection:
+        yield connection
 
 
-Reading = Annotated[Connection, Depends(connection, scope="function")]
-Store = Annotated[Stores, Depends(stores_of)]
-Configured = Annotated[Settings, Depends(settings_of)]
+ReadConnection = Annotated[Connection, Depends(get_read_connection, scope="function")]
+AppDatabase = Annotated[Database, Depends(get_database)]
+AppSettings = Annotated[Settings, Depends(get_settings)]

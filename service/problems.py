@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details: one shape for every answer that is not a success."""
+"""Errors as RFC 9457 problem details: one shape for every response that is not a success."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from starlette.exceptions import HTTPException
 from search.plan.spec import validation_message, violated_rule
 from search.store.database import DatabaseError
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
-from service.rendering import page
+from service.rendering import render_page
 
 log = logging.getLogger(__name__)
 
-STATUS: dict[type[Exception], int] = {
+STATUS_CODES: dict[type[Exception], int] = {
     InvalidSpec: 422,
     NotFound: 404,
     Conflict: 409,
     Denied: 403,
     StoreUnavailable: 503,
 }
-NO_DATABASE = "the database must answer: got none of its answers. Try again shortly; the operator sees why in the log."
-UNREADABLE = (
-    "the body must be JSON of ordinary depth and size: got what the parser gives up on, deeply nested or a number of "
-    "thousands of digits. Send a plain object."
+DATABASE_UNAVAILABLE = (
+    "the database must respond: got no response. Try again shortly; the cause is in the service's log."
+)
+UNREADABLE_BODY = (
+    "the body must be JSON of ordinary depth and size: got deep nesting, or a number with thousands of digits. "
+    "Send a plain object."
 )
 TITLES = {
     400: "Bad request",
@@ -48,72 +50,76 @@ TITLES = {
 }
 
 
-def answer_to(request: Request, status: int, detail: str) -> Response:
-    """Answer an error as a page where a person looks at pages, as a problem elsewhere."""
-    if request.method == "GET" and not request.url.path.startswith("/api/") and _wants_page(request):
-        return page(request, "problem.html", status, title=TITLES.get(status, "Error"), said=detail)
-    return problem(status, detail)
+def error_response(request: Request, status: int, detail: str) -> Response:
+    """Respond with an HTML page if a browser asked for a page, with problem details otherwise."""
+    if request.method == "GET" and not request.url.path.startswith("/api/") and _accepts_html(request):
+        return render_page(request, "problem.html", status, title=TITLES.get(status, "Error"), detail=detail)
+    return problem_response(status, detail)
 
 
-def _wants_page(request: Request) -> bool:
+def _accepts_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def problem(status: int, detail: str, **more: Any) -> Response:
-    """Build the answer for an error. What was received may be quoted in it, so nothing is left that is not ASCII."""
+def problem_response(status: int, detail: str, **more: Any) -> Response:
+    """Build a response with problem details, in ASCII only: it may quote anything that was received."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
     return Response(json.dumps(body), status, media_type="application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Have every error of the application answered as a problem."""
+def add_error_handlers(app: FastAPI) -> None:
+    """Make the application respond to every error with problem details."""
 
     @app.exception_handler(SearchError)
-    def search_error(request: Request, error: SearchError) -> Response:
-        return answer_to(request, STATUS.get(type(error), 500), str(error))
+    def handle_search_error(request: Request, error: SearchError) -> Response:
+        return error_response(request, STATUS_CODES.get(type(error), 500), str(error))
 
     @app.exception_handler(RequestValidationError)
-    def invalid(request: Request, error: RequestValidationError) -> Response:
+    def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        place, *path = first["loc"]
+        location, *path = first["loc"]
         field = ".".join(str(part) for part in path)
-        if place != "body":
+        if location != "body":
             received = repr(first.get("input"))[:200]
-            return answer_to(
+            return error_response(
                 request, 422, f"{field} {violated_rule(first)}: got {received}. Change it or leave it out."
             )
-        model = _body_of(request)
+        model = _get_body_model(request)
         if first["type"] == "json_invalid" or not path or model is None:
-            return problem(422, "the body must be a JSON object: got something else. Send it as application/json.")
-        return problem(422, validation_message({**first, "loc": tuple(path)}, model), field=field)
+            return problem_response(
+                422, "the body must be a JSON object: got something else. Send it as application/json."
+            )
+        return problem_response(422, validation_message({**first, "loc": tuple(path)}, model), field=field)
 
     @app.exception_handler(HTTPException)
-    def http_error(request: Request, error: HTTPException) -> Response:
+    def handle_http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == 400 and isinstance(error.__cause__, RecursionError | ValueError):
-            return problem(422, UNREADABLE)
-        known = {404: f"nothing is at {request.url.path!r}", 405: f"{request.method} is not for {request.url.path!r}"}
-        said = known.get(error.status_code, str(error.detail))
-        answer = answer_to(request, error.status_code, said)
-        answer.headers.update(error.headers or {})
-        return answer
+            return problem_response(422, UNREADABLE_BODY)
+        details = {
+            404: f"nothing is at {request.url.path!r}",
+            405: f"{request.url.path!r} does not take {request.method}",
+        }
+        response = error_response(request, error.status_code, details.get(error.status_code, str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(DatabaseError)
-    def database_error(request: Request, error: DatabaseError) -> Response:
-        log_fault(error)
-        return answer_to(request, 503, NO_DATABASE)
+    def handle_database_error(request: Request, error: DatabaseError) -> Response:
+        log_database_fault(error)
+        return error_response(request, 503, DATABASE_UNAVAILABLE)
 
     @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> Response:
-        return problem(500, "an unexpected error; its traceback is in the service's log")
+    def handle_unexpected_error(_: Request, error: Exception) -> Response:
+        return problem_response(500, "an unexpected error; its traceback is in the service's log")
 
 
-def log_fault(error: DatabaseError) -> None:
-    """Tell the operator why the database did not answer."""
-    log.error("the database does not answer: %s", " ".join(str(error.orig).split()))
+def log_database_fault(error: DatabaseError) -> None:
+    """Log why the database did not respond."""
+    log.error("the database does not respond: %s", " ".join(str(error.orig).split()))
 
 
-def _body_of(request: Request) -> type[BaseModel] | None:
-    """Return the model of the body that the asked route takes."""
+def _get_body_model(request: Request) -> type[BaseModel] | None:
+    """Return the pydantic model of the body that the requested route takes."""
     parameters = getattr(getattr(request.scope.get("route"), "dependant", None), "body_params", [])
     kinds = [
         kind for each in parameters for kind in (each.field_info.annotation, *get_args(each.field_info.annotation))

@@ -1,4 +1,4 @@
-"""Pages from templates."""
+"""Render the pages from their templates."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from search.vocabulary.formatting import format_duration, format_mean_std, forma
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """Render a page; every one knows its caller, who is None on the pages for strangers."""
+def render_page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """Render a template. Every template gets the ``caller``, which is None on public pages."""
     context = {**values, "caller": getattr(request.state, "caller", None)}
     return _templates.TemplateResponse(request, template, context, status_code=status)
 
 
-def moment(value: float | None) -> str:
-    """Write a time in UTC."""
-    return "–" if value is None else datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def format_time(seconds: float | None) -> str:
+    """Format a time, in seconds since 1970, in UTC."""
+    return "–" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def query(values: dict[str, Any], **changes: Any) -> str:
-    """Write a query of a URL, with some values changed and empty ones left out."""
+def build_query(values: dict[str, Any], **changes: Any) -> str:
+    """Build the query string of a URL from values, some of them changed; leave empty ones out."""
     kept = {name: value for name, value in {**values, **changes}.items() if value not in (None, "", False)}
     return f"?{urlencode(kept, doseq=True)}" if kept else "?"
 
 
 _templates.env.filters |= {
     "metric": format_metric,
-    "moment": moment,
+    "utc_time": format_time,
     "duration": format_duration,
     "mean_std": format_mean_std,
-    "query": query,
+    "query": build_query,
 }

@@ -1,4 +1,4 @@
-"""Answers kept by version: what was made of a search is made anew only when something has happened to it."""
+"""Cache responses by version: what is computed from a search is computed again only after the search's next event."""
 
 from __future__ import annotations
 
@@ -16,116 +16,116 @@ from fastapi.responses import Response
 from search.store import queries
 from search.store.database import Connection
 from search.views import SearchView, View
-from service.database import Reading
+from service.database import ReadConnection
 
-MAX_BYTES = 32 * 2**20  # of answers kept in a process
-EACH_BYTES = 500  # about what an answer takes beside itself and its key
-Kind = TypeVar("Kind", bound=View)
-MOMENT = 0.5  # seconds for which what changes without an event is kept
+MAX_BYTES = 32 * 2**20  # of cached responses in a process
+ENTRY_OVERHEAD_BYTES = 500  # about what an entry takes in addition to its key and its response
+LIVE_SECONDS = 0.5  # for how long a response that changes without an event is cached
+GZIP_LEVEL = 5  # for cached responses and for all others
+
+ViewType = TypeVar("ViewType", bound=View)
+Version = tuple[int, int]  #: newest event of the search; for live views, number of the LIVE_SECONDS interval, else 0
 
 
-LEVEL = 5  # of compression, as that of all other answers
-
-
-class JSONAnswer(Response):
-    """An answer that is JSON, and packed, already."""
+class GzippedJSONResponse(Response):
+    """A response from gzipped JSON; it is unzipped only for a client that does not accept gzip."""
 
     media_type = "application/json"
 
-    def __init__(self, packed: bytes, request: Request) -> None:
-        takes_packed = "gzip" in request.headers.get("accept-encoding", "")
-        headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if takes_packed else {})
-        super().__init__(packed if takes_packed else gzip.decompress(packed), headers=headers)
+    def __init__(self, gzipped: bytes, request: Request) -> None:
+        accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+        headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if accepts_gzip else {})
+        super().__init__(gzipped if accepts_gzip else gzip.decompress(gzipped), headers=headers)
 
 
-class Answers:
-    """The answers of a process, those that were asked for last, in so many bytes at the most."""
+class ResponseCache:
+    """The responses that a process has cached: the most recently used ones, up to a number of bytes."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._kept: OrderedDict[str, tuple[tuple[int, int], bytes]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[Version, bytes]] = OrderedDict()
         self._lock = threading.Lock()
-        self._making: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # one for each key
+        self._key_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
-    def get(self, key: str, version: tuple[int, int], make: Callable[[], bytes]) -> bytes:
-        """Return what was made for a key at this version or a later one; make it if there is none.
+    def get(self, key: str, version: Version, compute: Callable[[], bytes]) -> bytes:
+        """Return what is cached for a key at this version or a later one; compute and cache it if nothing is.
 
-        Of several that ask at once one makes it, and the others wait. It may be made of other answers.
+        Of several threads that ask for the same key, one computes and the others wait. ``compute`` may read other keys.
         """
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
+            key_lock = self._key_locks.setdefault(key, threading.Lock())
+        with key_lock:
             with self._lock:
-                found = self._kept.get(key)
+                found = self._entries.get(key)
                 if found is not None and found[0] >= version:
-                    self._kept.move_to_end(key)
+                    self._entries.move_to_end(key)
                     return found[1]
-            made = make()
-            self._keep(key, version, made)
-            return made
+            computed = compute()
+            self._put(key, version, computed)
+            return computed
 
-    def _keep(self, key: str, version: tuple[int, int], made: bytes) -> None:
+    def _put(self, key: str, version: Version, content: bytes) -> None:
         with self._lock:
-            if before := self._kept.pop(key, None):
-                self._bytes -= _size(key, before[1])
-            self._kept[key] = version, made
-            self._bytes += _size(key, made)
+            if replaced := self._entries.pop(key, None):
+                self._bytes -= _entry_size(key, replaced[1])
+            self._entries[key] = version, content
+            self._bytes += _entry_size(key, content)
             while self._bytes > self._max_bytes:
-                oldest, (_, answer) = self._kept.popitem(last=False)
-                self._bytes -= _size(oldest, answer)
+                evicted_key, (_, evicted) = self._entries.popitem(last=False)
+                self._bytes -= _entry_size(evicted_key, evicted)
 
 
-def _size(key: str, answer: bytes) -> int:
-    return len(key) + len(answer) + EACH_BYTES
+def _entry_size(key: str, content: bytes) -> int:
+    return len(key) + len(content) + ENTRY_OVERHEAD_BYTES
 
 
-class Kept:
-    """What one request reads of searches, from the answers that are kept where that will do."""
+class CachedReader:
+    """Reads searches for one request, from the cache where it is current."""
 
-    def __init__(self, answers: Answers, store: Connection, request: Request) -> None:
-        self.store = store
-        self._answers = answers
+    def __init__(self, cache: ResponseCache, connection: Connection, request: Request) -> None:
+        self.connection = connection
+        self._cache = cache
         self._request = request
 
     def search(self, search_id: str) -> SearchView:
         """Return a search as `show_search` does."""
-        return self.part(SearchView, search_id, lambda: queries.show_search(self.store, search_id))
+        return self.view(SearchView, search_id, lambda: queries.show_search(self.connection, search_id))
 
-    def part(self, kind: type[Kind], search_id: str, make: Callable[[], Kind]) -> Kind:
-        """Return a view that is made of a search alone; there is one of its kind."""
-        event, _ = queries.read_version(self.store, search_id)
+    def view(self, kind: type[ViewType], search_id: str, compute: Callable[[], ViewType]) -> ViewType:
+        """Return a view that depends on a search alone. There is one of each kind for a search."""
+        event, _ = queries.read_version(self.connection, search_id)
         key = f"{kind.__name__} {search_id}"
-        return kind.model_validate_json(self._answers.get(key, (event, 0), lambda: _written(make())))
+        return kind.model_validate_json(self._cache.get(key, (event, 0), lambda: _to_json(compute())))
 
-    def answer(self, search_id: str, make: Callable[[], View], *, moves: bool = False) -> JSONAnswer:
-        """Answer this request with what is made of a search.
+    def respond(self, search_id: str, compute: Callable[[], View], *, live: bool = False) -> GzippedJSONResponse:
+        """Respond to this request with a view of a search.
 
         Args:
-            search_id: whose events make it out of date.
-            make: makes it.
-            moves: it changes without an event while the search runs, with figures by epoch or with the clock, so it is
-                made anew after a moment, however many look at it.
+            search_id: whose next event makes the response out of date.
+            compute: computes the view.
+            live: the view changes without an event while the search runs, by new metrics or by the clock. It is then
+                computed at most once in ``LIVE_SECONDS``, however many clients ask.
         """
-        event, running = queries.read_version(self.store, search_id)
-        moment = int(time.monotonic() / MOMENT) if moves and running else 0
-        asked = f"{self._request.url.path}?{self._request.url.query}"
-        packed = self._answers.get(asked, (event, moment), lambda: _packed(make()))
-        return JSONAnswer(packed, self._request)
+        event, running = queries.read_version(self.connection, search_id)
+        interval = int(time.monotonic() / LIVE_SECONDS) if live and running else 0
+        key = f"{self._request.url.path}?{self._request.url.query}"
+        gzipped = self._cache.get(key, (event, interval), lambda: _compress(compute()))
+        return GzippedJSONResponse(gzipped, self._request)
 
 
-def _packed(value: View) -> bytes:
-    return gzip.compress(_written(value), LEVEL, mtime=0)  # without the time the same is packed alike, and tagged so
+def _compress(view: View) -> bytes:
+    return gzip.compress(_to_json(view), GZIP_LEVEL, mtime=0)  # no time: equal content gets an equal entity tag
 
 
-def _written(value: View) -> bytes:
-    return value.model_dump_json().encode()
+def _to_json(view: View) -> bytes:
+    return view.model_dump_json().encode()
 
 
-def kept(request: Request, store: Reading) -> Kept:
-    """Give a request what it may read through."""
-    answers: Answers = request.app.state.answers
-    return Kept(answers, store, request)
+def get_cached_reader(request: Request, connection: ReadConnection) -> CachedReader:
+    """Return a request's reader of cached searches."""
+    cache: ResponseCache = request.app.state.response_cache
+    return CachedReader(cache, connection, request)
 
 
-Keeping = Annotated[Kept, Depends(kept, scope="function")]
+CachedReads = Annotated[CachedReader, Depends(get_cached_reader, scope="function")]

@@ -1,4 +1,4 @@
-"""The worker that serves beside the web service: a process of its own, so that pages answer while it works."""
+"""Run a worker as a child process of the web service, so that pages respond while the worker works."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from search.settings import Settings, to_environment
 
 log = logging.getLogger(__name__)
 
+POLL_SECONDS = 0.25
 STOP_SECONDS = 15.0  # a worker gives its driver 9 s
-PAUSE_SECONDS = 5.0  # before a worker that died is followed by another
+RESTART_SECONDS = 5.0  # between the end of a worker and the start of the next
 
 
 class WorkerProcess:
@@ -24,11 +25,11 @@ class WorkerProcess:
         self._settings = settings
         self._stopping = threading.Event()
         self._process = self._start()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Have the worker leave its search queued and end; kill it if it does not."""
+        """Ask the worker to requeue its search and exit. Kill it if it does not exit in time."""
         self._stopping.set()
         self._thread.join()
         if self._process.poll() is None:
@@ -39,16 +40,18 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
 
-    def _keep(self) -> None:
-        while not self._stopping.wait(0.25):
+    def _supervise(self) -> None:
+        while not self._stopping.wait(POLL_SECONDS):
             if self._process.poll() is not None:
-                log.warning("the worker ended with %s; another follows", self._process.returncode)
-                if self._stopping.wait(PAUSE_SECONDS):
+                log.warning(
+                    "the worker exited with %s; starting another in %g s", self._process.returncode, RESTART_SECONDS
+                )
+                if self._stopping.wait(RESTART_SECONDS):
                     return
                 self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        """Start a worker in a session of its own, so that a Ctrl-C reaches it through us alone."""
+        """Start a worker in its own session, so that Ctrl-C in the terminal reaches only the service."""
         return subprocess.Popen(
             [sys.executable, "-m", "search.cli", "worker", "--parent", str(os.getpid())],
             env={**os.environ, **to_environment(self._settings)},

@@ -19,7 +19,7 @@ HEAVY = {"torch", "torchvision", "ray", "optuna"}
 HEAVY_FILES = {"search.engine.ray_executor", "search.store.trials"}  # of search; they are imported when they are needed
 
 SQLALCHEMY_FILES = {  # outside search/store/
-    f"service/accounts/{noun}.py" for noun in ("tokens", "sessions", "replies", "audit")
+    f"service/accounts/{noun}.py" for noun in ("tokens", "sessions", "idempotency", "audit")
 }
 
 

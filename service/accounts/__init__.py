@@ -1,32 +1,39 @@
-"""Who may use the service and what they did: tokens, sessions, answers to repeated requests, audit.
+"""Who may use the service and what they did: tokens, sessions, idempotency keys, audit trail.
 
-Every function works inside the caller's transaction, so that what it writes is kept together with what it is about.
+Every function works inside the caller's transaction, so that its writes commit together with the change they belong to.
 """
 
-from service.accounts.audit import NOBODY, list_audit, newest_audit, record
-from service.accounts.replies import Answer, begin_reply, keep_reply
-from service.accounts.sessions import close_session, open_link, open_session, redeem_link, session_of, sweep
-from service.accounts.tokens import SCOPES, Token, create_token, list_tokens, revoke, token_of, touch
+from service.accounts.audit import LOCAL_OWNER, list_audit, list_newest_audit, record_action
+from service.accounts.idempotency import StoredResponse, claim_key, store_response
+from service.accounts.sessions import (
+    authenticate_session,
+    close_session,
+    create_login_link,
+    delete_expired,
+    open_session,
+    redeem_login_link,
+)
+from service.accounts.tokens import SCOPES, Token, authenticate_token, create_token, list_tokens, revoke_token, touch
 
 __all__ = [
-    "NOBODY",
+    "LOCAL_OWNER",
     "SCOPES",
-    "Answer",
+    "StoredResponse",
     "Token",
-    "begin_reply",
+    "authenticate_session",
+    "authenticate_token",
+    "claim_key",
     "close_session",
+    "create_login_link",
     "create_token",
-    "keep_reply",
+    "delete_expired",
     "list_audit",
+    "list_newest_audit",
     "list_tokens",
-    "newest_audit",
-    "open_link",
     "open_session",
-    "record",
-    "redeem_link",
-    "revoke",
-    "session_of",
-    "sweep",
-    "token_of",
+    "record_action",
+    "redeem_login_link",
+    "revoke_token",
+    "store_response",
     "touch",
 ]

@@ -1,4 +1,4 @@
-"""``python -m service.accounts``: ``seqnorm token``, which makes, lists and revokes the tokens of a service."""
+"""``python -m service.accounts`` is ``seqnorm token``: create, list and revoke the tokens of a service."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from search.views import NewTokenView
 from search.vocabulary.errors import Conflict, SearchError
 from search.vocabulary.states import Action
 from service import accounts
-from service.accounts.tokens import shown
+from service.accounts.tokens import to_view
 
-DAY = 24 * 3600.0
+DAY_SECONDS = 24 * 3600.0
 
 app = typer.Typer(
     name="seqnorm token",
-    help="The tokens of a service: who may use it, and what they may do.",
+    help="Create, list and revoke the tokens of a service.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,46 +42,46 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value to stdo
 def create(
     name: Annotated[str, typer.Argument(help="What it is for, e.g. ada-laptop.")],
     owner: Annotated[str, typer.Option(help="Whose searches it submits and steers.")],
-    scopes: Annotated[str, typer.Option(help="Of read, submit, manage, admin, with commas.")] = "read,submit",
-    days: Annotated[float, typer.Option(min=0, help="Until it expires; 0 for never.")] = 90,
+    scopes: Annotated[str, typer.Option(help="Comma-separated: read, submit, manage, admin.")] = "read,submit",
+    days: Annotated[float, typer.Option(min=0, help="Days until it expires; 0 for never.")] = 90,
     json: Json = False,
 ) -> None:
-    """Make a token, and print it: it cannot be shown again."""
-    settings, wanted = read_settings(), [scope.strip() for scope in scopes.split(",")]
+    """Create a token and print it. It cannot be shown again."""
+    settings, chosen = read_settings(), [scope.strip() for scope in scopes.split(",")]
     if settings.url:
         with _client(settings) as client:
-            made = client.create_token(name, owner=owner, scopes=wanted, days=days or None)
+            created = client.create_token(name, owner=owner, scopes=chosen, days=days or None)
     else:
         with _store(settings) as connection:
-            lasts = days * DAY if days else None
-            token, text = accounts.create_token(connection, name=name, owner=owner, scopes=wanted, lasts=lasts)
-            accounts.record(
+            lifetime = days * DAY_SECONDS if days else None
+            token, text = accounts.create_token(connection, name=name, owner=owner, scopes=chosen, lifetime=lifetime)
+            accounts.record_action(
                 connection, None, Action.CREATE_TOKEN, token.id, {"owner": owner, "scopes": list(token.scopes)}
             )
-            made = NewTokenView(token=shown(token), text=text)
+            created = NewTokenView(token=to_view(token), text=text)
     if json:
-        print_view(made)
+        print_view(created)
         return
-    print(f"Token {made.token.id} of {owner}; this is shown once:", file=sys.stderr)
-    print(made.text)
+    print(f"Token {created.token.id} of {owner}; this is shown once:", file=sys.stderr)
+    print(created.text)
 
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List tokens without their secrets, revoked and expired ones too."""
+    """List all tokens, revoked and expired ones included, without their secrets."""
     settings = read_settings()
     if settings.url:
         with _client(settings) as client:
             tokens = client.tokens()
     else:
         with _store(settings) as connection:
-            tokens = [shown(token) for token in accounts.list_tokens(connection)]
+            tokens = [to_view(token) for token in accounts.list_tokens(connection)]
     if json:
         print_views(tokens)
         return
     table = Table(box=None, header_style="dim")
     for column in ("id", "name", "owner", "scopes", "expires", "last used", ""):
-        table.add_column(column, no_wrap=column != "name")  # an id cut short is of no use
+        table.add_column(column, no_wrap=column != "name")  # an id must not be cut
     for token in tokens:
         state = "" if token.active else "revoked" if token.revoked_at else "expired"
         dates = (_day(token.expires_at, "never"), _day(token.last_used_at, "–"))
@@ -91,15 +91,15 @@ def list_(json: Json = False) -> None:
 
 @app.command()
 def revoke(id: Annotated[str, typer.Argument(help="Id of a token; seqnorm token list shows them.")]) -> None:
-    """Refuse a token from now on, and end its sessions."""
+    """Revoke a token and end its sessions."""
     settings = read_settings()
     if settings.url:
         with _client(settings) as client:
             client.revoke_token(id)
     else:
         with _store(settings) as connection:
-            accounts.revoke(connection, id)
-            accounts.record(connection, None, Action.REVOKE_TOKEN, id, {})
+            accounts.revoke_token(connection, id)
+            accounts.record_action(connection, None, Action.REVOKE_TOKEN, id, {})
     print(f"{id} is revoked")
 
 

@@ -1,4 +1,4 @@
-"""Who did what, to which search or token."""
+"""The audit trail: who did what to which search or token."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from search.views import AuditView
 from search.vocabulary.states import Action
 from service.accounts.tokens import Token
 
-NOBODY = "local"  # the owner of what is done without a token, as of searches submitted at the command line
+LOCAL_OWNER = "local"  # the owner where there is no token, e.g. of searches submitted on the command line
 
 
-def record(connection: Connection, token: Token | None, action: Action, subject: str, detail: dict[str, Any]) -> None:
-    """Record what is done, in the transaction that does it: both are kept or neither.
+def record_action(
+    connection: Connection, token: Token | None, action: Action, subject: str, detail: dict[str, Any]
+) -> None:
+    """Record an action in the transaction that performs it, so that both commit or neither.
 
     Args:
-        connection: that may write.
-        token: whose holder does it; None for a process without one.
+        connection: must be able to write.
+        token: whose holder acts; None for a process without a token.
         action: what is done.
-        subject: the id of a search or a token that exists.
+        subject: id of an existing search or token.
         detail: a JSON object, without secrets.
     """
-    owner, token_id = (token.owner, token.id) if token else (NOBODY, None)
+    owner, token_id = (token.owner, token.id) if token else (LOCAL_OWNER, None)
     connection.execute(
         insert(audit).values(at=now(), token_id=token_id, owner=owner, action=action, subject=subject, detail=detail)
     )
 
 
 def list_audit(connection: Connection, subject: str | None = None, after: int = 0, limit: int = 200) -> list[AuditView]:
-    """Return what was done, oldest first: to one subject or to all, after an entry's id, at most ``limit``."""
+    """Return at most ``limit`` entries with ids above ``after``, oldest first; of one subject if it is given."""
     query = select(audit).where(audit.c.id > after).order_by(audit.c.id).limit(limit)
     if subject is not None:
         if not (subject.isascii() and subject.isprintable()):
-            return []  # no id is such a text, and PostgreSQL's driver refuses some of them
+            return []  # no id has other characters, and PostgreSQL's driver refuses some of them
         query = query.where(audit.c.subject == subject)
     return [AuditView(**row._mapping) for row in connection.execute(query)]
 
 
-def newest_audit(connection: Connection, limit: int) -> list[AuditView]:
-    """Return what was done lately, newest first."""
+def list_newest_audit(connection: Connection, limit: int) -> list[AuditView]:
+    """Return the newest entries, newest first."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     return [AuditView(**row._mapping) for row in connection.execute(query)]

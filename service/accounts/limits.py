@@ -1,4 +1,4 @@
-"""How much one token and one owner may ask for."""
+"""Limits: request rate of a token; priority, searches and trials of an owner."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from search.store.database import Connection, hold_transaction_lock
 from search.vocabulary.errors import Conflict, Denied
 from service.accounts import Token
 
-MAX_BUCKETS = 10_000  # tokens remembered at once; beyond, the full buckets are forgotten
+MAX_BUCKETS = 10_000  # above this, full buckets are dropped
 
 
-class Rate:
-    """A bucket of requests for each token, refilled evenly; a full one holds a minute's worth."""
+class RateLimiter:
+    """A token bucket for each API token. A full bucket holds the requests of one minute; it refills evenly."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}  # what was left, and when
+        self._buckets: dict[str, tuple[float, float]] = {}  # requests left, and when that was counted
 
-    def wait_of(self, token_id: str) -> float:
-        """Count a request; return 0 if it may go on, else the seconds until one may."""
+    def acquire(self, token_id: str) -> float:
+        """Count a request; return 0 if it is allowed, else the seconds until the next one is."""
         if self.per_minute <= 0:
             return 0.0
         with self._lock:
@@ -42,7 +42,7 @@ class Rate:
 
 
 def require_priority(settings: Settings, token: Token, priority: int) -> None:
-    """Refuse a priority before others' searches to who may not manage them.
+    """Refuse a priority above the configured maximum, unless the token has the scope ``manage``.
 
     Raises:
         Denied: if it is too high.
@@ -54,15 +54,15 @@ def require_priority(settings: Settings, token: Token, priority: int) -> None:
         )
 
 
-def require_room(connection: Connection, settings: Settings, owner: str, trials: int) -> None:
-    """Refuse an owner more searches or trials than may wait or run at once.
+def require_capacity(connection: Connection, settings: Settings, owner: str, trials: int) -> None:
+    """Refuse a search that would exceed an owner's limit of active searches or trials.
 
     Raises:
-        Conflict: if this one would be too many.
+        Conflict: if it would.
     """
     hold_transaction_lock(
         connection, f"room of {owner}"
-    )  # of two who count at once, neither would see what the other adds
+    )  # else two requests could both count before either adds its search
     active_searches, active_trials = queries.count_active(connection, owner)
     for name, unit, active, more in (
         ("waiting_searches", "searches", active_searches, 1),
@@ -71,7 +71,7 @@ def require_room(connection: Connection, settings: Settings, owner: str, trials:
         limit = getattr(settings, name)
         if limit and active + more > limit:
             raise Conflict(
-                f"an owner may have {limit} {unit} that wait or run: got {more} more beside {active}. "
-                "Wait until some have ended, cancel some, or ask the operator "
+                f"an owner may have {limit} queued or running {unit}: got {more} more beside {active}. "
+                "Wait until some end, cancel some, or ask the operator "
                 f"(SEQNORM_{name.upper()})."
             )

@@ -1,4 +1,4 @@
-"""Sessions of a browser, behind a cookie, and links that log in once. Both end with the token that opened them."""
+"""Browser sessions, identified by a cookie, and login links that work once. Both end when their token does."""
 
 from __future__ import annotations
 
@@ -8,66 +8,68 @@ from sqlalchemy import ColumnElement, Connection, delete, insert
 
 from search.store.database import now
 from search.store.tables import replies, sessions, tokens
-from service.accounts.replies import KEPT_SECONDS
-from service.accounts.tokens import Token, checked_seconds, from_row, hashed, selected
+from service.accounts.idempotency import RETENTION_SECONDS
+from service.accounts.tokens import Token, check_lifetime, hash_secret, select_tokens, token_from_row
 
 
-def open_session(connection: Connection, token: Token, lasts: float) -> str:
-    """Open a session of ``lasts`` seconds; return its cookie's value, of which only the hash is kept.
+def open_session(connection: Connection, token: Token, lifetime: float) -> str:
+    """Open a session for ``lifetime`` seconds. Return the value of its cookie, of which only the hash is stored.
 
     Raises:
-        InvalidSpec: if ``lasts`` is not positive and finite.
+        InvalidSpec: if ``lifetime`` is not positive and finite.
     """
-    return _open(connection, "session", token, lasts)
+    return _create(connection, "session", token, lifetime)
 
 
-def session_of(connection: Connection, cookie: str) -> Token | None:
-    """Return the token of a session; None if it, or its token, is unknown, expired or revoked. Writes nothing."""
-    found = selected().join(sessions).where(*_valid("session", cookie))
+def authenticate_session(connection: Connection, cookie: str) -> Token | None:
+    """Return the token of a session; None if either is unknown, expired or revoked. Writes nothing."""
+    found = select_tokens().join(sessions).where(*_is_valid("session", cookie))
     row = connection.execute(found).one_or_none()
-    token = from_row(row) if row else None
+    token = token_from_row(row) if row else None
     return token if token and token.active else None
 
 
 def close_session(connection: Connection, cookie: str) -> None:
-    """End a session, if there is one."""
-    connection.execute(delete(sessions).where(*_valid("session", cookie)))
+    """End a session if it exists."""
+    connection.execute(delete(sessions).where(*_is_valid("session", cookie)))
 
 
-def open_link(connection: Connection, token: Token, lasts: float = 600) -> str:
-    """Return a code that logs in once, within ``lasts`` seconds.
+def create_login_link(connection: Connection, token: Token, lifetime: float = 600) -> str:
+    """Return a code that logs in once within ``lifetime`` seconds.
 
     Raises:
-        InvalidSpec: if ``lasts`` is not positive and finite.
+        InvalidSpec: if ``lifetime`` is not positive and finite.
     """
-    return _open(connection, "link", token, lasts)
+    return _create(connection, "link", token, lifetime)
 
 
-def redeem_link(connection: Connection, code: str) -> Token | None:
-    """Use a code up; return its token, or None if it was used before, or it or its token is expired or revoked."""
-    used = delete(sessions).where(*_valid("link", code)).returning(sessions.c.token_id)
-    token_id = connection.execute(used).scalar_one_or_none()  # of requests that race, one deletes the row
+def redeem_login_link(connection: Connection, code: str) -> Token | None:
+    """Use up a code and return its token; None if the code was used before, or either is expired or revoked."""
+    used = delete(sessions).where(*_is_valid("link", code)).returning(sessions.c.token_id)
+    token_id = connection.execute(used).scalar_one_or_none()  # of several requests at once, one deletes the row
     if token_id is None:
         return None
-    token = from_row(connection.execute(selected().where(tokens.c.id == token_id)).one())
+    token = token_from_row(connection.execute(select_tokens().where(tokens.c.id == token_id)).one())
     return token if token.active else None
 
 
-def sweep(connection: Connection) -> int:
-    """Remove expired sessions and links, and answers that are no longer kept; return how many there were."""
+def delete_expired(connection: Connection) -> int:
+    """Delete expired sessions, login links and stored responses; return how many."""
     expired = connection.execute(delete(sessions).where(sessions.c.expires_at <= now()))
-    old = connection.execute(delete(replies).where(replies.c.at <= now() - KEPT_SECONDS))
+    old = connection.execute(delete(replies).where(replies.c.at <= now() - RETENTION_SECONDS))
     return expired.rowcount + old.rowcount
 
 
-def _open(connection: Connection, kind: str, token: Token, lasts: float) -> str:
+def _create(connection: Connection, kind: str, token: Token, lifetime: float) -> str:
     secret = secrets.token_urlsafe(32)
-    ends = now() + checked_seconds(lasts)
+    expires_at = now() + check_lifetime(lifetime)
     connection.execute(
-        insert(sessions).values(hash=hashed(secret), kind=kind, token_id=token.id, created_at=now(), expires_at=ends)
+        insert(sessions).values(
+            hash=hash_secret(secret), kind=kind, token_id=token.id, created_at=now(), expires_at=expires_at
+        )
     )
     return secret
 
 
-def _valid(kind: str, secret: str) -> tuple[ColumnElement[bool], ...]:
-    return sessions.c.hash == hashed(secret), sessions.c.kind == kind, sessions.c.expires_at > now()
+def _is_valid(kind: str, secret: str) -> tuple[ColumnElement[bool], ...]:
+    return sessions.c.hash == hash_secret(secret), sessions.c.kind == kind, sessions.c.expires_at > now()

@@ -1,4 +1,4 @@
-"""Tokens: what a program sends with every request, and what a person logs in with."""
+"""API tokens. A program sends one with every request; a person logs in with one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from search.views import TokenView
 from search.vocabulary.errors import InvalidSpec, NotFound
 
 SCOPES = ("read", "submit", "manage", "admin")
-TOUCH_SECONDS = 60.0  # last use is written at most this often: a write for every read would wait for SQLite's one lock
+TOUCH_SECONDS = (
+    60.0  # last use is recorded at most this often: a write with every read would wait for SQLite's write lock
+)
 
 _ID = re.compile(f"[{ALPHABET}]{{12}}")
 _TEXT = re.compile(f"seqnorm_({_ID.pattern})_([A-Za-z0-9_-]{{43}})")
@@ -29,49 +31,49 @@ _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """A token, without its secret."""
+    """An API token without its secret."""
 
     id: str
-    name: str  #: what it is for, in its owner's words
+    name: str  #: what it is for
     owner: str
-    scopes: tuple[str, ...]  #: of SCOPES; admin stands for all
+    scopes: tuple[str, ...]  #: subset of SCOPES; admin includes all
     created_at: float
-    expires_at: float | None  #: None: never
+    expires_at: float | None  #: None if never
     revoked_at: float | None
     last_used_at: float | None  #: to the minute
-    read_at: float = field(compare=False)  #: the database's clock when this was read
+    read_at: float = field(compare=False)  #: time of the database when this was read
 
     def allows(self, scope: str) -> bool:
-        """Tell whether the token has a scope."""
+        """Tell whether the token has a scope, itself or through ``admin``."""
         return scope in self.scopes or "admin" in self.scopes
 
     @property
     def active(self) -> bool:
-        """Whether it was neither expired nor revoked when it was read."""
+        """Whether it was neither expired nor revoked when read."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > self.read_at)
 
     @property
     def touch_due(self) -> bool:
-        """Whether :func:`touch` would write, so that a caller need not open a writing transaction otherwise."""
+        """Whether :func:`touch` would write. If not, a caller need not open a transaction that writes."""
         return self.last_used_at is None or self.last_used_at <= self.read_at - TOUCH_SECONDS
 
 
 def create_token(
-    connection: Connection, *, name: str, owner: str, scopes: Iterable[str], lasts: float | None
+    connection: Connection, *, name: str, owner: str, scopes: Iterable[str], lifetime: float | None
 ) -> tuple[Token, str]:
-    """Store a new token; return it, and its text, which nobody can show again.
+    """Create a token; return it and its text, which cannot be recovered later.
 
     Args:
-        connection: that may write.
+        connection: must be able to write.
         name: what it is for.
-        owner: whose it is.
-        scopes: some of ``SCOPES``.
-        lasts: seconds until it expires; None for never.
+        owner: whose searches it submits and changes.
+        scopes: at least one of ``SCOPES``.
+        lifetime: seconds until it expires; None for never.
 
     Raises:
-        InvalidSpec: if one of these cannot be.
+        InvalidSpec: if one of these is invalid.
     """
-    chosen = _checked(name, owner, list(scopes), lasts)
+    checked_scopes = _check_fields(name, owner, list(scopes), lifetime)
     token_id = "".join(secrets.choice(ALPHABET) for _ in range(12))
     secret = secrets.token_urlsafe(32)
     connection.execute(
@@ -79,85 +81,91 @@ def create_token(
             id=token_id,
             name=name,
             owner=owner,
-            hash=hashed(secret),
-            scopes=chosen,
+            hash=hash_secret(secret),
+            scopes=checked_scopes,
             created_at=now(),
-            expires_at=None if lasts is None else now() + lasts,
+            expires_at=None if lifetime is None else now() + lifetime,
         )
     )
-    row = connection.execute(selected().where(tokens.c.id == token_id)).one()
-    return from_row(row), f"seqnorm_{token_id}_{secret}"
+    row = connection.execute(select_tokens().where(tokens.c.id == token_id)).one()
+    return token_from_row(row), f"seqnorm_{token_id}_{secret}"
 
 
-def token_of(connection: Connection, text: str) -> Token | None:
-    """Return the token with this text; None if there is none, or it is expired or revoked. Writes nothing."""
+def authenticate_token(connection: Connection, text: str) -> Token | None:
+    """Return the token with this text; None if it is unknown, expired or revoked. Writes nothing."""
     parts = _TEXT.fullmatch(text)
     if parts is None:
         return None
-    row = connection.execute(selected().add_columns(tokens.c.hash).where(tokens.c.id == parts[1])).one_or_none()
-    if row is None or not hmac.compare_digest(row.hash, hashed(parts[2])):
+    row = connection.execute(select_tokens().add_columns(tokens.c.hash).where(tokens.c.id == parts[1])).one_or_none()
+    if row is None or not hmac.compare_digest(row.hash, hash_secret(parts[2])):
         return None
-    token = from_row(row)
+    token = token_from_row(row)
     return token if token.active else None
 
 
 def touch(connection: Connection, token: Token) -> None:
-    """Write that a token is used now, unless that was written within the last minute."""
-    rested = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at <= now() - TOUCH_SECONDS)
-    connection.execute(update(tokens).where(tokens.c.id == token.id, rested).values(last_used_at=now()))
+    """Record that a token is used now, unless that was recorded within the last minute."""
+    is_due = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at <= now() - TOUCH_SECONDS)
+    connection.execute(update(tokens).where(tokens.c.id == token.id, is_due).values(last_used_at=now()))
 
 
-def revoke(connection: Connection, token_id: str) -> None:
-    """Refuse a token from now on, and end its sessions and links; revoking it again changes nothing.
+def revoke_token(connection: Connection, token_id: str) -> None:
+    """Revoke a token; end its sessions and login links. Revoking it again changes nothing.
 
     Raises:
         NotFound: if no token has that id.
     """
-    revoked = update(tokens).where(tokens.c.id == token_id).values(revoked_at=func.coalesce(tokens.c.revoked_at, now()))
-    if not _ID.fullmatch(token_id) or connection.execute(revoked).rowcount == 0:
+    revocation = (
+        update(tokens).where(tokens.c.id == token_id).values(revoked_at=func.coalesce(tokens.c.revoked_at, now()))
+    )
+    if not _ID.fullmatch(token_id) or connection.execute(revocation).rowcount == 0:
         raise NotFound(f"no token has the id {token_id!r}. List them with: seqnorm token list")
     connection.execute(delete(sessions).where(sessions.c.token_id == token_id))
 
 
 def list_tokens(connection: Connection) -> list[Token]:
-    """Return every token, oldest first; revoked and expired ones too."""
-    return [from_row(row) for row in connection.execute(selected().order_by(tokens.c.created_at, tokens.c.id))]
+    """Return all tokens, oldest first, revoked and expired ones included."""
+    return [
+        token_from_row(row) for row in connection.execute(select_tokens().order_by(tokens.c.created_at, tokens.c.id))
+    ]
 
 
-def shown(token: Token) -> TokenView:
-    """Return a token as it is listed."""
+def to_view(token: Token) -> TokenView:
+    """Convert a token to the view that the API returns."""
     return TokenView(**asdict(token), active=token.active)
 
 
-def hashed(secret: str) -> str:
-    """Return the hexadecimal SHA-256 of any text, lone surrogates included."""
+def hash_secret(secret: str) -> str:
+    """Return the hexadecimal SHA-256 of a text, which may contain lone surrogates."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def selected() -> Select[Any]:
-    """Return the query whose rows :func:`from_row` reads."""
-    shown = [column for column in tokens.c if column is not tokens.c.hash]
-    return select(*shown, now().label("read_at"))
+def select_tokens() -> Select[Any]:
+    """Return the query whose rows :func:`token_from_row` reads."""
+    columns = [column for column in tokens.c if column is not tokens.c.hash]
+    return select(*columns, now().label("read_at"))
 
 
-def from_row(row: Any) -> Token:
-    """Return a token as its row says."""
+def token_from_row(row: Any) -> Token:
+    """Build a token from a row of :func:`select_tokens`."""
     values = {name: value for name, value in row._mapping.items() if name != "hash"}
     return Token(**values | {"scopes": tuple(row.scopes)})
 
 
-def checked_seconds(lasts: float) -> float:
-    """Return a lifetime.
+def check_lifetime(lifetime: float) -> float:
+    """Check a lifetime in seconds and return it.
 
     Raises:
         InvalidSpec: if it is not positive and finite.
     """
-    if not (math.isfinite(lasts) and lasts > 0):
-        raise InvalidSpec(f"a lifetime must be a positive number of seconds: got {lasts}. Give e.g. 86400 for a day.")
-    return lasts
+    if not (math.isfinite(lifetime) and lifetime > 0):
+        raise InvalidSpec(
+            f"a lifetime must be a positive number of seconds: got {lifetime}. Give e.g. 86400 for a day."
+        )
+    return lifetime
 
 
-def _checked(name: str, owner: str, scopes: list[str], lasts: float | None) -> list[str]:
+def _check_fields(name: str, owner: str, scopes: list[str], lifetime: float | None) -> list[str]:
     if not (0 < len(name) <= 100 and name.isprintable()):
         raise InvalidSpec(
             f"a token's name must be 1 to 100 printable characters: got {name[:200]!r}. Say what it is for."
@@ -171,6 +179,6 @@ def _checked(name: str, owner: str, scopes: list[str], lasts: float | None) -> l
     if unknown or not scopes:
         got = repr(unknown[0]) if unknown else "none"
         raise InvalidSpec(f"a token must have one scope or more of {', '.join(SCOPES)}: got {got}. Choose from these.")
-    if lasts is not None:
-        checked_seconds(lasts)
+    if lifetime is not None:
+        check_lifetime(lifetime)
     return [scope for scope in SCOPES if scope in scopes]

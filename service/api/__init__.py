@@ -1,23 +1,27 @@
-"""The REST API. Routes are thin: parameters in, one query or change, its answer out."""
+"""The REST API. Routes are thin: take parameters, make one query or change, return a view."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
 from service.api import actions, cluster, events, figures, files, health, metrics, recipes, searches, tokens, trials
-from service.middleware.access import administers, looks
+from service.middleware.access import can_read, is_admin
 from service.problems import TITLES
 
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-# what any of them may answer instead
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": title, "content": PROBLEM} for status, title in sorted(TITLES.items()) if status != 500
+PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# error responses of every route but those for monitoring
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": title, "content": PROBLEM_CONTENT}
+    for status, title in sorted(TITLES.items())
+    if status != 500
 }
 
 router = APIRouter()
 router.include_router(health.router, tags=["health"])
-router.include_router(metrics.router, tags=["health"], responses=PROBLEMS)
+router.include_router(metrics.router, tags=["health"], responses=PROBLEM_RESPONSES)
 for part in (recipes, cluster, searches, actions, trials, figures, files, events):
     name = part.__name__.rpartition(".")[2]
-    router.include_router(part.router, prefix="/api", tags=[name], dependencies=[looks], responses=PROBLEMS)
-router.include_router(tokens.router, prefix="/api", tags=["tokens"], dependencies=[administers], responses=PROBLEMS)
+    router.include_router(part.router, prefix="/api", tags=[name], dependencies=[can_read], responses=PROBLEM_RESPONSES)
+router.include_router(
+    tokens.router, prefix="/api", tags=["tokens"], dependencies=[is_admin], responses=PROBLEM_RESPONSES
+)

@@ -8,14 +8,14 @@ import tempfile
 from pathlib import Path
 
 from search.settings import Settings
-from service.api.document import document_of
+from service.api.document import build_document
 from service.app import create_app
 
 
 def main() -> None:
-    """Print the document."""
+    """Print the OpenAPI document."""
     with tempfile.TemporaryDirectory() as home:
-        document = document_of(create_app(Settings(home=Path(home))))
+        document = build_document(create_app(Settings(home=Path(home))))
     json.dump(document, sys.stdout, indent=1, sort_keys=True, ensure_ascii=False)
     print()
 

@@ -1,4 +1,4 @@
-"""What is done to a search: pause, resume, cancel, retry, widen. The first three, done again, change nothing."""
+"""Actions on a search: pause, resume, cancel, retry, widen. The first three are idempotent."""
 
 from __future__ import annotations
 
@@ -11,101 +11,110 @@ from search.store import searches
 from search.views import SearchState
 from search.vocabulary.states import Action, Status
 from service import accounts
-from service.accounts.limits import require_priority, require_room
-from service.api.parameters import Changeable, Visible
-from service.database import Configured, Reading, Store
-from service.middleware.access import Known, require
+from service.accounts.limits import require_capacity, require_priority
+from service.api.parameters import ChangeableId, VisibleId
+from service.database import AppDatabase, AppSettings, ReadConnection
+from service.middleware.access import CurrentCaller, require_scope
 from trainers.recipe import find
 
 router = APIRouter(prefix="/searches/{id}")
 
 
 class Resumption(BaseModel):
-    """How a search is to go on."""
+    """Options of resuming a search."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    accept_code_change: bool = Field(False, description="go on with another code or other data than it began with")
+    accept_code_change: bool = Field(
+        False, description="resume although the code or the data have changed since the search began"
+    )
 
 
 @router.post("/pause")
-def pause(stores: Store, caller: Known, id: Changeable) -> SearchState:
-    """Stop a search so that it can be resumed; what finished is kept."""
-    return _request(stores, caller, id, Action.PAUSE, Status.PAUSED)
+def pause(database: AppDatabase, caller: CurrentCaller, id: ChangeableId) -> SearchState:
+    """Pause a search. Finished trials are kept."""
+    return _request_status(database, caller, id, Action.PAUSE, Status.PAUSED)
 
 
 @router.post("/cancel")
-def cancel(stores: Store, caller: Known, id: Changeable) -> SearchState:
-    """End a search for good; what finished is kept."""
-    return _request(stores, caller, id, Action.CANCEL, Status.CANCELLED)
+def cancel(database: AppDatabase, caller: CurrentCaller, id: ChangeableId) -> SearchState:
+    """Cancel a search for good. Finished trials are kept."""
+    return _request_status(database, caller, id, Action.CANCEL, Status.CANCELLED)
 
 
 @router.post("/resume")
 def resume(
-    store: Reading,
-    stores: Store,
-    settings: Configured,
-    caller: Known,
-    id: Changeable,
+    connection: ReadConnection,
+    database: AppDatabase,
+    settings: AppSettings,
+    caller: CurrentCaller,
+    id: ChangeableId,
     body: Resumption | None = None,
 ) -> SearchState:
-    """Queue a paused search again."""
+    """Resume a paused search: queue it again."""
     accepted = body is not None and body.accept_code_change
-    spec = searches.get(store, id).spec
+    spec = searches.get(connection, id).spec
     digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
-    with stores.write() as connection:
-        search = searches.get(connection, id)
+    with database.write() as writing:
+        search = searches.get(writing, id)
         if search.status == Status.PAUSED:
-            require_room(connection, settings, search.owner, search.planned)
-        searches.queue(connection, id, digest)
-        accounts.record(connection, caller.token, Action.RESUME, id, {"accept_code_change": accepted})
-        return _state(searches.get(connection, id))
+            require_capacity(writing, settings, search.owner, search.planned)
+        searches.queue(writing, id, digest)
+        accounts.record_action(writing, caller.token, Action.RESUME, id, {"accept_code_change": accepted})
+        return _to_state(searches.get(writing, id))
 
 
 @router.post("/retry")
-def retry(store: Reading, stores: Store, settings: Configured, caller: Known, id: Changeable) -> SearchState:
-    """Train a search's failed trials again; in a child of it (``parent`` is its id) where a decided stage has some."""
-    prepared = prepare_retry(settings, store, id)
-    with stores.write() as connection:
-        search = searches.get(connection, id)
-        require_room(connection, settings, search.owner, search.planned)
-        retried = prepared.store(connection, caller.token.owner)
+def retry(
+    connection: ReadConnection, database: AppDatabase, settings: AppSettings, caller: CurrentCaller, id: ChangeableId
+) -> SearchState:
+    """Train a search's failed trials again.
+
+    If a decided stage has some, a child search trains them, and ``parent`` is the id of this search.
+    """
+    prepared = prepare_retry(settings, connection, id)
+    with database.write() as writing:
+        search = searches.get(writing, id)
+        require_capacity(writing, settings, search.owner, search.planned)
+        retried = prepared.store(writing, caller.token.owner)
         trials, child = retried.trials, retried.search_id
-        accounts.record(connection, caller.token, Action.RETRY, id, {"trials": trials, "search": child})
-        return _state(searches.get(connection, child), parent=retried.parent, trials=trials)
+        accounts.record_action(writing, caller.token, Action.RETRY, id, {"trials": trials, "search": child})
+        return _to_state(searches.get(writing, child), parent=retried.parent, trials=trials)
 
 
-@router.post("/widen", status_code=201, dependencies=[Depends(require("submit"))])
+@router.post("/widen", status_code=201, dependencies=[Depends(require_scope("submit"))])
 def widen(
-    store: Reading,
-    stores: Store,
-    settings: Configured,
-    caller: Known,
-    id: Visible,
+    connection: ReadConnection,
+    database: AppDatabase,
+    settings: AppSettings,
+    caller: CurrentCaller,
+    id: VisibleId,
     body: Widening,
     response: Response,
 ) -> SearchState:
-    """Queue a child of a search with more values or seeds; it reuses what its parent finished."""
-    submission = prepare_widening(settings, searches.get(store, id), body)
+    """Queue a child search with more values or seeds. It reuses the finished trials of its parent."""
+    submission = prepare_widening(settings, searches.get(connection, id), body)
     require_priority(settings, caller.token, submission.spec.priority)
     owner = caller.token.owner
-    with stores.write() as connection:
-        require_room(connection, settings, owner, sum(submission.plan.count_trials().values()))
-        child = submission.store(connection, owner)
-        accounts.record(connection, caller.token, Action.WIDEN, id, {"search": child})
-        answer = _state(searches.get(connection, child), parent=id)
+    with database.write() as writing:
+        require_capacity(writing, settings, owner, sum(submission.plan.count_trials().values()))
+        child = submission.store(writing, owner)
+        accounts.record_action(writing, caller.token, Action.WIDEN, id, {"search": child})
+        state = _to_state(searches.get(writing, child), parent=id)
     response.headers["Location"] = f"/api/searches/{child}"
-    return answer
+    return state
 
 
-def _request(stores: Store, caller: Known, id: str, action: Action, status: Status) -> SearchState:
-    with stores.write() as connection:
+def _request_status(
+    database: AppDatabase, caller: CurrentCaller, id: str, action: Action, status: Status
+) -> SearchState:
+    with database.write() as connection:
         search = searches.request_status(connection, id, status)
-        accounts.record(connection, caller.token, action, id, {})
-        return _state(search)
+        accounts.record_action(connection, caller.token, action, id, {})
+        return _to_state(search)
 
 
-def _state(search: searches.Search, parent: str | None = None, trials: int | None = None) -> SearchState:
+def _to_state(search: searches.Search, parent: str | None = None, trials: int | None = None) -> SearchState:
     return SearchState(
         search=search.id,
         status=search.status,

@@ -1,4 +1,4 @@
-"""What runs where, and why the waiting wait."""
+"""Workers, running searches with their nodes, and why queued searches wait."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from fastapi import APIRouter
 
 from search.store import queries
 from search.views import ClusterView
-from service.database import Reading
-from service.middleware.access import Known
+from service.database import ReadConnection
+from service.middleware.access import CurrentCaller
 
 router = APIRouter()
 
 
 @router.get("/cluster")
-def show_cluster(store: Reading, caller: Known) -> ClusterView:
-    """Show workers, running searches with their nodes, and waiting ones with the reason."""
-    return queries.show_cluster(store, None if caller.sees("") else caller.token.owner)
+def show_cluster(connection: ReadConnection, caller: CurrentCaller) -> ClusterView:
+    """Show workers, running searches with their nodes, and queued searches with the reason why they wait."""
+    return queries.show_cluster(connection, None if caller.can_see_all else caller.token.owner)

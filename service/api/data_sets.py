@@ -1,4 +1,4 @@
-"""Data sets over REST: named, under the data folder, never a path."""
+"""Data sets that REST clients may use: by name, under the data folder, never by path."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
 
 
-def by_name(settings: Settings, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a search's fields with the named data set's path in place of its name.
+def resolve_data_set(settings: Settings, fields: dict[str, Any]) -> dict[str, Any]:
+    """Replace the name of a data set by its path in the fields of a search.
 
     Raises:
         InvalidSpec: if no data set has the name.
@@ -20,7 +20,7 @@ def by_name(settings: Settings, fields: dict[str, Any]) -> dict[str, Any]:
     name = fields.get("data")
     if name is None:
         return fields
-    known = names(settings)
+    known = list_names(settings)
     if not re.fullmatch(NAME, name) or name not in known:
         raise InvalidSpec(
             f"data must name a data set of this service: got {name[:100]!r}. Known: {', '.join(known) or 'none'}. "
@@ -29,16 +29,16 @@ def by_name(settings: Settings, fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "data": str(_folder(settings) / name)}
 
 
-def names(settings: Settings) -> list[str]:
-    """Name the data sets: .npz files and folders under the data folder; links and hidden ones are none."""
+def list_names(settings: Settings) -> list[str]:
+    """List the data sets: .npz files and folders in the data folder, without links and hidden files."""
     if not _folder(settings).is_dir():
         return []
     found = [path for path in _folder(settings).iterdir() if re.fullmatch(NAME, path.name) and not path.is_symlink()]
     return sorted(path.name for path in found if path.is_dir() or path.suffix == ".npz")
 
 
-def name_of(settings: Settings, data: str | None) -> str | None:
-    """Return the name of a search's data set; None for none, and for one from elsewhere on this machine."""
+def find_name(settings: Settings, data: str | None) -> str | None:
+    """Return the name of a search's data set; None if it has none, or one from outside the data folder."""
     path = Path(data) if data else None
     return path.name if path and path.parent == _folder(settings) else None
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document; ``docs/openapi.json`` has it as ``python -m service.api`` prints it."""
+"""Build the OpenAPI document. ``docs/openapi.json`` is the output of ``python -m service.api``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic.json_schema import models_json_schema
 from search.views import EventView, ExportRow
 from service.middleware.access import is_public
 
-REFERENCE = "#/components/schemas/{model}"
+REF_TEMPLATE = "#/components/schemas/{model}"
 PROBLEM_FIELDS = {"type": "string", "title": "string", "status": "integer", "detail": "string", "field": "string"}
 
 
-def document_of(app: FastAPI) -> dict[str, Any]:
-    """Return the application's document, with what the framework does not know: errors, streams, files, logging in."""
+def build_document(app: FastAPI) -> dict[str, Any]:
+    """Return the application's document, with what FastAPI does not add: errors, streamed views, authentication."""
     document: dict[str, Any] = app.openapi()
-    parts = document["components"]
-    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    parts["schemas"] |= _streamed() | {"Problem": _problem()}
+    components = document["components"]
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["schemas"] |= _streamed_schemas() | {"Problem": _problem_schema()}
     document["security"] = [{"token": []}]
     for path, methods in document["paths"].items():
         if is_public(path):
@@ -28,16 +28,16 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _streamed() -> dict[str, Any]:
-    """Describe the views that are sent in pieces, which no route has as its model."""
+def _streamed_schemas() -> dict[str, Any]:
+    """Return the schemas of views that are streamed, so that no route declares them."""
     _, schemas = models_json_schema(
-        [(EventView, "serialization"), (ExportRow, "serialization")], ref_template=REFERENCE
+        [(EventView, "serialization"), (ExportRow, "serialization")], ref_template=REF_TEMPLATE
     )
     found: dict[str, Any] = schemas["$defs"]
     return found
 
 
-def _problem() -> dict[str, Any]:
+def _problem_schema() -> dict[str, Any]:
     return {
         "title": "Problem",
         "description": "RFC 9457 problem details: `detail` says the rule, what was received, and what to do.",

@@ -1,4 +1,4 @@
-"""What happens to a search, as it is committed."""
+"""Stream the events of a search as they are committed."""
 
 from __future__ import annotations
 
@@ -11,67 +11,68 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from search.views import EventView
-from service.api.parameters import LARGEST, After, Visible
-from service.database import Store
-from service.followers import Follower, follower_of
+from service.api.parameters import MAX_INTEGER, After, VisibleId
+from service.database import AppDatabase
+from service.event_notifier import EventNotifier, get_event_notifier
 from service.middleware.access import identify
 
 router = APIRouter(prefix="/searches/{id}")
-CHECK_SECONDS = 30.0  # between two looks at whether the token still counts
-QUIET_SECONDS = 15.0  # after which a comment tells everything between us and the client that the stream lives
+RECHECK_SECONDS = 30.0  # between two checks that the token is still valid
+KEEPALIVE_SECONDS = 15.0  # without an event; then a comment keeps proxies and the client from closing the stream
 RECONNECT_MS = 1000
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events. (The framework's own logs an error whenever a client leaves while events come.)"""
+class EventStreamResponse(StreamingResponse):
+    """Server-sent events. FastAPI's own response logs an error whenever a client disconnects during a stream."""
 
     media_type = "text/event-stream"
 
 
-def follower(request: Request) -> Follower:
-    """Return the service's follower, if it has room for one more."""
-    found = follower_of(request)
-    found.require_room()
-    return found
+def get_available_notifier(request: Request) -> EventNotifier:
+    """Return the event notifier if it can serve one more stream."""
+    notifier = get_event_notifier(request)
+    notifier.require_capacity()
+    return notifier
 
 
 @router.get(
     "/events",
-    response_class=EventStream,
+    response_class=EventStreamResponse,
     responses={200: {"description": "Server-sent events; the data of each is an EventView in JSON."}},
 )
 async def follow(
     request: Request,
-    stores: Store,
-    id: Visible,
-    follower: Annotated[Follower, Depends(follower)],
+    database: AppDatabase,
+    id: VisibleId,
+    notifier: Annotated[EventNotifier, Depends(get_available_notifier)],
     after: After = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, le=LARGEST)] = None,
-) -> EventStream:
-    """Stream what happens to a search, in the order it was committed, from the start or after an event's id.
+    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_INTEGER)] = None,
+) -> EventStreamResponse:
+    """Stream the events of a search in the order of their commits, from the first one or after an event's id.
 
-    ``Last-Event-ID``, which browsers send when they reconnect, goes before ``after``. A stream ends with its token.
+    ``Last-Event-ID``, which browsers send when they reconnect, takes precedence over ``after``. A stream ends when its
+    token expires or is revoked.
     """
 
     async def lines() -> AsyncIterator[str]:
         yield f"retry: {RECONNECT_MS}\n\n"
-        checked = said = time.monotonic()
-        async for events in follower.follow(id, after if last_event_id is None else last_event_id):
+        checked = sent = time.monotonic()
+        async for events in notifier.subscribe(id, after if last_event_id is None else last_event_id):
             now = time.monotonic()
             if events:
-                said = now
-                yield "".join(map(written, events))
-            elif now - said >= QUIET_SECONDS:
-                said = now
-                yield ": nothing new\n\n"
-            if now - checked >= CHECK_SECONDS:
+                sent = now
+                yield "".join(map(format_event, events))
+            elif now - sent >= KEEPALIVE_SECONDS:
+                sent = now
+                yield ": no new events\n\n"
+            if now - checked >= RECHECK_SECONDS:
                 checked = now
-                if await run_in_threadpool(identify, stores, request) is None:
+                if await run_in_threadpool(identify, database, request) is None:
                     return
 
-    return EventStream(lines())
+    return EventStreamResponse(lines())
 
 
-def written(event: EventView) -> str:
-    """Write an event as the stream has it."""
+def format_event(event: EventView) -> str:
+    """Format an event as a server-sent event."""
     return f"id: {event.id}\ndata: {event.model_dump_json(exclude_unset=True)}\n\n"

@@ -1,4 +1,4 @@
-"""What a search leaves as files: every trial for other programs, and the weights of the chosen point."""
+"""Downloads of a search: all trials as CSV or JSON, and the weights of the chosen point."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from search.actions.export import Format, export
 from search.engine.checkpoints import chosen_checkpoint
 from search.store import queries
 from search.vocabulary.errors import NotFound
-from service.api.parameters import Visible
-from service.api.stored_files import attachment, chunks, opened
-from service.database import Configured, Reading, Store
+from service.api.parameters import VisibleId
+from service.api.stored_files import attachment_headers, open_regular_file, read_chunks
+from service.database import AppDatabase, AppSettings, ReadConnection
 
 router = APIRouter(prefix="/searches/{id}")
 EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}
-KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
 @router.get(
@@ -25,20 +25,20 @@ KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "Every trial, in the order they started.",
+            "description": "All trials, in the order in which they started.",
             "content": {"text/csv": {"schema": {"type": "string"}}, "application/json": {"schema": EXPORT_SCHEMA}},
         }
     },
 )
-def export_trials(stores: Store, id: Visible, format: Format = "csv") -> StreamingResponse:
-    """Download every trial of a search."""
-    connection = stores.reading.connect()  # open as long as the download goes on, which a route's own is not
+def export_trials(database: AppDatabase, id: VisibleId, format: Format = "csv") -> StreamingResponse:
+    """Download all trials of a search."""
+    connection = database.read_engine.connect()  # stays open during the download, unlike a route's dependency
 
-    def pieces() -> Iterator[str]:
+    def rows() -> Iterator[str]:
         with connection:
             yield from export(connection, id, format)
 
-    return StreamingResponse(pieces(), media_type=KINDS[format], headers=attachment(f"{id}.{format}"))
+    return StreamingResponse(rows(), media_type=MEDIA_TYPES[format], headers=attachment_headers(f"{id}.{format}"))
 
 
 @router.get(
@@ -46,17 +46,19 @@ def export_trials(stores: Store, id: Visible, format: Format = "csv") -> Streami
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "A file of torch.save.",
+            "description": "A file written by torch.save.",
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
 )
-def checkpoint(store: Reading, settings: Configured, id: Visible) -> StreamingResponse:
-    """Download the weights of the chosen point, as one of its finished trials left them."""
-    found = chosen_checkpoint(settings.search_folder(id), queries.show_search(store, id).chosen)
-    file = opened(found) if found else None
+def checkpoint(connection: ReadConnection, settings: AppSettings, id: VisibleId) -> StreamingResponse:
+    """Download the weights of the chosen point, from one of its finished trials."""
+    found = chosen_checkpoint(settings.search_folder(id), queries.show_search(connection, id).chosen)
+    file = open_regular_file(found) if found else None
     if file is None:
         raise NotFound(
-            f"weights are kept of a chosen point that was measured on the test set: got none for {id} on this machine."
+            f"weights are kept for a chosen point that was measured on the test set: got none for {id} on this machine."
         )
-    return StreamingResponse(chunks(file), media_type="application/octet-stream", headers=attachment(f"{id}.pt"))
+    return StreamingResponse(
+        read_chunks(file), media_type="application/octet-stream", headers=attachment_headers(f"{id}.pt")
+    )

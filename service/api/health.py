@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can do its work. Strangers may ask; they learn no more than that."""
+"""Liveness and readiness for monitoring. Both are public, so they reveal nothing more."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ from search.store import workers
 from search.store.database import DatabaseError, check_connection
 from search.store.schema import is_current
 from search.views import HealthView, ReadinessView
-from service.database import Configured, Reading, Store, Stores
+from service.database import AppDatabase, AppSettings, Database, ReadConnection
 
 router = APIRouter()
 CONNECT_SECONDS = 1.0
 
 
 @router.get("/healthz")
-def healthz(store: Reading) -> HealthView:
-    """Say whether the service answers, and its database too."""
-    check_connection(store)
+def healthz(connection: ReadConnection) -> HealthView:
+    """Check that the service and its database respond."""
+    check_connection(connection)
     return HealthView(status="ok")
 
 
-@router.get(
-    "/readyz", responses={503: {"description": "Something that searches need is not there", "model": ReadinessView}}
-)
-def readyz(stores: Store, settings: Configured, response: Response) -> ReadinessView:
-    """Say of each part that searches need whether it is there; 503 if one is not."""
-    parts = ReadinessView(**_of_database(stores), ray=_ray(settings))
-    if not parts.ready:
+@router.get("/readyz", responses={503: {"description": "A part that searches need is missing", "model": ReadinessView}})
+def readyz(database: AppDatabase, settings: AppSettings, response: Response) -> ReadinessView:
+    """Check each part that searches need; 503 if one is missing."""
+    readiness = ReadinessView(**_check_database(database), ray=_check_ray(settings))
+    if not readiness.ready:
         response.status_code = 503
-    return parts
+    return readiness
 
 
-def _of_database(stores: Stores) -> dict[str, str]:
+def _check_database(database: Database) -> dict[str, str]:
     try:
-        with stores.reading.connect() as connection:
+        with database.read_engine.connect() as connection:
             count = len(workers.list_alive(connection))
-        current = is_current(stores.reading)
+        current = is_current(database.read_engine)
     except DatabaseError:
         return {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
     return {
@@ -50,12 +48,12 @@ def _of_database(stores: Stores) -> dict[str, str]:
     }
 
 
-def _ray(settings: Settings) -> str:
+def _check_ray(settings: Settings) -> str:
     if not settings.ray_address or settings.ray_address in ("auto", "local"):
         return "ok: a private one starts with each search" if settings.worker else "ok: a matter of the workers"
-    where = urlsplit(settings.ray_address if "://" in settings.ray_address else f"//{settings.ray_address}")
+    address = urlsplit(settings.ray_address if "://" in settings.ray_address else f"//{settings.ray_address}")
     try:
-        with socket.create_connection((where.hostname or "", where.port or 6379), CONNECT_SECONDS):
+        with socket.create_connection((address.hostname or "", address.port or 6379), CONNECT_SECONDS):
             return "ok"
     except (OSError, ValueError):
         return "does not answer"

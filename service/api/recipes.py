@@ -1,4 +1,4 @@
-"""What can be trained, with which numbers and data."""
+"""The installed recipes, and the data sets of this service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from search.views import DataSetView, RecipeView
 from search.vocabulary.errors import NotFound
 from service.api import data_sets
-from service.database import Configured
+from service.database import AppSettings
 from trainers.recipe import RecipeError, find, names
 
 router = APIRouter()
@@ -29,6 +29,6 @@ def show_recipe(name: str) -> RecipeView:
 
 
 @router.get("/data")
-def list_data(settings: Configured) -> list[DataSetView]:
-    """Name the data sets that a search may take."""
-    return [DataSetView(name=name) for name in data_sets.names(settings)]
+def list_data(settings: AppSettings) -> list[DataSetView]:
+    """List the data sets that a search may use."""
+    return [DataSetView(name=name) for name in data_sets.list_names(settings)]

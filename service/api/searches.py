@@ -1,4 +1,4 @@
-"""Searches: lists, one of them, submitting, describing, archiving, comparing."""
+"""List, show, submit, describe, archive and compare searches."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from search.views import (
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 from service import accounts, charts
-from service.accounts.limits import require_priority, require_room
-from service.api.data_sets import by_name
-from service.api.parameters import Changeable, Filter, IdempotencyKey, Limit, Visible, visible
-from service.database import Configured, Reading, Store
-from service.middleware.access import Known, require
-from service.response_cache import JSONAnswer, Keeping
+from service.accounts.limits import require_capacity, require_priority
+from service.api.data_sets import resolve_data_set
+from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, VisibleId, require_visible
+from service.database import AppDatabase, AppSettings, ReadConnection
+from service.middleware.access import CurrentCaller, require_scope
+from service.response_cache import CachedReads, GzippedJSONResponse
 
 router = APIRouter()
-Compared = Annotated[list[str], Query(min_length=1, max_length=8, description="of each search")]
+ComparedIds = Annotated[list[str], Query(min_length=1, max_length=8, description="id of each search")]
 
 
 class Description(BaseModel):
-    """What a person may change about a search at any time; what is left out stays."""
+    """Fields of a search that can be changed at any time; fields left out keep their values."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Text | None = Field(None, description="a name for lists")
-    tags: list[Name] | None = Field(None, max_length=32, description="words for filters")
+    name: Text | None = Field(None, description="name, shown in lists")
+    tags: list[Name] | None = Field(None, max_length=32, description="tags, to filter by")
     note: Note | None = Field(None, description="free text")
 
 
 @router.get("/searches")
 def list_searches(
-    store: Reading,
-    caller: Known,
+    connection: ReadConnection,
+    caller: CurrentCaller,
     status: Status | None = None,
     recipe: Filter = None,
     name: Filter = None,
@@ -63,106 +63,117 @@ def list_searches(
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = 50,
 ) -> SearchPage:
-    """List searches, newest first; ``next`` is the cursor of the page that follows, null on the last one."""
+    """List searches, newest first. ``next`` is the cursor of the next page, null on the last one."""
     before = _read_cursor(cursor, sort) if cursor else None
-    if not caller.sees(owner or ""):  # one's own alone
+    if not caller.can_see(owner or ""):  # then only the caller's own
         owner = caller.token.owner
     rows = queries.list_searches(
-        store, status, before, limit + 1, recipe=recipe, owner=owner, name=name, tag=tag, sort=sort, archived=archived
+        connection,
+        status,
+        before,
+        limit + 1,
+        recipe=recipe,
+        owner=owner,
+        name=name,
+        tag=tag,
+        sort=sort,
+        archived=archived,
     )
     more = len(rows) > limit
     last = rows[limit - 1] if more else None
     return SearchPage(searches=tuple(rows[:limit]), next=_write_cursor(last, sort) if last else None)
 
 
-@router.post("/searches", status_code=201, response_model=SearchState, dependencies=[Depends(require("submit"))])
+@router.post("/searches", status_code=201, response_model=SearchState, dependencies=[Depends(require_scope("submit"))])
 def submit(
     body: SearchSpec,
-    caller: Known,
-    stores: Store,
-    settings: Configured,
+    caller: CurrentCaller,
+    database: AppDatabase,
+    settings: AppSettings,
     response: Response,
     key: IdempotencyKey = None,
 ) -> SearchState | Response:
-    """Queue a search for a worker. Repeated with the same ``Idempotency-Key`` it is queued once."""
+    """Queue a search for a worker. A request repeated with the same ``Idempotency-Key`` queues it once."""
     fields = body.model_dump(mode="json", exclude_unset=True)
-    submission = prepare(settings, by_name(settings, fields))
+    submission = prepare(settings, resolve_data_set(settings, fields))
     require_priority(settings, caller.token, body.priority)
     owner = caller.token.owner
-    with stores.write() as connection:
+    with database.write() as connection:
         if key is not None:
-            earlier = accounts.begin_reply(connection, owner, key, {"submit": fields})
+            earlier = accounts.claim_key(connection, owner, key, {"submit": fields})
             if earlier is not None:
                 return JSONResponse(earlier.body, earlier.status, {"Location": _location(earlier.body["search"])})
-        require_room(connection, settings, owner, sum(submission.plan.count_trials().values()))
+        require_capacity(connection, settings, owner, sum(submission.plan.count_trials().values()))
         search_id = submission.store(connection, owner)
-        answer = SearchState(search=search_id, status=Status.QUEUED)
-        accounts.record(connection, caller.token, Action.SUBMIT, search_id, {})
+        state = SearchState(search=search_id, status=Status.QUEUED)
+        accounts.record_action(connection, caller.token, Action.SUBMIT, search_id, {})
         if key is not None:
-            accounts.keep_reply(connection, owner, key, accounts.Answer(201, answer.model_dump(mode="json")))
+            accounts.store_response(connection, owner, key, accounts.StoredResponse(201, state.model_dump(mode="json")))
     response.headers["Location"] = _location(search_id)
-    return answer
+    return state
 
 
 @router.post("/searches/plan")
-def plan(body: SearchSpec, store: Reading, settings: Configured) -> PlanView:
-    """Count the trials that a search would take, grid beside sequential; name refused group counts with the reason."""
-    fields = by_name(settings, body.model_dump(mode="json", exclude_unset=True))
-    return estimate(fields, queries.seconds_per_trial(store, body.recipe))
+def plan(body: SearchSpec, connection: ReadConnection, settings: AppSettings) -> PlanView:
+    """Count the trials that a search would run, with each strategy; list refused group counts with the reason."""
+    fields = resolve_data_set(settings, body.model_dump(mode="json", exclude_unset=True))
+    return estimate(fields, queries.seconds_per_trial(connection, body.recipe))
 
 
 @router.get("/searches/{id}", response_model=SearchView)
-def show_search(kept: Keeping, id: Visible) -> JSONAnswer:
-    """Show a search: status, progress, stages with candidates and choices, test table."""
-    return kept.answer(id, lambda: kept.search(id))
+def show_search(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
+    """Show a search: status, progress, stages with candidates and choices, test results."""
+    return cached.respond(id, lambda: cached.search(id))
 
 
 @router.patch("/searches/{id}")
-def describe(stores: Store, caller: Known, id: Changeable, body: Description) -> SearchView:
+def describe(database: AppDatabase, caller: CurrentCaller, id: ChangeableId, body: Description) -> SearchView:
     """Change a search's name, tags or note."""
     changes = body.model_dump(exclude_unset=True)
-    with stores.write() as connection:
+    with database.write() as connection:
         searches.describe(connection, id, **changes)
-        accounts.record(connection, caller.token, Action.DESCRIBE, id, {"changed": sorted(changes)})
-    with stores.reading.connect() as connection:  # others may write by now
+        accounts.record_action(connection, caller.token, Action.DESCRIBE, id, {"changed": sorted(changes)})
+    with database.read_engine.connect() as connection:  # outside the transaction, so that others can write
         return queries.show_search(connection, id)
 
 
 @router.delete("/searches/{id}", status_code=204)
-def archive(stores: Store, caller: Known, id: Changeable) -> None:
-    """Leave a search out of lists from now on; everything of it is kept."""
-    with stores.write() as connection:
+def archive(database: AppDatabase, caller: CurrentCaller, id: ChangeableId) -> None:
+    """Archive a search: hide it from lists. Nothing is deleted."""
+    with database.write() as connection:
         searches.archive(connection, id)
-        accounts.record(connection, caller.token, Action.ARCHIVE, id, {})
+        accounts.record_action(connection, caller.token, Action.ARCHIVE, id, {})
 
 
 @router.get("/searches/{id}/candidates", response_model=CandidatesView)
-def list_candidates(kept: Keeping, id: Visible) -> JSONAnswer:
+def list_candidates(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
     """List the candidates of each stage."""
 
     def collect() -> CandidatesView:
-        shown = kept.search(id)
+        shown = cached.search(id)
         return CandidatesView(stages={stage.name: stage.candidates for stage in shown.stages}, test=shown.test)
 
-    return kept.answer(id, collect)
+    return cached.respond(id, collect)
 
 
 @router.get("/compare")
-def compare(kept: Keeping, caller: Known, id: Compared) -> Comparison:
-    """Show several searches together, each once."""
-    return Comparison(searches=tuple(kept.search(visible(each, kept.store, caller)) for each in dict.fromkeys(id)))
+def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Comparison:
+    """Show several searches together; duplicate ids count once."""
+    return Comparison(
+        searches=tuple(cached.search(require_visible(each, cached.connection, caller)) for each in dict.fromkeys(id))
+    )
 
 
 @router.get("/compare/candidates")
-def compare_candidates(kept: Keeping, caller: Known, id: Compared) -> Figure:
-    """Draw the candidates of several searches over one another, as Plotly JSON."""
-    return charts.compare_chart(compare(kept, caller, id).searches)
+def compare_candidates(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Figure:
+    """Draw the candidates of several searches in one figure, as Plotly JSON."""
+    return charts.compare_chart(compare(cached, caller, id).searches)
 
 
 @router.get("/compare/test")
-def compare_test(kept: Keeping, caller: Known, id: Compared) -> Figure:
-    """Draw what several searches measured on the test set, as Plotly JSON."""
-    return charts.compare_test_chart(compare(kept, caller, id).searches)
+def compare_test(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Figure:
+    """Draw the test results of several searches in one figure, as Plotly JSON."""
+    return charts.compare_test_chart(compare(cached, caller, id).searches)
 
 
 def _location(search_id: str) -> str:
@@ -176,8 +187,8 @@ def _write_cursor(last: SearchRow, sort: str) -> str:
 
 def _read_cursor(cursor: str, sort: str) -> tuple[str | float, str]:
     try:
-        of, value, id = json.loads(base64.urlsafe_b64decode(cursor))
-        if of != sort or not id.isascii() or not id.isalnum():
+        cursor_sort, value, id = json.loads(base64.urlsafe_b64decode(cursor))
+        if cursor_sort != sort or not id.isascii() or not id.isalnum():
             raise ValueError
         if not sort.endswith("name"):
             return float(value), id
@@ -186,5 +197,5 @@ def _read_cursor(cursor: str, sort: str) -> tuple[str | float, str]:
         return value, id
     except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise InvalidSpec(
-            f"cursor must be one that a page before gave, with the same sort: got {cursor[:80]!r}. Leave it out."
+            f"cursor must be the next of an earlier page with the same sort: got {cursor[:80]!r}. Leave it out."
         ) from None

@@ -1,5 +1,4 @@
-"""Files that are shown or downloaded. Their names are made of what the store has, and a link in their place is not
-followed."""
+"""Read logs and checkpoints. Paths are built from what the store holds, and symbolic links are not followed."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 2**20
 
 
-def tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
-    """Return the end of the log of a trial's point and seed; nothing if it has printed nothing here."""
+def read_log_tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
+    """Return the end of the log of a trial's point and seed; an empty text if this machine has none."""
     replicate = Replicate(trial.stage, Point(trial.variant, trial.gm, trial.gc), trial.seed)
-    file = opened(settings.trial_log(search_id, replicate.key))
+    file = open_regular_file(settings.trial_log(search_id, replicate.key))
     if file is None:
         return ""
     with file:
@@ -30,8 +29,8 @@ def tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
         return file.read().decode(errors="replace")
 
 
-def opened(path: Path) -> BinaryIO | None:
-    """Open a regular file; None if there is none, or a link."""
+def open_regular_file(path: Path) -> BinaryIO | None:
+    """Open a regular file; return None for a missing file, a link or anything else."""
     try:
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except OSError:
@@ -42,13 +41,13 @@ def opened(path: Path) -> BinaryIO | None:
     return None
 
 
-def chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file's content, and close it."""
+def read_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's content in chunks, then close it."""
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
 
 
-def attachment(name: str) -> dict[str, str]:
-    """Return the headers of a download, which no browser shows as a page."""
+def attachment_headers(name: str) -> dict[str, str]:
+    """Return the headers that make a browser save a response and never show it as a page."""
     return {"Content-Disposition": f'attachment; filename="{name}"', "Content-Security-Policy": "sandbox"}

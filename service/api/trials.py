@@ -1,4 +1,4 @@
-"""Trials: paged lists, one with its figures and attempts, what it printed."""
+"""List trials in pages, show one with its metrics and attempts, and show its log."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from search.store.database import Connection
 from search.views import TrialPage, TrialView
 from search.vocabulary.states import TrialState
 from service.api import stored_files
-from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, Visible
-from service.database import Configured, Reading
-from service.response_cache import JSONAnswer, Keeping
+from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, VisibleId
+from service.database import AppSettings, ReadConnection
+from service.response_cache import CachedReads, GzippedJSONResponse
 
 router = APIRouter(prefix="/searches/{id}/trials")
 
 
 @router.get("", response_model=TrialPage)
 def list_trials(
-    kept: Keeping,
-    id: Visible,
+    cached: CachedReads,
+    id: VisibleId,
     stage: StageName | None = None,
     state: TrialState | None = None,
     gm: GroupCount = None,
@@ -28,13 +28,15 @@ def list_trials(
     sort: queries.Sort = "started",
     after: After = 0,
     limit: Limit = 50,
-) -> JSONAnswer:
-    """List trials; ``next`` is the ``after`` of the page that follows."""
-    return kept.answer(id, lambda: trials_page(kept.store, id, stage, state, after, limit, sort, gm, gc), moves=True)
+) -> GzippedJSONResponse:
+    """List trials. ``next`` is the ``after`` of the next page, null on the last one."""
+    return cached.respond(
+        id, lambda: list_trials_page(cached.connection, id, stage, state, after, limit, sort, gm, gc), live=True
+    )
 
 
-def trials_page(
-    store: Connection,
+def list_trials_page(
+    connection: Connection,
     id: str,
     stage: str | None,
     state: TrialState | None,
@@ -44,18 +46,20 @@ def trials_page(
     gm: int | None = None,
     gc: int | None = None,
 ) -> TrialPage:
-    """Return a page of trials, and the ``after`` of the page that follows; None after the last one."""
-    rows = queries.list_trials(store, id, stage, state, after, limit + 1, sort, gm, gc)
+    """Return a page of trials, with the ``after`` of the next page; None on the last one."""
+    rows = queries.list_trials(connection, id, stage, state, after, limit + 1, sort, gm, gc)
     return TrialPage(trials=tuple(rows[:limit]), next=rows[limit - 1].trial_id if len(rows) > limit else None)
 
 
 @router.get("/{stage}/{number}", response_model=TrialView)
-def show_trial(kept: Keeping, id: Visible, stage: StageName, number: TrialNumber) -> JSONAnswer:
-    """Show a trial: its metrics by epoch, and every attempt at the same point with the same seed."""
-    return kept.answer(id, lambda: queries.show_trial(kept.store, id, stage, number), moves=True)
+def show_trial(cached: CachedReads, id: VisibleId, stage: StageName, number: TrialNumber) -> GzippedJSONResponse:
+    """Show a trial: its metrics by epoch, and all attempts at the same point and seed."""
+    return cached.respond(id, lambda: queries.show_trial(cached.connection, id, stage, number), live=True)
 
 
 @router.get("/{stage}/{number}/log", response_class=PlainTextResponse)
-def show_log(settings: Configured, store: Reading, id: Visible, stage: StageName, number: TrialNumber) -> str:
-    """Return the end of what the attempts at a trial's point and seed have printed."""
-    return stored_files.tail(settings, id, queries.show_trial(store, id, stage, number))
+def show_log(
+    settings: AppSettings, connection: ReadConnection, id: VisibleId, stage: StageName, number: TrialNumber
+) -> str:
+    """Return the end of the log of all attempts at a trial's point and seed."""
+    return stored_files.read_log_tail(settings, id, queries.show_trial(connection, id, stage, number))

@@ -1,4 +1,4 @@
-"""Candidates of a stage: mean and spread of each, and the choice."""
+"""Draw the candidates of a stage: mean and spread of each, and the choice."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import plotly.graph_objects as go
 
 from search.plan.selection import Mode, Point
 from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
-from service.charts.figure import ACCENT, CHOSEN, MUTED, finished
+from service.charts.figure import ACCENT, CHOSEN, MUTED, to_figure
 
-MAX_CANDIDATES = 100  # in one figure: the best ones; a page has them all
-MAX_DOTS = 2000  # of single seeds in one figure; more are drawn as quartiles
-DOT_OFFSET = 0.12  # of a category, so that dots stand beside their error bar
+MAX_CANDIDATES = 100  # the best ones; a page of their own lists all
+MAX_DOTS = 2000  # one a seed; more seeds are drawn as quartiles
+DOT_OFFSET = 0.12  # categories to the right, so that dots do not cover the error bar
 
 Label = Callable[[Point], str]
-Spread = Sequence[SeedView] | Sequence[QuartilesView]  #: of the replicates of candidates
-Kind = TypeVar("Kind", bound=CandidateView)
+Spread = Sequence[SeedView] | Sequence[QuartilesView]  #: values of the replicates of candidates
+Candidate = TypeVar("Candidate", bound=CandidateView)
 
 
 def stage_chart(stage: StageView, spread: Spread, mode: Mode, metric: str) -> Figure:
-    """Draw a stage's candidates: mean ± std, each seed a dot, the tolerance band, the choice with its reason.
+    """Draw a stage's candidates: mean ± std, a dot for each seed, the tolerance band, and the choice with its reason.
 
     Args:
-        stage: as a search shows it.
-        spread: the seeds with a value each; where they are too many to tell apart, the quartiles of each candidate.
-        mode: whether higher is better.
-        metric: what the value is called.
+        stage: the stage of a search.
+        spread: the value of each seed; if these are too many to tell apart, the quartiles of each candidate.
+        mode: whether higher or lower is better.
+        metric: name of the value.
     """
-    label = _labels(stage)
+    label = _label_function(stage)
     rows = best_candidates(stage.candidates, mode)
     reference = [stage.reference] if stage.reference else []
     chart = _Chart([label(row.point) for row in (*reference, *rows)], label)
@@ -43,36 +43,36 @@ def stage_chart(stage: StageView, spread: Spread, mode: Mode, metric: str) -> Fi
         chart.add_band(*((best - width, best) if mode == "max" else (best, best + width)), width)
     if winner := next((row for row in rows if row.chosen), None):
         chart.add_choice(winner, stage.sentence or "")
-    left_out = len(stage.candidates) - len(rows)
-    return chart.finished(f"validation {metric}", f"the best {len(rows):,}; {left_out:,} more" if left_out else "")
+    hidden = len(stage.candidates) - len(rows)
+    return chart.to_figure(f"validation {metric}", f"the best {len(rows):,}; {hidden:,} more" if hidden else "")
 
 
-def best_candidates(rows: Sequence[Kind], mode: Mode, most: int = MAX_CANDIDATES) -> list[Kind]:
-    """Return ``most`` candidates or fewer, in their order: those with the best means, and the choice."""
-    if len(rows) <= most:
+def best_candidates(rows: Sequence[Candidate], mode: Mode, limit: int = MAX_CANDIDATES) -> list[Candidate]:
+    """Return at most ``limit`` candidates in their order: the choice and those with the best means."""
+    if len(rows) <= limit:
         return list(rows)
     sign = 1 if mode == "max" else -1
     with_mean = [(row.chosen, sign * row.mean, row) for row in rows if row.mean is not None]
     best = sorted(with_mean, key=lambda ranked: ranked[:2], reverse=True)
-    shown = {id(row) for *_, row in best[:most]}
+    shown = {id(row) for *_, row in best[:limit]}
     return [row for row in rows if id(row) in shown]
 
 
 def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Figure:
-    """Draw the test stage: each measured point with its seeds."""
+    """Draw the test results: each measured point with its seeds."""
     names = {row.point: "<br>".join(row.labels) for row in rows}
 
     def label(point: Point) -> str:
-        return names.get(point, "")  # a seed can be there a moment before its row is
+        return names.get(point, "")  # a seed can be stored shortly before its row
 
     chart = _Chart([label(row.point) for row in rows], label)
     chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
-    return chart.finished(f"test {metric}")
+    return chart.to_figure(f"test {metric}")
 
 
-def _labels(stage: StageView) -> Label:
-    """Return how a candidate is named on the axis: by what the stage varies."""
+def _label_function(stage: StageView) -> Label:
+    """Return the function that labels a candidate: by the axes that the stage varies."""
     several = len({row.variant for row in stage.candidates}) > 1
 
     def label(point: Point) -> str:
@@ -83,7 +83,7 @@ def _labels(stage: StageView) -> Label:
 
 
 class _Chart:
-    """Points over named categories, drawn on a numeric axis so that dots can stand beside their category."""
+    """Points over named categories, on a numeric axis so that dots can be drawn beside their category."""
 
     def __init__(self, categories: Sequence[str], label: Label) -> None:
         self._figure = go.Figure()
@@ -112,7 +112,7 @@ class _Chart:
         )
 
     def add_spread(self, spread: Spread) -> None:
-        """Add a dot for each seed, or a box for each candidate if quartiles are what is known."""
+        """Add a dot for each seed, or a box for each candidate if quartiles are given."""
         shown = [row for row in spread if self._label(row.point) in self._position]
         if boxes := [row for row in shown if isinstance(row, QuartilesView)]:
             self._add_boxes(boxes)
@@ -133,7 +133,7 @@ class _Chart:
         )
 
     def _add_boxes(self, rows: Sequence[QuartilesView]) -> None:
-        """Add the quartiles of each candidate's seeds, from the lowest to the highest."""
+        """Add a box for each candidate: minimum, quartiles and maximum of its seeds."""
         low, first, median, third, high = zip(*(row.quartiles for row in rows), strict=True)
         self._figure.add_trace(
             go.Box(
@@ -150,7 +150,7 @@ class _Chart:
         )
 
     def add_band(self, low: float, high: float, width: float) -> None:
-        """Shade what performs as well as the best."""
+        """Shade the means within the tolerance of the best one."""
         self._figure.add_hrect(
             y0=low,
             y1=high,
@@ -162,7 +162,7 @@ class _Chart:
         )
 
     def add_choice(self, winner: CandidateView, sentence: str) -> None:
-        """Mark what was chosen."""
+        """Mark the choice."""
         x, y = self._x(winner.point), winner.mean
         star = {"symbol": "star", "size": 18, "color": CHOSEN}
         self._figure.add_trace(
@@ -170,8 +170,8 @@ class _Chart:
         )
         self._figure.add_annotation(x=x, y=y, text="chosen", ax=-34, ay=-30, font={"color": CHOSEN})
 
-    def finished(self, y_title: str, note: str = "") -> Figure:
-        """Return the figure as JSON, with a note below it."""
+    def to_figure(self, y_title: str, note: str = "") -> Figure:
+        """Convert to JSON; a note, if given, replaces the labels of the x axis."""
         axis = {
             "tickvals": list(self._position.values()),
             "ticktext": self._categories,
@@ -180,4 +180,4 @@ class _Chart:
             "zeroline": False,
             **({"title": {"text": note}, "showticklabels": False} if note else {}),
         }
-        return finished(self._figure, y_title, xaxis=axis)
+        return to_figure(self._figure, y_title, xaxis=axis)

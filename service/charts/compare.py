@@ -1,4 +1,4 @@
-"""Several searches over one another."""
+"""Compare several searches in one figure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.views import CandidateView, Figure, SearchView
-from service.charts.figure import colors, finished
+from service.charts.figure import colors, to_figure
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon")  # not told by colour alone
+SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "cross",
+    "x",
+    "star",
+    "hexagon",
+)  # searches differ by colour and by symbol
 
 
 def compare_chart(searches: Sequence[SearchView]) -> Figure:
-    """Draw the candidates of every search, those of its last stage that has any, by point."""
+    """Draw the candidates of every search by point: those of its last stage with candidates."""
     figure = go.Figure()
     for (shown, symbol), color in zip(zip(searches, SYMBOLS, strict=False), colors(), strict=False):
         stages = [stage for stage in shown.stages if stage.candidates]
         rows = sorted(stages[-1].candidates, key=lambda row: (row.gm, row.gc)) if stages else []
         _add(figure, shown, [(f"gm={row.gm}, gc={row.gc}", row) for row in rows], color, symbol)
-    return _finished(figure, _metric(searches, "validation"))
+    return _lay_out(figure, _axis_title(searches, "validation"))
 
 
 def compare_test_chart(searches: Sequence[SearchView]) -> Figure:
-    """Draw what every search measured on the test set, by the part that a point plays."""
+    """Draw the test results of every search by label, e.g. ``BatchNorm``."""
     figure = go.Figure()
     for (shown, symbol), color in zip(zip(searches, SYMBOLS, strict=False), colors(), strict=False):
         rows = [(label, row) for row in shown.test for label in row.labels]
         _add(figure, shown, rows, color, symbol)
-    return _finished(figure, _metric(searches, "test"))
+    return _lay_out(figure, _axis_title(searches, "test"))
 
 
 def _add(
@@ -49,13 +58,13 @@ def _add(
     )
 
 
-def _finished(figure: go.Figure, metric: str) -> Figure:
-    """Lay a figure out so that what stands over the same point stands side by side."""
+def _lay_out(figure: go.Figure, metric: str) -> Figure:
+    """Lay out a figure so that markers of the same category are side by side."""
     axis = {"type": "category", "showgrid": False, "tickson": "boundaries"}
-    return finished(figure, metric, xaxis=axis, scattermode="group", scattergap=0.6)
+    return to_figure(figure, metric, xaxis=axis, scattermode="group", scattergap=0.6)
 
 
-def _metric(searches: Sequence[SearchView], measure: str) -> str:
-    """Name the metric; several that are compared are all named."""
+def _axis_title(searches: Sequence[SearchView], measure: str) -> str:
+    """Name the metric; name each if the searches have different ones."""
     names = dict.fromkeys(f"{measure} {shown.metric} ({shown.mode} is best)" for shown in searches)
     return " and ".join(names) if len(names) > 1 else f"{measure} {searches[0].metric}" if searches else ""

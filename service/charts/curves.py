@@ -1,4 +1,4 @@
-"""Learning curves of a stage: a line for each point, its seeds as a band."""
+"""Draw the learning curves of a stage: a line for each point, the range of its seeds as a band."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.views import CurveView, Figure
-from service.charts.figure import GRID, colors, faded, finished
+from service.charts.figure import GRID, colors, to_figure, with_opacity
 
 
 def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
-    """Draw the mean metric of each point by epoch, with a band from its least to its greatest seed."""
+    """Draw the mean metric of each point by epoch, with a band from its lowest to its highest seed."""
     figure = go.Figure()
     several = len({curve.variant for curve in curves}) > 1
     shown = sorted(curves, key=lambda curve: (curve.variant, curve.gm, curve.gc))
@@ -23,7 +23,7 @@ def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
                 x=[*curve.epoch, *reversed(curve.epoch)],
                 y=[*curve.high, *reversed(curve.low)],
                 fill="toself",
-                fillcolor=faded(color, 0.15),
+                fillcolor=with_opacity(color, 0.15),
                 line={"width": 0},
                 mode="lines",
                 hoverinfo="skip",
@@ -43,4 +43,4 @@ def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
                 hovertemplate=f"{name}, epoch %{{x}}: %{{y:.4f}}<br>n=%{{customdata}}<extra></extra>",
             )
         )
-    return finished(figure, f"validation {metric}", xaxis={"title": {"text": "epoch"}, "gridcolor": GRID})
+    return to_figure(figure, f"validation {metric}", xaxis={"title": {"text": "epoch"}, "gridcolor": GRID})

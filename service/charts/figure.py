@@ -1,4 +1,4 @@
-"""What every figure shares: colours, margins, and how it becomes JSON."""
+"""What all figures share: colours, layout and the conversion to JSON."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from search.views import Figure
 
 PlotlyAxis = dict[str, Any]  #: Plotly's description of an axis
 
-ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # read well on light and on dark ground
+ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # legible on a light and on a dark background
 GRID = "rgba(128,128,128,0.25)"
 SERIES = ("#5b8dd6", "#d98b3a", "#2e9b5f", "#c65b9b", "#8a7bd8", "#b59a2b", "#3fa7b0", "#c9605a")
 
 
 def colors() -> Iterator[str]:
-    """Return colours for series, over and over."""
+    """Return an endless cycle of colours for series."""
     return cycle(SERIES)
 
 
-def faded(color: str, opacity: float) -> str:
-    """Return a colour such as ``#5b8dd6`` as one that lets the ground through."""
+def with_opacity(color: str, opacity: float) -> str:
+    """Return a colour such as ``#5b8dd6`` with an opacity, as ``rgba(…)``."""
     red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finished(
+def to_figure(
     figure: go.Figure, y_title: str, *, xaxis: PlotlyAxis, yaxis: PlotlyAxis | None = None, **more: Any
 ) -> Figure:
-    """Return a figure as JSON, laid out as all are but for what is said."""
+    """Lay out a figure and convert it to JSON. ``more`` overrides the layout."""
     layout = {
         "template": "none",
         "margin": {"l": 70, "r": 20, "t": 20, "b": 90},
@@ -45,4 +45,4 @@ def finished(
     }
     figure.update_layout(layout | more)
     drawn = json.loads(figure.to_json())
-    return Figure.model_construct(data=drawn["data"], layout=drawn["layout"])  # as Plotly wrote it: nothing to check
+    return Figure.model_construct(data=drawn["data"], layout=drawn["layout"])  # Plotly's own output needs no validation

@@ -1,4 +1,4 @@
-"""A stage that tunes gm and gc together as a heat map."""
+"""Draw a stage that tunes gm and gc together as a heat map."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.views import CandidateView, Figure
-from service.charts.figure import CHOSEN, finished
+from service.charts.figure import CHOSEN, to_figure
 
 
 def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str) -> Figure:
-    """Draw the mean of every gm and gc of a variant; what has no mean stays open, the choice is framed."""
+    """Draw the mean of each (gm, gc) of a variant. Points without a mean are empty, the choice is framed."""
     rows = [row for row in candidates if row.variant == variant]
     gms, gcs = sorted({row.gm for row in rows}), sorted({row.gc for row in rows})
-    means = {(row.gm, row.gc): row for row in rows}
+    by_groups = {(row.gm, row.gc): row for row in rows}
     figure = go.Figure(
         go.Heatmap(
             x=[str(gm) for gm in gms],
             y=[str(gc) for gc in gcs],
-            z=[[means[gm, gc].mean if (gm, gc) in means else None for gm in gms] for gc in gcs],
-            text=[[_said(means.get((gm, gc))) for gm in gms] for gc in gcs],
+            z=[[by_groups[gm, gc].mean if (gm, gc) in by_groups else None for gm in gms] for gc in gcs],
+            text=[[_cell_text(by_groups.get((gm, gc))) for gm in gms] for gc in gcs],
             texttemplate="%{text}",
             hovertemplate="gm=%{x}, gc=%{y}: %{text}<extra></extra>",
             hoverongaps=False,
@@ -33,10 +33,10 @@ def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str) -> 
         box = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
         figure.add_shape(type="rect", line={"color": CHOSEN, "width": 4}, **box)
     axis = {"title": {"text": "gm"}, "type": "category"}
-    return finished(figure, "gc", xaxis=axis, yaxis={"title": {"text": "gc"}, "type": "category"})
+    return to_figure(figure, "gc", xaxis=axis, yaxis={"title": {"text": "gc"}, "type": "category"})
 
 
-def _said(row: CandidateView | None) -> str:
+def _cell_text(row: CandidateView | None) -> str:
     if row is None or row.mean is None:
         return "failed" if row and row.failed else ""
     return f"{row.mean:.4f}"

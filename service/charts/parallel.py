@@ -1,4 +1,4 @@
-"""Parallel coordinates: every finished trial a line through its gm, gc, seed and metric."""
+"""Draw parallel coordinates: a line for each finished trial through its gm, gc, seed and metric."""
 
 from __future__ import annotations
 
@@ -9,88 +9,91 @@ import plotly.graph_objects as go
 
 from search.plan.selection import Mode
 from search.views import Figure, TrialRow
-from service.charts.figure import GRID, finished
+from service.charts.figure import GRID, to_figure
 
 Value = TypeVar("Value", int, str)
 MAX_LINES = 500
-MAX_MARKED = 200  # lines with a marker at each axis; of more, a browser draws markers for half a second
-MAX_WRITTEN = 12  # values written at an axis
-RAMP = ("#8a94a6", "#7d93bd", "#5b8dd6", "#3fa7b0", "#2e9b5f")  # from the worst fifth to the best
+MAX_LINES_WITH_MARKERS = 200  # above this, a browser takes half a second for the markers
+MAX_LABELS = 12  # labels at an axis; more values are subsampled evenly
+COLORS = ("#8a94a6", "#7d93bd", "#5b8dd6", "#3fa7b0", "#2e9b5f")  # from the worst fifth to the best
 
 
 def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figure:
     """Draw trials as lines over axes, coloured by fifths of the metric.
 
-    Plotly's own parallel coordinates need WebGL, which many machines under test or over remote desktops lack.
+    Plotly's own parallel coordinates need WebGL, which many test machines and remote desktops lack.
 
     Args:
-        trials: that finished, oldest first; of more than ``MAX_LINES`` the newest are drawn.
-        mode: whether higher is better.
-        metric: what the value is called.
+        trials: finished ones, oldest first. Only the newest ``MAX_LINES`` are drawn.
+        mode: whether higher or lower is better.
+        metric: name of the value.
     """
     rows = [(row, row.value) for row in trials if row.value is not None][-MAX_LINES:]
     several = len({row.variant for row, _ in rows}) > 1
     names = [*(["variant"] if several else []), "gm", "gc", "seed"]
-    axes = [_places({getattr(row, name) for row, _ in rows}) for name in names]
+    axes = [_axis_positions({getattr(row, name) for row, _ in rows}) for name in names]
     values = [value for _, value in rows]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     figure = go.Figure()
     order = sorted(rows, key=lambda measured: measured[1], reverse=mode == "min")
-    for fifth, color in enumerate(RAMP):
-        part = order[len(order) * fifth // len(RAMP) : len(order) * (fifth + 1) // len(RAMP)]
+    for fifth, color in enumerate(COLORS):
+        part = order[len(order) * fifth // len(COLORS) : len(order) * (fifth + 1) // len(COLORS)]
         if not part:
             continue
         x: list[float | None] = []
         y: list[float | None] = []
-        said: list[str] = []
+        hover_texts: list[str] = []
         for row, value in part:
             heights = [axis[getattr(row, name)] for name, axis in zip(names, axes, strict=True)]
             heights.append((value - low) / (high - low) if high > low else 0.5)
             x += [*range(len(heights)), None]
             y += [*heights, None]
-            said += [_said(row, value, metric)] * len(heights) + [""]
+            hover_texts += [_hover_text(row, value, metric)] * len(heights) + [""]
         figure.add_trace(
             go.Scatter(
                 x=x,
                 y=y,
-                mode="lines+markers" if len(rows) <= MAX_MARKED else "lines",
-                name=f"{['lowest', 'second', 'third', 'fourth', 'best'][fifth]} fifth",
+                mode="lines+markers" if len(rows) <= MAX_LINES_WITH_MARKERS else "lines",
+                name=f"{['worst', 'second', 'third', 'fourth', 'best'][fifth]} fifth",
                 line={"color": color, "width": 1 + fifth * 0.4},
                 marker={"size": 5},
                 opacity=0.4 + fifth * 0.12,
-                customdata=said,
+                customdata=hover_texts,
                 hovertemplate="%{customdata}<extra></extra>",
             )
         )
-    written = [
-        _written(place, height, f"{name}={value}")
-        for place, (name, axis) in enumerate(zip(names, axes, strict=True))
+    labels = [
+        _annotation(position, height, f"{name}={value}")
+        for position, (name, axis) in enumerate(zip(names, axes, strict=True))
         for index, (value, height) in enumerate(axis.items())
-        if index % -(-len(axis) // MAX_WRITTEN) == 0
+        if index % -(-len(axis) // MAX_LABELS) == 0
     ]
     if values:
-        written += [_written(len(names), 0.0, f"{low:.4f}", "left"), _written(len(names), 1.0, f"{high:.4f}", "left")]
+        labels += [
+            _annotation(len(names), 0.0, f"{low:.4f}", "left"),
+            _annotation(len(names), 1.0, f"{high:.4f}", "left"),
+        ]
     newest = f"the newest {MAX_LINES:,} trials" if len(rows) == MAX_LINES else ""
     ticks = {"tickvals": list(range(len(names) + 1)), "ticktext": [*names, metric], "gridcolor": GRID}
-    return finished(
+    return to_figure(
         figure,
         "",
         xaxis={**ticks, "title": {"text": newest}, "zeroline": False, "range": [-0.3, len(names) + 0.3]},
         yaxis={"visible": False, "range": [-0.08, 1.08]},
         hovermode="closest",
-        annotations=written,
+        annotations=labels,
     )
 
 
-def _places(values: set[Value]) -> dict[Value, float]:
-    """Return how high each value of an axis stands, from 0 to 1, in their order."""
+def _axis_positions(values: set[Value]) -> dict[Value, float]:
+    """Return the position of each value on an axis, from 0 to 1, in sorted order."""
     return {value: index / (len(values) - 1) if len(values) > 1 else 0.5 for index, value in enumerate(sorted(values))}
 
 
-def _written(x: float, y: float, text: str, side: str = "right") -> dict[str, object]:
+def _annotation(x: float, y: float, text: str, side: str = "right") -> dict[str, object]:
     shift = 6 if side == "left" else -6
     return {"x": x, "y": y, "text": text, "showarrow": False, "xanchor": side, "xshift": shift, "font": {"size": 11}}
 
 
-def _said(row: TrialRow, value: float, metric: str) -> str:
+def _hover_text(row: TrialRow, value: float, metric: str) -> str:
     return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}<br>{metric} {value:.4f}"

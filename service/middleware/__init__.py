@@ -1,1 +1,1 @@
-"""What every request passes through, from the outside in: access log, headers, access and body limit."""
+"""The middleware: access log, headers, body limit and access."""

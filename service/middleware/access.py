@@ -1,4 +1,4 @@
-"""Who asks, and what they may do. Nothing but ``PUBLIC`` is answered to strangers, whatever routes there are."""
+"""Authentication and authorization. Without a token or a session, only ``PUBLIC_PATHS`` are served."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from search.settings import Settings
 from search.store.database import DatabaseError
 from search.vocabulary.errors import Denied
 from service import accounts
-from service.accounts.limits import Rate
-from service.database import Stores
+from service.accounts.limits import RateLimiter
+from service.database import Database
 from service.middleware.loopback import LOOPBACK, is_loopback
-from service.problems import NO_DATABASE, log_fault, problem
+from service.problems import DATABASE_UNAVAILABLE, log_database_fault, problem_response
 
 COOKIE = "seqnorm_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-HEALTH = ("/healthz", "/readyz")  # asked by whoever keeps the service running, by whichever name it has there
-PUBLIC = (*HEALTH, "/login", "/plotly.js", "/static/")
+HEALTH_PATHS = ("/healthz", "/readyz")  # monitoring may ask for them under any host name
+PUBLIC_PATHS = (*HEALTH_PATHS, "/login", "/plotly.js", "/static/")
 
 
 @dataclass(frozen=True)
@@ -32,34 +32,39 @@ class Caller:
     """Who makes a request."""
 
     token: accounts.Token
-    by_cookie: bool  #: in a browser's session
+    by_cookie: bool  #: authenticated by a browser's session cookie, not by a bearer token
 
-    def sees(self, owner: str) -> bool:
-        """Tell whether somebody's searches are shown: one's own always, everybody's to those who may read."""
-        return owner == self.token.owner or self.token.allows("read") or self.token.allows("manage")
+    @property
+    def can_see_all(self) -> bool:
+        """Whether the caller sees everybody's searches, not only their own."""
+        return self.token.allows("read") or self.token.allows("manage")
 
-    def changes(self, owner: str) -> bool:
-        """Tell whether somebody's searches may be steered: one's own, or everybody's by those who manage."""
+    def can_see(self, owner: str) -> bool:
+        """Tell whether the caller sees the searches of an owner."""
+        return owner == self.token.owner or self.can_see_all
+
+    def can_change(self, owner: str) -> bool:
+        """Tell whether the caller may change the searches of an owner."""
         return self.token.allows("manage") or (owner == self.token.owner and self.token.allows("submit"))
 
 
-def caller_of(request: Request) -> Caller:
-    """Return who makes a request; a route that strangers reach has none."""
+def get_caller(request: Request) -> Caller:
+    """Return who makes a request. Only for routes that are not public."""
     caller: Caller = request.state.caller
     return caller
 
 
-Known = Annotated[Caller, Depends(caller_of)]
+CurrentCaller = Annotated[Caller, Depends(get_caller)]
 
 
-def require(*scopes: str) -> Callable[[Caller], Caller]:
-    """Return the dependency that lets only tokens with one of some scopes pass.
+def require_scope(*scopes: str) -> Callable[[Caller], Caller]:
+    """Return a dependency that requires a token with one of several scopes.
 
     Raises:
-        Denied: for any other.
+        Denied: for any other token.
     """
 
-    def check(caller: Known) -> Caller:
+    def check(caller: CurrentCaller) -> Caller:
         if not any(caller.token.allows(scope) for scope in scopes):
             raise Denied(
                 f"this needs a token with the scope {' or '.join(scopes)}: got one with "
@@ -67,39 +72,38 @@ def require(*scopes: str) -> Callable[[Caller], Caller]:
             )
         return caller
 
-    check.scopes = scopes  # type: ignore[attr-defined]  # a test asks every route for it
     return check
 
 
-looks = Depends(require("read", "submit", "manage"))
-administers = Depends(require("admin"))
+can_read = Depends(require_scope("read", "submit", "manage"))
+is_admin = Depends(require_scope("admin"))
 
 
-class Access:
-    """Middleware that finds out who asks before anything else is done, and turns strangers and forgers away."""
+class AccessMiddleware:
+    """Identify the caller of every request; refuse unknown callers, forged requests and too many requests."""
 
-    def __init__(self, app: ASGIApp, stores: Stores, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, database: Database, settings: Settings) -> None:
         self._app = app
-        self._stores = stores
-        self._rate = Rate(settings.requests_per_minute)
+        self._database = database
+        self._rate_limiter = RateLimiter(settings.requests_per_minute)
         self._hosts = allowed_hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on with its caller."""
+        """Refuse a request, or pass it on with its caller."""
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         request = Request(scope, receive)
-        if self._hosts and request.url.path not in HEALTH and host_of(request) not in self._hosts:
-            return await _elsewhere(request, self._hosts)(scope, receive, send)
+        if self._hosts and request.url.path not in HEALTH_PATHS and get_host(request) not in self._hosts:
+            return await _refuse_host(request, self._hosts)(scope, receive, send)
         if is_public(request.url.path):
             return await self._app(scope, receive, send)
         try:
-            caller = await run_in_threadpool(identify, self._stores, request)
+            caller = await run_in_threadpool(identify, self._database, request)
         except DatabaseError as fault:
-            log_fault(fault)
-            return await problem(503, NO_DATABASE)(scope, receive, send)
+            log_database_fault(fault)
+            return await problem_response(503, DATABASE_UNAVAILABLE)(scope, receive, send)
         refusal = self._refuse(request, caller)
         if refusal is not None:
             return await refusal(scope, receive, send)
@@ -108,91 +112,94 @@ class Access:
 
     def _refuse(self, request: Request, caller: Caller | None) -> Response | None:
         if caller is None:
-            return _turn_away(request)
-        if caller.by_cookie and request.method not in SAFE_METHODS and not from_own_page(request):
-            return problem(
+            return _require_login(request)
+        if caller.by_cookie and request.method not in SAFE_METHODS and not is_from_own_page(request):
+            return problem_response(
                 403,
                 "a change from a browser must come from a page of this service: got the origin "
-                f"{request.headers.get('origin', 'none')!r}. Open the dashboard anew, or send a bearer token.",
+                f"{request.headers.get('origin', 'none')!r}. Reload the dashboard, or send a bearer token.",
             )
-        wait = self._rate.wait_of(caller.token.id)
+        wait = self._rate_limiter.acquire(caller.token.id)
         if wait:
             seconds = str(round(wait + 0.5))
-            detail = f"a token may make {self._rate.per_minute} requests a minute: got more. Wait {seconds} s."
-            answer: Response = problem(429, detail)
-            answer.headers["Retry-After"] = seconds
-            return answer
+            limit = self._rate_limiter.per_minute
+            response: Response = problem_response(
+                429, f"a token may make {limit} requests a minute: got more. Wait {seconds} s."
+            )
+            response.headers["Retry-After"] = seconds
+            return response
         return None
 
 
-def identify(stores: Stores, request: Request) -> Caller | None:
-    """Find out who makes a request, from its token or its session; None for strangers."""
-    kind, _, text = request.headers.get("authorization", "").partition(" ")
-    with stores.reading.connect() as connection:
-        if kind:
-            found = accounts.token_of(connection, text.strip()) if kind.lower() == "bearer" else None
+def identify(database: Database, request: Request) -> Caller | None:
+    """Authenticate a request by its bearer token or its session cookie; return None if neither is valid."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    with database.read_engine.connect() as connection:
+        if scheme:
+            token = accounts.authenticate_token(connection, text.strip()) if scheme.lower() == "bearer" else None
         else:
             cookie = request.cookies.get(COOKIE)
-            found = accounts.session_of(connection, cookie) if cookie else None
-    if found is not None and found.touch_due:
-        with stores.write() as connection:
-            accounts.touch(connection, found)
-    return Caller(found, by_cookie=not kind) if found else None
+            token = accounts.authenticate_session(connection, cookie) if cookie else None
+    if token is not None and token.touch_due:
+        with database.write() as connection:
+            accounts.touch(connection, token)
+    return Caller(token, by_cookie=not scheme) if token else None
 
 
 def is_public(path: str) -> bool:
-    """Tell whether strangers may ask for a path."""
-    return any(path == public or (public.endswith("/") and path.startswith(public)) for public in PUBLIC)
+    """Tell whether a path needs no authentication."""
+    return any(path == public or (public.endswith("/") and path.startswith(public)) for public in PUBLIC_PATHS)
 
 
-def from_own_page(request: Request) -> bool:
-    """Tell whether a script of our own pages sent a request: other sites can set neither of the two headers so."""
+def is_from_own_page(request: Request) -> bool:
+    """Tell whether a script of this service's pages sent a request: other sites cannot set both headers like this."""
     origin = urlsplit(request.headers.get("origin", "")).netloc
     return origin == request.headers.get("host") and "x-requested-with" in request.headers
 
 
 def allowed_hosts(settings: Settings) -> list[str]:
-    """Return the names under which the service answers; nothing for any.
+    """Return the host names under which the service responds; an empty list allows any.
 
-    On loopback these are its own alone, so that a page elsewhere cannot reach it under a name that it made lead here.
+    On loopback only its own names are allowed. This stops DNS rebinding: another site that points its own host name at
+    this machine.
     """
     named = [host.strip() for host in settings.hosts.split(",") if host.strip()]
     return named or ([settings.host, *LOOPBACK] if is_loopback(settings.host) else [])
 
 
-def host_of(request: Request) -> str | None:
-    """Return the name under which a request reached us, without the port."""
+def get_host(request: Request) -> str | None:
+    """Return the host name that a request was sent to, without the port."""
     try:
         return urlsplit(f"//{request.headers.get('host', '')}").hostname
     except ValueError:
         return None
 
 
-def _elsewhere(request: Request, hosts: list[str]) -> Response:
+def _refuse_host(request: Request, hosts: list[str]) -> Response:
     got = request.headers.get("host", "none")
-    return problem(
+    return problem_response(
         421, f"a request must name this service as its host: got {got!r}. Use {hosts[0]}, or set SEQNORM_HOSTS."
     )
 
 
-def _turn_away(request: Request) -> Response:
+def _require_login(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", "") and request.method == "GET":
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"/login?next={quote(asked, safe='')}", 303)
-    answer: Response = problem(
+        requested = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(requested, safe='')}", 303)
+    response: Response = problem_response(
         401,
         "this needs a token: got none that is known, unexpired and unrevoked. "
-        "Send Authorization: Bearer TOKEN; make one with: seqnorm token create",
+        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create",
     )
-    answer.headers["WWW-Authenticate"] = "Bearer"
-    return answer
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
-def secure(request: Request) -> bool:
-    """Tell whether a browser reached us over TLS, so that the cookie may be kept to it."""
+def is_secure(request: Request) -> bool:
+    """Tell whether a request came over TLS, so that the cookie may be limited to TLS."""
     return request.url.scheme == "https"
 
 
 def cookie_options(request: Request) -> dict[str, Any]:
-    """Return how the session's cookie is set."""
-    return {"key": COOKIE, "httponly": True, "samesite": "strict", "secure": secure(request), "path": "/"}
+    """Return the options of the session cookie."""
+    return {"key": COOKIE, "httponly": True, "samesite": "strict", "secure": is_secure(request), "path": "/"}

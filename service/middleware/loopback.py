@@ -1,4 +1,4 @@
-"""Whether an address can be reached from this machine alone."""
+"""Tell loopback addresses from others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a host."""
+    """Tell whether a host name or address is reachable from this machine only."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,1 +1,1 @@
-"""The dashboard: HTML pages rendered on the server from the views that the REST API answers."""
+"""The dashboard: HTML pages rendered on the server from the views that the REST API returns."""

@@ -1,4 +1,4 @@
-"""The pages, rendered on the server from what the API answers."""
+"""The pages of the dashboard: one function a page."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from service.api import data_sets
 from service.api import recipes as recipe_routes
 from service.api import searches as search_routes
 from service.api import trials as trial_routes
-from service.api.figures import stage_of
-from service.api.parameters import After, Filter, StageName, TrialNumber, Visible, visible
-from service.database import Configured, Reading
-from service.middleware.access import Known, administers, looks, require
-from service.rendering import page
-from service.response_cache import Keeping, Kept
+from service.api.figures import find_stage
+from service.api.parameters import After, Filter, StageName, TrialNumber, VisibleId, require_visible
+from service.database import AppSettings, ReadConnection
+from service.middleware.access import CurrentCaller, can_read, is_admin, require_scope
+from service.rendering import render_page
+from service.response_cache import CachedReader, CachedReads
 from trainers.recipe import names
 
-router = APIRouter(include_in_schema=False, dependencies=[looks], default_response_class=HTMLResponse)
-EMPTY: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # what the form of a new search starts with
-AUDIT_ROWS = 50  # of the newest, on the page of tokens
-MAX_ROWS = 50  # candidates of a stage on the page of its search
-SHOWN = {"recipe", "data", *(field.name for field in spec_fields() if field.form_field)}  # by the form
+router = APIRouter(include_in_schema=False, dependencies=[can_read], default_response_class=HTMLResponse)
+INITIAL_GROUPS: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # of the form for a new search
+AUDIT_ROWS = 50  # newest entries on the tokens page
+MAX_ROWS = 50  # candidates of a stage on a search's page
+FORM_FIELDS = {"recipe", "data", *(field.name for field in spec_fields() if field.form_field)}
 
 
 @router.get("/")
 def searches(
     request: Request,
-    store: Reading,
-    caller: Known,
+    connection: ReadConnection,
+    caller: CurrentCaller,
     status: Status | None = None,
     recipe: Filter = None,
     name: Filter = None,
@@ -51,9 +51,11 @@ def searches(
 ) -> HTMLResponse:
     """List searches."""
     filters: dict[str, Any] = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag}
-    found = search_routes.list_searches(store, caller, **filters, sort=sort, archived=archived, cursor=cursor, limit=25)
+    found = search_routes.list_searches(
+        connection, caller, **filters, sort=sort, archived=archived, cursor=cursor, limit=25
+    )
     filters |= {"sort": None if sort == "-created" else sort, "archived": "true" if archived else None}
-    return page(
+    return render_page(
         request,
         "searches.html",
         searches=found.searches,
@@ -68,45 +70,45 @@ def searches(
 @router.get("/searches/{id}")
 def search(
     request: Request,
-    kept: Keeping,
-    caller: Known,
-    id: Visible,
+    cached: CachedReads,
+    caller: CurrentCaller,
+    id: VisibleId,
     after: After = 0,
     stage: StageName | None = None,
     state: TrialState | None = None,
     sort: queries.Sort = "started",
 ) -> HTMLResponse:
     """Show one search."""
-    found = summary(kept, id)
-    shown = found.search
-    trials = trial_routes.trials_page(kept.store, id, stage, state, after, 50, sort)
-    waiting = queries.show_cluster(kept.store).waiting if shown.status == Status.QUEUED else ()
-    return page(
+    summary = get_summary(cached, id)
+    shown = summary.search
+    trials = trial_routes.list_trials_page(cached.connection, id, stage, state, after, 50, sort)
+    waiting = queries.show_cluster(cached.connection).waiting if shown.status == Status.QUEUED else ()
+    return render_page(
         request,
         "search.html",
         shown=shown,
-        counts=found.counts,
+        candidate_counts=summary.candidate_counts,
         page=trials,
         after=after,
-        here={"stage": stage, "state": state, "sort": None if sort == "started" else sort},
+        filters={"stage": stage, "state": state, "sort": None if sort == "started" else sort},
         stages=[each.name for each in shown.stages] + ["test"],
-        may_change=caller.changes(shown.owner),
-        why=next((each.why for each in waiting if each.search == id), None),
+        can_change=caller.can_change(shown.owner),
+        waiting_reason=next((each.why for each in waiting if each.search == id), None),
     )
 
 
-class Summary(View):
-    """A search with the best candidates of each stage alone."""
+class SearchSummary(View):
+    """A search with only the best candidates of each stage."""
 
     search: SearchView
-    counts: dict[str, int]  #: how many candidates each stage has
+    candidate_counts: dict[str, int]  #: of all candidates, by stage
 
 
-def summary(kept: Kept, search_id: str) -> Summary:
-    """Return what the page of a search shows."""
+def get_summary(cached: CachedReader, search_id: str) -> SearchSummary:
+    """Return a search as its page shows it."""
 
-    def cut() -> Summary:
-        shown = kept.search(search_id)
+    def compute() -> SearchSummary:
+        shown = cached.search(search_id)
         stages = tuple(
             stage.model_copy(
                 update={"candidates": tuple(charts.best_candidates(stage.candidates, shown.mode, MAX_ROWS))}
@@ -114,112 +116,116 @@ def summary(kept: Kept, search_id: str) -> Summary:
             for stage in shown.stages
         )
         counts = {stage.name: len(stage.candidates) for stage in shown.stages}
-        return Summary(search=shown.model_copy(update={"stages": stages}), counts=counts)
+        return SearchSummary(search=shown.model_copy(update={"stages": stages}), candidate_counts=counts)
 
-    return kept.part(Summary, search_id, cut)
+    return cached.view(SearchSummary, search_id, compute)
 
 
 @router.get("/searches/{id}/candidates/{stage}")
-def candidates(request: Request, kept: Keeping, id: Visible, stage: StageName) -> HTMLResponse:
-    """Show every candidate of a stage."""
-    shown = kept.search(id)
-    return page(request, "candidates.html", shown=shown, stage=stage_of(shown, stage))
+def candidates(request: Request, cached: CachedReads, id: VisibleId, stage: StageName) -> HTMLResponse:
+    """Show all candidates of a stage."""
+    shown = cached.search(id)
+    return render_page(request, "candidates.html", shown=shown, stage=find_stage(shown, stage))
 
 
 @router.get("/searches/{id}/trials/{stage}/{number}")
 def trial(
-    request: Request, kept: Keeping, settings: Configured, id: Visible, stage: StageName, number: TrialNumber
+    request: Request, cached: CachedReads, settings: AppSettings, id: VisibleId, stage: StageName, number: TrialNumber
 ) -> HTMLResponse:
     """Show one trial."""
-    shown, found = summary(kept, id).search, queries.show_trial(kept.store, id, stage, number)
-    log = trial_routes.show_log(settings, kept.store, id, stage, number)
-    return page(request, "trial.html", shown=shown, trial=found, log=log, command=command_of(shown, found))
+    shown, found = get_summary(cached, id).search, queries.show_trial(cached.connection, id, stage, number)
+    log = trial_routes.show_log(settings, cached.connection, id, stage, number)
+    return render_page(request, "trial.html", shown=shown, trial=found, log=log, command=build_command(shown, found))
 
 
-def command_of(shown: SearchView, trial: TrialView) -> str:
-    """Write the command that trains what a trial trained."""
+def build_command(shown: SearchView, trial: TrialView) -> str:
+    """Build the command that repeats a trial's training by hand."""
     spec = shown.spec
     words = ["python", "-m", "trainers", spec.recipe, "--gm", trial.gm, "--gc", trial.gc, "--seed", trial.seed]
-    for name, value in overrides_of(shown, trial.variant).items():
+    for name, value in resolve_overrides(shown, trial.variant).items():
         words += ["--set", f"{name}={value}"]
     words += ["--data", spec.data] if spec.data else []
     return shlex.join(map(str, words))
 
 
-def overrides_of(shown: SearchView, variant: str) -> dict[str, object]:
-    """Return what a variant changes of the recipe's numbers, from what is stored: the recipe need not be installed.
+def resolve_overrides(shown: SearchView, variant: str) -> dict[str, object]:
+    """Return the recipe's numbers that a variant overrides. This reads the stored search; the recipe may be missing.
 
-    The built-in variant ``none`` changes what the first one does, and what its resolved numbers say beyond that.
+    The built-in variant ``none`` overrides what the first variant does, and the numbers in which the two differ.
     """
     first = next(iter(shown.spec.variants))
     overrides: dict[str, object] = {
         **shown.spec.numbers,
         **shown.spec.variants.get(variant, shown.spec.variants[first]),
     }
-    normalized, own = shown.numbers.get(first, {}), shown.numbers.get(variant, {})
-    return overrides | {name: value for name, value in own.items() if variant == "none" and value != normalized[name]}
+    of_first, of_variant = shown.numbers.get(first, {}), shown.numbers.get(variant, {})
+    return overrides | {
+        name: value for name, value in of_variant.items() if variant == "none" and value != of_first[name]
+    }
 
 
-@router.get("/new", dependencies=[Depends(require("submit"))])
+@router.get("/new", dependencies=[Depends(require_scope("submit"))])
 def new(
     request: Request,
-    store: Reading,
-    caller: Known,
-    settings: Configured,
+    connection: ReadConnection,
+    caller: CurrentCaller,
+    settings: AppSettings,
     recipe: Filter = None,
     parent: Annotated[str | None, Query(alias="from", max_length=64)] = None,
 ) -> HTMLResponse:
-    """Show the form of a new search, filled in as another one was if there is one to copy."""
+    """Show the form for a new search; with ``from``, filled in like another search."""
     known = names()
-    fields = {**EMPTY, "recipe": recipe if recipe in known else "mnist-simplenet"}
+    fields = {**INITIAL_GROUPS, "recipe": recipe if recipe in known else "mnist-simplenet"}
     if parent is not None:
-        fields = queries.show_search(store, visible(parent, store, caller)).spec.model_dump(mode="json")
+        fields = queries.show_search(connection, require_visible(parent, connection, caller)).spec.model_dump(
+            mode="json"
+        )
     spec = SearchSpec(**fields)
     if spec.recipe not in known:
         raise InvalidSpec(
-            f"a search is copied where its recipe is installed: got {spec.recipe}. Known: {', '.join(known)}."
+            f"a search can be copied only if its recipe is installed: got {spec.recipe}. Known: {', '.join(known)}."
         )
-    return page(
+    return render_page(
         request,
         "new.html",
         recipes=known,
         recipe=recipe_routes.show_recipe(spec.recipe),
         form=form_fields(),
         groups=FormGroup,
-        spec={**spec.model_dump(mode="json"), "data": data_sets.name_of(settings, spec.data)},
-        kept=spec.model_dump(mode="json", exclude=SHOWN, exclude_defaults=True),
+        spec={**spec.model_dump(mode="json"), "data": data_sets.find_name(settings, spec.data)},
+        hidden_fields=spec.model_dump(mode="json", exclude=FORM_FIELDS, exclude_defaults=True),
         parent=parent,
-        data=data_sets.names(settings),
+        data=data_sets.list_names(settings),
     )
 
 
 @router.get("/compare")
 def compare(
     request: Request,
-    kept: Keeping,
-    caller: Known,
+    cached: CachedReads,
+    caller: CurrentCaller,
     id: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> HTMLResponse:
-    """Show several searches over one another."""
-    found = search_routes.compare(kept, caller, id).searches if id else ()
-    return page(request, "compare.html", searches=found)
+    """Compare several searches."""
+    found = search_routes.compare(cached, caller, id).searches if id else ()
+    return render_page(request, "compare.html", searches=found)
 
 
 @router.get("/cluster")
-def cluster(request: Request, store: Reading, caller: Known) -> HTMLResponse:
-    """Show what runs where, and why the waiting wait."""
-    found = api.cluster.show_cluster(store, caller)
-    return page(request, "cluster.html", workers=found.workers, running=found.running, waiting=found.waiting)
+def cluster(request: Request, connection: ReadConnection, caller: CurrentCaller) -> HTMLResponse:
+    """Show workers, running searches and queued searches."""
+    found = api.cluster.show_cluster(connection, caller)
+    return render_page(request, "cluster.html", workers=found.workers, running=found.running, waiting=found.waiting)
 
 
-@router.get("/tokens", dependencies=[administers])
-def tokens(request: Request, store: Reading) -> HTMLResponse:
+@router.get("/tokens", dependencies=[is_admin])
+def tokens(request: Request, connection: ReadConnection) -> HTMLResponse:
     """Show tokens and the audit trail."""
-    tokens, audit = accounts.list_tokens(store), accounts.newest_audit(store, AUDIT_ROWS)
-    return page(request, "tokens.html", tokens=tokens, audit=audit)
+    tokens, audit = accounts.list_tokens(connection), accounts.list_newest_audit(connection, AUDIT_ROWS)
+    return render_page(request, "tokens.html", tokens=tokens, audit=audit)
 
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    """Show the API's document."""
-    return page(request, "docs.html")
+    """Show the API documentation."""
+    return render_page(request, "docs.html")

@@ -1,38 +1,38 @@
-// Buttons that change something: each names its route; what the service answers is said on the page.
-const said = document.getElementById("said");
+// Buttons and forms that change something: each names its route in data-action. Errors are shown in #message.
+const message = document.getElementById("message");
 
-// Changes carry a header that no other site can make a browser send.
+// Send a change. Other sites cannot make a browser send the X-Requested-With header.
 export async function change(path, { method = "POST", body = undefined, headers = {} } = {}) {
-  const answer = await fetch(path, {
+  const response = await fetch(path, {
     method,
     body: body === undefined ? undefined : JSON.stringify(body),
     headers: { "X-Requested-With": "seqnorm", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
   });
-  const text = await answer.text();
+  const text = await response.text();
   const content = text ? JSON.parse(text) : null;
-  if (!answer.ok) throw new Error(content?.detail ?? `the service answered ${answer.status}`);
+  if (!response.ok) throw new Error(content?.detail ?? `the service responded with ${response.status}`);
   return content;
 }
 
-export function say(text) {
-  said.textContent = text;
-  said.hidden = text === "";
+export function showMessage(text) {
+  message.textContent = text;
+  message.hidden = text === "";
 }
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-action]");
   if (!button || (button.dataset.confirm && !window.confirm(button.dataset.confirm))) return;
   button.disabled = true;
-  say("");
+  showMessage("");
   try {
-    const answer = await change(button.dataset.action, {
+    const state = await change(button.dataset.action, {
       method: button.dataset.method,
       body: button.dataset.body && JSON.parse(button.dataset.body),
     });
-    if (answer?.parent) location.assign(`/searches/${answer.search}`);
+    if (state?.parent) location.assign(`/searches/${state.search}`);
     else document.dispatchEvent(new Event("changed"));
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   }
   button.disabled = false;
 });
@@ -42,7 +42,7 @@ document.getElementById("logout")?.addEventListener("click", async () => {
     await change("/logout");
     location.assign("/login");
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   }
 });
 
@@ -51,15 +51,15 @@ document.getElementById("new-token")?.addEventListener("submit", async (event) =
   const form = new FormData(event.target);
   const days = form.get("days");
   try {
-    const made = await change(event.target.dataset.action, {
+    const created = await change(event.target.dataset.action, {
       body: { name: form.get("name"), owner: form.get("owner"), scopes: form.getAll("scopes"), days: days === "" ? null : Number(days) },
     });
-    document.getElementById("made-text").textContent = made.text;
+    document.getElementById("made-text").textContent = created.text;
     document.getElementById("made").hidden = false;
-    say("");
+    showMessage("");
     document.dispatchEvent(new Event("changed"));
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   }
 });
 
@@ -68,13 +68,13 @@ document.querySelector("#widen form")?.addEventListener("submit", async (event) 
   const form = new FormData(event.target);
   const counts = (name) => form.get(name).split(/[ ,]+/).filter(Boolean).map(Number);
   try {
-    const made = await change(event.target.dataset.action, {
+    const child = await change(event.target.dataset.action, {
       body: { gm: counts("gm"), gc: counts("gc"), seeds: Number(form.get("seeds")) },
     });
-    location.assign(`/searches/${made.search}`);
+    location.assign(`/searches/${child.search}`);
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
   }
 });
 
-document.body.dataset.ready = "true"; // until now a click would have been for nothing
+document.body.dataset.ready = "true"; // buttons ignore clicks until this is set

@@ -1,4 +1,4 @@
-// Shows the OpenAPI document in the viewer that is served here.
+// Show the OpenAPI document with Swagger UI.
 SwaggerUIBundle({
   url: "/api/openapi.json",
   dom_id: "#viewer",

@@ -1,32 +1,32 @@
-// Keeps a page current: when its stream tells of something, fetches the page anew, replaces what is marked data-live
-// and redraws the charts whose figures changed. Pages without a stream that are marked data-poll look now and then.
+// Keep a page up to date: after an event of its stream, fetch the page again, replace the parts marked data-live and
+// redraw the charts whose figures changed. Pages without a stream poll if a part is marked data-poll.
 const POLL_MS = 3000;
-const TOGETHER_MS = 100; // what happens within this is shown at once
+const DEBOUNCE_MS = 100; // events within this time cause one update
 const connection = document.getElementById("connection");
 const summary = document.querySelector("[data-stream]");
 const shown = new Map(); // chart → the figure it shows
-let library; // promises Plotly; it is on its way while figures are fetched, and asked for again if it did not come
+let library; // promise of Plotly: loaded while figures are fetched, and requested again after an error
 let stream, timer, newest = Number(summary?.dataset.event ?? 0), busy = false, again = false;
 
-function plotly() {
-  library ??= new Promise((done, failed) => {
+function loadPlotly() {
+  library ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = "/plotly.js";
-    script.onload = done;
+    script.onload = resolve;
     script.onerror = () => {
       library = undefined;
       script.remove();
-      failed(new Error("plotly.js did not come"));
+      reject(new Error("plotly.js could not be loaded"));
     };
     document.head.append(script);
   });
   return library;
 }
 
-async function figureOf(chart) {
-  const answer = await fetch(chart.dataset.figure);
-  if (!answer.ok) throw new Error(`figure: ${answer.status}`);
-  return answer.text();
+async function fetchFigure(chart) {
+  const response = await fetch(chart.dataset.figure);
+  if (!response.ok) throw new Error(`figure: ${response.status}`);
+  return response.text();
 }
 
 async function draw(chart, text) {
@@ -38,7 +38,7 @@ async function draw(chart, text) {
   if (empty) {
     chart.textContent = "No trial of this stage has a result.";
   } else {
-    await plotly();
+    await loadPlotly();
     if (!chart.classList.contains("js-plotly-plot")) chart.textContent = "";
     figure.layout.font = { ...figure.layout.font, color };
     await Plotly.react(chart, figure.data, figure.layout, { responsive: true, displaylogo: false, showSendToCloud: false });
@@ -47,30 +47,30 @@ async function draw(chart, text) {
   shown.set(chart, color + text);
 }
 
-// All figures are on their way at once; each is drawn when it is there, from the top.
+// Fetch all figures at once; draw them one after another, from the top.
 async function drawAll() {
-  if (document.querySelector("[data-figure]")) plotly().catch(() => {});
-  const charts = [...document.querySelectorAll("[data-figure]")].map((chart) => [chart, figureOf(chart)]);
-  for (const [, text] of charts) text.catch(() => {}); // told of below, at its turn
+  if (document.querySelector("[data-figure]")) loadPlotly().catch(() => {});
+  const charts = [...document.querySelectorAll("[data-figure]")].map((chart) => [chart, fetchFigure(chart)]);
+  for (const [, text] of charts) text.catch(() => {}); // the loop below reports the error
   for (const [chart, text] of charts) await draw(chart, await text);
 }
 
-// Puts new content in place; what was unfolded stays so, and the focus stays on what has the same words.
+// Replace the content of a part; keep open details, checked boxes, and the focus on the element with the same text.
 function replace(part, html) {
   const open = [...part.querySelectorAll("details")].map((details) => details.open);
-  const ticked = [...part.querySelectorAll("input:checked")].map((input) => input.value);
+  const checked = [...part.querySelectorAll("input:checked")].map((input) => input.value);
   const focus = part.contains(document.activeElement) ? document.activeElement.textContent : null;
   part.innerHTML = html;
   part.querySelectorAll("details").forEach((details, index) => { details.open = open[index] ?? false; });
-  part.querySelectorAll("input[type=checkbox]").forEach((input) => { input.checked = ticked.includes(input.value); });
+  part.querySelectorAll("input[type=checkbox]").forEach((input) => { input.checked = checked.includes(input.value); });
   if (focus !== null) [...part.querySelectorAll("a, button, summary")].find((each) => each.textContent === focus)?.focus();
 }
 
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (answer.redirected && new URL(answer.url).pathname === "/login") return location.reload();
-  if (!answer.ok) throw new Error(`page: ${answer.status}`);
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+  if (response.redirected && new URL(response.url).pathname === "/login") return location.reload();
+  if (!response.ok) throw new Error(`page: ${response.status}`);
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     if (!next || next.innerHTML === (part.dataset.html ?? part.innerHTML)) continue;
@@ -81,7 +81,7 @@ async function refresh() {
   await drawAll();
 }
 
-// Shows what is new; asked again meanwhile, does so once more.
+// Update the page; if called while an update runs, run once more after it.
 async function update(show = refresh) {
   if (busy) {
     again = true;
@@ -98,13 +98,13 @@ async function update(show = refresh) {
   } catch {
     connection.textContent = "reconnecting …";
     again = false;
-    later(update, POLL_MS);
+    schedule(update, POLL_MS);
   }
   busy = false;
-  if (!stream && document.querySelector("[data-poll]")) later(update, POLL_MS);
+  if (!stream && document.querySelector("[data-poll]")) schedule(update, POLL_MS);
 }
 
-function later(work, milliseconds) {
+function schedule(work, milliseconds) {
   clearTimeout(timer);
   timer = setTimeout(() => work(), milliseconds);
 }
@@ -114,15 +114,15 @@ function follow() {
   stream.onopen = () => { connection.textContent = ""; };
   stream.onmessage = (event) => {
     newest = Number(event.lastEventId);
-    later(update, TOGETHER_MS);
+    schedule(update, DEBOUNCE_MS);
   };
   stream.onerror = () => {
     connection.textContent = "reconnecting …";
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => { update(); follow(); }, POLL_MS); // turned away
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => { update(); follow(); }, POLL_MS); // the service refused the stream
   };
 }
 
-// A hidden page keeps no stream: browsers allow six connections to a service, and tabs are forgotten open.
+// Close the stream of a hidden page: browsers allow six connections to a service, and users leave tabs open.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     stream?.close();

@@ -1,40 +1,40 @@
-// The form of a new search: shows its plan as one types, and submits it once.
-import { change, say } from "./actions.js";
+// The form for a new search: show its plan while the user types, and submit it once.
+import { change, showMessage } from "./actions.js";
 
 const form = document.getElementById("new-search");
 const sentence = document.getElementById("plan-sentence");
-const kept = JSON.parse(document.getElementById("kept").textContent); // fields that the form does not show
-const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-let asked = 0;
+const hiddenFields = JSON.parse(document.getElementById("hidden-fields").textContent); // of the spec, not in the form
+const idempotencyKey = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+let requests = 0;
 
-const listed = (text) => text.split(",").map((part) => part.trim()).filter((part) => part !== "");
-const whole = (text) => (/^\d+$/.test(text) ? Number(text) : text); // what is no number is refused with its reason
+const split = (text) => text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+const whole = (text) => (/^\d+$/.test(text) ? Number(text) : text); // the service refuses other text, with a reason
 const number = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text));
 
-// What is written into a field, by its kind; undefined where an empty one is left out.
+// Convert the text of a field to its value, by kind; undefined leaves an empty field out.
 const read = {
   choice: (text) => text,
   text: (text) => text,
   switch: (text) => text !== "",
   lines: (text) => text.replaceAll("\r\n", "\n"),
-  words: listed,
-  integers: (text) => listed(text).map(whole),
-  count: (text) => (listed(text).length === 1 ? whole(text.trim()) : listed(text).map(whole)),
+  words: split,
+  integers: (text) => split(text).map(whole),
+  count: (text) => (split(text).length === 1 ? whole(text.trim()) : split(text).map(whole)),
   integer: (text) => (text === "" ? undefined : number(text)),
   number: (text) => (text === "" ? undefined : number(text)),
   "number-or-word": (text) => number(text.trim()),
 };
 
 function fields() {
-  const given = new FormData(form);
-  const text = (name) => given.get(name) ?? "";
-  const spec = { ...kept, recipe: text("recipe"), numbers: { ...kept.numbers } };
+  const data = new FormData(form);
+  const text = (name) => data.get(name) ?? "";
+  const spec = { ...hiddenFields, recipe: text("recipe"), numbers: { ...hiddenFields.numbers } };
   for (const { name, dataset } of form.querySelectorAll("[data-kind]")) {
     const value = read[dataset.kind](text(name));
     if (value !== undefined) spec[name] = value;
   }
   if (text("data") !== "") spec.data = text("data");
-  for (const [name, value] of given) {
+  for (const [name, value] of data) {
     if (name.startsWith("numbers.") && value !== "") spec.numbers[name.slice("numbers.".length)] = value;
   }
   return spec;
@@ -46,24 +46,24 @@ function row(...cells) {
   return line;
 }
 
-async function plan() {
-  const turn = ++asked;
+async function showPlan() {
+  const request = ++requests;
   const stages = document.getElementById("plan-stages");
   const refused = document.getElementById("refused");
   try {
-    const priced = await change("/api/searches/plan", { body: fields() });
-    if (turn !== asked) return;
-    const others = Object.entries(priced.totals).filter(([name]) => name !== priced.strategy);
-    sentence.textContent = `${priced.trials} trials at the most (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${priced.seconds ? `, about ${Math.ceil(priced.seconds / 60)} min` : ""}.`;
-    stages.replaceChildren(...Object.entries(priced.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
-    refused.replaceChildren(...priced.refused.map(({ value, reason }) => {
+    const plan = await change("/api/searches/plan", { body: fields() });
+    if (request !== requests) return; // a later one is under way
+    const others = Object.entries(plan.totals).filter(([name]) => name !== plan.strategy);
+    sentence.textContent = `At most ${plan.trials} trials (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${plan.seconds ? `, about ${Math.ceil(plan.seconds / 60)} min` : ""}.`;
+    stages.replaceChildren(...Object.entries(plan.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
+    refused.replaceChildren(...plan.refused.map(({ value, reason }) => {
       const item = document.createElement("li");
       item.textContent = `${value} is refused: ${reason}`;
       return item;
     }));
-    document.getElementById("submit").disabled = priced.refused.length > 0;
+    document.getElementById("submit").disabled = plan.refused.length > 0;
   } catch (error) {
-    if (turn !== asked) return;
+    if (request !== requests) return; // a later one is under way
     sentence.textContent = error.message;
     stages.replaceChildren();
     refused.replaceChildren();
@@ -74,7 +74,7 @@ async function plan() {
 let timer;
 form.addEventListener("input", () => {
   clearTimeout(timer);
-  timer = setTimeout(plan, 200);
+  timer = setTimeout(showPlan, 200);
 });
 
 document.getElementById("recipe").addEventListener("change", (event) => {
@@ -83,7 +83,7 @@ document.getElementById("recipe").addEventListener("change", (event) => {
 
 document.getElementById("preset")?.addEventListener("change", (event) => {
   for (const [name, value] of Object.entries(JSON.parse(event.target.value))) form.elements[`numbers.${name}`].value = value;
-  plan();
+  showPlan();
 });
 
 form.addEventListener("submit", async (event) => {
@@ -93,19 +93,19 @@ form.addEventListener("submit", async (event) => {
   const body = fields();
   const bytes = new TextEncoder().encode(JSON.stringify(body));
   try {
-    const { search } = await change("/api/searches", { body, headers: { "Idempotency-Key": `${key}-${checksum(bytes)}` } });
+    const { search } = await change("/api/searches", { body, headers: { "Idempotency-Key": `${idempotencyKey}-${checksum(bytes)}` } });
     location.assign(`/searches/${search}`);
   } catch (error) {
-    say(error.message);
+    showMessage(error.message);
     button.disabled = false;
   }
 });
 
-// The same form sent twice is one search; a changed one is another.
+// Part of the idempotency key: the same form sent twice is one search, a changed form another.
 function checksum(bytes) {
   let sum = 0;
   for (const byte of bytes) sum = (Math.imul(sum, 31) + byte) >>> 0;
   return sum;
 }
 
-plan();
+showPlan();

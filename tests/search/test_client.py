@@ -441,7 +441,7 @@ def test_a_file_that_was_cut_is_not_taken_for_whole() -> None:
 
 
 def test_a_refused_file_says_why() -> None:
-    with serving(problem(404, "weights are kept of a chosen point")) as server, Client(server.url) as client:
+    with serving(problem(404, "weights are kept for a chosen point")) as server, Client(server.url) as client:
         with pytest.raises(NotFound, match="weights are kept"):
             client.checkpoint("A", written := io.BytesIO())
         assert written.getvalue() == b""

@@ -1,4 +1,4 @@
-"""One database with searches in it, one server over it and one browser, shared by the tests of the service."""
+"""Fixtures of the service's tests: one database with searches, one server and one browser for the session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.search.stored import finished_search, submit
 
 
 class Site:
-    """A server, and the ids of the searches behind it."""
+    """A running server, and the ids of the searches in its database."""
 
     def __init__(self, home: Path, port: int) -> None:
         self.settings = Settings(home=home, port=port, worker=0)
@@ -42,13 +42,13 @@ class Site:
         self.api = self.client("admin", owner="local")
 
     def token(self, *scopes: str, owner: str = "ada") -> str:
-        """Make a token; return its text."""
+        """Create a token; return its text."""
         with self.engine.begin() as connection:
-            _, text = accounts.create_token(connection, name="a test", owner=owner, scopes=scopes, lasts=None)
+            _, text = accounts.create_token(connection, name="a test", owner=owner, scopes=scopes, lifetime=None)
         return text
 
     def client(self, *scopes: str, owner: str = "ada") -> httpx2.Client:
-        """Return a client with a token of its own."""
+        """Return a client with its own token."""
         headers = {"Authorization": f"Bearer {self.token(*scopes, owner=owner)}"}
         self.clients.append(httpx2.Client(base_url=self.url, headers=headers, timeout=30))
         return self.clients[-1]
@@ -57,7 +57,7 @@ class Site:
         """Give a browser a session, as logging in does."""
         text = self.token(*scopes, owner=owner)
         with self.engine.begin() as connection:
-            token = accounts.token_of(connection, text)
+            token = accounts.authenticate_token(connection, text)
             assert token
             cookie = accounts.open_session(connection, token, 3600)
         context.add_cookies(
@@ -85,7 +85,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(settings: Settings, code: str = "from service.__main__ import main; main()") -> Iterator[Path]:
-    """Run the service; yield the file of what it prints."""
+    """Run the service; yield the path of its output."""
     settings.home.mkdir(parents=True, exist_ok=True)
     printed = settings.home / "service.log"
     with printed.open("w") as log:
@@ -106,13 +106,13 @@ def serving(settings: Settings, code: str = "from service.__main__ import main; 
             assert process.wait(30) in (0, -15)
 
 
-WAIT_MS = 60_000  # for what a page is to show, on a machine that trains beside it
+WAIT_MS = 60_000  # for a page to show something, on a machine that also trains
 expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="session")
 def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
-    """A headless Chromium: the one on the PATH, else one that is installed now."""
+    """A headless Chromium, from the PATH or installed now."""
     require_mark(pytestconfig, "browser")
     with sync_playwright() as playwright:
         executable = chromium()
@@ -125,7 +125,7 @@ def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
 
 
 def chromium() -> str | None:
-    """Return the path of a Chromium; None for Playwright's own. Fails, with the reason, where none can be had."""
+    """Return the path of a Chromium, or None for Playwright's own. Fail with the reason if none can be installed."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
@@ -146,14 +146,14 @@ def chromium() -> str | None:
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """A page of somebody logged in, which fails on a console error, a script error, or a request to another origin."""
+    """A page with an admin's session. Fails on console errors, script errors and requests to other origins."""
     with watched(browser, site) as page:
         yield page
 
 
 @contextmanager
 def watched(browser: Browser, site: Site, *scopes: str, **options: Any) -> Iterator[Page]:
-    """Open a page for the holder of some scopes; nobody's with the scope ``none``."""
+    """Open a page with a session of these scopes, ``admin`` by default; ``none`` opens one without a session."""
     context = browser.new_context(**options)
     if scopes != ("none",):
         site.log_in(context, *(scopes or ("admin",)))

@@ -1,4 +1,4 @@
-"""Event loops of tests, beside the one that an open browser keeps running."""
+"""Run coroutines while an open browser occupies the main thread's event loop."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Result = TypeVar("Result")
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end in a thread of its own: Playwright's loop has the main one while a browser is open."""
+    """Run a coroutine in its own thread: Playwright's event loop occupies the main one while a browser is open."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()

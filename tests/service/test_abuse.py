@@ -55,7 +55,7 @@ def head(site: Site, method: str, path: str, *headers: str) -> bytes:
 
 def test_a_body_that_is_announced_as_too_large_is_refused_unread(site: Site) -> None:
     status, problem = exchange(site, head(site, "POST", "/api/searches", f"Content-Length: {HUGE}"))
-    assert (status, problem["detail"]) == (413, f"a body may have {2**20} bytes: got more. Send less at once.")
+    assert (status, problem["detail"]) == (413, f"a body may have at most {2**20} bytes: got more. Send less at once.")
 
 
 def test_a_body_in_chunks_is_counted(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The application whole: what it serves, and through which hands every request goes."""
+"""The whole application: what it serves, and the middleware order."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ from tests.service.conftest import free_port, serving
 PASSWORD = "hunter2-of-the-database"
 SPEC = {"recipe": "planted", "gm": [1], "gc": [1], "seeds": 1, "test_seeds": 1}
 BROKEN = """
-from service import pages, __main__ as main
+from service import __main__ as main
+from service.pages import routes
 from fastapi import Request
-@pages.router.get('/broken')
+@routes.router.get('/broken')
 def broken(request: Request): raise RuntimeError(f"{dict(request.headers)} {request.url}")
 main.main()
 """
@@ -42,9 +43,9 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
         headers = {"Authorization": f"Bearer {token}"}
         engine = open_engine(settings.database_url)
         with engine.begin() as connection:
-            known = accounts.token_of(connection, token)
+            known = accounts.authenticate_token(connection, token)
             assert known
-            code = accounts.open_link(connection, known)
+            code = accounts.create_login_link(connection, known)
         entered = httpx2.get(f"{url}/login?code={code}")
         cookie = entered.cookies[COOKIE]
         httpx2.get(f"{url}/login?code={code}&next=/")

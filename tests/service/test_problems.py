@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from search.settings import Settings
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from service.app import create_app
-from service.problems import install
+from service.problems import add_error_handlers
 from tests.service.api.answers import refused
 from tests.service.conftest import Site
 
@@ -23,7 +23,7 @@ def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> Non
         for path in ("/api/searches", "/healthz", "/"):
             answer = client.get(path, headers={"Authorization": "Bearer seqnorm_000000000000_" + "A" * 43})
             assert answer.status_code == 503, path
-            assert answer.json()["detail"].startswith("the database must answer")
+            assert answer.json()["detail"].startswith("the database must respond")
         assert client.get("/readyz").json()["database"] == "does not answer"
 
 
@@ -37,9 +37,9 @@ def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> Non
         (
             "/api/searches?cursor=junk",
             422,
-            "cursor must be one that a page before gave, with the same sort: got 'junk'. Leave it out.",
+            "cursor must be the next of an earlier page with the same sort: got 'junk'. Leave it out.",
         ),
-        ("/api/searches/{grid}/figures/gm", 422, "the stage must be one in which this search tunes: got gm."),
+        ("/api/searches/{grid}/figures/gm", 422, "the stage must be a tuning stage of this search: got gm."),
     ],
 )
 def test_errors_are_problem_details(site: Site, path: str, status: int, detail: str) -> None:
@@ -60,7 +60,7 @@ class Body(BaseModel):
 def client() -> TestClient:
     """A client of a small application whose errors are problems."""
     app = FastAPI()
-    install(app)
+    add_error_handlers(app)
     raised = {"invalid": InvalidSpec, "missing": NotFound, "busy": Conflict, "denied": Denied, "down": StoreUnavailable}
 
     @app.get("/api/{error}")
@@ -120,7 +120,7 @@ def test_a_person_who_looks_at_pages_gets_one(client: TestClient) -> None:
         (b'{"size": 3, "colour": "red"}', "colour is not a field of a search: got 'red'. Known: size."),
         (b"[]", "the body must be a JSON object: got something else. Send it as application/json."),
         (b"{", "the body must be a JSON object: got something else. Send it as application/json."),
-        (b"[" * 100_000, "the body must be JSON of ordinary depth and size: got what the parser gives up on"),
+        (b"[" * 100_000, "the body must be JSON of ordinary depth and size: got deep nesting"),
     ],
     ids=["nothing", "of another type", "unknown", "a list", "cut", "deep"],
 )

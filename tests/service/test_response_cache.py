@@ -18,7 +18,7 @@ from search.store.events import add_event
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, EventKind, Status
 from service import charts
-from service.response_cache import EACH_BYTES, MOMENT, Answers, Kept
+from service.response_cache import ENTRY_OVERHEAD_BYTES, LIVE_SECONDS, CachedReader, ResponseCache
 from tests.search.stored import open_recorder, submit
 from tests.service.conftest import Site
 
@@ -28,13 +28,13 @@ def request_for(path: str) -> Request:
 
 
 def test_an_answer_is_made_once_for_a_version() -> None:
-    answers, made = Answers(), (str(number).encode() for number in range(10))
+    cache, made = ResponseCache(), (str(number).encode() for number in range(10))
     versions = ((1, 0), (1, 0), (2, 0), (2, 0), (1, 9), (2, 1))
-    assert [answers.get("a", version, lambda: next(made)) for version in versions] == [b"0", b"0", *[b"1"] * 3, b"2"]
+    assert [cache.get("a", version, lambda: next(made)) for version in versions] == [b"0", b"0", *[b"1"] * 3, b"2"]
 
 
 def test_of_many_who_ask_at_once_one_makes_the_answer() -> None:
-    answers, made, all_there = Answers(), [], threading.Barrier(8)
+    cache, made, all_there = ResponseCache(), [], threading.Barrier(8)
 
     def make() -> bytes:
         made.append(1)
@@ -43,34 +43,34 @@ def test_of_many_who_ask_at_once_one_makes_the_answer() -> None:
 
     def ask(_: int) -> bytes:
         all_there.wait()
-        return answers.get("a", (1, 0), make)
+        return cache.get("a", (1, 0), make)
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(8))) == [b"1"] * 8
 
 
 def test_an_answer_may_be_made_of_another() -> None:
-    answers = Answers()
+    cache = ResponseCache()
     for key in range(100):
-        made = answers.get(str(key), (1, 0), lambda: answers.get("search", (1, 0), lambda: b"a") + b"b")
+        made = cache.get(str(key), (1, 0), lambda: cache.get("search", (1, 0), lambda: b"a") + b"b")
         assert made == b"ab"
 
 
 def test_the_answers_asked_for_last_are_kept_within_their_bytes() -> None:
-    answers = Answers(max_bytes=3 * (1 + 100 + EACH_BYTES))
+    cache = ResponseCache(max_bytes=3 * (1 + 100 + ENTRY_OVERHEAD_BYTES))
     for key in "abc":
-        answers.get(key, (1, 0), lambda: b"x" * 100)
-    answers.get("a", (1, 0), lambda: b"was forgotten")
-    answers.get("d", (1, 0), lambda: b"x" * 100)  # one too many: b was asked for the longest ago
-    assert answers.get("a", (1, 0), lambda: b"was forgotten") == b"x" * 100
-    assert answers.get("b", (1, 0), lambda: b"was forgotten") == b"was forgotten"
+        cache.get(key, (1, 0), lambda: b"x" * 100)
+    cache.get("a", (1, 0), lambda: b"was forgotten")
+    cache.get("d", (1, 0), lambda: b"x" * 100)  # one too many: b was asked for the longest ago
+    assert cache.get("a", (1, 0), lambda: b"was forgotten") == b"x" * 100
+    assert cache.get("b", (1, 0), lambda: b"was forgotten") == b"was forgotten"
 
 
 def test_what_is_asked_for_under_long_names_counts_with_its_name() -> None:
-    answers = Answers(max_bytes=10_000)
+    cache = ResponseCache(max_bytes=10_000)
     for number in range(100):
-        answers.get(f"{number}" + "?" * 5_000, (1, 0), lambda: b"{}")
-    assert len(answers._kept) == 1
+        cache.get(f"{number}" + "?" * 5_000, (1, 0), lambda: b"{}")
+    assert len(cache._entries) == 1
 
 
 def test_an_answer_made_anew_that_is_the_same_has_the_same_tag(site: Site) -> None:
@@ -84,9 +84,9 @@ def test_an_answer_made_anew_that_is_the_same_has_the_same_tag(site: Site) -> No
 
 
 def test_an_answer_larger_than_all_that_is_kept_is_given_and_not_kept() -> None:
-    answers, made = Answers(max_bytes=10), iter([b"x" * 100, b"y" * 100])
-    assert answers.get("a", (1, 0), lambda: next(made)) == b"x" * 100
-    assert answers.get("a", (1, 0), lambda: next(made)) == b"y" * 100
+    cache, made = ResponseCache(max_bytes=10), iter([b"x" * 100, b"y" * 100])
+    assert cache.get("a", (1, 0), lambda: next(made)) == b"x" * 100
+    assert cache.get("a", (1, 0), lambda: next(made)) == b"y" * 100
 
 
 @pytest.mark.parametrize("path", ["", "/candidates", "/figures/gm"])
@@ -104,13 +104,13 @@ def test_what_is_kept_is_the_same_whether_or_not_a_client_takes_it_packed(site: 
 
 
 def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None:
-    search_id, answers = submit(database_url, gm=[8], gc=[4], seeds=2), Answers()
+    search_id, cache = submit(database_url, gm=[8], gc=[4], seeds=2), ResponseCache()
     engine, writing = open_engine(database_url, read_only=True), open_engine(database_url)
 
     def require_fresh() -> None:
         with engine.connect() as connection:
             fresh = queries.show_search(connection, search_id)
-            assert Kept(answers, connection, request_for("/")).search(search_id) == fresh
+            assert CachedReader(cache, connection, request_for("/")).search(search_id) == fresh
 
     require_fresh()
     recorder = open_recorder(database_url, search_id)
@@ -141,7 +141,7 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
 
 def test_figures_by_epoch_are_at_most_a_moment_old_while_a_search_runs(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'test.db'}"
-    search_id, answers = submit(url, gm=[8], gc=[4], seeds=2), Answers()
+    search_id, cache = submit(url, gm=[8], gc=[4], seeds=2), ResponseCache()
     recorder = open_recorder(url, search_id)
     trial_id = recorder.start(next(iter(run_sequence(recorder._plan, recorder))) or recorder)  # type: ignore[arg-type]
     with open_engine(url, read_only=True).connect() as connection:
@@ -149,11 +149,11 @@ def test_figures_by_epoch_are_at_most_a_moment_old_while_a_search_runs(tmp_path:
         for epoch in (1, 2):
             recorder.report(trial_id, {epoch: {"validation_accuracy": 0.5}})
             connection.rollback()
-            time.sleep(2 * MOMENT)
-            answer = Kept(answers, connection, request_for("/curves")).answer(
+            time.sleep(2 * LIVE_SECONDS)
+            answer = CachedReader(cache, connection, request_for("/curves")).respond(
                 search_id,
                 lambda: charts.curves_chart(queries.learning_curves(connection, search_id, "gm"), "accuracy"),
-                moves=True,
+                live=True,
             )
             (_, line) = json.loads(bytes(answer.body))["data"]
             lengths.append(len(line["x"]))

@@ -25,7 +25,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_a_worker_that_dies_is_followed_by_another_until_it_is_stopped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker_process, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker_process, "RESTART_SECONDS", 0.1)
     upgrade(settings.database_url)
     engine = open_engine(settings.database_url)
 
@@ -38,7 +38,7 @@ def test_a_worker_that_dies_is_followed_by_another_until_it_is_stopped(
         first = kept._process
         first.kill()
         wait_for(lambda: kept._process is not first)
-        assert caplog.messages == ["the worker ended with -9; another follows"]
+        assert caplog.messages == ["the worker exited with -9; starting another in 0.1 s"]
         wait_for(lambda: count() == 1)
     finally:
         kept.stop()

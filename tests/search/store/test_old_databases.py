@@ -68,7 +68,7 @@ class Old:
         """Open the service over it."""
         engine = open_store(self.url)
         with engine.begin() as connection:
-            _, token = accounts.create_token(connection, name="a test", owner="bob", scopes=["admin"], lasts=None)
+            _, token = accounts.create_token(connection, name="a test", owner="bob", scopes=["admin"], lifetime=None)
         app = create_app(Settings(home=self.home, db=self.url, worker=0))
         headers = {"Authorization": f"Bearer {token}"}
         with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:

@@ -33,7 +33,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
 
 
 def create(connection: Connection, **changes: Any) -> tuple[Token, str]:
-    asked = {"name": "laptop", "owner": "ada", "scopes": ["read", "submit"], "lasts": None}
+    asked = {"name": "laptop", "owner": "ada", "scopes": ["read", "submit"], "lifetime": None}
     return accounts.create_token(connection, **asked | changes)
 
 

@@ -12,9 +12,9 @@ from tests.service.accounts.conftest import create, failing
 
 def test_the_audit_says_who_did_what_to_which_subject(connection: Connection) -> None:
     token, _ = create(connection)
-    accounts.record(connection, token, "submit", "search1", {"name": "a\0b \ud800"})
-    accounts.record(connection, None, "cancel", "search2", {})
-    accounts.record(connection, token, "cancel", "search1", {})
+    accounts.record_action(connection, token, "submit", "search1", {"name": "a\0b \ud800"})
+    accounts.record_action(connection, None, "cancel", "search2", {})
+    accounts.record_action(connection, token, "cancel", "search1", {})
     first, second, third = accounts.list_audit(connection)
     assert (first.token_id, first.owner, first.action, first.subject) == (token.id, "ada", "submit", "search1")
     assert first.detail == {"name": "a\0b \ud800"}
@@ -30,6 +30,6 @@ def test_the_audit_says_who_did_what_to_which_subject(connection: Connection) ->
 
 def test_what_is_undone_is_not_in_the_audit(engine: Engine) -> None:
     with failing(engine) as connection:
-        accounts.record(connection, None, "submit", "search1", {})
+        accounts.record_action(connection, None, "submit", "search1", {})
     with engine.connect() as connection:
         assert accounts.list_audit(connection) == []

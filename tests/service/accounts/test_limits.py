@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.settings import Settings
-from service.accounts.limits import Rate
+from service.accounts.limits import RateLimiter
 from tests.search.stored import submit
 from tests.service.clients import first_client
 from tests.service.conftest import Site, free_port, serving
@@ -17,15 +17,15 @@ SPEC = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
 
 def test_requests_beyond_the_rate_wait() -> None:
     clock = [0.0]
-    rate = Rate(60, lambda: clock[0])
-    assert [rate.wait_of("a") for _ in range(60)] == [0.0] * 60
-    assert rate.wait_of("a") == pytest.approx(1.0)
-    assert rate.wait_of("b") == 0.0
+    rate = RateLimiter(60, lambda: clock[0])
+    assert [rate.acquire("a") for _ in range(60)] == [0.0] * 60
+    assert rate.acquire("a") == pytest.approx(1.0)
+    assert rate.acquire("b") == 0.0
     clock[0] = 0.5
-    assert rate.wait_of("a") == pytest.approx(0.5)
+    assert rate.acquire("a") == pytest.approx(0.5)
     clock[0] = 1.5
-    assert rate.wait_of("a") == 0.0
-    assert Rate(0).wait_of("a") == 0.0
+    assert rate.acquire("a") == 0.0
+    assert RateLimiter(0).acquire("a") == 0.0
 
 
 def test_limits_of_rate_and_of_what_waits_are_said(tmp_path: Path) -> None:
@@ -36,10 +36,12 @@ def test_limits_of_rate_and_of_what_waits_are_said(tmp_path: Path) -> None:
     with serving(settings), first_client(settings) as api:
         first = api.post("/api/searches", json={**SPEC, "gm": [1, 2, 4, 8, 16], "seeds": 9})
         assert first.status_code == 409
-        assert first.json()["detail"].startswith("an owner may have 30 trials that wait or run: got 66 more beside 15.")
+        assert first.json()["detail"].startswith(
+            "an owner may have 30 queued or running trials: got 66 more beside 15."
+        )
         assert api.post("/api/searches", json=SPEC).status_code == 201
         third = api.post("/api/searches", json=SPEC)
-        assert third.json()["detail"].startswith("an owner may have 2 searches that wait or run: got 1 more beside 2.")
+        assert third.json()["detail"].startswith("an owner may have 2 queued or running searches: got 1 more beside 2.")
         answers = [api.get("/api/searches") for _ in range(5)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 11
@@ -53,7 +55,9 @@ def test_what_was_paused_is_not_resumed_past_the_limit(tmp_path: Path) -> None:
         other = api.post("/api/searches", json=SPEC).raise_for_status().json()["search"]
         refused = api.post(f"/api/searches/{paused}/resume")
         assert refused.status_code == 409
-        assert refused.json()["detail"].startswith("an owner may have 1 searches that wait or run: got 1 more beside 1")
+        assert refused.json()["detail"].startswith(
+            "an owner may have 1 queued or running searches: got 1 more beside 1"
+        )
         api.post(f"/api/searches/{other}/cancel").raise_for_status()
         for _ in range(2):  # done again it changes nothing
             assert api.post(f"/api/searches/{paused}/resume").raise_for_status().json()["status"] == "queued"

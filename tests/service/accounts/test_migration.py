@@ -35,7 +35,7 @@ def test_a_database_from_before_accounts_is_migrated_with_its_rows(empty_databas
     with engine.begin() as connection:
         assert [connection.execute(query).all() for query in queries] == kept
         token, shown = create(connection)
-        assert accounts.token_of(connection, shown) == token
+        assert accounts.authenticate_token(connection, shown) == token
 
 
 def of_columns_there(connection: Connection, table: Table) -> Select[Any]:

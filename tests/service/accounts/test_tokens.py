@@ -20,10 +20,10 @@ def count(connection: Connection, table: Any) -> int:
 
 
 def test_a_token_is_found_by_its_text(connection: Connection) -> None:
-    token, shown = create(connection, lasts=DAY)
+    token, shown = create(connection, lifetime=DAY)
     assert re.fullmatch(rf"seqnorm_{token.id}_[A-Za-z0-9_-]{{43}}", shown)
     assert re.fullmatch("[0-9a-hjkmnp-tv-z]{12}", token.id)
-    assert accounts.token_of(connection, shown) == token
+    assert accounts.authenticate_token(connection, shown) == token
     assert (token.name, token.owner, token.scopes) == ("laptop", "ada", ("read", "submit"))
     assert token.expires_at == pytest.approx(token.created_at + DAY, abs=1)
     assert token.created_at == pytest.approx(connection.execute(select(now())).scalar_one(), abs=5)
@@ -33,14 +33,14 @@ def test_a_token_is_found_by_its_text(connection: Connection) -> None:
 def test_every_token_has_its_own_id_and_secret(connection: Connection) -> None:
     made = [create(connection) for _ in range(5)]
     assert len({token.id for token, _ in made}) == len({shown[-43:] for _, shown in made}) == 5
-    assert [accounts.token_of(connection, shown) for _, shown in made] == [token for token, _ in made]
+    assert [accounts.authenticate_token(connection, shown) for _, shown in made] == [token for token, _ in made]
 
 
 def test_the_secret_of_another_token_does_not_fit(connection: Connection) -> None:
     (token, first), (_, second) = create(connection), create(connection)
-    assert accounts.token_of(connection, f"seqnorm_{token.id}_{second[-43:]}") is None
+    assert accounts.authenticate_token(connection, f"seqnorm_{token.id}_{second[-43:]}") is None
     changed = "A" if first[-1] != "A" else "B"
-    assert accounts.token_of(connection, first[:-1] + changed) is None
+    assert accounts.authenticate_token(connection, first[:-1] + changed) is None
 
 
 ODD = [
@@ -52,9 +52,9 @@ ODD = [
 def test_odd_text_is_no_token_no_session_and_no_link(connection: Connection) -> None:
     _, shown = create(connection)
     for odd in (wrong.replace("{}", shown) for wrong in ODD):
-        assert accounts.token_of(connection, odd) is None
-        assert accounts.session_of(connection, odd) is None
-        assert accounts.redeem_link(connection, odd) is None
+        assert accounts.authenticate_token(connection, odd) is None
+        assert accounts.authenticate_session(connection, odd) is None
+        assert accounts.redeem_login_link(connection, odd) is None
 
 
 def test_scopes_are_separate_and_admin_has_all(connection: Connection) -> None:
@@ -75,9 +75,9 @@ REFUSED = [
     ({"owner": "o" * 65}, "an owner must be 1 to 64"),
     ({"scopes": []}, "a token must have one scope or more of read, submit, manage, admin: got none"),
     ({"scopes": ["read", "root"]}, "one scope or more of .*: got 'root'"),
-    ({"lasts": 0}, "a lifetime must be a positive number of seconds: got 0"),
-    ({"lasts": float("nan")}, "a lifetime must be a positive number of seconds: got nan"),
-    ({"lasts": float("inf")}, "a lifetime must be a positive number of seconds: got inf"),
+    ({"lifetime": 0}, "a lifetime must be a positive number of seconds: got 0"),
+    ({"lifetime": float("nan")}, "a lifetime must be a positive number of seconds: got nan"),
+    ({"lifetime": float("inf")}, "a lifetime must be a positive number of seconds: got inf"),
 ]
 
 
@@ -89,35 +89,37 @@ def test_a_token_that_cannot_be_is_refused(connection: Connection) -> None:
 
 
 def test_a_token_expires_on_the_clock_of_the_database(connection: Connection) -> None:
-    token, shown = create(connection, lasts=DAY)
+    token, shown = create(connection, lifetime=DAY)
     cookie = accounts.open_session(connection, token, DAY)
-    code = accounts.open_link(connection, token)
+    code = accounts.create_login_link(connection, token)
     connection.execute(update(tables.tokens).values(expires_at=now() + 30))
-    assert accounts.token_of(connection, shown) is not None
+    assert accounts.authenticate_token(connection, shown) is not None
     connection.execute(update(tables.tokens).values(expires_at=now() - 0.001))
-    assert accounts.token_of(connection, shown) is None
-    assert accounts.session_of(connection, cookie) is None
-    assert accounts.redeem_link(connection, code) is None
+    assert accounts.authenticate_token(connection, shown) is None
+    assert accounts.authenticate_session(connection, cookie) is None
+    assert accounts.redeem_login_link(connection, code) is None
     assert [listed.active for listed in accounts.list_tokens(connection)] == [False]
 
 
 def test_a_revoked_token_is_refused_with_its_sessions_and_links(connection: Connection) -> None:
     (token, shown), (other, other_shown) = create(connection), create(connection)
     cookie, kept = (accounts.open_session(connection, each, DAY) for each in (token, other))
-    code = accounts.open_link(connection, token)
-    accounts.revoke(connection, token.id)
-    assert accounts.token_of(connection, shown) is None
-    assert accounts.session_of(connection, cookie) is None
-    assert accounts.redeem_link(connection, code) is None
-    assert accounts.token_of(connection, other_shown) == accounts.session_of(connection, kept) == other
+    code = accounts.create_login_link(connection, token)
+    accounts.revoke_token(connection, token.id)
+    assert accounts.authenticate_token(connection, shown) is None
+    assert accounts.authenticate_session(connection, cookie) is None
+    assert accounts.redeem_login_link(connection, code) is None
+    assert (
+        accounts.authenticate_token(connection, other_shown) == accounts.authenticate_session(connection, kept) == other
+    )
     assert count(connection, tables.sessions) == 1
 
 
 def test_revoking_again_changes_nothing(connection: Connection) -> None:
     token, _ = create(connection)
-    accounts.revoke(connection, token.id)
+    accounts.revoke_token(connection, token.id)
     connection.execute(update(tables.tokens).values(revoked_at=1000.0))
-    accounts.revoke(connection, token.id)
+    accounts.revoke_token(connection, token.id)
     assert [listed.revoked_at for listed in accounts.list_tokens(connection)] == [1000.0]
 
 
@@ -125,8 +127,8 @@ def test_revoking_an_unknown_token_is_refused(connection: Connection) -> None:
     token, shown = create(connection)
     for unknown in ("0" * 12, "", "\0", "\ud800", "' OR 1=1 --"):
         with pytest.raises(NotFound, match=f"no token has the id {re.escape(repr(unknown))}. List them with:"):
-            accounts.revoke(connection, unknown)
-    assert accounts.token_of(connection, shown) == token
+            accounts.revoke_token(connection, unknown)
+    assert accounts.authenticate_token(connection, shown) == token
 
 
 def test_tokens_are_listed_oldest_first_without_their_secrets(connection: Connection) -> None:
@@ -144,7 +146,7 @@ def test_the_last_use_is_written_at_most_once_a_minute(connection: Connection) -
     other, _ = create(connection)
 
     def used() -> float | None:
-        token = accounts.token_of(connection, shown)
+        token = accounts.authenticate_token(connection, shown)
         assert token is not None
         accounts.touch(connection, token)
         return last_uses()[token.id]
@@ -152,12 +154,12 @@ def test_the_last_use_is_written_at_most_once_a_minute(connection: Connection) -
     def last_uses() -> dict[str, float | None]:
         return {token.id: token.last_used_at for token in accounts.list_tokens(connection)}
 
-    assert accounts.token_of(connection, shown).touch_due
+    assert accounts.authenticate_token(connection, shown).touch_due
     assert used() == pytest.approx(connection.execute(select(now())).scalar_one(), abs=5)
     for ago, due in ((50, False), (70, True)):
         connection.execute(update(tables.tokens).values(last_used_at=now() - ago))
         before = last_uses()
-        token = accounts.token_of(connection, shown)
+        token = accounts.authenticate_token(connection, shown)
         assert token.touch_due is due
         assert (used() != before[token.id]) is due
         assert last_uses()[other.id] == before[other.id]
@@ -172,7 +174,9 @@ def test_looking_a_token_or_session_up_writes_nothing(engine: Engine) -> None:
     event.listen(reading, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     with engine.begin() as writing, reading.connect() as connection:
         accounts.touch(writing, token)  # holds the row, and SQLite's lock, meanwhile
-        assert accounts.token_of(connection, shown) == accounts.session_of(connection, cookie) == token
+        assert (
+            accounts.authenticate_token(connection, shown) == accounts.authenticate_session(connection, cookie) == token
+        )
     assert [word for statement in statements if (word := statement.split()[0]) != "BEGIN"] == ["SELECT"] * 2
 
 
@@ -181,9 +185,9 @@ def test_no_secret_is_in_the_database(engine: Engine) -> None:
         token, shown = create(connection)
         accounts.touch(connection, token)
         secrets = [
-            shown[-43:], accounts.open_session(connection, token, 60), accounts.open_link(connection, token),
+            shown[-43:], accounts.open_session(connection, token, 60), accounts.create_login_link(connection, token),
         ]  # fmt: skip
-        accounts.record(connection, token, "create token", token.id, {"name": token.name})
+        accounts.record_action(connection, token, "create token", token.id, {"name": token.name})
     with engine.connect() as connection:
         names = inspect(connection).get_table_names()
         dump = repr([connection.execute(text(f'SELECT * FROM "{name}"')).all() for name in names])

@@ -1,4 +1,4 @@
-"""What a service answers: JSON that is wanted, and problems."""
+"""Read responses of a service: JSON and problem details."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tests.service.conftest import Site
 
 
 def get(site: Site, path: str) -> Any:
-    """Read a JSON answer."""
+    """Return the JSON of a successful response."""
     return site.api.get(path).raise_for_status().json()
 
 
 def refused(site: Site, path: str) -> dict[str, Any]:
-    """Read a problem."""
+    """Return the problem details of an error response."""
     answer = site.api.get(path)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.status_code == answer.json()["status"]
@@ -22,5 +22,5 @@ def refused(site: Site, path: str) -> dict[str, Any]:
 
 
 def count(site: Site) -> int:
-    """Count the searches there are."""
+    """Return the number of searches."""
     return len(site.api.get("/api/searches?limit=500").json()["searches"])

@@ -8,7 +8,7 @@ import pytest
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
-from service.api.data_sets import by_name, name_of, names
+from service.api.data_sets import find_name, list_names, resolve_data_set
 from tests.service.conftest import Site
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
@@ -31,18 +31,18 @@ def test_a_name_stands_for_a_path_that_only_the_service_knows(settings: Settings
     folder = settings.home / "data"
     (folder / "mine").mkdir(parents=True)
     fields = {"recipe": "images", "data": "mine"}
-    placed = by_name(settings, fields)
+    placed = resolve_data_set(settings, fields)
     assert placed == {"recipe": "images", "data": str(folder / "mine")}
-    assert name_of(settings, placed["data"]) == "mine"
-    assert by_name(settings, {"recipe": "images"}) == {"recipe": "images"}
+    assert find_name(settings, placed["data"]) == "mine"
+    assert resolve_data_set(settings, {"recipe": "images"}) == {"recipe": "images"}
 
 
 def test_without_a_data_folder_no_name_is_known(settings: Settings) -> None:
-    assert names(settings) == []
+    assert list_names(settings) == []
     with pytest.raises(InvalidSpec, match=r"got 'mine'. Known: none. The operator adds one by putting an .npz file"):
-        by_name(settings, {"data": "mine"})
+        resolve_data_set(settings, {"data": "mine"})
 
 
 def test_data_from_elsewhere_on_the_machine_has_no_name(settings: Settings) -> None:
-    assert name_of(settings, "/somewhere/mine") is None
-    assert name_of(settings, None) is None
+    assert find_name(settings, "/somewhere/mine") is None
+    assert find_name(settings, None) is None

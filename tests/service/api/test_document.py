@@ -10,7 +10,7 @@ import pytest
 
 from search.settings import Settings
 from search.views import EventView, ExportRow
-from service.api.document import document_of
+from service.api.document import build_document
 from service.app import create_app
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
@@ -19,7 +19,7 @@ OF_THE_FRAMEWORK = {"HTTPValidationError", "ValidationError"}
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return document_of(create_app(Settings(home=tmp_path_factory.mktemp("document"))))
+    return build_document(create_app(Settings(home=tmp_path_factory.mktemp("document"))))
 
 
 def contract_of(document: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_no_event_is_missed_or_repeated_across_reconnects(database_url: str, tmp
 def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, port=free_port(), worker=0)
     search_id = submit(settings.database_url)
-    code = "import service.api.events as e; e.CHECK_SECONDS = 0.2; from service.__main__ import main; main()"
+    code = "import service.api.events as e; e.RECHECK_SECONDS = 0.2; from service.__main__ import main; main()"
     with serving(settings, code):
         headers = {"Authorization": f"Bearer {settings.token_file.read_text().strip()}"}
         with httpx2.Client(base_url=f"http://127.0.0.1:{settings.port}", headers=headers, timeout=20) as api:

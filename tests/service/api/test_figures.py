@@ -42,6 +42,6 @@ def test_a_heat_map_has_the_mean_of_each_pair(site: Site) -> None:
 def test_a_heat_map_of_a_sequence_is_refused(site: Site) -> None:
     assert "Known: gm, gc." in refused(site, f"/api/searches/{site.done}/figures/grid/heatmap/main")["detail"]
     assert refused(site, f"/api/searches/{site.done}/figures/gm/heatmap/main")["detail"] == (
-        "a heat map is of a stage that tunes gm and gc together: got gm, which tunes gm. "
+        "a heat map needs a stage that tunes gm and gc together: got gm, which tunes gm. "
         "Draw its candidates instead: figures/gm."
     )

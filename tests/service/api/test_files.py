@@ -24,7 +24,7 @@ def test_the_chosen_weights_are_downloaded_and_no_link_is_followed(site: Site) -
     path = f"/api/searches/{site.done}/checkpoint"
     refusal = site.api.get(path)
     assert refusal.status_code == 404
-    assert refusal.json()["detail"].startswith("weights are kept of a chosen point that was measured on the test set")
+    assert refusal.json()["detail"].startswith("weights are kept for a chosen point that was measured on the test set")
     kept = site.settings.search_folder(site.done) / "checkpoints" / "test-main-gm8-gc4-seed1000" / "checkpoint.pt"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"weights" * 200_000)

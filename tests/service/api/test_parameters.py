@@ -11,7 +11,7 @@ from search.settings import Settings
 from search.store.database import open_engine
 from search.vocabulary.errors import Denied, NotFound
 from service import accounts
-from service.api.parameters import changeable, visible
+from service.api.parameters import require_changeable, require_visible
 from service.middleware.access import Caller
 from tests.search.stored import submit
 
@@ -29,7 +29,7 @@ def connection(settings: Settings, search_id: str) -> Iterator[Connection]:
 
 
 def caller(connection: Connection, owner: str, *scopes: str) -> Caller:
-    token, _ = accounts.create_token(connection, name="a test", owner=owner, scopes=scopes, lasts=None)
+    token, _ = accounts.create_token(connection, name="a test", owner=owner, scopes=scopes, lifetime=None)
     return Caller(token, by_cookie=False)
 
 
@@ -37,7 +37,7 @@ def test_a_search_is_visible_to_its_owner_and_to_those_who_read_everything(
     connection: Connection, search_id: str
 ) -> None:
     for who in (("local", "submit"), ("ada", "read"), ("ada", "manage"), ("ada", "admin")):
-        assert visible(search_id, connection, caller(connection, *who)) == search_id
+        assert require_visible(search_id, connection, caller(connection, *who)) == search_id
 
 
 def test_to_others_a_search_is_as_one_that_is_not_there(connection: Connection, search_id: str) -> None:
@@ -45,16 +45,16 @@ def test_to_others_a_search_is_as_one_that_is_not_there(connection: Connection, 
     said = []
     for unseen in (search_id, "0" * len(search_id)):
         with pytest.raises(NotFound) as refusal:
-            visible(unseen, connection, eve)
+            require_visible(unseen, connection, eve)
         said.append(str(refusal.value).replace(unseen, "ID"))
     assert said == ["no search has the id 'ID'. List them with: seqnorm list"] * 2
 
 
 def test_a_search_is_steered_by_its_owner_and_by_those_who_manage(connection: Connection, search_id: str) -> None:
     for who in (("local", "submit"), ("ada", "manage"), ("ada", "admin")):
-        assert changeable(search_id, connection, caller(connection, *who)) == search_id
+        assert require_changeable(search_id, connection, caller(connection, *who)) == search_id
     for owner, scope in (("local", "read"), ("ada", "read"), ("ada", "submit")):
         with pytest.raises(
-            Denied, match=f"this search is local's: got a token of {owner} with {scope}. Steering one's"
+            Denied, match=f"this search is local's: got a token of {owner} with {scope}. Changing one's own"
         ):
-            changeable(search_id, connection, caller(connection, owner, scope))
+            require_changeable(search_id, connection, caller(connection, owner, scope))

@@ -7,15 +7,22 @@ from pathlib import Path
 
 from search.settings import Settings
 from search.views import TrialRow
-from service.api.stored_files import CHUNK_BYTES, TAIL_BYTES, attachment, chunks, opened, tail
+from service.api.stored_files import (
+    CHUNK_BYTES,
+    TAIL_BYTES,
+    attachment_headers,
+    open_regular_file,
+    read_chunks,
+    read_log_tail,
+)
 
 
 def test_a_regular_file_is_read_to_its_end_and_closed(tmp_path: Path) -> None:
     content = os.urandom(CHUNK_BYTES + 7)
     (tmp_path / "weights").write_bytes(content)
-    file = opened(tmp_path / "weights")
+    file = open_regular_file(tmp_path / "weights")
     assert file is not None
-    pieces = list(chunks(file))
+    pieces = list(read_chunks(file))
     assert [len(piece) for piece in pieces] == [CHUNK_BYTES, 7]
     assert b"".join(pieces) == content
     assert file.closed
@@ -27,11 +34,11 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
     for name in ("link", "folder", "pipe", "nothing"):
-        assert opened(tmp_path / name) is None, name
+        assert open_regular_file(tmp_path / name) is None, name
 
 
 def test_a_download_is_saved_and_never_shown_as_a_page() -> None:
-    assert attachment("abc.csv") == {
+    assert attachment_headers("abc.csv") == {
         "Content-Disposition": 'attachment; filename="abc.csv"',
         "Content-Security-Policy": "sandbox",
     }
@@ -41,10 +48,10 @@ def test_the_tail_of_a_log_is_what_a_trial_of_that_point_and_seed_printed_last(s
     printed = settings.trial_log("abc", "gm-main-gm8-gc0-seed2")
     printed.parent.mkdir(parents=True)
     printed.write_bytes(b"first\n" + b"x" * (TAIL_BYTES - 3) + "\xe9\n".encode("latin-1") + b"!")
-    said = tail(settings, "abc", trial(gm=8, seed=2))
+    said = read_log_tail(settings, "abc", trial(gm=8, seed=2))
     assert said == "x" * (TAIL_BYTES - 3) + "\N{REPLACEMENT CHARACTER}\n!"
-    assert tail(settings, "abc", trial(gm=4, seed=2)) == "", "another one has printed nothing"
-    assert tail(settings, "other", trial(gm=8, seed=2)) == ""
+    assert read_log_tail(settings, "abc", trial(gm=4, seed=2)) == "", "another one has printed nothing"
+    assert read_log_tail(settings, "other", trial(gm=8, seed=2)) == ""
 
 
 def trial(gm: int, seed: int) -> TrialRow:

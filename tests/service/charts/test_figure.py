@@ -6,11 +6,11 @@ from itertools import islice
 
 import plotly.graph_objects as go
 
-from service.charts.figure import SERIES, colors, faded, finished
+from service.charts.figure import SERIES, colors, to_figure, with_opacity
 
 
 def test_a_figure_is_json_laid_out_as_all_are_but_for_what_is_said() -> None:
-    figure = finished(
+    figure = to_figure(
         go.Figure(go.Scatter(x=[1, 2], y=[0.5, float("nan")])),
         "accuracy",
         xaxis={"title": {"text": "epoch"}},
@@ -28,4 +28,4 @@ def test_colours_go_round() -> None:
 
 
 def test_a_faded_colour_lets_the_ground_through() -> None:
-    assert faded("#5b8dd6", 0.15) == "rgba(91,141,214,0.15)"
+    assert with_opacity("#5b8dd6", 0.15) == "rgba(91,141,214,0.15)"

@@ -14,9 +14,9 @@ from tests.service.charts.traces import traces
 def test_a_line_of_a_trial_goes_through_its_parameters_and_the_best_are_told_apart() -> None:
     dots = [example(TrialRow, gm=gm, seed=seed, value=0.8 + seed / 1e5) for seed in range(5) for gm in (1, 2)]
     drawn = traces(parallel_chart(dots, "max", "accuracy"))
-    best, lowest = drawn["best fifth"], drawn["lowest fifth"]
+    best, worst = drawn["best fifth"], drawn["worst fifth"]
     assert len([y for y in best["y"] if y is None]) == len(dots) // 5
-    assert min(y for y in best["y"][3::5]) > max(y for y in lowest["y"][3::5])
+    assert min(y for y in best["y"][3::5]) > max(y for y in worst["y"][3::5])
     assert max(y for y in traces(parallel_chart(dots, "min", "loss"))["best fifth"]["y"][3::5]) < 0.1
 
 

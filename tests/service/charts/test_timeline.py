@@ -24,7 +24,7 @@ def test_trials_that_ran_at_once_have_a_row_each_and_rows_are_used_again() -> No
     bars = traces(drawn)
     assert bars["gm"]["y"] == [0, 1, 0]
     assert bars["gm"]["x"] == [10_000, 10_000, 5_000]
-    assert bars["gm, failed or cut"]["x"] == [2_000]
+    assert bars["gm, failed or cancelled"]["x"] == [2_000]
 
 
 def test_what_was_reused_ran_elsewhere() -> None:

@@ -1,4 +1,4 @@
-"""What is in a figure."""
+"""Read the traces of a figure."""
 
 from __future__ import annotations
 

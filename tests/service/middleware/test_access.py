@@ -15,7 +15,7 @@ from search.store import tables
 from search.store.database import now
 from service import accounts
 from service.app import create_app
-from service.middleware.access import COOKIE, PUBLIC, is_public
+from service.middleware.access import COOKIE, PUBLIC_PATHS, is_public
 from tests.service.conftest import Site
 
 SPEC = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
@@ -84,7 +84,7 @@ def test_what_is_no_token_opens_nothing(site: Site, kind: str) -> None:
             of_token = update(tables.tokens).where(tables.tokens.c.id == token_id)
             connection.execute(of_token.values(expires_at=now() - 1))
         elif kind == "revoked":
-            accounts.revoke(connection, token_id)
+            accounts.revoke_token(connection, token_id)
     assert httpx2.get(f"{site.url}/api/searches", headers=headers).status_code == 401
 
 
@@ -186,4 +186,4 @@ def test_whoever_keeps_the_service_running_asks_for_its_health_by_any_name(site:
 
 
 def test_what_is_public_is_little() -> None:
-    assert PUBLIC == ("/healthz", "/readyz", "/login", "/plotly.js", "/static/")
+    assert PUBLIC_PATHS == ("/healthz", "/readyz", "/login", "/plotly.js", "/static/")

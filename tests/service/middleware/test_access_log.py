@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from search.store.counts import Counts
-from service.middleware.access_log import Measured
+from service.middleware.access_log import AccessLogMiddleware
 from service.middleware.metrics import Metrics
 
 NOTHING = Counts(searches={}, trials={}, workers=0, deliveries={}, longest_wait=0.0)
@@ -38,13 +38,13 @@ def client_of(metrics: Metrics, *, logs: bool = False) -> TestClient:
 
     app.include_router(router, prefix="/api")
     app.mount("/static", StaticFiles(packages=[("service", "static")]))
-    app.add_middleware(Measured, metrics=metrics, logs=logs)
+    app.add_middleware(AccessLogMiddleware, metrics=metrics, log_requests=logs)
     return TestClient(app, raise_server_exceptions=False)
 
 
 def counted(metrics: Metrics) -> list[tuple[str, str, str]]:
     """Return route, method and status of what was counted, in that order."""
-    families = text_string_to_metric_families(metrics.text(NOTHING).decode())
+    families = text_string_to_metric_families(metrics.exposition(NOTHING).decode())
     samples = [sample for family in families for sample in family.samples if sample.value]
     labels = [sample.labels for sample in samples if sample.name == "seqnorm_http_requests_total"]
     return sorted((each["route"], each["method"], each["status"]) for each in labels)

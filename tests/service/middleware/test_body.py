@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from service.middleware.body import BodyLimit
+from service.middleware.body import BodyLimitMiddleware
 from tests.service.loops import run
 
 
@@ -22,7 +22,7 @@ async def echo(request: Request) -> PlainTextResponse:
 
 def limited(app: Starlette | None = None) -> TestClient:
     """Return a client of an application that takes ten bytes, by default one that echoes them."""
-    return TestClient(BodyLimit(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
+    return TestClient(BodyLimitMiddleware(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
 
 
 def in_pieces(*pieces: bytes) -> Iterator[bytes]:
@@ -38,7 +38,7 @@ def test_a_body_of_as_many_bytes_as_are_allowed_arrives_whole() -> None:
 def test_a_body_announced_as_larger_is_refused_before_anything_else_is_done() -> None:
     answer = limited(Starlette()).post("/", content=b"0123456789A")
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
-    assert answer.json()["detail"] == "a body may have 10 bytes: got more. Send less at once."
+    assert answer.json()["detail"] == "a body may have at most 10 bytes: got more. Send less at once."
 
 
 def test_a_body_of_no_announced_length_is_counted() -> None:
@@ -52,7 +52,7 @@ async def exchange(receive: Receive) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = BodyLimit(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
+    app = BodyLimitMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
     await app({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}, receive, send)
     return sent
 
@@ -91,5 +91,5 @@ def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
 
     heard: list[Message] = []
     heard_of_body: list[bool] = []
-    run(BodyLimit(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
+    run(BodyLimitMiddleware(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
     assert heard == [{"type": "http.disconnect"}]

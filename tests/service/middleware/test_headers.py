@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from service.middleware.headers import EntityTags, SecurityHeaders
+from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddleware
 from tests.service.conftest import Site
 
 
@@ -28,7 +28,7 @@ def test_every_answer_carries_the_security_headers(site: Site) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def client_of(middleware: type[EntityTags | SecurityHeaders], *routes: Route) -> TestClient:
+def client_of(middleware: type[EntityTagMiddleware | SecurityHeadersMiddleware], *routes: Route) -> TestClient:
     """Return a client of some routes behind a middleware."""
     return TestClient(middleware(Starlette(routes=list(routes))))
 
@@ -37,7 +37,7 @@ def test_a_header_that_an_answer_brings_is_kept() -> None:
     async def sandboxed(_: Request) -> PlainTextResponse:
         return PlainTextResponse("", headers={"Content-Security-Policy": "sandbox", "Cache-Control": "no-store"})
 
-    headers = client_of(SecurityHeaders, Route("/", sandboxed)).get("/").headers
+    headers = client_of(SecurityHeadersMiddleware, Route("/", sandboxed)).get("/").headers
     assert (headers["Content-Security-Policy"], headers["Cache-Control"]) == ("sandbox", "no-store")
     assert headers["X-Content-Type-Options"] == "nosniff"
 
@@ -46,7 +46,7 @@ def test_an_answer_is_tagged_by_its_content_and_sent_once() -> None:
     async def moment(_: Request) -> PlainTextResponse:
         return PlainTextResponse(words[0])
 
-    words, client = ["now"], client_of(EntityTags, Route("/", moment))
+    words, client = ["now"], client_of(EntityTagMiddleware, Route("/", moment))
     tag = client.get("/").headers["ETag"]
     known = {"If-None-Match": f'W/"of another answer", {tag}'}
     skipped = client.get("/", headers=known)
@@ -62,7 +62,7 @@ def test_a_stream_and_an_error_are_not_tagged() -> None:
     async def stream(_: Request) -> StreamingResponse:
         return StreamingResponse(iter(["a", "b"]), media_type="text/event-stream")
 
-    client = client_of(EntityTags, Route("/stream", stream))
+    client = client_of(EntityTagMiddleware, Route("/stream", stream))
     assert client.get("/stream").text == "ab"
     assert "ETag" not in client.get("/stream").headers
     assert "ETag" not in client.get("/nothing").headers

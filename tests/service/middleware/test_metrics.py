@@ -100,8 +100,8 @@ def _wait_for_streams(site: Site, count: int) -> None:
 def test_a_request_that_fails_unexpectedly_counts_as_500(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, port=free_port(), worker=0)
     broken = (
-        "from service import pages, __main__ as main\n"
-        "@pages.router.get('/broken')\n"
+        "from service import __main__ as main\nfrom service.pages import routes\n"
+        "@routes.router.get('/broken')\n"
         "def broken(): raise RuntimeError\n"
         "main.main()"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from service import accounts
 from service.middleware.access import COOKIE
-from service.pages.login import local
+from service.pages.login import local_path
 from tests.service.conftest import Site
 
 
@@ -24,7 +24,7 @@ def cookie(site: Site) -> str:
 def test_a_wrong_token_does_not_log_in(site: Site) -> None:
     answer = httpx2.post(f"{site.url}/login", data={"token": "seqnorm_0_0"})
     assert answer.status_code == 403
-    assert "No token like that is known" in answer.text
+    assert "This token is unknown, expired or revoked" in answer.text
     assert "Set-Cookie" not in answer.headers
 
 
@@ -38,9 +38,9 @@ def test_logging_out_ends_the_session(site: Site, cookie: str) -> None:
 def test_a_link_logs_in_once(site: Site) -> None:
     text = site.token("read")
     with site.engine.begin() as connection:
-        token = accounts.token_of(connection, text)
+        token = accounts.authenticate_token(connection, text)
         assert token
-        code = accounts.open_link(connection, token)
+        code = accounts.create_login_link(connection, token)
     first = httpx2.get(f"{site.url}/login?code={code}")
     assert first.status_code == 303
     assert COOKIE in first.headers["Set-Cookie"]
@@ -53,8 +53,8 @@ def test_a_link_logs_in_once(site: Site) -> None:
     "elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", "/a\nb", "", "/ä"]
 )
 def test_logging_in_leads_nowhere_else(elsewhere: str) -> None:
-    assert local(elsewhere) == "/"
-    assert local("/searches/abc?after=3") == "/searches/abc?after=3"
+    assert local_path(elsewhere) == "/"
+    assert local_path("/searches/abc?after=3") == "/searches/abc?after=3"
 
 
 def test_over_tls_the_cookie_is_kept_to_it(site: Site) -> None:
