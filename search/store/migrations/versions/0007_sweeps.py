@@ -23,8 +23,8 @@ def upgrade() -> None:
 
 def _sweeps(strategy: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the stages of the two strategies that there were."""
-    gm = {"name": "gm", "values": spec["gm"], "rule": spec["gm_rule"], "start": 1}
-    gc = {"name": "gc", "values": spec["gc"], "rule": spec["gc_rule"], "start": 0}
+    gm = {"name": "gm", "values": spec["gm"], "rule": spec.get("gm_rule", "largest-stable"), "start": 1}
+    gc = {"name": "gc", "values": spec["gc"], "rule": spec.get("gc_rule", "best-mean"), "start": 0}
     if strategy == "grid":
         return [{"stage": "grid", "axes": [gm, gc], "rule": gc["rule"]}]
     return [{"stage": axis["name"], "axes": [axis], "rule": axis["rule"]} for axis in (gm, gc)]
