@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from tests.trainers.test_folder import LABELS, PIXELS
-from trainers.data import imagenet, stream
+from trainers.data import imagenet, stream, streams
 from trainers.data.stream import Stream, draw_crop, epoch_order
 from trainers.data.streams import make_stream
 from trainers.descriptors.imagenet_resnet18 import ImageNetNumbers
@@ -295,7 +295,7 @@ def test_torchvision_reads_where_nothing_else_is_asked_for(folders):
 
 
 def test_a_loader_that_is_not_installed_is_refused_with_the_command(folders, monkeypatch):
-    monkeypatch.setattr(stream, "find_spec", lambda name: None)
+    monkeypatch.setattr(streams, "find_spec", lambda name: None)
     with pytest.raises(RecipeError) as caught:
         make_stream(folders, numbers(loader="dali"), CPU, 0)
     assert str(caught.value) == (
