@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, make_url
 
 from search.settings import Settings
-from tests.lanes import RUNNING, forbid_ray, mark_and_group, permit_ray, require_groups, require_mark, turn_of
+from tests.lanes import RUNNING, forbid_ray, is_slow, mark_and_group, permit_ray, require_groups, require_mark, turn_of
 from tests.postgres import serving_postgres, weaken
 from tests.search.ray_cluster import serving_ray
 from tests.templates import clone, create, drop
@@ -26,6 +26,11 @@ for variable in [name for name in os.environ if name.startswith("SEQNORM_") or n
     del os.environ[variable]  # a developer's own settings must not reach the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share the cores, and threads that wait for one another spin
 forbid_ray()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Spare the fast lane importing what it does not run."""
+    return True if "not slow" in config.getoption("markexpr") and is_slow(collection_path) else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

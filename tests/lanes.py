@@ -21,6 +21,10 @@ GROUPS = {  # by fixture: tests that run in one process, one after another, as t
 DATABASES = {"database_url", "empty_database_url"}
 RUNNING = pytest.StashKey[pytest.Item]()
 WITHOUT_RAY = Path(__file__).parent / "without_ray"
+ROOT = Path(__file__).parents[1]
+SLOW_FILES = frozenset(
+    line for line in Path(__file__).with_name("slow_files.txt").read_text().splitlines() if not line.startswith("#")
+)
 
 
 def mark_and_group(item: pytest.Item) -> None:
@@ -30,6 +34,11 @@ def mark_and_group(item: pytest.Item) -> None:
         item.add_marker(mark)
     if group := _group_of(item) or _module_that_shares(item):
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+def is_slow(file: Path) -> bool:
+    """Whether the tests of a file are too slow for the fast lane."""
+    return file.is_relative_to(ROOT) and file.relative_to(ROOT).as_posix() in SLOW_FILES
 
 
 def turn_of(item: pytest.Item) -> int:
@@ -44,6 +53,8 @@ def _group_of(item: pytest.Item) -> str | None:
 
 def _starts(item: pytest.Function) -> Iterator[str]:
     """Name what a test starts, by its fixtures."""
+    if is_slow(item.path):
+        yield "slow"
     fixtures = set(item.fixturenames)
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     if fixtures & {"own_ray", "shared_ray"}:

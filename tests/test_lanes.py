@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.lanes import require_mark
+from tests.lanes import ROOT, SLOW_FILES, is_slow, require_mark
 
 
 def imports_ray() -> subprocess.CompletedProcess[str]:
@@ -35,3 +35,14 @@ def test_the_half_of_a_test_on_postgresql_is_marked(database_url: str, request: 
 def test_a_server_or_browser_is_refused_to_a_test_without_the_mark(mark: str, pytestconfig: pytest.Config) -> None:
     with pytest.raises(AssertionError, match=f"is not marked {mark}: name the fixture among its arguments"):
         require_mark(pytestconfig, mark)
+
+
+def test_the_slow_files_are_there_and_are_told_from_others() -> None:
+    assert [name for name in SLOW_FILES if not (ROOT / name).is_file()] == []
+    assert is_slow(ROOT / "tests/seqnorm/test_compiled.py")
+    assert not is_slow(ROOT / "tests/seqnorm/test_ghost_norm.py")
+
+
+def test_a_test_of_a_slow_file_is_marked_and_no_other(request: pytest.FixtureRequest) -> None:
+    for item in request.session.items:
+        assert (item.get_closest_marker("slow") is not None) == is_slow(item.path), item.nodeid
