@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGIN), os.environ
 for variable in [name for name in os.environ if name.startswith("SEQNORM_") or name == "RAY_ADDRESS"]:
     del os.environ[variable]  # a developer's own settings must not reach the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share the cores, and threads that wait for one another spin
+if kernels := os.environ.get("ATEN_CPU_CAPABILITY"):  # torch reuses a cached program for vectors that these do not have
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir(), f"torchinductor-{kernels}")))
 forbid_ray()
 
 
