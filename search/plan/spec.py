@@ -319,6 +319,8 @@ def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = Sear
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
         return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+    if problem["type"] == "literal_error" and field not in _UNIONS:
+        return f"{field} {violated_rule(problem)}: got {received}. Give one of them."
     known = model.model_fields.get(field)
     rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
     return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
