@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from copy import copy
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
+from search.cli import app as command_line
 from search.cli import main
 from tests.processes import command_of
 
@@ -44,6 +46,7 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
         patch.setattr(sys, "argv", [SEQNORM, *words])
         patch.setattr(os, "execv", become)
+        patch.setattr(command_line, "_global_options", copy(command_line._global_options))  # it keeps what it is given
         patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # else the program takes the name of this one
         os.environ.update(variables)
         try:
