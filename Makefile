@@ -17,7 +17,7 @@ install: .venv/.installed ## create .venv with everything in it
 	$(BIN)/pip install --quiet --editable '.[all,dev]'
 	@touch $@
 
-demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (about 2 minutes)
+demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (2 to 4 minutes on two cores)
 	$(BIN)/seqnorm --home $(DEMO_HOME) tune mnist-simplenet --gm 1,2,4,8,16,32,64,128 --gc 1,2,4 --seeds 3
 
 # Processes that share the tests: with a third, two cores start Ray more slowly than Ray itself allows.
