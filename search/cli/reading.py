@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.cli.backends import make_backend
-from search.cli.output import print_view, print_views
+from search.cli.output import print_table, print_view, print_views
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
@@ -32,15 +32,13 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
     if json:
         print_views(rows)
         return
-    console = Console(highlight=False)
     if not rows:
         start = "submit -f FILE" if settings.url else "tune RECIPE"
-        none = f"No search is {status}." if status else f"No searches yet. Start one with: {program} {start}"
-        console.print(none, soft_wrap=True)
+        print(f"No search is {status}." if status else f"No searches yet. Start one with: {program} {start}")
         return
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in ("search", "status", "recipe", "strategy", "trials", "chosen", "created", "name"):
-        table.add_column(column, no_wrap=column != "name")
+        table.add_column(column)
     for row in rows:
         table.add_row(
             row.search,
@@ -52,7 +50,7 @@ def list_searches(settings: Settings, status: str | None, limit: int, json: bool
             datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
             row.name,
         )
-    console.print(table, crop=False, soft_wrap=True)  # a truncated id is useless
+    print_table(table)
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from search.cli.database_errors import database_error_message
 from search.cli.exit_codes import EXIT_BUSY, EXIT_INPUT, EXIT_OK
-from search.cli.output import print_view, print_views
+from search.cli.output import print_table, print_view, print_views
 from search.client import Client
 from search.settings import Settings, read_settings
 from search.store.database import Connection, DatabaseError
@@ -79,14 +78,17 @@ def list_(json: Json = False) -> None:
     if json:
         print_views(tokens)
         return
+    if not tokens:
+        print("No tokens yet.")
+        return
     table = Table(box=None, header_style="dim")
     for column in ("id", "name", "owner", "scopes", "expires", "last used", ""):
-        table.add_column(column, no_wrap=column != "name")  # an id must not be cut
+        table.add_column(column)
     for token in tokens:
         state = "" if token.active else "revoked" if token.revoked_at else "expired"
         dates = (_day(token.expires_at, "never"), _day(token.last_used_at, "–"))
         table.add_row(token.id, token.name, token.owner, ", ".join(token.scopes), *dates, state)
-    Console(highlight=False, markup=False).print(table if tokens else "No tokens yet.", crop=False, soft_wrap=True)
+    print_table(table)
 
 
 @app.command()

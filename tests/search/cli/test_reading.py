@@ -18,7 +18,7 @@ SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 def test_a_list_has_a_line_for_each_search_newest_first(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")  # a long name is broken into lines
+    monkeypatch.setenv("COLUMNS", "40")  # fewer than a line needs
     done, queued = finished_search(settings.database_url, **SMALL), submit(settings.database_url, name="mine")
     list_searches(settings, None, 50, False, "seqnorm")
     _, *lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
@@ -28,6 +28,16 @@ def test_a_list_has_a_line_for_each_search_newest_first(
     ]
     assert lines[-2][-1] == "mine"
     assert lines[-1][5:7] == ["gm=8,", "gc=4"]
+
+
+@pytest.mark.parametrize("name", ["[/b] of [red]mine", "a name of more than forty characters, in one line"])
+def test_a_list_shows_a_name_as_it_is(
+    name: str, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    submit(settings.database_url, name=name)
+    list_searches(settings, None, 50, False, "seqnorm")
+    assert capsys.readouterr().out.splitlines()[-1].rstrip().endswith(f"  {name}")
 
 
 def test_a_list_is_filtered_cut_and_printed_as_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
