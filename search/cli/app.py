@@ -82,7 +82,7 @@ def tune(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Run a sequential search in the foreground: tune gm, keep the largest stable value, then tune gc."""
+    """Run a search in the foreground; by default tune gm, keep the largest stable value, then tune gc."""
     fields = {**context.obj, "numbers": _recipe_numbers(recipe, preset, set_, model)}
     _run_locally("tune", recipe, fields, data, download, json)
 
