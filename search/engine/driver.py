@@ -119,12 +119,11 @@ class Driver:
                 self._spec.data,
                 self._settings.home,
             )
-            executor.wait_for_data(data)
+            executor.wait_for_data(data, self._stopping)
             if self._recipe.check:
                 numbers = [spec.resolve_numbers(self._recipe, variant) for variant in spec.variants]
-                executor.wait_for_data(
-                    executor.put_data(check_points, resolve(self._recipe.check), numbers, data, spec.gc)
-                )
+                checked = executor.put_data(check_points, resolve(self._recipe.check), numbers, data, spec.gc)
+                executor.wait_for_data(checked, self._stopping)
             executor.run(
                 run_sequence(self._plan, self._record),
                 self._make_job,

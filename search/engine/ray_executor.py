@@ -1,4 +1,8 @@
-"""Runs trials on Ray Tune; the only file that imports Ray. It keeps no state; the store does."""
+"""Runs trials on Ray Tune; the only file that imports Ray. It keeps no state; the store does.
+
+Ray may not answer for a minute, or for ever. So its state is read from :mod:`search.engine.node_watch`, and what waits
+for it ends when the search is stopped. While ``run`` trains, another thread must leave a cluster that is dead.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.engine.logs import capture_library
+from search.engine.node_watch import ClusterState, NodeWatch, find_servers
 from search.engine.orphans import ray_folder_prefix
 from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_process import TrialJob, run_trial
@@ -30,6 +35,7 @@ from search.vocabulary.outcome import Outcome, last_line
 from search.vocabulary.states import Cause
 
 NODE_SECONDS = 60  # how long a search waits for a first node that fits a trial
+CLOSE_SECONDS = 5.0  # for Ray to stop; a Ray that does not answer may never
 COUNT_SECONDS = 5.0  # between checks for new nodes
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between polls of an idle slot; a tenth of its waiting time
 
@@ -125,14 +131,28 @@ class Executor:
             self._folder = tempfile.mkdtemp(prefix=ray_folder_prefix(os.getpid()))
             ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
         capture_library("ray")
+        self._watch = NodeWatch(
+            lambda: ClusterState(nodes=ray.nodes(), free=ray.available_resources()),
+            own_node=ray.get_runtime_context().get_node_id(),
+            servers=() if address else find_servers(),
+        )
+
+    def silent_seconds(self) -> float:
+        """Return the time since Ray last answered; it is asked about once a second. Never blocks."""
+        return self._watch.silent_seconds()
+
+    def own_node_alive(self) -> bool:
+        """Return whether the node that this process is attached to is alive, as far as is known. Never blocks."""
+        return self._watch.own_node_alive()
 
     def slots(self, resources: TrialResources) -> int:
-        """Return how many trials fit on the whole cluster if nothing else runs on it.
+        """Return how many trials fit on the whole cluster if nothing else runs on it. Never blocks.
 
         Raises:
-            InsufficientResources: if no node is large enough for one.
+            InsufficientResources: if no node is large enough for one, as far as is known.
         """
-        return resources.count_slots([node["Resources"] for node in ray.nodes() if node["Alive"]])
+        state = self._watch.state
+        return resources.count_slots(state.capacities if state else [])
 
     def wait_for_slots(
         self, resources: TrialResources, stopping: threading.Event, on_wait: Callable[[str], None]
@@ -147,6 +167,8 @@ class Executor:
         Raises:
             InsufficientResources: if no node that is large enough has joined in time.
         """
+        while self._watch.wait_for_state(0.5) is None and not stopping.is_set():
+            pass  # the count of nodes is known once Ray has answered
         until, announced = time.monotonic() + (NODE_SECONDS if self._address else 0), False
         while True:
             try:
@@ -159,16 +181,18 @@ class Executor:
                     announced = True
 
     def busy_reason(self, resources: TrialResources) -> str:
-        """Return why a trial cannot start now; empty if it can."""
-        free = ray.available_resources()
-        if resources.count_fitting(free):
+        """Return why a trial cannot start now; empty if it can, as far as is known. Never blocks."""
+        state = self._watch.state
+        free = state.free if state else {}
+        if state is None or resources.count_fitting(free):
             return ""
         return (
             f"waiting for {resources}: the cluster has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free"
         )
 
     def nodes(self) -> list[NodeView]:
-        """Describe the nodes of the cluster."""
+        """Describe the nodes of the cluster as last known. Never blocks."""
+        state = self._watch.state
         return [
             NodeView(
                 id=node["NodeID"],
@@ -177,7 +201,7 @@ class Executor:
                 cpus=node["Resources"].get("CPU", 0),
                 gpus=node["Resources"].get("GPU", 0),
             )
-            for node in ray.nodes()
+            for node in (state.nodes if state else ())
         ]
 
     def put_data(self, load: Callable[..., Any], *arguments: Any) -> Any:
@@ -186,16 +210,27 @@ class Executor:
         The task prefers a node that runs trials over the driver's own node. It reserves no CPU: if it ran again after
         its node is lost, trials that wait for it might hold all CPUs, and it would never start.
         """
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        nodes = [node.id for node in self.nodes() if node.alive and node.cpus]
         scheduling = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
         return ray.remote(load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
 
-    def wait_for_data(self, placed: Any) -> None:
-        """Wait until a task has finished; raise its exception if it failed."""
-        try:
-            ray.get(placed)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+    def wait_for_data(self, placed: Any, stopping: threading.Event) -> None:
+        """Wait until a task has finished or ``stopping`` is set; raise the task's exception if it failed."""
+        failures: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                ray.get(placed)
+            except BaseException as error:
+                failures.append(error)
+
+        # In a thread instead of with a deadline: after each deadline Ray would fetch the data from the start again.
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        while thread.is_alive() and not stopping.is_set():
+            thread.join(0.1)
+        for error in failures:
+            raise error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
 
     def run(
         self,
@@ -275,8 +310,15 @@ class Executor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Disconnect from the cluster; stop it if it is private."""
-        ray.shutdown()
+        """Disconnect from the cluster; stop it if it is private. Gives up on a Ray that does not answer."""
+
+        def close() -> None:
+            self._watch.close()
+            ray.shutdown()
+
+        closing = threading.Thread(target=close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
