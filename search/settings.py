@@ -41,6 +41,10 @@ class Settings:
     )
     lease_seconds: float = _setting("how long a lease lasts unless its driver renews it", 15.0)
     renew_seconds: float = _setting("how often a driver renews its lease; at most a third of lease_seconds", 5.0)
+    outage_seconds: float = _setting(
+        "how long workers and drivers try to reach a database that does not answer, before they give up", 600.0
+    )
+    searches_at_once: int = _setting("searches that one worker runs side by side; they share its Ray evenly", 1)
     checkpoint_seconds: float = _setting("minimum time between checkpoints of a trial", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
@@ -103,6 +107,10 @@ class Settings:
         """Return the folder with the checkpoints and logs of a search."""
         return self.home / "searches" / search_id
 
+    def search_folders(self) -> list[Path]:
+        """Return the folders of all searches that have one."""
+        return list((self.home / "searches").glob("*/"))
+
     def driver_log(self, search_id: str) -> Path:
         """Return the log file of the drivers of a search."""
         return self.search_folder(search_id) / "driver.log"
@@ -143,6 +151,10 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
         raise InvalidSpec(
             "renew_seconds must be above 0 and at most a third of a finite lease_seconds: got "
             f"{settings.renew_seconds} and {settings.lease_seconds}. Renew more often or hold longer."
+        )
+    if settings.searches_at_once < 1:
+        raise InvalidSpec(
+            f"SEQNORM_SEARCHES_AT_ONCE must be 1 or more: got {settings.searches_at_once}. Leave it out for 1."
         )
     if settings.log_format not in ("text", "json"):
         raise InvalidSpec(

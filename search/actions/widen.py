@@ -14,7 +14,7 @@ from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
 from search.plan.spec import GroupCount, SearchSpec, Seed, validation_message
 from search.settings import Settings
-from search.store import searches
+from search.store import searches, transitions
 from search.store.database import Connection
 from search.vocabulary.errors import Conflict, InvalidSpec
 
@@ -44,7 +44,8 @@ class ChildSubmission(Submission):
         Raises:
             Conflict: if the parent is queued or running again, or was resumed with other code or data.
         """
-        parent = searches.get(connection, self.parent, for_update=True)
+        transitions.lock(connection, self.parent)
+        parent = searches.get(connection, self.parent)
         _require_inactive(parent)
         _require_same_digest(parent, self.digest)
         return self._submit(connection, owner, self.parent)

@@ -13,7 +13,7 @@ from search.vocabulary.secret import redact
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
-    from search.store.database import Connection
+    from search.store.database import Connection, Engine
     from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
 
 Fields = dict[str, Any]  #: of a search, as the user gave them
@@ -123,11 +123,13 @@ class LocalBackend:
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
         """Request that a search is paused or cancelled."""
-        from search.store import searches
+        from search.store import recovery, searches
         from search.views import SearchState
 
-        with self._write_connection() as connection:
-            search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
+        with self._write_engine() as engine:
+            with engine.begin() as connection:
+                search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
+            recovery.recover_search(self._settings.database_url, engine, search_id)
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:
@@ -198,12 +200,16 @@ class LocalBackend:
 
     @contextmanager
     def _write_connection(self) -> Iterator[Connection]:
+        with self._write_engine() as engine, engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write_engine(self) -> Iterator[Engine]:
         from search.store.opening import open_store
 
         engine = open_store(self._settings.database_url)
         try:
-            with engine.begin() as connection:
-                yield connection
+            yield engine
         finally:
             engine.dispose()
 

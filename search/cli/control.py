@@ -63,13 +63,13 @@ def run_worker(settings: Settings, parent: int | None = None) -> None:
     logs.configure(settings)
     engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     if parent is not None:
         threading.Thread(target=_stop_when_orphaned, args=(parent, stopping), daemon=True).start()
     logging.getLogger(__name__).info("working on %s; Ctrl-C ends it", settings.database_url)
     senders = _senders(settings, engine)
-    Worker(settings, engine).serve(stopping)
+    Worker(settings, engine, stopping).serve()
     if senders:
         senders.stop()
     engine.dispose()

@@ -17,13 +17,15 @@ from search.cli.tables import print_result
 from search.engine.worker import Worker
 from search.plan.digest import compute_digest
 from search.settings import Settings
-from search.store import leases, queries, searches
+from search.store import leases, queries, recovery, searches
 from search.store.database import Engine, open_engine
-from search.store.opening import mark_paused, open_store
+from search.store.opening import open_store
 from search.views import SearchView
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import Status
 from trainers.recipe import find
+
+REQUEUED_SECONDS = 0.5  # before a search that a driver left queued is run again
 
 
 def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
@@ -49,11 +51,12 @@ def resume_locally(
             if search.status == Status.DONE:
                 return _conclude(settings, search.id, json, program)
             _wait_for_lease(engine, search_id, interruption)
+            recovery.recover_search(settings.database_url, engine, search_id)
             digest = (
                 compute_digest(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
             )
             with engine.begin() as connection:
-                searches.queue(connection, search_id, digest)
+                searches.resume(connection, search_id, digest)
         except KeyboardInterrupt:
             return interruption.exit_code
         finally:
@@ -100,15 +103,25 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
 def _run(settings: Settings, search_id: str, json: bool, program: str, interruption: Interruption) -> int:
     """Run a queued search until it ends and print its result; on a signal, pause it. Return the exit code."""
     engine = open_engine(settings.database_url)
+    with engine.connect() as connection:
+        epoch = searches.get(connection, search_id).epoch
     try:
-        search = _follow(settings, search_id, lambda tick: Worker(settings, engine).run(search_id, tick), interruption)
+        search = _follow(settings, search_id, lambda tick: _run_to_end(settings, engine, search_id, tick), interruption)
     except KeyboardInterrupt:
-        mark_paused(settings.database_url, engine, search_id, "interrupted")
+        recovery.interrupt(settings.database_url, engine, search_id, epoch)
         _print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
         return interruption.exit_code
     finally:
         engine.dispose()
     return _conclude(settings, search.id, json, program)
+
+
+def _run_to_end(settings: Settings, engine: Engine, search_id: str, tick: Callable[[], None]) -> searches.Search:
+    """Run a search until it ends, is paused or cancelled; a driver that is told to stop leaves it queued."""
+    while (search := Worker(settings, engine).run(search_id, tick)).status == Status.QUEUED:
+        tick()
+        time.sleep(REQUEUED_SECONDS)
+    return search
 
 
 def _follow(

@@ -1,10 +1,11 @@
 """The driver: a child process that holds one lease and runs one search on Ray.
 
-Start it with ``python -m search.engine.driver ID``.
+Start it with ``python -m search.engine.driver ID``; the worker adds its own process id, and the driver leaves with it.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -12,20 +13,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from search.engine import logs, orphans, ray_environment
 from search.engine.checkpoints import Checkpoints
+from search.engine.locked_folder import LockedFolder
 from search.engine.recorder import Recorder, TooManyFailures
 from search.engine.trial_process import TrialJob
-from search.engine.worker import EXIT_BUSY
+from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import changed_parts, compute_digest
+from search.plan.lifecycle import Event
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.settings import Settings, read_settings
-from search.store import leases, searches
+from search.store import leases, searches, transitions
 from search.store.database import DatabaseError, open_engine
+from search.store.patience import Patience, describe, is_passing
 from search.vocabulary.errors import Conflict, Fenced, SearchError
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
@@ -36,33 +41,60 @@ if TYPE_CHECKING:
 log = logging.getLogger("search.engine.driver")  # not __name__, which may be __main__
 
 GRACE_SECONDS = 4.0  # for trials to stop by themselves; then their processes are killed
+CONNECT_SECONDS = 60.0  # for Ray to start, or a cluster to answer for the first time
+SILENT_SECONDS = 20.0  # without an answer of Ray, after which it is given up
+POLL_SECONDS = 0.5  # between looks at the request, the worker and Ray
 
 
 def main() -> int:
     """Run the search given on the command line until it ends, is stopped, or is taken over."""
+    search_id, *parents = sys.argv[1:]
+    parent = int(parents[0]) if parents else os.getppid()
     settings = read_settings()
-    logs.configure(settings, search=sys.argv[1])
+    logs.configure(settings, search=search_id)
     for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, including trials, inherit the environment
         os.environ.pop(secret, None)
+    if os.getppid() != parent:
+        return EXIT_BUSY
     engine = open_engine(settings.database_url)
     try:
-        lease = leases.acquire(engine, sys.argv[1], settings.lease_seconds)
-    except Conflict as conflict:
-        log.info("%s", conflict)
+        lease = leases.acquire(engine, search_id, settings.lease_seconds)
+        engine.dispose()
+        return Driver(settings, lease, parent).run()
+    except (Conflict, Fenced) as refusal:
+        log.info("%s", refusal)
         return EXIT_BUSY
-    try:
-        return Driver(settings, lease).run()
-    except Fenced as fenced:
-        log.info("%s", fenced)
-        return EXIT_BUSY
+    except Exception as error:
+        if not is_passing(error) and getattr(error, "errno", None) != errno.ENOSPC:
+            raise
+        logs.log_error(describe(error))
+        return EXIT_UNAVAILABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Why a driver ends, and what becomes of its search."""
+
+    event: Event
+    reason: str = ""  #: of the status, unless a request decides that
+    trial_detail: str = ""  #: for trials that still run; default: the reason
+    exit_code: int = 0
 
 
 class Driver:
-    """Runs a search from acquiring its lease to releasing it."""
+    """Runs a search from acquiring its lease to releasing it.
 
-    def __init__(self, settings: Settings, lease: leases.Lease) -> None:
+    Args:
+        settings: of the worker.
+        lease: of the search.
+        parent: the process id of the worker.
+    """
+
+    def __init__(self, settings: Settings, lease: leases.Lease, parent: int) -> None:
         self._settings = settings
         self._lease = lease
+        self._parent = parent
+        self._patiently = Patience(settings.outage_seconds)
         engine = open_engine(settings.database_url)
         with engine.connect() as connection:
             self._search = searches.get(connection, lease.search_id)
@@ -73,45 +105,62 @@ class Driver:
         self._folder = settings.search_folder(lease.search_id)
         self._checkpoints = Checkpoints(self._folder / "checkpoints")
         self._record = Recorder(
-            settings.database_url, lease, self._recipe, self._plan, self._checkpoints, settings.lease_seconds
+            settings.database_url,
+            lease,
+            self._recipe,
+            self._plan,
+            self._checkpoints,
+            settings.lease_seconds,
+            self._patiently,
         )
         self._executor: Executor | None = None
+        self._connecting_since: float | None = None
         self._stopping = threading.Event()
+        self._finishing = threading.Lock()
         self._ended = threading.Event()
-        self._stop_outcome = (Status.QUEUED, "the driver was stopped")  # status and reason to store if stopped
+        self._early_end: Ending | None = None  # set before ``_stopping``
 
     def run(self) -> int:
         """Run the search; return the exit code of the process."""
         self._install_signal_handlers()
-        threading.Thread(target=self._renew_lease, daemon=True).start()
-        status, reason = self._train()
-        if self._stopping.is_set():
-            status, reason = self._stop_outcome
-        self._finish(status, reason)
-        return 0
+        threading.Thread(target=self._keep_lease, daemon=True).start()
+        ending = self._train()
+        if self._early_end is not None:
+            ending = self._early_end
+        self._finish(ending)
+        return ending.exit_code
 
-    def _train(self) -> tuple[Status, str]:
-        """Train all stages; return the final status and the reason."""
+    def _train(self) -> Ending:
+        """Train all stages."""
         if changed := changed_parts(self._search.digest, compute_digest(self._spec, self._recipe, self._settings.home)):
-            return Status.PAUSED, (
+            reason = (
                 f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
                 f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
+            return Ending(event=Event.GIVE_UP, reason=reason)
         os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
         from search.engine.ray_executor import (  # slow: imports Ray
             Executor,
             InsufficientResources,
             TrialResources,
+            Unreachable,
         )
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         resources = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
-        executor = Executor(self._settings.ray_address)
+        self._connecting_since = time.monotonic()
+        try:
+            executor = Executor(self._settings.ray_address)
+        except Unreachable as error:
+            return Ending(event=Event.LEAVE, reason=str(error), exit_code=EXIT_UNAVAILABLE)
+        finally:
+            self._connecting_since = None
+        self._executor = executor
         self._install_signal_handlers()  # again: Ray replaced the handlers
+        working = LockedFolder(self._folder, orphans.WORKING_FOLDER_PREFIX)
         try:
             slots = executor.wait_for_slots(resources, self._stopping, lambda reason: self._set_slots(0, reason))
-            self._executor = executor
             self._set_slots(slots, executor.busy_reason(resources))
             data = executor.put_data(
                 resolve(self._recipe.load),
@@ -132,20 +181,29 @@ class Driver:
                 resources=resources,
                 slots=slots,
                 stopping=self._stopping,
-                folder=self._folder / f"ray-{os.environ.get(orphans.MARK_VARIABLE, os.getpid())}",
+                folder=working.path / "tune",
             )
         except (NoStableCandidate, RecipeError, InsufficientResources) as error:
-            return Status.FAILED, str(error)
+            return Ending(event=Event.FAIL, reason=str(error))
         except TooManyFailures as error:
-            return Status.PAUSED, str(error)
+            return Ending(event=Event.GIVE_UP, reason=str(error))
+        except Exception as error:
+            if fault := self._find_fault_of_ray():  # of which the error is a consequence
+                log.warning("%s: %s", fault, error)
+                return Ending(event=Event.LEAVE, reason=fault, exit_code=EXIT_UNAVAILABLE)
+            raise
         finally:
             self._executor = None
             executor.close()
-        return Status.DONE, ""
+            working.remove()
+        return Ending(event=Event.FINISH)
 
     def _set_slots(self, slots: int, reason: str) -> None:
-        with self._record.engine.begin() as connection:
-            searches.set_slots(connection, self._lease.search_id, slots, reason)
+        def write(_: bool) -> None:
+            with self._record.engine.begin() as connection:
+                searches.set_slots(connection, self._lease.search_id, slots, reason)
+
+        self._patiently(write)
 
     def _make_job(self, replicate: Replicate) -> TrialJob:
         """Return the job description of a replicate for the process that trains it."""
@@ -165,44 +223,61 @@ class Driver:
             memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,
         )
 
-    def _renew_lease(self) -> None:
-        """Renew the lease and watch for requests to pause or cancel, until the driver ends."""
-        parent, renewed = os.getppid(), time.monotonic()
-        while not self._ended.wait(min(0.5, self._settings.renew_seconds)):
+    def _keep_lease(self) -> None:
+        """Renew the lease and watch for reasons to leave, until the driver ends."""
+        renewed, cluster = time.monotonic(), None
+        while not self._ended.wait(min(POLL_SECONDS, self._settings.renew_seconds)):
+            due = time.monotonic() - renewed >= self._settings.renew_seconds
+            nodes = self._executor.nodes() if due and self._executor is not None else cluster
             try:
                 with self._record.engine.begin() as connection:
-                    if time.monotonic() - renewed >= self._settings.renew_seconds:
-                        renewed = time.monotonic()
+                    if due:
                         leases.renew(connection, self._lease, self._settings.lease_seconds)
-                        if self._executor is not None:
-                            searches.set_cluster(connection, self._lease.search_id, self._executor.nodes())
+                    if nodes != cluster and nodes:
+                        searches.set_cluster(connection, self._lease.search_id, nodes)
                     requested = searches.get(connection, self._lease.search_id).requested_status
             except Fenced:
                 os._exit(EXIT_BUSY)  # another driver took over
             except DatabaseError as error:
-                log.warning("the lease could not be renewed: %s", error)
-                continue
+                log.warning("the lease could not be renewed: %s", describe(error))
+                requested = None
+            else:
+                cluster, renewed = nodes, time.monotonic() if due else renewed
             if requested:
-                self._stop(requested, f"{requested} by a person")
-            elif os.getppid() != parent:
-                self._stop(Status.QUEUED, "the worker that started the driver is gone")
+                self._stop(Ending(event=Event.LEAVE, trial_detail=f"{requested} by a person"))
+            elif os.getppid() != self._parent:
+                self._stop(Ending(event=Event.LEAVE, reason="the worker that started the driver is gone"))
+            elif fault := self._find_fault_of_ray():
+                self._stop(Ending(event=Event.LEAVE, reason=fault, exit_code=EXIT_UNAVAILABLE))
+
+    def _find_fault_of_ray(self) -> str:
+        """Return why trials cannot run on this connection to Ray; empty if they can."""
+        executor, since = self._executor, self._connecting_since
+        if since is not None and time.monotonic() - since > CONNECT_SECONDS:
+            return f"Ray did not start, or its cluster did not answer, for {CONNECT_SECONDS:g} s"
+        if executor is not None and not executor.own_node_alive():
+            return "the Ray node of the driver is dead"
+        if executor is not None and executor.silent_seconds() > SILENT_SECONDS:
+            return f"Ray did not answer for {SILENT_SECONDS:g} s"
+        return ""
 
     def _install_signal_handlers(self) -> None:
         """Let SIGTERM leave the search queued, and SIGINT leave it paused."""
-        for number, status in ((signal.SIGTERM, Status.QUEUED), (signal.SIGINT, Status.PAUSED)):
-            signal.signal(number, self._signal_handler(status))
+        for number, event in ((signal.SIGTERM, Event.LEAVE), (signal.SIGINT, Event.INTERRUPT)):
+            signal.signal(number, self._signal_handler(event))
 
-    def _signal_handler(self, status: Status) -> Callable[[int, FrameType | None], None]:
+    def _signal_handler(self, event: Event) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
-            self._stop(status, f"stopped by {signal.Signals(number).name}")
+            self._stop(Ending(event=event, reason=f"stopped by {signal.Signals(number).name}"))
 
         return handle
 
-    def _stop(self, status: Status, reason: str) -> None:
-        """Stop the search and leave it with a status; exit after ``GRACE_SECONDS`` if trials do not stop."""
+    def _stop(self, ending: Ending) -> None:
+        """Stop the search early; exit after ``GRACE_SECONDS`` if trials do not stop."""
+        if self._early_end is None or ending.event == Event.INTERRUPT:  # a person's Ctrl-C outweighs other reasons
+            self._early_end = ending
         if self._stopping.is_set():
             return
-        self._stop_outcome = status, reason
         self._stopping.set()
         timer = threading.Timer(GRACE_SECONDS, self._exit_now)
         timer.daemon = True
@@ -210,23 +285,34 @@ class Driver:
 
     def _exit_now(self) -> None:
         """Exit while trials still run; Ray kills their processes when this one has ended."""
+        assert self._early_end is not None
         if self._ended.is_set():
             return
         try:
-            self._finish(*self._stop_outcome)
+            self._finish(self._early_end)
         except Exception:
             log.exception("the search could not be left")
             os._exit(1)
-        os._exit(0)
+        os._exit(self._early_end.exit_code)
 
-    def _finish(self, status: Status, reason: str) -> None:
-        """Interrupt running trials, then store the status and release the lease in one transaction."""
-        self._ended.set()
-        self._record.interrupt(Cause.CANCELLED, reason or "the search ended")
-        with self._record.engine.begin() as connection:
-            searches.set_status(connection, self._lease.search_id, status, reason)
-            leases.release(connection, self._lease)
-        self._record.close()
+    def _finish(self, ending: Ending) -> None:
+        """End running trials, then store the status and release the lease in one transaction; once."""
+        search_id = self._lease.search_id
+
+        def leave(again: bool) -> None:
+            with self._record.engine.begin() as connection:
+                if again and searches.get(connection, search_id).status != Status.RUNNING:
+                    return  # it was committed, and the answer was lost
+                transitions.apply(connection, search_id, ending.event, ending.reason)
+                leases.release(connection, self._lease)
+
+        with self._finishing:
+            if self._ended.is_set():
+                return
+            self._record.interrupt(Cause.CANCELLED, ending.trial_detail or ending.reason or "the search ended")
+            self._patiently(leave)
+            self._ended.set()
+            self._record.close()
 
 
 def check_points(check: Callable[..., None], numbers: list[Any], data: Any, gcs: list[int]) -> None:

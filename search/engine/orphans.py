@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-RAY_FOLDER_PREFIX = "seqnorm-ray-"  # temporary folder of a private cluster; the driver's pid follows
+from search.engine.locked_folder import remove_unlocked
+
+RAY_FOLDER_PREFIX = "seqnorm-ray-"  # temporary folder of a private cluster
+WORKING_FOLDER_PREFIX = "ray-"  # of a driver, in the folder of its search
+DRIVER_MODULE = "search.engine.driver"
 MARK_VARIABLE = "SEQNORM_DRIVER"  # variable that a driver and all its descendants inherit
-
-
-def ray_folder_prefix(pid: int) -> str:
-    """Return the folder name prefix of a driver's private cluster."""
-    return f"{RAY_FOLDER_PREFIX}{pid}-"
 
 
 def kill_processes(mark: str) -> None:
     """Kill every process with a mark: Ray's workers leave the driver's session and may outlive it."""
-    marked = [process for process in psutil.process_iter() if _carries(process, mark)]
-    for process in marked:
+    _kill(_marked_processes().get(mark, []))
+
+
+def kill_leftovers() -> None:
+    """Kill the processes of drivers that have ended, if their worker was killed with them."""
+    for processes in _marked_processes().values():
+        if not any(_is_driver(process) for process in processes):
+            _kill(processes)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(marked, timeout=5)
+    psutil.wait_procs(processes, timeout=5)
 
 
-def _carries(process: psutil.Process, mark: str) -> bool:
+def _marked_processes() -> dict[str, list[psutil.Process]]:
+    """Return the processes that have a mark, by mark."""
+    marked: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if mark := process.environ().get(MARK_VARIABLE):
+                marked.setdefault(mark, []).append(process)
+    return marked
+
+
+def _is_driver(process: psutil.Process) -> bool:
     try:
-        return bool(process.environ().get(MARK_VARIABLE) == mark)
-    except (psutil.Error, OSError):
+        return DRIVER_MODULE in process.cmdline()
+    except psutil.Error:
         return False
 
 
-def remove_folders(search_folder: Path, mark: str) -> None:
-    """Remove the working folder of a driver, and the folders of private clusters whose driver has ended.
-
-    Working folders of other drivers are kept, because one of them may run the search by now.
-    """
-    shutil.rmtree(search_folder / f"ray-{mark}", ignore_errors=True)
-    for folder in Path(tempfile.gettempdir()).glob(f"{RAY_FOLDER_PREFIX}*-*"):
-        pid = folder.name.removeprefix(RAY_FOLDER_PREFIX).partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+def remove_folders(search_folder: Path) -> None:
+    """Remove the working folders of a search and the folders of private clusters, of drivers that have ended."""
+    remove_unlocked(search_folder, WORKING_FOLDER_PREFIX)
+    remove_unlocked(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)

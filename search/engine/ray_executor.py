@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
+import socket
 import tempfile
 import threading
 import time
@@ -24,9 +24,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.engine.locked_folder import LockedFolder
 from search.engine.logs import capture_library
 from search.engine.node_watch import ClusterState, NodeWatch, find_servers
-from search.engine.orphans import ray_folder_prefix
+from search.engine.orphans import RAY_FOLDER_PREFIX
 from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_process import TrialJob, run_trial
 from search.plan.stages import Replicate
@@ -35,6 +36,7 @@ from search.vocabulary.outcome import Outcome, last_line
 from search.vocabulary.states import Cause
 
 NODE_SECONDS = 60  # how long a search waits for a first node that fits a trial
+ANSWER_SECONDS = 5.0  # for a cluster to accept a connection
 CLOSE_SECONDS = 5.0  # for Ray to stop; a Ray that does not answer may never
 COUNT_SECONDS = 5.0  # between checks for new nodes
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between polls of an idle slot; a tenth of its waiting time
@@ -65,6 +67,10 @@ class TrialListener(Protocol):
 
     def requeue(self, replicate: Replicate) -> None:
         """Make an assigned replicate that never started available again."""
+
+
+class Unreachable(Exception):
+    """The cluster does not answer."""
 
 
 class InsufficientResources(Exception):
@@ -123,13 +129,17 @@ class Executor:
     def __init__(self, address: str) -> None:
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
         self._address = address
-        self._folder: str | None = None
+        self._folder: LockedFolder | None = None
         if address:
-            ray.init(address=address, **quiet)
+            _require_answer(address)
+            try:
+                ray.init(address=address, **quiet)
+            except ConnectionError as error:
+                raise Unreachable(_unreachable(address, error)) from None
         else:
             # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path.
-            self._folder = tempfile.mkdtemp(prefix=ray_folder_prefix(os.getpid()))
-            ray.init(address="local", include_dashboard=False, _temp_dir=self._folder, **quiet)
+            self._folder = LockedFolder(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)
+            ray.init(address="local", include_dashboard=False, _temp_dir=str(self._folder.path), **quiet)
         capture_library("ray")
         self._watch = NodeWatch(
             lambda: ClusterState(nodes=ray.nodes(), free=ray.available_resources()),
@@ -320,7 +330,26 @@ class Executor:
         closing.start()
         closing.join(CLOSE_SECONDS)
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address that accepts no connection; Ray itself tries for 14 minutes.
+
+    Raises:
+        Unreachable: if it accepts none.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():  # "auto", or an address of Ray's own
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise Unreachable(_unreachable(address, error)) from None
+
+
+def _unreachable(address: str, error: OSError) -> str:
+    return f"waiting for the Ray cluster: got no answer at {address} ({error.strerror or error})"
 
 
 def _wait(report: Callable[[], None]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from search.engine.checkpoints import Checkpoints
@@ -17,6 +18,7 @@ from search.store import leases, searches
 from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
 from search.store.metrics import add_metrics, copy_metrics
+from search.store.patience import Patience
 from search.store.provenance import resolve_all_numbers
 from search.store.reuse import ReusableTrials
 from search.store.trials import TrialStore
@@ -47,12 +49,14 @@ class Recorder:
         plan: Plan,
         checkpoints: Checkpoints | None = None,
         hold_seconds: float | None = None,
+        patiently: Patience | None = None,
     ) -> None:
         self._search_id = lease.search_id
         self._epoch = lease.epoch
         self._recipe = recipe
         self._plan = plan
         self._checkpoints = checkpoints
+        self._patiently = patiently or Patience(0)
         self._failures_in_a_row = 0
         self._location_recorded = False  # whether any trial has started in its process
         self._lock = threading.RLock()
@@ -62,13 +66,37 @@ class Recorder:
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
         self._parameter_ranges = _parameter_ranges(plan)
-        with self.engine.begin() as connection:
-            self._choices = searches.choices(connection, self._search_id)
-            search = searches.get(connection, self._search_id)
-            if not search.numbers:
-                searches.set_measure(connection, self._search_id, plan, resolve_all_numbers(plan.spec, recipe))
-            self._retried_upto = search.retried_upto
-            self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
+        self._patiently(lambda _: self._trials.end_running(self._search_id, "its driver was lost"))
+        self._write(self._read_search)
+
+    def _read_search(self, connection: Connection) -> None:
+        self._choices = searches.choices(connection, self._search_id)
+        search = searches.get(connection, self._search_id)
+        if not search.numbers:
+            numbers = resolve_all_numbers(self._plan.spec, self._recipe)
+            searches.set_measure(connection, self._search_id, self._plan, numbers)
+        self._retried_upto = search.retried_upto
+        self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
+
+    def _write(self, write: Callable[[Connection], None]) -> None:
+        """Run a transaction that may be run again: the database may commit it and lose the answer."""
+
+        def call(_: bool) -> None:
+            with self.engine.begin() as connection:
+                write(connection)
+
+        self._patiently(call)
+
+    def _create(self, replicate: Replicate, create: Callable[[], int], state: TrialState) -> int:
+        """Create a trial; if the answer to an earlier try was lost, find the trial that it created."""
+
+        def call(again: bool) -> int:
+            created = self._trials.newest(self._search_id, replicate) if again else None
+            if created is not None and created.state == state and created.trial_id not in self._running:
+                return created.trial_id
+            return create()
+
+        return self._patiently(call)
 
     def close(self) -> None:
         """Close the connections."""
@@ -94,18 +122,22 @@ class Recorder:
             if original is None:
                 continue
             source = f"{self._reusable.search_id}/{original.replicate.stage}/{original.number}"
-            copy = self._trials.link(replicate, self._parameter_ranges, source, original.trial_id)
+            link = partial(self._trials.link, replicate, self._parameter_ranges, source, original.trial_id)
+            copy = self._create(replicate, link, TrialState.COMPLETE)
             copies[copy] = original.trial_id
             state.end(replicate, Outcome(value=original.value), copy)
             if self._checkpoints and stage.name == "test":
                 self._checkpoints.link_from(
                     replicate, self._checkpoints.for_search(self._reusable.search_id), original.replicate
                 )
+
+        def write(connection: Connection) -> None:
+            copy_metrics(connection, copies)
+            projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
+            add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
+
         if copies:
-            with self.engine.begin() as connection:
-                copy_metrics(connection, copies)
-                projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
-                add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
+            self._write(write)
 
     def finished(self, stage: Stage) -> bool:
         """Return whether all replicates of a stage have ended and none runs again."""
@@ -146,12 +178,19 @@ class Recorder:
 
     def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
         """Store a choice and the next stage, atomically and only once."""
-        with self._lock, self.engine.begin() as connection:
-            searches.decide(connection, self._search_id, stage, choice, winners)
-            searches.open_stage(connection, self._search_id, self._plan, following)
-            if following.name == "test":
-                planned = {**self._plan.count_trials(), "test": len(following.replicates())}
-                searches.set_planned(connection, self._search_id, sum(planned.values()))
+
+        def decide(again: bool) -> None:
+            with self.engine.begin() as connection:
+                if again and stage.name in searches.choices(connection, self._search_id):
+                    return  # it was committed, and the answer was lost
+                searches.decide(connection, self._search_id, stage, choice, winners)
+                searches.open_stage(connection, self._search_id, self._plan, following)
+                if following.name == "test":
+                    planned = {**self._plan.count_trials(), "test": len(following.replicates())}
+                    searches.set_planned(connection, self._search_id, sum(planned.values()))
+
+        with self._lock:
+            self._patiently(decide)
 
     # Called by the executor
 
@@ -160,20 +199,19 @@ class Recorder:
         with self._lock:
             numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
             attributes = {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
-            trial_id = self._trials.create(replicate, self._parameter_ranges, attributes)
+            create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
+            trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
-            with self.engine.begin() as connection:
-                self._add_trial_event(connection, trial_id, replicate, "started")
+            self._write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 
     def record_location(self, trial_id: int, where: Mapping[str, Any]) -> None:
         """Store where a trial runs: host, pid, node, GPUs."""
         with self._lock:
-            self._trials.set_attribute(trial_id, "where", dict(where))
+            self._patiently(lambda _: self._trials.set_attribute(trial_id, "where", dict(where)))
             if not self._location_recorded:
                 self._location_recorded = True
-                with self.engine.begin() as connection:
-                    searches.clear_reason(connection, self._search_id)
+                self._write(lambda connection: searches.clear_reason(connection, self._search_id))
 
     def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
         """Store metrics of a trial by epoch, counted from 1."""
@@ -196,16 +234,15 @@ class Recorder:
                 outcome = Outcome(cause=Cause.CRASH_LOOP, detail=outcome.detail)
             if outcome.cause is None and (outcome.value is None or not math.isfinite(outcome.value)):
                 outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
-            if outcome.cause is None:
-                assert outcome.value is not None
-                self._trials.complete(trial_id, outcome.value)
-            else:
-                self._trials.fail(trial_id, outcome.cause, outcome.detail)
+            self._patiently(lambda again: self._trials.end(trial_id, outcome, again))
             state.end(replicate, outcome, trial_id)
-            with self.engine.begin() as connection:
+
+            def write(connection: Connection) -> None:
                 if not outcome.runs_again:
                     projection.save(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
                 self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
+
+            self._write(write)
             if self._checkpoints and not outcome.runs_again:
                 self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
@@ -243,20 +280,20 @@ class Recorder:
     # Takeover
 
     def _load_stage(self, stage: Stage) -> _StageState:
-        """Load a stage from its trials; end those that an earlier driver left running."""
-        self._trials.open_study(self._search_id, stage)
+        """Load a stage from its trials."""
+        self._patiently(lambda _: self._trials.open_study(self._search_id, stage))
         state = _StageState()
-        for attempt in self._trials.attempts(self._search_id, stage.name):
+        for attempt in self._patiently(lambda _: self._trials.attempts(self._search_id, stage.name)):
             cause = attempt.cause
-            if attempt.state == TrialState.RUNNING:
-                cause = Cause.LOST
-                self._trials.fail(attempt.trial_id, cause, "its driver was lost")
-            elif cause is not None and attempt.trial_id <= self._retried_upto:
+            if cause is not None and attempt.trial_id <= self._retried_upto:
                 cause = Cause.LOST  # a retry was requested
             state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
-        with self.engine.begin() as connection:
+
+        def write(connection: Connection) -> None:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
             add_event(connection, self._search_id, EventKind.OPENED, {"stage": stage.name})
+
+        self._write(write)
         return state
 
 

@@ -10,20 +10,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 from search.engine import orphans
 from search.engine.logs import parse_message
+from search.plan.lifecycle import Event
 from search.settings import Settings, to_environment
-from search.store import leases, searches, workers
-from search.store.database import DatabaseError, Engine
+from search.store import leases, recovery, searches, workers
+from search.store.database import Connection, DatabaseError, Engine
+from search.store.patience import Patience
 from search.vocabulary.errors import Conflict
 from search.vocabulary.secret import Secret
-from search.vocabulary.states import Status
 
 EXIT_BUSY = 75  # of a driver: another driver holds the lease
+EXIT_UNAVAILABLE = 69  # of a driver: the database, Ray or the disk failed it, which says nothing about the search
 MAX_FAILED_DRIVERS = 3  # in a row, before a trial ends; then the search fails
+LONGEST_PAUSE = 30.0  # seconds between two drivers that could not run
 STOP_SECONDS = 9.0  # a driver gives its trials 4 s; after this it is killed
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 0.5  # between polls of the queue
@@ -31,45 +36,73 @@ HEARTBEAT_SECONDS = 5.0  # between heartbeats of a worker
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 
 class Worker:
     """Runs searches, each in its own driver process."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, stopping: threading.Event | None = None) -> None:
         self._settings = settings
         self._engine = engine
-        self._mark = ""  # of the current driver
+        self._stopping = stopping or threading.Event()
+        self._patiently = Patience(settings.outage_seconds, self._stopping)
         self._worker_id: str | None = None
-        self._heartbeat_at = 0.0
+        self._heartbeat_at = self._recovered_at = float("-inf")
 
-    def serve(self, stopping: threading.Event) -> None:
-        """Run queued searches one after another, by priority, until ``stopping`` is set.
+    def serve(self) -> None:
+        """Run queued searches by priority, until ``stopping`` is set.
 
-        A search that runs at that moment goes back to the queue.
+        Searches that run at that moment go back to the queue.
+
+        Raises:
+            DatabaseError: if the database does not answer for ``outage_seconds``.
         """
-        while not stopping.is_set():
-            self._heartbeat(None)
-            with self._engine.connect() as connection:
-                search_id = leases.next_claimable(connection)
-            if search_id is None:
-                stopping.wait(IDLE_SECONDS)
-                continue
-            log.info("running %s", search_id, extra={"search": search_id})
+        running: dict[Future[None], str] = {}
+        with ThreadPoolExecutor(self._settings.searches_at_once) as threads:
             try:
-                search = self.run(search_id, lambda: _raise_if_set(stopping))
-                message = f"{search.id} is {search.status} {search.reason}".rstrip()
-                log.info("%s", message, extra={"search": search_id, "status": search.status})
-            except Conflict:  # another worker was quicker
-                stopping.wait(IDLE_SECONDS)
-            except WorkerStopped:
-                log.info("left %s queued", search_id, extra={"search": search_id})
+                while not self._stopping.is_set():
+                    for ended in [each for each in running if each.done()]:
+                        del running[ended]
+                        ended.result()
+                    self._heartbeat(next(iter(running.values()), None))
+                    self._recover()
+                    full = len(running) >= self._settings.searches_at_once
+                    search_id = None if full else self._find_next(running.values())
+                    if search_id is not None:
+                        running[threads.submit(self._run_queued, search_id)] = search_id
+                    else:
+                        self._stopping.wait(POLL_SECONDS if running else IDLE_SECONDS)
+            except DatabaseError:
+                if not self._stopping.is_set():
+                    raise
+            finally:
+                self._stopping.set()
         self.unregister()
+
+    def _find_next(self, running: Iterable[str]) -> str | None:
+        taken = frozenset(running)
+        return self._read(lambda connection: leases.next_claimable(connection, taken))
+
+    def _run_queued(self, search_id: str) -> None:
+        log.info("running %s", search_id, extra={"search": search_id})
+        try:
+            search = self.run(search_id, lambda: _raise_if_set(self._stopping))
+            message = f"{search.id} is {search.status} {search.reason}".rstrip()
+            log.info("%s", message, extra={"search": search_id, "status": search.status})
+        except Conflict:  # another worker was quicker
+            self._stopping.wait(IDLE_SECONDS)
+        except WorkerStopped:
+            log.info("left %s queued", search_id, extra={"search": search_id})
 
     def unregister(self) -> None:
         """Remove this worker from the list of live workers."""
         if self._worker_id is not None:
-            with self._engine.begin() as connection:
-                workers.unregister(connection, self._worker_id)
+            try:
+                with self._engine.begin() as connection:
+                    workers.unregister(connection, self._worker_id)
+            except DatabaseError:  # its heartbeat ends anyway
+                pass
             self._worker_id = None
 
     def _heartbeat(self, search_id: str | None) -> None:
@@ -85,65 +118,62 @@ class Worker:
         except DatabaseError:
             pass
 
-    def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
-        """Run a queued search until it ends, is paused or cancelled; ``tick`` is called four times a second.
+    def _recover(self) -> None:
+        """Recover what other workers' drivers have left, at the start and once a lease length."""
+        if time.monotonic() - self._recovered_at < self._settings.lease_seconds:
+            return
+        thorough, self._recovered_at = self._recovered_at == float("-inf"), time.monotonic()
+        orphans.kill_leftovers()
+        if thorough:
+            for folder in self._settings.search_folders():
+                orphans.remove_folders(folder)
+        url = self._settings.database_url
+        for search_id in self._patiently(lambda _: recovery.recover(url, self._engine, thorough=thorough)):
+            log.info("%s: %s", search_id, recovery.DRIVER_LOST, extra={"search": search_id})
 
-        A driver that dies is restarted. Ctrl-C is forwarded to the driver, which leaves the search paused;
+    def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
+        """Run a queued search until its driver leaves it in order; ``tick`` is called four times a second.
+
+        A driver that dies is replaced. Ctrl-C is forwarded to the driver, which leaves the search paused;
         KeyboardInterrupt is raised once nothing of it runs any more.
 
         Raises:
-            Conflict: if another process holds the search, or its drivers keep dying.
+            Conflict: if another process holds the search.
         """
-        failed_drivers, finished = 0, self._finished(search_id)
+        failed_drivers, pauses, finished = 0, 0, self._count_finished(search_id)
         while True:
-            code = self._follow(search_id, self._start(search_id), tick)
-            with self._engine.connect() as connection:
-                search = searches.get(connection, search_id)
-                holder = leases.find_holder(connection, search_id)
-            if not search.status.active:
+            code = self._run_driver(search_id, tick)
+            if code != 0:
+                self._recover_search(search_id, Event.LOSE, recovery.DRIVER_LOST)
+            search = self._read(lambda connection: searches.get(connection, search_id))
+            holder = self._read(lambda connection: leases.find_holder(connection, search_id))
+            if code == 0 or not search.status.active:
                 return search
             if code == EXIT_BUSY and holder:
                 raise Conflict(
                     f"a search has one driver: got {search_id}, which process {holder.pid} on {holder.host} "
                     f"runs. Follow it with: seqnorm watch {search_id}"
                 )
-            if code == 0:
-                return search
-            failed_drivers = failed_drivers + 1 if self._finished(search_id) == finished else 0
-            finished = self._finished(search_id)
+            progressed, finished = finished, self._count_finished(search_id)
+            if finished != progressed:
+                failed_drivers = pauses = 0
+            elif code == EXIT_UNAVAILABLE:
+                _wait(min(LONGEST_PAUSE, 2.0**pauses), tick)
+                pauses += 1
+            elif code != EXIT_BUSY:
+                failed_drivers += 1
             if failed_drivers >= MAX_FAILED_DRIVERS:
-                reason = (
-                    f"{MAX_FAILED_DRIVERS} drivers in a row died before a trial ended: {self._last_log_line(search_id)}"
-                )
-                with self._engine.begin() as connection:
-                    searches.set_status(connection, search_id, Status.FAILED, reason)
-                    return searches.get(connection, search_id)
+                last_words = self._last_log_line(search_id)
+                reason = f"{MAX_FAILED_DRIVERS} drivers in a row died before a trial ended: {last_words}"
+                self._recover_search(search_id, Event.ABANDON, reason)
+                return self._read(lambda connection: searches.get(connection, search_id))
 
-    def _start(self, search_id: str) -> subprocess.Popen[bytes]:
-        """Start a driver in its own session, so that only this process forwards Ctrl-C to it.
-
-        Its environment has no webhook settings, because trials inherit it and recipes are third-party code.
-        """
-        settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
-        printed = self._settings.driver_log(search_id)
-        self._mark = secrets.token_hex(8)
-        printed.parent.mkdir(parents=True, exist_ok=True)
-        with printed.open("ab") as file:
-            return subprocess.Popen(
-                [sys.executable, "-m", "search.engine.driver", search_id],
-                env={**os.environ, **to_environment(settings), orphans.MARK_VARIABLE: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-
-    def _follow(self, search_id: str, driver: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
-        """Wait until a driver ends; on an exception, stop it first."""
+    def _run_driver(self, search_id: str, tick: Callable[[], None]) -> int:
+        """Run a driver until it ends, and return its exit code; on an exception, stop it first."""
+        mark = secrets.token_hex(8)
+        driver = self._start(search_id, mark)
         try:
             while driver.poll() is None:
-                if self._worker_id is not None:  # only if it serves: a command that runs one search is no worker
-                    self._heartbeat(search_id)
                 tick()
                 time.sleep(POLL_SECONDS)
             tick()
@@ -151,17 +181,53 @@ class Worker:
             stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            orphans.kill_processes(self._mark)
-            orphans.remove_folders(self._settings.search_folder(search_id), self._mark)
+            orphans.kill_processes(mark)
+            orphans.remove_folders(self._settings.search_folder(search_id))
         return driver.returncode
 
-    def _finished(self, search_id: str) -> int:
-        with self._engine.connect() as connection:
-            return searches.count_finished(connection, search_id)
+    def _start(self, search_id: str, mark: str) -> subprocess.Popen[bytes]:
+        """Start a driver in its own session, so that only this process forwards Ctrl-C to it.
+
+        Its environment has no webhook settings, because trials inherit it and recipes are third-party code. It is told
+        who its parent is: by the time that it could ask, this process may be gone.
+        """
+        settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
+        printed = self._settings.driver_log(search_id)
+        printed.parent.mkdir(parents=True, exist_ok=True)
+        with printed.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", orphans.DRIVER_MODULE, search_id, str(os.getpid())],
+                env={**os.environ, **to_environment(settings), orphans.MARK_VARIABLE: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def _recover_search(self, search_id: str, event: Event, reason: str) -> None:
+        url = self._settings.database_url
+        self._patiently(lambda _: recovery.recover_search(url, self._engine, search_id, event, reason))
+
+    def _read(self, read: Callable[[Connection], Result]) -> Result:
+        def call(_: bool) -> Result:
+            with self._engine.connect() as connection:
+                return read(connection)
+
+        return self._patiently(call)
+
+    def _count_finished(self, search_id: str) -> int:
+        return self._read(lambda connection: searches.count_finished(connection, search_id))
 
     def _last_log_line(self, search_id: str) -> str:
         lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
         return parse_message((lines or ["it printed nothing"])[-1])[:500]
+
+
+def _wait(seconds: float, tick: Callable[[], None]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        tick()
+        time.sleep(POLL_SECONDS)
 
 
 class WorkerStopped(Exception):

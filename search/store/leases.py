@@ -6,52 +6,26 @@ driver starts by reading the epoch (:func:`fence`), so a driver that lost the se
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import psutil
-from sqlalchemy import Connection, Engine, Select, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, Select, case, func, null, or_, select, update
 
+from search.plan.lifecycle import Event
+from search.store import transitions
 from search.store.database import now
-from search.store.events import add_event
+from search.store.processes import ProcessIdentity
 from search.store.tables import searches
-from search.vocabulary.errors import Conflict, Fenced, NotFound
-from search.vocabulary.states import ACTIVE, EventKind, Status
-
-
-@dataclass(frozen=True)
-class ProcessIdentity:
-    """Identifies a process, so that others on the same host can check whether it is alive."""
-
-    host: str
-    pid: int
-    started: float  #: seconds since 1970; detects a reused pid
-
-    @classmethod
-    def this_process(cls) -> ProcessIdentity:
-        """Return the identity of the calling process."""
-        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-    @property
-    def has_exited(self) -> bool:
-        """Whether the process has certainly ended: it was on this host and does not run any more."""
-        if self.host != socket.gethostname():
-            return False
-        try:
-            process = psutil.Process(self.pid)
-            return bool(process.create_time() != self.started or process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
+from search.vocabulary.errors import Conflict, Fenced
+from search.vocabulary.states import Status
 
 
 @dataclass(frozen=True)
 class LeaseHolder(ProcessIdentity):
     """A process that holds a lease."""
 
-    seconds_left: float  #: until its lease expires
+    seconds_left: float = 0.0  #: until its lease expires
 
 
 @dataclass(frozen=True)
@@ -65,49 +39,35 @@ class Lease:
 def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
     """Acquire the lease of a search for this process; its status becomes running.
 
+    A request that its last driver did not carry out is carried out instead.
+
     Raises:
         NotFound: if no search has that id.
-        Conflict: if another process holds the lease, or the search is neither queued nor running.
+        Conflict: if another process holds the lease, or the search is neither queued nor running, or a request was
+            carried out.
     """
     with engine.begin() as connection:
-        row = connection.execute(
-            select(
-                searches.c.epoch,
-                searches.c.status,
-                searches.c.holder,
-                (searches.c.lease_until > now()).label("held"),
-            )
-            .where(searches.c.id == search_id)
-            .with_for_update(key_share=True)
-        ).one_or_none()
-        if row is None:
-            raise NotFound(f"no search has the id {search_id}. List them with: seqnorm list")
-        if row.status not in ACTIVE:
-            raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {row.status}.")
-        if row.held and not ProcessIdentity(**row.holder).has_exited:
-            raise Conflict(
-                f"a search has one driver: got {search_id}, which process {row.holder['pid']} on {row.holder['host']} "
-                f"runs. Follow it with: seqnorm watch {search_id}"
-            )
-        connection.execute(
-            update(searches)
-            .where(searches.c.id == search_id)
-            .values(
-                epoch=row.epoch + 1,
-                holder=asdict(ProcessIdentity.this_process()),
-                lease_until=now() + seconds,
-                status=Status.RUNNING,
-                reason="",
-                started_at=func.coalesce(searches.c.started_at, now()),
-            )
-        )
-        add_event(connection, search_id, EventKind.STATUS, {"status": Status.RUNNING, "reason": ""})
-    return Lease(search_id, row.epoch + 1)
+        claimed = transitions.apply(connection, search_id, Event.CLAIM)
+        if claimed.status == Status.RUNNING:
+            return hold(connection, search_id, seconds)
+    raise Conflict(f"only a queued or running search can be run: got {search_id}, which is {claimed.status} now.")
+
+
+def hold(connection: Connection, search_id: str, seconds: float) -> Lease:
+    """Give the lease of a search to this process, after its epoch was raised."""
+    values = {
+        "holder": asdict(ProcessIdentity.this_process()),
+        "lease_until": now() + seconds,
+        "started_at": func.coalesce(searches.c.started_at, now()),
+    }
+    held = update(searches).where(searches.c.id == search_id).values(values).returning(searches.c.epoch)
+    return Lease(search_id, connection.execute(held).scalar_one())
 
 
 def renew(connection: Connection, lease: Lease, seconds: float) -> None:
-    """Extend a lease to ``seconds`` from now. The engine's fence raises if the lease is lost."""
-    connection.execute(update(searches).where(searches.c.id == lease.search_id).values(lease_until=now() + seconds))
+    """Extend a lease to ``seconds`` from now, unless it is released. The engine's fence raises if the lease is lost."""
+    held = update(searches).where(searches.c.id == lease.search_id, searches.c.holder.is_not(null()))
+    connection.execute(held.values(lease_until=now() + seconds))
 
 
 def release(connection: Connection, lease: Lease) -> None:
@@ -122,10 +82,11 @@ def release(connection: Connection, lease: Lease) -> None:
 def fence(lease: Lease) -> Callable[[Connection], None]:
     """Return the check that runs at the start of every transaction of a driver.
 
-    On PostgreSQL it share-locks the row until the transaction ends, so nobody can take over the search in between; on
-    SQLite ``BEGIN IMMEDIATE`` has the same effect.
+    On PostgreSQL it locks the row until the transaction ends, so nobody can take over the search in between; on SQLite
+    ``BEGIN IMMEDIATE`` has the same effect. A shared lock would not do: two threads of a driver that both hold it and
+    then both write the row wait for each other.
     """
-    statement = select(searches.c.epoch).where(searches.c.id == lease.search_id).with_for_update(read=True)
+    statement = select(searches.c.epoch).where(searches.c.id == lease.search_id).with_for_update(key_share=True)
 
     def check(connection: Connection) -> None:
         epoch = connection.execute(statement).scalar_one_or_none()
@@ -160,14 +121,12 @@ def order_by_turn(statement: Select[Any]) -> Select[Any]:
     )
 
 
-def next_claimable(connection: Connection) -> str | None:
-    """Return the next search that needs a driver: queued, or running with an expired lease."""
+def next_claimable(connection: Connection, taken: Collection[str] = ()) -> str | None:
+    """Return the next search that needs a driver, queued or running with an expired lease; ``taken`` ones have one."""
+    lapsed = (searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)
     waiting = select(searches.c.id).where(
-        or_(
-            searches.c.status == Status.QUEUED,
-            (searches.c.status == Status.RUNNING)
-            & ((searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)),
-        )
+        or_(searches.c.status == Status.QUEUED, (searches.c.status == Status.RUNNING) & lapsed),
+        searches.c.id.not_in(taken),
     )
     return connection.execute(order_by_turn(waiting).limit(1)).scalar_one_or_none()
 
@@ -177,6 +136,7 @@ def find_holder(connection: Connection, search_id: str) -> LeaseHolder | None:
     row = connection.execute(
         select(searches.c.holder, (searches.c.lease_until - now()).label("left")).where(searches.c.id == search_id)
     ).one_or_none()
-    if row is None or row.holder is None or row.left <= 0 or ProcessIdentity(**row.holder).has_exited:
+    if row is None or row.holder is None or row.left is None or row.left <= 0:
         return None
-    return LeaseHolder(**row.holder, seconds_left=row.left)
+    holder = ProcessIdentity.parse(row.holder)
+    return None if holder.has_exited else LeaseHolder(**asdict(holder), seconds_left=row.left)

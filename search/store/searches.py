@@ -10,18 +10,19 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, func, insert, select, update
 
+from search.plan.lifecycle import RETRIABLE, Event
 from search.plan.selection import Choice, Mode, Point
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Plan, Stage
 from search.plan.strategies import Sweep
-from search.store import leases
+from search.store import transitions
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
 from search.store.upsert import upsert
 from search.views import ChoiceView, NodeView, Provenance
-from search.vocabulary.errors import Conflict, NotFound
-from search.vocabulary.states import ACTIVE, EventKind, Status
+from search.vocabulary.errors import Conflict
+from search.vocabulary.states import EventKind, Status
 
 SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
@@ -118,21 +119,16 @@ def submit(
     return search_id
 
 
-def get(connection: Connection, search_id: str, *, for_update: bool = False) -> Search:
-    """Return a search; ``for_update`` locks its row until the transaction ends.
+def get(connection: Connection, search_id: str) -> Search:
+    """Return a search.
 
     Raises:
         NotFound: if no search has that id.
     """
     statement = select(searches).where(searches.c.id == search_id)
-    found = search_id.isascii() and search_id.isalnum()  # PostgreSQL raises on some other strings
-    row = (
-        connection.execute(statement.with_for_update(key_share=True) if for_update else statement).one_or_none()
-        if found
-        else None
-    )
+    row = connection.execute(statement).one_or_none() if transitions.is_valid(search_id) else None
     if row is None:
-        raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
+        raise transitions.not_found(search_id)
     return Search(
         id=row.id,
         status=Status(row.status),
@@ -161,8 +157,10 @@ def get(connection: Connection, search_id: str, *, for_update: bool = False) -> 
     )
 
 
-def queue(connection: Connection, search_id: str, digest: dict[str, str] | None = None) -> None:
-    """Queue a paused search again; no effect if it is queued or running.
+def resume(connection: Connection, search_id: str, digest: dict[str, str] | None = None) -> None:
+    """Queue a paused search again, and withdraw a request to pause or cancel it that is not carried out yet.
+
+    An archived search is listed again.
 
     Args:
         connection: a writing one.
@@ -171,45 +169,39 @@ def queue(connection: Connection, search_id: str, digest: dict[str, str] | None 
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it has ended.
+        Conflict: if it has ended, or a driver trains it with the code that a change replaces.
     """
-    search = get(connection, search_id, for_update=True)
-    if search.status.ended:
-        raise Conflict(f"only an unfinished search can be resumed: got {search_id}, which is {search.status}.")
-    if digest is not None and digest != search.digest:
-        connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
-        add_event(connection, search_id, EventKind.CHANGE_ACCEPTED, {"before": search.digest, "after": digest})
-    if search.requested_status is not None:
-        _set_requested_status(connection, search_id, None)
-    if search.status == Status.PAUSED:
-        set_status(connection, search_id, Status.QUEUED, "")
+    transitions.apply(connection, search_id, Event.RESUME)
+    _list_again(connection, search_id)
+    search = get(connection, search_id)
+    if digest is None or digest == search.digest:
+        return
+    if search.status == Status.RUNNING:
+        raise Conflict(
+            f"a change is accepted while nothing trains with the code before it: got {search_id}, which is running. "
+            f"Pause it first: seqnorm pause {search_id}"
+        )
+    connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
+    add_event(connection, search_id, EventKind.CHANGE_ACCEPTED, {"before": search.digest, "after": digest})
 
 
 def request_status(connection: Connection, search_id: str, status: Status) -> Search:
     """Request that a search is paused or cancelled; return its new state.
 
-    A search without a driver gets the status immediately; otherwise its driver sets it within a second. Repeating a
-    request has no effect.
+    A search without a live driver gets the status immediately, and :func:`search.store.recovery.recover_search` must
+    end its trials; otherwise its driver does both within a second. Repeating a request has no effect.
 
     Raises:
         NotFound: if no search has that id.
         Conflict: if it has ended with another status.
     """
-    search = get(connection, search_id, for_update=True)
-    if search.status in (status, Status.CANCELLED):
-        return search
-    if search.status.ended:
-        raise Conflict(f"only an unfinished search can be {status}: got {search_id}, which is {search.status}.")
-    if search.status == Status.RUNNING and leases.find_holder(connection, search_id) is not None:
-        _set_requested_status(connection, search_id, status)
-    else:
-        set_status(connection, search_id, status, f"{status} by a person")
+    transitions.apply(connection, search_id, Event(status.value))
     return get(connection, search_id)
 
 
-def _set_requested_status(connection: Connection, search_id: str, status: Status | None) -> None:
-    connection.execute(update(searches).where(searches.c.id == search_id).values(requested_status=status))
-    add_event(connection, search_id, EventKind.REQUESTED, {"requested_status": status})
+def _list_again(connection: Connection, search_id: str) -> None:
+    """Undo archiving: nothing may run that no list shows."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(archived_at=None))
 
 
 def retry(connection: Connection, search_id: str) -> int:
@@ -220,22 +212,24 @@ def retry(connection: Connection, search_id: str) -> int:
         Conflict: if it is queued, running or cancelled, or has no failed trial.
         StageDecided: if a decided stage has a failed trial, because a decided stage is never changed.
     """
-    failed_trials = count_retriable(connection, search_id, for_update=True)
+    transitions.lock(connection, search_id)
+    failed_trials = count_retriable(connection, search_id)
     newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
     connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
     add_event(connection, search_id, EventKind.RETRY, {"trials": failed_trials})
-    set_status(connection, search_id, Status.QUEUED, "")
+    transitions.apply(connection, search_id, Event.RETRY)
+    _list_again(connection, search_id)
     return failed_trials
 
 
-def count_retriable(connection: Connection, search_id: str, *, for_update: bool = False) -> int:
+def count_retriable(connection: Connection, search_id: str) -> int:
     """Count the failed trials of a search that :func:`retry` would rerun.
 
     Raises:
         NotFound, Conflict, StageDecided: as in :func:`retry`.
     """
-    search = get(connection, search_id, for_update=for_update)
-    if search.status in (*ACTIVE, Status.CANCELLED):
+    search = get(connection, search_id)
+    if search.status not in RETRIABLE:
         raise Conflict(
             f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
         )
@@ -271,7 +265,7 @@ def describe(
     Raises:
         NotFound: if no search has that id.
     """
-    get(connection, search_id, for_update=True)
+    transitions.lock(connection, search_id)
     given = {"name": name, "tags": list(tags) if tags is not None else None, "note": note}
     changes = {part: value for part, value in given.items() if value is not None}
     if changes:
@@ -286,26 +280,10 @@ def archive(connection: Connection, search_id: str) -> None:
         NotFound: if no search has that id.
         Conflict: if it is queued or running.
     """
-    search = get(connection, search_id, for_update=True)
-    if search.status.active:
-        raise Conflict(
-            f"a search must not be queued or running to be archived: got {search_id}, which is {search.status}. "
-            f"End it first: seqnorm cancel {search_id}"
-        )
-    if search.archived_at is None:
-        connection.execute(update(searches).where(searches.c.id == search_id).values(archived_at=now()))
+    transitions.apply(connection, search_id, Event.ARCHIVE)
+    unlisted = update(searches).where(searches.c.id == search_id, searches.c.archived_at.is_(None))
+    if connection.execute(unlisted.values(archived_at=now())).rowcount:
         add_event(connection, search_id, EventKind.ARCHIVED, {})
-
-
-def set_status(connection: Connection, search_id: str, status: Status, reason: str) -> None:
-    """Set the status of a search, and add an event."""
-    ended = {"finished_at": now()} if status.ended else {}
-    connection.execute(
-        update(searches)
-        .where(searches.c.id == search_id)
-        .values(status=status, reason=reason, requested_status=None, **ended)
-    )
-    add_event(connection, search_id, EventKind.STATUS, {"status": status, "reason": reason})
 
 
 def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:

@@ -15,6 +15,7 @@ from search.plan.stages import Replicate, Stage
 from search.store.attempts import Attempt, list_running, read_attempts, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
+from search.vocabulary.outcome import Outcome
 from search.vocabulary.secret import reveal
 from search.vocabulary.states import Cause
 
@@ -98,15 +99,20 @@ class TrialStore:
         """Set a user attribute of a running trial."""
         self._storage.set_trial_user_attr(trial_id, key, value)
 
-    def complete(self, trial_id: int, value: float) -> None:
-        """Complete a trial with its value."""
-        self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+    def end(self, trial_id: int, outcome: Outcome, again: bool = False) -> None:
+        """Complete a trial with its value, or fail it with a cause and details for users.
 
-    def fail(self, trial_id: int, cause: Cause, detail: str) -> None:
-        """Fail a trial with a cause and details for users."""
-        self._storage.set_trial_user_attr(trial_id, "cause", cause)
-        if detail:
-            self._storage.set_trial_user_attr(trial_id, "detail", detail)
+        ``again`` if an earlier call raised, which the database may have committed nevertheless.
+        """
+        if again and self._storage.get_trial(trial_id).state.is_finished():
+            return
+        if outcome.cause is None:
+            assert outcome.value is not None
+            self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [outcome.value])
+            return
+        self._storage.set_trial_user_attr(trial_id, "cause", outcome.cause)
+        if outcome.detail:
+            self._storage.set_trial_user_attr(trial_id, "detail", outcome.detail)
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def end_running(self, search_id: str, detail: str) -> None:
@@ -114,7 +120,12 @@ class TrialStore:
         with self._storage.engine.begin() as connection:
             left = list(list_running(connection, search_id))
         for trial_id in left:
-            self.fail(trial_id, Cause.LOST, detail)
+            self.end(trial_id, Outcome(cause=Cause.LOST, detail=detail), again=True)
+
+    def newest(self, search_id: str, replicate: Replicate) -> Attempt | None:
+        """Return the newest trial of a replicate; None if it has none."""
+        found = [each for each in self.attempts(search_id, replicate.stage) if each.replicate == replicate]
+        return found[-1] if found else None
 
     def attempts(self, search_id: str, stage: str) -> list[Attempt]:
         """Return all trials of a stage, oldest first."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from search.actions.widen import Widening, prepare_retry, prepare_widening
 from search.plan.digest import compute_digest
-from search.store import searches
+from search.store import recovery, searches
 from search.views import SearchState
 from search.vocabulary.states import Action, Status
 from service import accounts
@@ -31,15 +31,15 @@ class Resumption(BaseModel):
 
 
 @router.post("/pause")
-def pause(database: AppDatabase, caller: CurrentCaller, id: ChangeableId) -> SearchState:
+def pause(database: AppDatabase, settings: AppSettings, caller: CurrentCaller, id: ChangeableId) -> SearchState:
     """Pause a search. Finished trials are kept."""
-    return _request_status(database, caller, id, Action.PAUSE, Status.PAUSED)
+    return _request_status(database, settings, caller, id, Action.PAUSE, Status.PAUSED)
 
 
 @router.post("/cancel")
-def cancel(database: AppDatabase, caller: CurrentCaller, id: ChangeableId) -> SearchState:
+def cancel(database: AppDatabase, settings: AppSettings, caller: CurrentCaller, id: ChangeableId) -> SearchState:
     """Cancel a search for good. Finished trials are kept."""
-    return _request_status(database, caller, id, Action.CANCEL, Status.CANCELLED)
+    return _request_status(database, settings, caller, id, Action.CANCEL, Status.CANCELLED)
 
 
 @router.post("/resume")
@@ -59,7 +59,7 @@ def resume(
         search = searches.get(writing, id)
         if search.status == Status.PAUSED:
             require_capacity(writing, settings, search.owner, search.planned)
-        searches.queue(writing, id, digest)
+        searches.resume(writing, id, digest)
         accounts.record_action(writing, caller.token, Action.RESUME, id, {"accept_code_change": accepted})
         return _to_state(searches.get(writing, id))
 
@@ -106,12 +106,16 @@ def widen(
 
 
 def _request_status(
-    database: AppDatabase, caller: CurrentCaller, id: str, action: Action, status: Status
+    database: AppDatabase, settings: AppSettings, caller: CurrentCaller, id: str, action: Action, status: Status
 ) -> SearchState:
     with database.write() as connection:
         search = searches.request_status(connection, id, status)
         accounts.record_action(connection, caller.token, action, id, {})
-        return _to_state(search)
+    if not search.status.active:
+        recovery.recover_search(
+            settings.database_url, database.write_engine, id
+        )  # a frozen driver may have left trials
+    return _to_state(search)
 
 
 def _to_state(search: searches.Search, parent: str | None = None, trials: int | None = None) -> SearchState:

@@ -13,7 +13,7 @@ from search.engine.recorder import Recorder
 from search.plan.sequence import run_sequence
 from search.plan.spec import parse_spec
 from search.plan.stages import Replicate, make_plan
-from search.store import leases, queries, searches
+from search.store import leases, queries, searches, transitions
 from search.store.database import Url, create_folder, open_engine
 from search.store.opening import open_store
 from search.store.schema import is_current, upgrade
@@ -87,7 +87,7 @@ def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> 
         if stop_after is not None and len(trained) == stop_after:
             return trained
     with recorder.engine.begin() as connection:
-        searches.set_status(connection, search_id, Status.DONE, "")
+        transitions.set_status(connection, search_id, Status.DONE, "")
     return trained
 
 

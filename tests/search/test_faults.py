@@ -211,7 +211,7 @@ CLAIMER = """
 import sys, time
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import Status
-from search.store import leases, searches
+from search.store import leases, searches, transitions
 from search.store.database import open_engine
 engine = open_engine(sys.argv[1])
 time.sleep(max(0, float(sys.argv[2]) - time.time()))
@@ -227,7 +227,7 @@ while True:
     print(search_id, flush=True)
     with engine.begin() as connection:
         leases.release(connection, lease)
-        searches.set_status(connection, search_id, Status.DONE, "")
+        transitions.set_status(connection, search_id, Status.DONE, "")
 """
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from search.client import Client
-from search.store import leases, searches
+from search.store import leases, transitions
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, Status
@@ -149,7 +149,7 @@ def test_what_failed_is_queued_again_with_the_same_answer_here_and_there(site: S
         recorder.open(stage := recorder._plan.build_stage("gm", []))
         recorder.finish(recorder.start(stage.replicates()[0]), Outcome(cause=Cause.RAISED, detail="no"))
         with recorder.engine.begin() as connection:
-            searches.set_status(connection, search_id, Status.FAILED, "a test")
+            transitions.set_status(connection, search_id, Status.FAILED, "a test")
             leases.release(connection, leases.Lease(search_id, 1))
         recorder.close()
         return search_id

@@ -12,7 +12,7 @@ import pytest
 from fastapi import Request
 
 from search.plan.sequence import run_sequence
-from search.store import queries, searches
+from search.store import queries, searches, transitions
 from search.store.database import open_engine
 from search.store.events import add_event
 from search.vocabulary.outcome import Outcome
@@ -130,12 +130,12 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
             searches.request_status(connection, search_id, Status.PAUSED)
         require_fresh()
         with writing.begin() as connection:
-            searches.queue(connection, search_id)
+            searches.resume(connection, search_id)
             searches.describe(connection, search_id, name=f"name {number}")
         require_fresh()
     recorder.close()
     with writing.begin() as connection:
-        searches.set_status(connection, search_id, Status.PAUSED, "")
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
     require_fresh()
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from search.actions.retention import DAY_SECONDS, find_unneeded_files
 from search.settings import Settings
-from search.store import searches
+from search.store import searches, transitions
 from search.store.database import now, open_engine
 from search.store.tables import searches as rows
 from search.vocabulary.states import Status
@@ -34,7 +34,7 @@ def ended(settings: Settings, days: float, status: Status = Status.DONE) -> str:
     write(folder / "driver.log", 10)
     engine = open_engine(settings.database_url)
     with engine.begin() as connection:
-        searches.set_status(connection, search_id, status, "")
+        transitions.set_status(connection, search_id, status, "")
         connection.execute(update(rows).where(rows.c.id == search_id).values(finished_at=now() - days * DAY_SECONDS))
     return search_id
 
@@ -96,7 +96,7 @@ def test_the_files_of_a_search_that_is_run_again_meanwhile_stay(settings: Settin
     unneeded = find_unneeded_files(settings, engine, 30, unknown=False)
     assert next(unneeded).search_id == ids[0]
     with engine.begin() as connection:
-        searches.set_status(connection, ids[1], Status.QUEUED, "")
+        transitions.set_status(connection, ids[1], Status.QUEUED, "")
     assert list(unneeded) == []
 
 

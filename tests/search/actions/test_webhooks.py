@@ -22,7 +22,7 @@ from sqlalchemy import select, update
 from search.actions import webhooks
 from search.actions.webhooks import Sender, Senders, signature
 from search.settings import Settings, to_environment
-from search.store import deliveries, searches, tables
+from search.store import deliveries, searches, tables, transitions
 from search.store.database import open_engine
 from search.store.schema import upgrade
 from search.vocabulary.states import Status
@@ -109,7 +109,7 @@ def test_searches_that_fail_pause_or_are_cancelled_are_told_and_those_that_wait_
         search_id = submit(database_url)
         with open_engine(database_url).begin() as connection:
             for status in ("paused", "queued", "failed", "queued", "running", "cancelled"):
-                searches.set_status(connection, search_id, Status(status), f"{status} for a reason")
+                transitions.set_status(connection, search_id, Status(status), f"{status} for a reason")
         send_all(tells, lambda: len(target.received) == 3)
         assert not tells.send_one()
     told = [verify(received) for received in target.received]

@@ -23,7 +23,7 @@ from search.plan.selection import Point
 from search.plan.spec import parse_spec
 from search.plan.stages import Replicate
 from search.settings import Settings
-from search.store import leases, searches, tables
+from search.store import leases, searches, tables, transitions
 from search.store.database import open_engine
 from search.store.queries import learning_curves, list_trials
 from search.vocabulary.errors import Conflict, InvalidSpec
@@ -116,7 +116,7 @@ def search_with_a_failed_trial(url: str, decided: bool = True, **fields: Any) ->
         train(recorder, parent)
     with recorder.engine.begin() as connection:
         if not decided:
-            searches.set_status(connection, parent, Status.PAUSED, "")
+            transitions.set_status(connection, parent, Status.PAUSED, "")
         leases.release(connection, leases.Lease(parent, 1))
     recorder.close()
     return parent
@@ -173,7 +173,7 @@ def test_a_retry_is_refused_when_the_stage_was_decided_since_it_was_prepared(dat
     with open_engine(database_url, read_only=True).connect() as connection:
         prepared = prepare_retry(settings_of(database_url, tmp_path), connection, search_id)
     with open_engine(database_url).begin() as connection:
-        searches.set_status(connection, search_id, Status.QUEUED, "")
+        transitions.set_status(connection, search_id, Status.QUEUED, "")
     run(database_url, search_id)  # to its end
     refused = pytest.raises(Conflict, match=r"that was decided meanwhile\. Retry again\.")
     with refused, open_engine(database_url).begin() as connection:

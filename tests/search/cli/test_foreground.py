@@ -9,7 +9,7 @@ import pytest
 from search.actions.submit import submit_search
 from search.cli.foreground import conclude, resume_locally, watch
 from search.settings import Settings
-from search.store import searches
+from search.store import searches, transitions
 from search.store.database import open_engine
 from search.vocabulary.errors import Conflict, InvalidSpec, NotFound
 from search.vocabulary.states import Status
@@ -50,7 +50,7 @@ def test_the_exit_code_and_the_last_lines_say_how_a_search_ended(
 ) -> None:
     search_id = submit(settings.database_url, **SMALL)
     with open_engine(settings.database_url).begin() as connection:
-        searches.set_status(connection, search_id, status, reason)
+        transitions.set_status(connection, search_id, status, reason)
     assert conclude(settings, show(settings.database_url, search_id), False, "seqnorm") == code
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
@@ -73,7 +73,7 @@ def test_a_search_that_is_done_is_shown_and_not_run(
 def test_only_an_unfinished_search_is_resumed(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
-        searches.set_status(connection, search_id, Status.CANCELLED, "")
+        transitions.set_status(connection, search_id, Status.CANCELLED, "")
     with pytest.raises(Conflict, match=f"got {search_id}, which is cancelled"):
         resume_locally(settings, search_id, False, "seqnorm")
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):

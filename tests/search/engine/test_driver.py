@@ -39,7 +39,7 @@ def test_a_driver_without_a_search_says_so(settings: Settings) -> None:
     submit(settings.database_url)
     done = drive(settings, "nowhere")
     assert done.returncode == 1
-    assert done.stderr == "error: no search has the id nowhere. List them with: seqnorm list\n"
+    assert done.stderr == "error: no search has the id 'nowhere'. List them with: seqnorm list\n"
 
 
 def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(settings: Settings) -> None:

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from search.engine import orphans
-from search.engine.orphans import MARK_VARIABLE, kill_processes, ray_folder_prefix, remove_folders
+from search.engine.orphans import (
+    DRIVER_MODULE,
+    MARK_VARIABLE,
+    RAY_FOLDER_PREFIX,
+    kill_leftovers,
+    kill_processes,
+    remove_folders,
+)
 
 
 def test_processes_that_carry_the_mark_are_ended_and_others_live_on() -> None:
@@ -33,21 +39,56 @@ def test_processes_that_carry_the_mark_are_ended_and_others_live_on() -> None:
             process.communicate()
 
 
-def test_folders_of_a_driver_and_of_clusters_whose_driver_is_gone_are_removed(
+def test_processes_of_a_driver_that_is_gone_are_killed_and_those_of_a_live_one_are_not() -> None:
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    words = {"gone": ["trial"], "live": ["trial"], "live driver": [DRIVER_MODULE]}
+    started = {
+        name: subprocess.Popen(
+            [*sleep, *more], env={**os.environ, MARK_VARIABLE: name.split()[0]}, stdout=subprocess.PIPE
+        )
+        for name, more in words.items()
+    }
+    try:
+        for process in started.values():
+            assert process.stdout is not None
+            process.stdout.readline()
+        kill_leftovers()
+        assert {name for name, process in started.items() if process.poll() is None} == {"live", "live driver"}
+    finally:
+        for process in started.values():
+            process.kill()
+            process.communicate()
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from search.engine.locked_folder import LockedFolder
+print(LockedFolder(Path(sys.argv[1]), sys.argv[2]).path, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_folders_of_drivers_that_were_killed_are_removed_and_those_of_live_ones_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    gone, of_driver = tmp_path / "temporary" / f"{ray_folder_prefix(ended.pid)}abc", tmp_path / "search" / "ray-mark"
-    stay = [
-        tmp_path / "temporary" / f"{ray_folder_prefix(os.getpid())}abc",
-        tmp_path / "temporary" / f"{orphans.RAY_FOLDER_PREFIX}notes-abc",
-        tmp_path / "search" / "ray-another",
-    ]
-    for folder in (gone, of_driver, *stay):
-        (folder / "session").mkdir(parents=True)
-    remove_folders(tmp_path / "search", "mark")
-    assert not gone.exists()
-    assert not of_driver.exists()
-    assert all(folder.exists() for folder in stay)
+    temporary, search = tmp_path / "temporary", tmp_path / "search"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    foreign = temporary / f"{RAY_FOLDER_PREFIX}notes"
+    foreign.mkdir()
+    processes, folders = [], []
+    for parent, prefix in ((temporary, RAY_FOLDER_PREFIX), (search, "ray-")):
+        for _ in range(2):
+            words = [sys.executable, "-c", HOLDER, str(parent), prefix]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            assert process.stdout is not None
+            processes.append(process)
+            folders.append(Path(process.stdout.readline().strip()))
+    for process in processes[::2]:
+        process.kill()
+        process.wait(10)
+    remove_folders(search)
+    assert [folder.exists() for folder in (*folders, foreign)] == [False, True, False, True, True]
+    for process in processes:
+        process.communicate()

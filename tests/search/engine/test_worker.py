@@ -58,7 +58,7 @@ def test_a_driver_is_told_the_settings_but_no_webhooks(
     Worker(told, engine).run(search_id, lambda: None)
     printed = settings.driver_log(search_id).read_text()
     assert f"SEQNORM_HOME={settings.home}\n" in printed
-    assert f"-m search.engine.driver {search_id}\n" in printed
+    assert f"-m search.engine.driver {search_id} {os.getpid()}\n" in printed
     assert "a.example" not in printed
     assert "whsec_x" not in printed
 
@@ -93,7 +93,7 @@ def test_an_interrupt_ends_the_driver_before_it_is_passed_on(
 
 def test_a_worker_that_serves_is_there_until_it_is_told_to_stop(settings: Settings, engine: Engine) -> None:
     stopping = threading.Event()
-    serving = threading.Thread(target=Worker(settings, engine).serve, args=(stopping,))
+    serving = threading.Thread(target=Worker(settings, engine, stopping).serve)
     serving.start()
     try:
         deadline = time.monotonic() + 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from search.store import searches, tables, workers
+from search.store import searches, tables, transitions, workers
 from search.store.counts import count_store
 from search.store.database import open_engine
 from search.vocabulary.states import Status
@@ -34,7 +34,7 @@ def test_searches_trials_and_workers_are_counted_in_either_database(database_url
     assert (found.workers, found.longest_wait) == (1, 0.0)
     with engine.begin() as connection:
         workers.unregister(connection, worker)
-        searches.set_status(connection, search_id, Status.PAUSED, "")
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
     assert counted().trials == {"RUNNING": 0, "COMPLETE": 0, "FAIL": 0}, "only those of searches that run"
     assert counted().workers == 0
 
@@ -47,5 +47,5 @@ def test_a_search_waits_from_when_it_was_queued_last(database_url: str) -> None:
         assert count_store(connection).longest_wait == pytest.approx(1000, abs=20)
         searches.request_status(connection, search_id, Status.PAUSED)
         assert count_store(connection).longest_wait == 0
-        searches.queue(connection, search_id)
+        searches.resume(connection, search_id)
         assert count_store(connection).longest_wait < 20

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from sqlalchemy import update
 
 from search.plan.spec import parse_spec
 from search.plan.stages import make_plan
-from search.store import leases, searches
+from search.store import leases, searches, transitions
 from search.store.database import Engine, open_engine
+from search.store.processes import ProcessIdentity
 from search.store.schema import upgrade
 from search.store.tables import searches as rows
 from search.store.tables import searches as search_rows
@@ -31,10 +34,7 @@ def test_a_search_whose_holder_is_gone_is_taken_at_once(database_url: str) -> No
     engine = open_engine(database_url)
     leases.acquire(engine, search_id, 60)
     with engine.begin() as connection:
-        gone = {
-            **leases.asdict(leases.ProcessIdentity.this_process()),
-            "started": 1.0,
-        }  # the pid lives, the process does not
+        gone = {**asdict(ProcessIdentity.this_process()), "start": "1"}  # the pid lives, the process does not
         connection.execute(update(search_rows).values(holder=gone))
     assert leases.acquire(engine, search_id, 60).epoch == 2
 
@@ -76,7 +76,7 @@ def test_where_one_runs_after_another_owners_take_turns(engine: Engine) -> None:
     for _ in range(5):
         taken += turns(engine, 1)
         with engine.begin() as connection:
-            searches.set_status(connection, taken[-1], Status.DONE, "")
+            transitions.set_status(connection, taken[-1], Status.DONE, "")
     assert taken == [many[0], few[0], many[1], few[1], many[2]]
 
 

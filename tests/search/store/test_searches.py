@@ -8,7 +8,7 @@ from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store import candidates as projection
-from search.store import leases, searches
+from search.store import leases, searches, transitions
 from search.store.database import open_engine
 from search.vocabulary.errors import Conflict
 from search.vocabulary.outcome import Outcome
@@ -39,7 +39,7 @@ def test_a_search_that_nobody_runs_is_steered_at_once(database_url: str, status:
     search_id = submit(database_url)
     engine = open_engine(database_url)
     with engine.begin() as connection:
-        searches.set_status(connection, search_id, status, "")
+        transitions.set_status(connection, search_id, status, "")
     with engine.begin() as connection:
         assert searches.request_status(connection, search_id, requested).status == requested
         assert searches.request_status(connection, search_id, requested).status == requested
@@ -61,7 +61,7 @@ def test_an_ended_search_is_not_steered(database_url: str) -> None:
         with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
             searches.request_status(connection, search_id, Status.CANCELLED)
         with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
-            searches.queue(connection, search_id)
+            searches.resume(connection, search_id)
 
 
 def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(database_url: str) -> None:
@@ -73,7 +73,7 @@ def test_failed_trials_of_an_undecided_stage_are_retried_and_others_are_not(data
     first.finish(first.start(Replicate("gm", Point("main", 2, 0), 0)), Outcome(value=0.9))
     engine = open_engine(database_url)
     with engine.begin() as connection:
-        searches.set_status(connection, search_id, Status.PAUSED, "")
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
         leases.release(connection, leases.Lease(search_id, 1))
     with engine.begin() as connection:
         assert searches.retry(connection, search_id) == 1
@@ -107,10 +107,10 @@ def test_what_a_person_has_written_is_changed_part_by_part(settings: Settings) -
 def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status: Status) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
-        searches.set_status(connection, search_id, status, "")
+        transitions.set_status(connection, search_id, status, "")
         with pytest.raises(Conflict, match=f"to be archived: got {search_id}, which is {status}"):
             searches.archive(connection, search_id)
-        searches.set_status(connection, search_id, Status.PAUSED, "")
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
         searches.archive(connection, search_id)
         since = searches.get(connection, search_id).archived_at
         searches.archive(connection, search_id)
@@ -120,7 +120,7 @@ def test_a_search_that_waits_or_runs_is_not_archived(settings: Settings, status:
 def test_a_paused_search_is_queued_again_with_what_was_accepted(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
-        searches.set_status(connection, search_id, Status.PAUSED, "for a reason")
-        searches.queue(connection, search_id, {"recipe": "another"})
+        transitions.set_status(connection, search_id, Status.PAUSED, "for a reason")
+        searches.resume(connection, search_id, {"recipe": "another"})
         search = searches.get(connection, search_id)
     assert (search.status, search.reason, search.digest) == ("queued", "", {"recipe": "another"})

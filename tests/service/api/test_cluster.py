@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.store import searches, workers
+from search.store import transitions, workers
 from search.vocabulary.states import Status
 from tests.search.stored import open_recorder, submit
 from tests.service.conftest import Site
@@ -24,4 +24,4 @@ def test_the_cluster_shows_who_works_what_runs_and_what_waits(site: Site) -> Non
     recorder.close()
     with site.engine.begin() as connection:
         workers.unregister(connection, worker)
-        searches.set_status(connection, running, Status.CANCELLED, "a test")
+        transitions.set_status(connection, running, Status.CANCELLED, "a test")

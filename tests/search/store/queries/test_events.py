@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.settings import Settings
-from search.store import queries, searches
+from search.store import queries, searches, transitions
 from search.store.database import Connection, open_engine
 from search.vocabulary.errors import NotFound
 from search.vocabulary.states import Status
@@ -27,7 +27,7 @@ def search_id(settings: Settings) -> str:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         searches.describe(connection, search_id, name="mine", note="a note")
-        searches.set_status(connection, search_id, Status.PAUSED, "for a reason")
+        transitions.set_status(connection, search_id, Status.PAUSED, "for a reason")
     return search_id
 
 
@@ -49,7 +49,7 @@ def test_who_has_read_up_to_an_event_reads_on_behind_it(search_id: str, connecti
 def test_a_search_is_as_new_as_its_newest_event(search_id: str, settings: Settings, connection: Connection) -> None:
     newest = queries.list_events(connection, search_id)[-1].id
     assert queries.read_version(connection, search_id) == (newest, False)
-    searches.set_status(connection, search_id, Status.QUEUED, "")
+    transitions.set_status(connection, search_id, Status.QUEUED, "")
     newer, moves = queries.read_version(connection, search_id)
     assert newer > newest
     assert moves

@@ -1,0 +1,102 @@
+"""Repeats calls to the database while it does not answer: restarts, lost connections, locks, full disks."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
+from tenacity.nap import sleep_using_event
+from tenacity.stop import stop_after_delay, stop_when_event_set
+
+from search.vocabulary.secret import redact
+
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT = 5.0  # seconds between two attempts
+PASSING_SQLITE = {  # codes of SQLite's errors that may pass: https://www.sqlite.org/rescode.html
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+PASSING_POSTGRESQL = ("08", "53", "57P", "25P03", "40")  # connections, resources, shutdown, idle session, deadlock
+
+Result = TypeVar("Result")
+
+
+class Patience:
+    """Calls a function again, with growing pauses, while the database does not answer.
+
+    Args:
+        seconds: how long to go on; then the last error is raised.
+        stopping: ends the waiting early; the last error is raised.
+    """
+
+    def __init__(self, seconds: float, stopping: threading.Event | None = None) -> None:
+        self._seconds = seconds
+        self._stopping = stopping or threading.Event()
+
+    def __call__(self, call: Callable[[bool], Result]) -> Result:
+        """Return what ``call`` returns. It is told whether an earlier call failed, which may have been committed.
+
+        Raises:
+            Exception: whatever ``call`` raised last.
+        """
+        start = time.monotonic()
+        retrying = Retrying(
+            retry=retry_if_exception(is_passing),
+            wait=wait_exponential_jitter(multiplier=0.1, max=LONGEST_WAIT, jitter=0.1),
+            stop=stop_after_delay(self._seconds) | stop_when_event_set(self._stopping),
+            sleep=sleep_using_event(self._stopping),
+            before_sleep=self._announce,
+            reraise=True,
+        )
+        for attempt in retrying:
+            again = attempt.retry_state.attempt_number > 1
+            with attempt:
+                result = call(again)
+                if again:
+                    log.info("the database answers again after %.0f s", time.monotonic() - start)
+                return result
+        raise AssertionError("tenacity returns or raises")
+
+    def _announce(self, state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            error = state.outcome.exception()
+            log.warning("the database does not answer; trying again for %g s: %s", self._seconds, describe(error))
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return whether an error may pass by itself; one about a statement or about data does not."""
+    return any(_is_passing(each) for each in _chain(error))
+
+
+def describe(error: BaseException | None) -> str:
+    """Return the database's own sentence, without SQL and secrets."""
+    found = next((each for each in _chain(error) if isinstance(each, DBAPIError)), error)
+    return redact(" ".join(str(getattr(found, "orig", found)).split()))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes: Optuna wraps the database's errors."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_passing(error: BaseException) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in PASSING_SQLITE
+    if state := getattr(error.orig, "sqlstate", None):
+        return str(state).startswith(PASSING_POSTGRESQL)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
