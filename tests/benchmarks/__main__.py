@@ -8,13 +8,14 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, driver, engine, layers, page, scale, service, training
+from tests.benchmarks import augmentation, driver, engine, layers, page, scale, service, slots, training
 
 BENCHMARKS = {
     "layers": layers.main,
     "augmentation": augmentation.main,
     "training": training.main,
     "engine": engine.main,
+    "slots": slots.main,
     "service": service.main,
     "scale": scale.main,
     "page": page.main,
