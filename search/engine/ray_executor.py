@@ -268,7 +268,9 @@ class Executor:
             location = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
 
             def send(message: dict[str, Any]) -> None:
-                tune.report({"message": json.dumps(message)})  # as text: Tune flattens nested figures
+                # As text, because Tune flattens nested figures. "done" ends the trial with its last message; else Tune
+                # asks its process once more, and the slot waits for the answer.
+                tune.report({"message": json.dumps(message), "done": message["outcome"] is not None})
 
             run_trial(TrialJob(**config["job"]), ray.get(data), send, location)
 
