@@ -1,7 +1,7 @@
 """A Ray cluster on this machine, as a process of its own: ``python ray_cluster.py CPUS CPUS …``, the head's first.
 
-Prints one JSON object with its address and the raylet pid of each node beside the head, then lives until its standard
-input closes.
+``CPUS:GPUS`` gives a node GPUs, which Ray does not look for. Prints one JSON object with its address and the raylet pid
+of each node beside the head. Adds a node for each line of such text on its standard input, and lives until that closes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,22 @@ class Cluster:
 
     address: str
     raylets: list[int]
+    process: subprocess.Popen[str] | None = None
+
+    def add_node(self, resources: str) -> None:
+        """Have another node join some seconds later."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{resources}\n")
+        self.process.stdin.flush()
 
 
 @contextmanager
-def serving_ray(*cpus: int, environment: Mapping[str, str]) -> Iterator[Cluster]:
+def serving_ray(*nodes: int | str, environment: Mapping[str, str]) -> Iterator[Cluster]:
     """Run a cluster, with more variables than this process has."""
     for _ in range(ATTEMPTS):
         with subprocess.Popen(
-            [sys.executable, __file__, *map(str, cpus)],
+            [sys.executable, __file__, *map(str, nodes)],
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -41,7 +49,7 @@ def serving_ray(*cpus: int, environment: Mapping[str, str]) -> Iterator[Cluster]
             assert process.stdout is not None
             line = next((line for line in process.stdout if line.startswith("{")), None)
             if line:
-                yield Cluster(**json.loads(line))
+                yield Cluster(**json.loads(line), process=process)
                 process.communicate(timeout=90)
                 return
     raise AssertionError(f"the cluster did not start in {ATTEMPTS} attempts")
@@ -51,16 +59,21 @@ def main() -> None:
     """Run a cluster until standard input closes."""
     from ray.cluster_utils import Cluster as Nodes
 
-    head, *others = map(int, sys.argv[1:])
+    def resources(text: str) -> dict[str, int]:
+        cpus, _, gpus = text.strip().partition(":")
+        return {"num_cpus": int(cpus), "num_gpus": int(gpus or 0)}
+
+    head, *others = map(resources, sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short: it holds sockets
         unneeded = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-        arguments = {"num_cpus": head, "temp_dir": folder, **unneeded}
+        arguments = {**head, "temp_dir": folder, **unneeded}
         cluster = Nodes(initialize_head=True, head_node_args=arguments)
-        nodes = [cluster.add_node(num_cpus=cpus) for cpus in others]
+        nodes = [cluster.add_node(**node) for node in others]
         cluster.wait_for_nodes()
         raylets = [node.all_processes["raylet"][0].process.pid for node in nodes]
         print(json.dumps({"address": cluster.address, "raylets": raylets}), flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            cluster.add_node(**resources(line))
         cluster.shutdown()
 
 
