@@ -39,12 +39,14 @@ class Settings:
     ray_address: str = _setting(
         "address of a Ray cluster; default: Ray's own RAY_ADDRESS, else a private local Ray", ""
     )
+    searches_at_once: int = _setting(
+        "searches that a worker runs side by side; each gets the slots of the whole cluster divided by this", 1
+    )
     lease_seconds: float = _setting("how long a lease lasts unless its driver renews it", 15.0)
     renew_seconds: float = _setting("how often a driver renews its lease; at most a third of lease_seconds", 5.0)
     outage_seconds: float = _setting(
         "how long workers and drivers try to reach a database that does not answer, before they give up", 600.0
     )
-    searches_at_once: int = _setting("searches that one worker runs side by side; they share its Ray evenly", 1)
     checkpoint_seconds: float = _setting("minimum time between checkpoints of a trial", 15.0)
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
@@ -154,7 +156,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
         )
     if settings.searches_at_once < 1:
         raise InvalidSpec(
-            f"SEQNORM_SEARCHES_AT_ONCE must be 1 or more: got {settings.searches_at_once}. Leave it out for 1."
+            f"SEQNORM_SEARCHES_AT_ONCE must be at least 1: got {settings.searches_at_once}. Leave it out for 1."
         )
     if settings.log_format not in ("text", "json"):
         raise InvalidSpec(

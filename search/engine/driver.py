@@ -148,7 +148,13 @@ class Driver:
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
-        resources = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=memory, concurrency=spec.concurrency)
+        resources = TrialResources(
+            cpus=spec.cpus,
+            gpus=spec.gpus,
+            memory_bytes=memory,
+            concurrency=spec.concurrency,
+            searches_at_once=self._settings.searches_at_once,
+        )
         self._connecting_since = time.monotonic()
         try:
             executor = Executor(self._settings.ray_address)

@@ -85,6 +85,7 @@ class TrialResources:
     gpus: float = 0
     memory_bytes: int | None = None
     concurrency: int | None = None  #: maximum number of parallel trials
+    searches_at_once: int = 1  #: searches that share the cluster
 
     def to_ray_resources(self) -> dict[str, float]:
         """Return the resources in Ray's format."""
@@ -96,7 +97,7 @@ class TrialResources:
         return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
 
     def count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """Return how many trials fit on nodes with these resources, up to the concurrency.
+        """Return how many trials fit on nodes with these resources: the search's share, up to the concurrency.
 
         Raises:
             InsufficientResources: if no node is large enough for one.
@@ -108,7 +109,8 @@ class TrialResources:
                 f"a trial must fit on one node: got {self}, and the cluster has {len(nodes)} nodes with {has}. "
                 "Ask for less, or add a node."
             )
-        return min(fitting, self.concurrency or fitting)
+        share = max(1, fitting // self.searches_at_once)
+        return min(share, self.concurrency or share)
 
     def __str__(self) -> str:
         parts = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"] if self.gpus else [f"{self.cpus:g} CPU"]

@@ -192,3 +192,12 @@ def test_a_child_process_reads_the_same_settings_from_the_environment_of_its_par
     environ = to_environment(settings)
     assert read_settings(environ) == settings
     assert set(environ) >= {"SEQNORM_HOME", "SEQNORM_DB", "SEQNORM_RAY_ADDRESS", "SEQNORM_LEASE_SECONDS"}
+
+
+@pytest.mark.parametrize("given", ["0", "-1"])
+def test_a_cluster_is_shared_by_one_search_or_more(given):
+    assert read_settings({}).searches_at_once == 1
+    assert read_settings({"SEQNORM_SEARCHES_AT_ONCE": "3"}).searches_at_once == 3
+    assert refused({"SEQNORM_SEARCHES_AT_ONCE": given}) == (
+        f"SEQNORM_SEARCHES_AT_ONCE must be at least 1: got {given}. Leave it out for 1."
+    )

@@ -72,6 +72,16 @@ def test_a_cap_on_concurrency_bounds_the_slots() -> None:
     assert TrialResources(cpus=1, concurrency=9).count_slots([{"CPU": 8.0}]) == 8
 
 
+@pytest.mark.parametrize(
+    ("searches", "concurrency", "slots"), [(1, None, 8), (2, None, 4), (3, None, 2), (9, None, 1), (2, 3, 3), (2, 6, 4)]
+)
+def test_searches_that_share_a_cluster_get_equal_shares_of_its_slots_and_at_least_one(
+    searches: int, concurrency: int | None, slots: int
+) -> None:
+    resources = TrialResources(cpus=1, concurrency=concurrency, searches_at_once=searches)
+    assert resources.count_slots([{"CPU": 5.0}, {"CPU": 3.0}]) == slots
+
+
 def test_ray_reserves_what_a_trial_takes_up() -> None:
     assert TrialResources(cpus=2).to_ray_resources() == {"cpu": 2, "gpu": 0}
     assert TrialResources(cpus=0.5, gpus=1, memory_bytes=10**9).to_ray_resources() == {
