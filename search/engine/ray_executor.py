@@ -428,7 +428,11 @@ class ReplicateSearcher(Searcher):
             return str(Searcher.FINISHED)
         if given is NoAssignment.ALL_BUSY:
             return None
-        return {"job": asdict(self._make_job(given.replicate)) if given.replicate else None}
+        if given.replicate is None:
+            return {"job": None}
+        replicate = given.replicate
+        job = self._guard(lambda: asdict(self._make_job(replicate)))
+        return str(Searcher.FINISHED) if job is None else {"job": job}
 
     def should_stop_waiting(self, trial_id: str) -> bool:
         """Return whether a waiting trial must stop."""
@@ -469,7 +473,8 @@ class ReplicateSearcher(Searcher):
         if not self.is_active(trial_id):
             return
         assignment = self._slots.lose(trial_id)
-        timeout = self._make_job(assignment.replicate).timeout if assignment.replicate else None
+        replicate = assignment.replicate
+        timeout = self._guard(lambda: self._make_job(replicate).timeout) if replicate else None
         seconds = time.monotonic() - assignment.started_at if assignment.started_at is not None else 0.0
         self._conclude(trial_id, assignment, classify_process_loss(error, seconds, timeout))
 

@@ -220,6 +220,61 @@ def test_of_trials_that_ended_for_lack_of_memory_one_alone_was_the_one(running: 
     assert [outcome.cause for _, outcome in record.outcomes] == [cause] * running
 
 
+def test_what_was_taken_ahead_when_tune_aborted_for_lack_of_memory_is_trained_by_the_next_run() -> None:
+    record = MemoryRecord(2)
+    slots = Slots(record.work, 1)
+    searcher = ReplicateSearcher(slots, make_job, record, threading.Event(), lambda: 1)
+    searcher.suggest("a")
+    searcher.start("a")
+    assert searcher.should_stop_waiting("a")
+    assert record.stages.ahead == [replicate(0, "stage 0")]
+    searcher.on_out_of_memory()
+    again = ReplicateSearcher(slots, make_job, record, threading.Event(), lambda: 1)
+    for trial in "bc":
+        begin_training(again, trial)
+        again.on_trial_complete(trial, {"message": json.dumps(END)})
+        again.on_process_lost(trial, "")  # it has ended: the slot's next process is another
+        slots.lose_all()
+    assert again.suggest("d") == "FINISHED"
+    assert record.stages.ended == record.stages.replicates
+
+
+def test_a_replicate_whose_trial_ends_before_it_starts_is_handed_back() -> None:
+    record = MemoryRecord(1)
+    searcher = searcher_of(record, 1)
+    searcher.suggest("a")
+    searcher.start("a")
+    assert searcher.should_stop_waiting("a")
+    searcher.on_trial_complete("a")
+    assert searcher.suggest("b")["job"] is not None
+    searcher.on_trial_complete("b")
+    assert record.stages.waiting == [replicate(0, "stage 0")]
+    begin_training(searcher, "c")
+    assert record.started == [replicate(0, "stage 0")]
+
+
+def test_work_or_jobs_that_raise_end_the_run_with_what_they_raised() -> None:
+    fault = RuntimeError("no choice")
+
+    def broken(*_: Any) -> Any:
+        raise fault
+
+    record = MemoryRecord(1)
+    record.work = map(broken, [1])
+    of_work = searcher_of(record, 1)
+    assert of_work.suggest("a") == "FINISHED"
+    assert of_work.fault is fault
+
+    of_jobs = ReplicateSearcher(Slots(MemoryRecord(1).work, 1), broken, record, threading.Event(), lambda: 1)
+    of_jobs.suggest("a")
+    of_jobs.start("a")
+    assert of_jobs.should_stop_waiting("a")
+    of_jobs.on_trial_complete("a")
+    assert of_jobs.suggest("b") == "FINISHED"
+    assert of_jobs.fault is fault
+    assert of_jobs.is_over
+
+
 def test_a_search_is_over_while_a_slot_has_not_come_but_not_while_one_waits() -> None:
     record = MemoryRecord(1)
     searcher = searcher_of(record, 3)
