@@ -26,6 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.engine.locked_folder import LockedFolder
 from search.engine.logs import capture_library
+from search.engine.messages import parse_message
 from search.engine.node_watch import ClusterState, NodeWatch, find_servers
 from search.engine.orphans import RAY_FOLDER_PREFIX
 from search.engine.slots import Assignment, NoAssignment, Slots
@@ -451,13 +452,11 @@ class ReplicateSearcher(Searcher):
         running = self._running.get(trial_id)
         if running is None or "message" not in result:
             return
-        stored_id, message = running.stored_id, json.loads(result["message"])
-        if message["outcome"] is not None:
-            running.outcome = Outcome.from_json(message["outcome"])
-        if message["where"] is not None:
-            self._guard(lambda: self._listener.record_location(stored_id, message["where"]))
-        epochs = {int(epoch): figures for epoch, figures in message["epochs"].items()}
-        self._guard(lambda: self._listener.report(stored_id, epochs))
+        stored_id, message = running.stored_id, parse_message(result["message"])
+        running.outcome = running.outcome or message.outcome
+        if (where := message.where) is not None:
+            self._guard(lambda: self._listener.record_location(stored_id, where))
+        self._guard(lambda: self._listener.report(stored_id, message.epochs))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Handle the end of a trial whose process lives. Errors are handled by ``on_process_lost``."""

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,13 @@ from search.store import candidates as projection
 from search.store import leases, searches
 from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
-from search.store.metrics import add_metrics, copy_metrics
+from search.store.metrics import UNSTORABLE, add_metrics, copy_metrics
 from search.store.patience import Patience
 from search.store.provenance import resolve_all_numbers
 from search.store.reuse import ReusableTrials
-from search.store.trials import TrialStore
+from search.store.trials import TrialStore, add_intermediate_values
 from search.vocabulary.errors import SearchError
-from search.vocabulary.outcome import Outcome, last_line
+from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable, last_line, printable
 from search.vocabulary.states import Cause, EventKind, TrialState
 from trainers.recipe import Recipe
 
@@ -65,6 +65,7 @@ class Recorder:
         self._trials = TrialStore(url, lease, recipe.mode, hold_seconds)
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
+        self._unstorable: dict[int, str] = {}  # why metrics of running trials could not be stored
         self._parameter_ranges = _parameter_ranges(plan)
         self._patiently(lambda _: self._trials.end_running(self._search_id, "its driver was lost"))
         self._write(self._read_search)
@@ -213,26 +214,36 @@ class Recorder:
                 self._location_recorded = True
                 self._write(lambda connection: searches.clear_reason(connection, self._search_id))
 
-    def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:
-        """Store metrics of a trial by epoch, counted from 1."""
+    def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, float]]) -> None:
+        """Store metrics of a running trial by epoch, in one transaction; a trial whose metrics do not fit fails."""
         name = f"validation_{self._recipe.metric}"
+        reported = {epoch: figures.get(name, figures.get(self._recipe.metric)) for epoch, figures in epochs.items()}
+        values = {epoch: _bounded(value) for epoch, value in reported.items() if value is not None}
         with self._lock:
-            for epoch, figures in epochs.items():
-                value = figures.get(name, figures.get(self._recipe.metric))
-                if isinstance(value, int | float):
-                    self._trials.report(trial_id, epoch, value)
-            if epochs:
-                with self.engine.begin() as connection:
-                    add_metrics(connection, trial_id, epochs)
+            if not epochs or trial_id not in self._running:
+                return
+
+            def write(connection: Connection) -> None:
+                add_intermediate_values(connection, trial_id, values)
+                add_metrics(connection, trial_id, epochs)
+
+            try:
+                self._write(write)
+            except UNSTORABLE as error:
+                why = getattr(error, "orig", error)  # without SQLAlchemy's words around it
+                self._unstorable.setdefault(trial_id, f"its metrics could not be stored: {why}")
 
     def finish(self, trial_id: int, outcome: Outcome) -> Outcome:
         """Store the outcome of a trial and the new summary of its candidate; return the outcome as stored."""
         with self._lock:
             replicate = self._running.pop(trial_id)
             state = self._stages[replicate.stage]
+            if trial_id in self._unstorable:
+                outcome = Outcome(cause=Cause.RAISED, detail=self._unstorable.pop(trial_id))
+            outcome = replace(outcome, detail=printable(outcome.detail))
             if outcome.cause == Cause.LOST and state.count_loss(replicate) >= MAX_PROCESS_LOSSES:
                 outcome = Outcome(cause=Cause.CRASH_LOOP, detail=outcome.detail)
-            if outcome.cause is None and (outcome.value is None or not math.isfinite(outcome.value)):
+            if outcome.cause is None and (outcome.value is None or not is_comparable(outcome.value)):
                 outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
             self._patiently(lambda again: self._trials.end(trial_id, outcome, again))
             state.end(replicate, outcome, trial_id)
@@ -357,6 +368,11 @@ class _StageState:
         ]
         values = [value for _, _, value in finished]
         return summarize(point, values, failed=len(ended) - len(values)), finished
+
+
+def _bounded(value: float) -> float:
+    """Return a metric that curves can average in SQL, which skips infinite ones and fails if a sum overflows."""
+    return math.copysign(math.inf, value) if abs(value) > LARGEST_VALUE else value
 
 
 def _parameter_ranges(plan: Plan) -> dict[str, tuple[int, int]]:

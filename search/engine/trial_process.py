@@ -11,22 +11,19 @@ import os
 import random
 import socket
 import sys
-import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.vocabulary.outcome import Outcome
+from search.engine.child_processes import kill_left_behind
+from search.engine.failures import describe_failure
+from search.engine.figures import check_result
+from search.engine.reporter import Reporter, Send
+from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable
 from search.vocabulary.states import Cause
 from trainers.recipe import find, resolve
-from trainers.trial import Diverged, Measure, Params
-
-REPORT_SECONDS = 0.5  # metrics are batched: a message costs the driver 6 ms
-DETAIL_CHARACTERS = 4000  # from the end of a traceback
-
-Send = Callable[[dict[str, Any]], None]
+from trainers.trial import Measure, Params, Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,37 +47,24 @@ class TrialJob:
 def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) -> None:
     """Run a trial; send its location and its metrics, and at the end its outcome."""
     reporter = Reporter(send, {**location, "host": socket.gethostname(), "pid": os.getpid()})
-    with _redirect_output(Path(job.log)), _timeout(job.timeout), _memory_limit(job.memory_bytes):
+    with (
+        _redirect_output(Path(job.log)),
+        _timeout(job.timeout),
+        kill_left_behind(),
+        _memory_limit(job.memory_bytes),
+    ):
         outcome = _run_recipe(job, data, reporter)
         if outcome.detail:
-            print(outcome.detail, file=sys.stderr)
-    reporter.send(asdict(outcome))
-
-
-class Reporter:
-    """Collects metrics by epoch and sends them at most every ``REPORT_SECONDS``."""
-
-    def __init__(self, send: Send, where: dict[str, Any]) -> None:
-        self._send = send
-        self._where: dict[str, Any] | None = where  # sent once
-        self._gathered: dict[int, dict[str, float]] = {}
-        self._sent_at = time.monotonic()
-
-    def __call__(self, *, epoch: int, **metrics: float) -> None:
-        """Report the metrics of an epoch."""
-        self._gathered[epoch] = {name: float(value) for name, value in metrics.items()}
-        if time.monotonic() - self._sent_at >= REPORT_SECONDS:
-            self.send(None)
-
-    def send(self, outcome: dict[str, Any] | None) -> None:
-        """Send the collected metrics, and the outcome if there is one."""
-        gathered, self._gathered = self._gathered, {}
-        where, self._where = self._where, None
-        self._send({"where": where, "epochs": gathered, "outcome": outcome})
-        self._sent_at = time.monotonic()
+            with contextlib.suppress(OSError):
+                os.write(2, f"{outcome.detail}\n".encode())  # the recipe may have closed sys.stderr
+    reporter.end(asdict(outcome))
 
 
 def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
+    """Train; return the outcome, whatever the recipe raises.
+
+    Tune ends a trial by raising SystemExit inside ``report``. That one is raised again, even if the recipe caught it.
+    """
     try:
         recipe = find(job.recipe)
         _seed_everything(job.seed)
@@ -96,23 +80,20 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
             folder=Path(job.folder),
             checkpoint_seconds=job.checkpoint_seconds,
         )
-        result = resolve(recipe.run)(params, reporter)
-        fault = result.fault()
-        return Outcome(cause=Cause.DIVERGED, detail=fault) if fault else Outcome(value=float(result.value))
-    except Diverged as error:
-        return Outcome(cause=Cause.DIVERGED, detail=str(error))
-    except Exception as error:
-        return Outcome(cause=Cause.OUT_OF_MEMORY if _is_out_of_memory(error) else Cause.RAISED, detail=_traceback())
+        outcome = _judge(check_result(resolve(recipe.run)(params, reporter)))
+    except BaseException as error:  # SystemExit and the like, too: the process goes on to the next trial
+        outcome = describe_failure(error)
+    if reporter.stopped is not None:
+        raise reporter.stopped
+    return describe_failure(reporter.refused) if reporter.refused is not None else outcome
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Recognize the errors of Python, CUDA and torch's CPU allocator."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
-
-
-def _traceback() -> str:
-    return traceback.format_exc()[-DETAIL_CHARACTERS:]
+def _judge(result: Result) -> Outcome:
+    """Convert a result to an outcome; one that is not finite, at chance or absurdly large has diverged."""
+    fault = result.fault()
+    if fault is None and not is_comparable(result.value):
+        fault = f"the metric must be at most {LARGEST_VALUE:g} in magnitude to be compared: got {result.value:g}"
+    return Outcome(cause=Cause.DIVERGED, detail=fault) if fault else Outcome(value=result.value)
 
 
 def _seed_everything(seed: int) -> None:
@@ -159,19 +140,29 @@ def _memory_limit(allowed: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _redirect_output(log: Path) -> Iterator[None]:
-    """Redirect the output of the process, including C libraries, to a file."""
+    """Redirect the output of the process, including C libraries, to a file.
+
+    The trial gets streams of its own: it may close them, and they print any text.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams = sys.stdout, sys.stderr
+    for stream in streams:
+        stream.flush()
     saved = os.dup(1), os.dup(2)
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = (
+        open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        for descriptor in (1, 2)
+    )
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # closed or replaced by the recipe, or the disk is full
+                stream.flush()
+        sys.stdout, sys.stderr = streams
         for descriptor, original in zip((1, 2), saved, strict=True):
             os.dup2(original, descriptor)
             os.close(original)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, literal, select
+from sqlalchemy.exc import DataError, IntegrityError
 
 from search.store.tables import metrics
 from search.store.upsert import insert_or_ignore
 from search.views import EpochView
+
+UNSTORABLE = (DataError, IntegrityError, ValueError, TypeError, OverflowError)  # raised for values that do not fit
 
 
 def add_metrics(connection: Connection, trial_id: int, epochs: Mapping[int, Mapping[str, Any]]) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.storages._rdb.models import TrialIntermediateValueModel
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from search.plan.selection import Mode
 from search.plan.stages import Replicate, Stage
 from search.store.attempts import Attempt, list_running, read_attempts, study_name
 from search.store.database import Url, engine_options, on_begin, prepare_sqlite
 from search.store.leases import Lease, fence
+from search.store.upsert import insert_or_ignore
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.secret import reveal
 from search.vocabulary.states import Cause
@@ -25,6 +28,20 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 def create_tables(url: Url) -> None:
     """Create Optuna's tables if they do not exist."""
     optuna.storages.RDBStorage(reveal(url), engine_kwargs=engine_options(url)).engine.dispose()
+
+
+def add_intermediate_values(connection: Connection, trial_id: int, values: Mapping[int, float]) -> None:
+    """Store a trial's metric by epoch as Optuna's intermediate values; existing epochs are kept, as in Optuna.
+
+    Optuna's own method takes one epoch at a time, in a transaction of 3 ms.
+    """
+    rows = [
+        {"trial_id": trial_id, "step": epoch, "intermediate_value": stored, "intermediate_value_type": kind}
+        for epoch, value in values.items()
+        for stored, kind in [TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)]
+    ]
+    if rows:
+        connection.execute(insert_or_ignore(connection, TrialIntermediateValueModel.__table__), rows)
 
 
 class TrialStore:
@@ -90,10 +107,6 @@ class TrialStore:
         trial.distributions = {name: IntDistribution(*space[name]) for name in trial.params}
         trial.user_attrs = {**kept, "reused_from": trial.user_attrs.get("reused_from", source)}
         return self._storage.create_new_trial(self._study_ids[replicate.stage], trial)
-
-    def report(self, trial_id: int, epoch: int, value: float) -> None:
-        """Store the metric of an epoch as Optuna's intermediate value."""
-        self._storage.set_trial_intermediate_value(trial_id, epoch, value)
 
     def set_attribute(self, trial_id: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""

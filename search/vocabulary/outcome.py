@@ -8,6 +8,8 @@ from typing import Any
 
 from search.vocabulary.states import Cause
 
+LARGEST_VALUE = 1e100  # of a metric: sums of squares of larger ones overflow, in Python and in SQL
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -20,8 +22,12 @@ class Outcome:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Outcome:
         """Return an outcome from the JSON that a trial's process sends."""
-        cause = fields["cause"]
-        return cls(value=fields["value"], cause=None if cause is None else Cause(cause), detail=fields["detail"])
+        value, cause = fields["value"], fields["cause"]
+        return cls(
+            value=None if value is None else float(value),
+            cause=None if cause is None else Cause(cause),
+            detail=str(fields["detail"]),
+        )
 
     @property
     def runs_again(self) -> bool:
@@ -29,6 +35,16 @@ class Outcome:
         return self.cause is not None and self.cause.runs_again
 
 
+def is_comparable(value: float) -> bool:
+    """Return whether a metric is finite, and small enough for means and standard deviations."""
+    return abs(value) <= LARGEST_VALUE  # false for nan
+
+
 def last_line(detail: str) -> str:
     """Return the last line of a traceback or message, at most 500 characters."""
     return (detail.strip().splitlines() or [""])[-1][:500]
+
+
+def printable(text: str) -> str:
+    """Escape what PostgreSQL cannot store and UTF-8 cannot encode: NUL and lone surrogates."""
+    return str.encode(text, "utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
+from search.engine.recorder import Recorder
 from search.plan.selection import Point
 from search.plan.stages import Replicate
+from search.store import queries
 from search.store.attempts import read_attempts
 from search.store.database import open_engine
 from search.vocabulary.errors import Fenced
@@ -75,6 +77,66 @@ def _rows(url: str) -> dict[str, int]:
     engine = open_engine(url, read_only=True)
     with engine.connect() as connection:
         return {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables}
+
+
+def start_one(url: str) -> tuple[Recorder, str, int]:
+    """Start one trial of a search."""
+    search_id = submit(url)
+    recorder = open_recorder(url, search_id)
+    recorder.open(recorder._plan.build_stage("gm", []))
+    return recorder, search_id, recorder.start(Replicate("gm", Point("main", 1, 0), 0))
+
+
+def test_a_message_is_stored_in_one_transaction(database_url: str) -> None:
+    recorder, _, trial_id = start_one(database_url)
+    begun: list[Engine] = []
+    for engine in (recorder.engine, recorder._trials.engine):
+        event.listen(engine, "begin", lambda connection: begun.append(connection.engine))
+    recorder.report(trial_id, {epoch: {"validation_accuracy": 0.5, "train_loss": 1.0} for epoch in range(1, 1001)})
+    assert len(begun) == 1
+    counts = _rows(database_url)
+    assert (counts["metrics"], counts["trial_intermediate_values"]) == (1000, 1000)
+
+
+@pytest.mark.parametrize("epochs", [{2**70: {"train_loss": 0.5}}, {1: {"train_loss": 0.5}, -(2**70): {}}])
+def test_metrics_that_cannot_be_stored_fail_their_trial_and_not_the_driver(
+    database_url: str, epochs: dict[int, dict[str, float]]
+) -> None:
+    recorder, search_id, trial_id = start_one(database_url)
+    recorder.report(trial_id, epochs)
+    outcome = recorder.finish(trial_id, Outcome(value=0.9))
+    assert outcome.cause == "raised"
+    assert outcome.detail.startswith("its metrics could not be stored: ")
+    assert _rows(database_url)["metrics"] == 0
+    train(recorder, search_id)
+    assert show(database_url, search_id).status == "done"
+
+
+def test_a_detail_of_any_text_is_stored_and_shown(database_url: str) -> None:
+    recorder, search_id, trial_id = start_one(database_url)
+    recorder.finish(trial_id, Outcome(cause=Cause.RAISED, detail="a\0b \ud800"))
+    with recorder.engine.begin() as connection:
+        shown = queries.show_trial(connection, search_id, "gm", 0)
+    assert shown.detail == "a\\x00b \\ud800"
+    assert shown.model_dump_json()
+
+
+def test_a_value_too_large_to_be_compared_has_diverged(database_url: str) -> None:
+    recorder, search_id, trial_id = start_one(database_url)
+    recorder.report(trial_id, {1: {"validation_accuracy": 1.7e308}, 2: {"validation_accuracy": 0.5}})
+    assert recorder.finish(trial_id, Outcome(value=1.7e308)).cause == "diverged"
+    second = recorder.start(Replicate("gm", Point("main", 1, 0), 1))
+    recorder.report(second, {1: {"validation_accuracy": 1.7e308}, 2: {"validation_accuracy": 0.5}})
+    with recorder.engine.begin() as connection:
+        (curve,) = queries.learning_curves(connection, search_id, "gm")
+    assert (curve.epoch, curve.mean) == ((2,), (0.5,))
+
+
+def test_what_a_trial_sends_after_its_end_is_not_stored(database_url: str) -> None:
+    recorder, _, trial_id = start_one(database_url)
+    recorder.interrupt(Cause.CANCELLED, "cancelled")
+    recorder.report(trial_id, {1: {"validation_accuracy": 0.5}})
+    assert _rows(database_url)["metrics"] == 0
 
 
 def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> None:

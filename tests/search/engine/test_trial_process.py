@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import planted
 import pytest
 from planted import surface
 
-from search.engine import trial_process
-from search.engine.trial_process import Reporter, TrialJob, run_trial
+from search.engine import reporter
+from search.engine.trial_process import TrialJob, run_trial
+from trainers.trial import Diverged, Params, Report, Result
 
 
 def job(tmp_path: Path, gm: int = 8, gc: int = 4, **changes: Any) -> TrialJob:
@@ -53,21 +57,6 @@ def test_a_finished_trial_sends_where_it_ran_its_figures_and_its_value(tmp_path:
     assert message["outcome"] == {"value": value, "cause": None, "detail": ""}
 
 
-def test_figures_travel_together_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages: list[dict[str, Any]] = []
-    report = Reporter(messages.append, {"host": "here"})
-    report(epoch=1, train_loss=0.5)
-    report(epoch=2, train_loss=0.4)
-    assert messages == []
-    monkeypatch.setattr(trial_process, "REPORT_SECONDS", 0.0)
-    report(epoch=3, train_loss=0.3)
-    report.send({"value": 1.0})
-    assert [(message["where"], sorted(message["epochs"]), message["outcome"]) for message in messages] == [
-        ({"host": "here"}, [1, 2, 3], None),
-        (None, [], {"value": 1.0}),
-    ]
-
-
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
@@ -81,6 +70,108 @@ def test_a_trial_that_fails_says_why(tmp_path: Path, fault: str, cause: str, wor
     outcome = sent(job(tmp_path, overrides={fault: 8}))[-1]["outcome"]
     assert (outcome["value"], outcome["cause"]) == (None, cause)
     assert words in outcome["detail"]
+
+
+def run_recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Callable[[Params, Report], Any]) -> dict[str, Any]:
+    """Run a recipe of one's own in this process; return the outcome that it sends."""
+    monkeypatch.setattr(planted, "run", run)
+    outcome: dict[str, Any] = sent(job(tmp_path))[-1]["outcome"]
+    return outcome
+
+
+def raises(error: BaseException) -> Callable[[Params, Report], Result]:
+    def run(params: Params, report: Report) -> Result:
+        raise error
+
+    return run
+
+
+def swallows(*positional: Any, **reported: Any) -> Callable[[Params, Report], Result]:
+    def run(params: Params, report: Report) -> Result:
+        with contextlib.suppress(Exception):
+            report(*positional, **reported)  # the line of the recipe
+        return Result(value=0.9)
+
+    return run
+
+
+def closes_its_output(params: Params, report: Report) -> Result:
+    sys.stdout.close()
+    sys.stderr = None
+    raise ValueError("a fault")
+
+
+def closes_the_descriptors(params: Params, report: Report) -> Result:
+    os.close(1)
+    os.close(2)
+    return Result(value="0.9")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("run", "cause", "words"),
+    [
+        (raises(SystemExit(0)), "raised", "SystemExit: 0"),
+        (raises(KeyboardInterrupt()), "raised", "KeyboardInterrupt"),
+        (raises(GeneratorExit()), "raised", "GeneratorExit"),
+        (raises(ValueError("a\0b\ud800")), "raised", "ValueError: a\\x00b\\ud800"),
+        (raises(Diverged("a\0b\ud800")), "diverged", "a\\x00b\\ud800"),
+        (lambda params, report: None, "raised", "a recipe must return a Result: got None"),
+        (lambda params, report: Result(value=1e300), "diverged", "to be compared: got 1e+300"),
+        (swallows(epoch=0.5, loss=0.5), "raised", "an epoch must be an integer from 0 to 2147483647: got 0.5"),
+        (swallows(epoch=2**31, loss=0.5), "raised", "an epoch must be an integer from 0 to 2147483647: got 2147483648"),
+        (swallows(epoch=1, loss="0.5"), "raised", "metric loss must be a number: got '0.5'"),
+        (swallows(1, loss=0.5), "raised", "a report must be given by name: got 1"),
+        (closes_its_output, "raised", "ValueError: a fault"),
+        (closes_the_descriptors, "raised", "the value of a result must be a number: got '0.9'"),
+    ],
+)
+def test_whatever_a_recipe_does_its_trial_ends_with_an_outcome(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Callable[[Params, Report], Any], cause: str, words: str
+) -> None:
+    outcome = run_recipe(monkeypatch, tmp_path, run)
+    assert (outcome["value"], outcome["cause"]) == (None, cause)
+    assert words in outcome["detail"]
+    assert run_recipe(monkeypatch, tmp_path, lambda params, report: Result(value=0.9))["value"] == 0.9  # the next trial
+
+
+def test_a_refused_report_fails_the_trial_with_the_line_of_the_recipe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outcome = run_recipe(monkeypatch, tmp_path, swallows(epoch="one"))
+    assert "report(*positional, **reported)  # the line of the recipe" in outcome["detail"]
+
+
+@pytest.mark.parametrize("caught", [ValueError, BaseException])
+def test_a_trial_that_is_told_to_stop_ends_without_an_outcome(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caught: type[BaseException]
+) -> None:
+    """Tune ends a trial by raising SystemExit in its report; some recipes catch that."""
+
+    def run(params: Params, report: Report) -> Result:
+        for epoch in range(3):
+            with contextlib.suppress(caught):
+                report(epoch=epoch, loss=0.5)
+        return Result(value=0.9)
+
+    def send(message: dict[str, Any]) -> None:
+        messages.append(message)
+        raise SystemExit(0)
+
+    messages: list[dict[str, Any]] = []
+    monkeypatch.setattr(planted, "run", run)
+    monkeypatch.setattr(reporter, "REPORT_SECONDS", 0.0)
+    with pytest.raises(SystemExit):
+        run_trial(job(tmp_path), None, send, {})
+    assert [message["outcome"] for message in messages] == [None]
+
+
+def test_a_trial_prints_whatever_it_likes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def run(params: Params, report: Report) -> Result:
+        print("a lone \ud800")
+        return Result(value=0.9)
+
+    assert run_recipe(monkeypatch, tmp_path, run)["value"] == 0.9
+    assert (tmp_path / "logs" / "a.log").read_text() == "a lone \\ud800\n"
 
 
 def test_a_trial_draws_the_same_whatever_ran_before_it(tmp_path: Path) -> None:

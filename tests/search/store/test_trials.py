@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import optuna
+from sqlalchemy import text
 
 from search.plan.selection import Point
-from tests.search.stored import finished_search, show
+from search.plan.stages import Replicate
+from search.store.trials import add_intermediate_values
+from tests.search.stored import finished_search, open_recorder, show, submit
 
 
 def test_stock_optuna_opens_every_study(database_url: str) -> None:
@@ -26,3 +31,26 @@ def test_a_loss_is_minimised(database_url: str) -> None:
     assert shown.chosen == Point("main", 8, 4)
     assert "gc=4 has the lowest mean" in shown.stages[1].sentence
     assert optuna.load_study(study_name=f"{search_id}/gc", storage=database_url).direction.name == "MINIMIZE"
+
+
+VALUES = {1: 0.5, 2: math.inf, 3: -math.inf, 4: math.nan, 5: 5e-324, 6: 1.7e308}
+
+
+def test_intermediate_values_are_stored_as_optuna_stores_them(database_url: str) -> None:
+    recorder = open_recorder(database_url, search_id := submit(database_url))
+    recorder.open(recorder._plan.build_stage("gm", []))
+    ours, theirs = (recorder.start(Replicate("gm", Point("main", 1, 0), seed)) for seed in (0, 1))
+    with recorder.engine.begin() as connection:
+        add_intermediate_values(connection, ours, VALUES)
+        add_intermediate_values(connection, ours, {1: 0.25})  # as in Optuna, the first report of a step stands
+    study = optuna.load_study(study_name=f"{search_id}/gm", storage=database_url)
+    for step, value in VALUES.items():
+        study._storage.set_trial_intermediate_value(theirs, step, value)
+    rows = (
+        "SELECT step, intermediate_value, intermediate_value_type FROM trial_intermediate_values WHERE trial_id = :id"
+    )
+    with recorder.engine.begin() as connection:
+        stored = [connection.execute(text(f"{rows} ORDER BY step"), {"id": id}).all() for id in (ours, theirs)]
+    assert stored[0] == stored[1]
+    read = [trial.intermediate_values for trial in study.get_trials()]
+    assert repr(read[0]) == repr(read[1]) == repr(VALUES)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 
 import pytest
 
-from search.vocabulary.outcome import Outcome, last_line
+from search.vocabulary.outcome import Outcome, is_comparable, last_line, printable
 from search.vocabulary.states import Cause
 
 
@@ -35,3 +36,18 @@ def test_what_was_cut_runs_again_and_what_failed_or_finished_does_not() -> None:
     again = {cause for cause in Cause if Outcome(cause=cause).runs_again}
     assert again == {Cause.LOST, Cause.CANCELLED}
     assert not Outcome(value=0.9).runs_again
+
+
+def test_text_that_no_database_takes_is_escaped() -> None:
+    assert printable("a\0b \ud800 é ☃ \U0001f600\n") == "a\\x00b \\ud800 é ☃ \U0001f600\n"
+
+    class Text(str):
+        def encode(self, *_: str) -> bytes:
+            raise RuntimeError("no text")
+
+    assert type(printable(Text("a"))) is str
+
+
+def test_values_that_overflow_when_they_are_squared_are_not_compared() -> None:
+    assert all(map(is_comparable, (0.0, -1e100, 1e100)))
+    assert not any(map(is_comparable, (1.1e100, -1e300, math.inf, -math.inf, math.nan)))

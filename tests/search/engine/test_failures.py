@@ -1,0 +1,108 @@
+"""Whatever a recipe raises ends in words that can be stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.engine.failures import describe_failure
+from trainers.trial import Diverged
+
+
+class Secretive(type):
+    """Has no name to print."""
+
+    def __getattribute__(cls, name: str) -> Any:
+        if name in ("__name__", "__qualname__", "__module__"):
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class Nameless(Exception, metaclass=Secretive):
+    """An exception that has no name to print."""
+
+
+class Silent(Exception):
+    """An exception that has nothing to say."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no str")
+
+    __repr__ = __str__
+
+
+class Leaving(Silent):
+    """An exception that ends the process when asked what it is."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class Own(BaseException):
+    """No Exception."""
+
+
+class SilentlyDiverged(Silent, Diverged):
+    """A divergence that has nothing to say."""
+
+
+class OutOfMemoryError(Nameless):
+    """As torch names it."""
+
+
+def raised(error: BaseException) -> BaseException:
+    """Raise an error from a line that is known."""
+    try:
+        raise error  # the line of the recipe
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (ValueError("a fault"), "ValueError: a fault\n"),
+        (SystemExit(0), "SystemExit: 0\n"),
+        (SystemExit("words"), "SystemExit: words\n"),
+        (KeyboardInterrupt(), "KeyboardInterrupt\n"),
+        (GeneratorExit(), "GeneratorExit\n"),
+        (RecursionError("too deep"), "RecursionError: too deep\n"),
+        (Own("mine"), "Own: mine\n"),
+        (ExceptionGroup("two", [ValueError("a"), TypeError("b")]), "---\n"),
+        (Silent(), "Silent: <exception str() failed>\n"),
+        (Leaving(), "Leaving: <exception str() failed>\n"),
+        (Nameless("x"), "an exception that cannot be printed\n"),
+        (ValueError("a\0b \ud800 c"), "ValueError: a\\x00b \\ud800 c\n"),
+    ],
+)  # fmt: skip
+def test_what_is_raised_is_kept_with_the_line_of_the_recipe(error: BaseException, end: str) -> None:
+    outcome = describe_failure(raised(error))
+    assert outcome.cause == "raised"
+    assert outcome.detail.endswith(end)
+    assert "raise error  # the line of the recipe" in outcome.detail
+    outcome.detail.encode()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "detail"),
+    [
+        (Diverged("nan at \0 \udfff"), "diverged", "nan at \\x00 \\udfff"),
+        (SilentlyDiverged(), "diverged", "an exception whose str() raises"),
+    ],
+)
+def test_a_divergence_says_only_why(error: BaseException, cause: str, detail: str) -> None:
+    outcome = describe_failure(raised(error))
+    assert (outcome.cause, outcome.detail) == (cause, detail)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError(), RuntimeError("can't allocate memory: 8 bytes")])
+def test_a_lack_of_memory_is_told_by_kind_and_by_words(error: Exception) -> None:
+    assert describe_failure(raised(error)).cause == "out_of_memory"
+
+
+def test_of_words_without_end_the_beginning_and_the_end_are_kept() -> None:
+    detail = describe_failure(raised(ValueError("x" * 10_000_000 + "the end"))).detail
+    assert "ValueError: xxx" in detail
+    assert detail.endswith("the end\n")
+    assert len(detail) < 4100
