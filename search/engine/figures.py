@@ -46,19 +46,19 @@ def check_report(positional: tuple[Any, ...], epoch: Any, metrics: Mapping[str, 
     return number, {str(name): _to_number(f"metric {name}", value) for name, value in metrics.items()}
 
 
-def check_result(result: Any) -> Result:
-    """Return the result of a recipe with plain numbers.
+def check_result(result: Any, run: str) -> Result:
+    """Return the result of a recipe with plain numbers; ``run`` names the function that returned it.
 
     Raises:
         InvalidFigure: if it is no Result, or its fields are no numbers.
     """
     if not isinstance(result, Result):
-        raise InvalidFigure(f"a recipe must return a Result: got {_shown(result)}. Return Result(value=…).")
+        raise InvalidFigure(f"{run} must return a Result: got {_shown(result)}. Return Result(value=…).")
     counts = {
-        name: None if count is None else _to_integer(f"{name} of a result", count)
+        name: None if count is None else _to_integer(f"the number of {name} that {run} returns", count)
         for name, count in (("samples", result.samples), ("classes", result.classes))
     }
-    return Result(value=_to_number("the value of a result", result.value), **counts)
+    return Result(value=_to_number(f"the value that {run} returns", result.value), **counts)
 
 
 def _to_integer(what: str, value: Any) -> int:
@@ -68,7 +68,7 @@ def _to_integer(what: str, value: Any) -> int:
         number = None
     if number is None or not 0 <= number <= LARGEST_INTEGER:
         raise InvalidFigure(
-            f"{what} must be an integer from 0 to {LARGEST_INTEGER}: got {_shown(value)}. Count it from 1."
+            f"{what} must be an integer from 0 to {LARGEST_INTEGER}: got {_shown(value)}. Pass an int in this range."
         )
     return number
 

@@ -80,7 +80,7 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
             folder=Path(job.folder),
             checkpoint_seconds=job.checkpoint_seconds,
         )
-        outcome = _judge(check_result(resolve(recipe.run)(params, reporter)))
+        outcome = _judge(check_result(resolve(recipe.run)(params, reporter), recipe.run))
     except BaseException as error:  # SystemExit and the like, too: the process goes on to the next trial
         outcome = describe_failure(error)
     if reporter.stopped is not None:

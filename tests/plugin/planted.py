@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 import os
 import random
+import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainers.recipe import Numbers, Recipe, number
 from trainers.trial import Params, Report, Result
@@ -31,6 +35,8 @@ class PlantedNumbers(Numbers):
     hang_at: int = number(-1, "gm whose trials never end")
     hoard_at: int = number(-1, "gm whose trials take memory without end")
     die_at: int = number(-1, "gm whose trials kill their process")
+    misbehave_at: int = number(-1, "gm whose trials misbehave, with each seed in another way")
+    flood: int = number(0, "reports before the others, as fast as possible")
 
 
 def surface(gm: int, gc: int, seed: int, noise: float) -> float:
@@ -61,7 +67,11 @@ def run(params: Params, report: Report) -> Result:
     hoard = []
     while params.gm == numbers.hoard_at:
         hoard.append(bytearray(50_000_000))
+    if params.gm == numbers.misbehave_at and params.measure == "validation":
+        return MISBEHAVIOURS[params.seed](report)
     value = surface(params.gm, params.gc, params.seed, numbers.noise)
+    for epoch in range(1, numbers.flood + 1):
+        report(epoch=numbers.epochs + epoch, train_loss=1 / epoch, validation_accuracy=value)
     for epoch in range(1, numbers.epochs + 1):
         time.sleep(numbers.seconds / numbers.epochs)
         report(
@@ -82,6 +92,56 @@ def note(numbers: PlantedNumbers, what: str, params: Params) -> None:
     if numbers.journal:
         with Path(numbers.journal).open("a") as journal:
             journal.write(f"{what} {params.measure} gm={params.gm} gc={params.gc} seed={params.seed}\n")
+
+
+class Speechless(Exception):
+    """An exception whose text raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raising(error: BaseException) -> Callable[[Report], Result]:
+    def misbehave(report: Report) -> Result:
+        raise error
+
+    return misbehave
+
+
+def reporting(**reported: Any) -> Callable[[Report], Result]:
+    def misbehave(report: Report) -> Result:
+        with suppress(Exception):  # some recipes do
+            report(**reported)
+        return Result(value=0.9)
+
+    return misbehave
+
+
+def returning(result: Any) -> Callable[[Report], Any]:
+    return lambda report: result
+
+
+def closing_output(report: Report) -> Result:
+    sys.stdout.close()
+    os.close(2)
+    raise ValueError("closed")
+
+
+MISBEHAVIOURS: tuple[Callable[[Report], Result], ...] = (  # by seed
+    reporting(epoch=0.5, validation_accuracy=0.5),
+    reporting(epoch=2**31, validation_accuracy=0.5),
+    reporting(epoch=2**70, validation_accuracy=0.5),
+    reporting(epoch=1, validation_accuracy="high"),
+    raising(ValueError("a lone \ud800 and a \0")),
+    raising(Speechless()),
+    raising(SystemExit(0)),
+    raising(KeyboardInterrupt()),
+    returning(None),
+    returning(Result(value="0.9")),  # type: ignore[arg-type]
+    returning(Result(value=1.7e308)),
+    closing_output,
+    reporting(epoch=1, validation_accuracy=math.inf),  # which is no fault
+)
 
 
 RECIPE = Recipe(

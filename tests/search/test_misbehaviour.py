@@ -82,6 +82,49 @@ def test_a_trial_that_ends_in_nan_has_diverged(faulty) -> None:
     assert causes(trials, 32) == ["diverged"]
 
 
+ENDS = [  # of the planted recipe's misbehaviours, by seed
+    ("raised", "an epoch must be an integer from 0 to 2147483647: got 0.5. Pass an int in this range."),
+    ("raised", "an epoch must be an integer from 0 to 2147483647: got 2147483648. Pass an int in this range."),
+    (
+        "raised",
+        "an epoch must be an integer from 0 to 2147483647: got 1180591620717411303424. Pass an int in this range.",
+    ),
+    ("raised", "metric validation_accuracy must be a number: got 'high'. Convert it with float()."),
+    ("raised", "ValueError: a lone \\ud800 and a \\x00"),
+    ("raised", "Speechless: <exception str() failed>"),
+    ("raised", "SystemExit: 0"),
+    ("raised", "KeyboardInterrupt"),
+    ("raised", "planted:run must return a Result: got None. Return Result(value=…)."),
+    ("raised", "the value that planted:run returns must be a number: got '0.9'. Convert it with float()."),
+    ("diverged", "the metric must be at most 1e+100 in magnitude to be compared: got 1.7e+308"),
+    ("raised", "ValueError: closed"),
+    ("finished", ""),
+]
+
+
+def test_whatever_a_recipe_sends_or_raises_its_trial_fails_and_the_search_goes_on(
+    shared_ray: None, tmp_path: Path
+) -> None:
+    (tmp_path / "spec.yaml").write_text(
+        f"recipe: planted\nstrategy: grid\ngm: [1, 8]\ngc: [4]\nseeds: {len(ENDS)}\ntest_seeds: 1\n"
+        "max_failures_in_a_row: 20\nnumbers: {misbehave_at: 1}\n"
+    )
+    search_id = seqnorm(tmp_path, "submit", "-f", str(tmp_path / "spec.yaml")).stdout.strip()
+    result = seqnorm_json(tmp_path, "resume", search_id)
+    assert (result["status"], result["chosen"]["gm"]) == ("done", 8)
+    engine = open_engine(f"sqlite:///{tmp_path / 'seqnorm.db'}", read_only=True)
+    with engine.connect() as connection:
+        trials = queries.list_trials(connection, search_id, stage="grid", gm=1, gc=4, limit=500)
+    engine.dispose()
+    assert sorted(trial.seed for trial in trials) == list(range(len(ENDS)))  # each was run once
+    ends = {trial.seed: (trial.cause, trial.detail.strip()) for trial in trials}
+    for seed, (cause, words) in enumerate(ENDS):
+        assert ends[seed][0] == cause
+        assert ends[seed][1].endswith(words), ends[seed]
+        if cause == "raised":
+            assert "planted.py" in ends[seed][1] or "planted:run" in words, ends[seed]  # where to look
+
+
 def test_failures_in_a_row_pause_the_search_with_the_reason_and_retry_runs_them_again(
     shared_ray: None, tmp_path: Path
 ) -> None:

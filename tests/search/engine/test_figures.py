@@ -47,7 +47,7 @@ def test_any_integer_is_an_epoch(epoch: Any) -> None:
     ],
 )
 def test_nothing_else_is(epoch: Any) -> None:
-    with pytest.raises(InvalidFigure, match=r"an epoch must be an integer from 0 to 2147483647: got .*Count it from 1"):
+    with pytest.raises(InvalidFigure, match=r"an epoch must be an integer from 0 to 2147483647: got .*Pass an int"):
         check_report((), epoch, {})
 
 
@@ -114,31 +114,31 @@ def test_a_report_without_names_is_refused() -> None:
 
 
 def test_a_result_is_taken_as_plain_numbers() -> None:
-    result = check_result(Result(value=torch.tensor(0.5), samples=np.int64(10), classes=torch.tensor(2)))
+    result = check_result(Result(value=torch.tensor(0.5), samples=np.int64(10), classes=torch.tensor(2)), "planted:run")
     assert result == Result(value=0.5, samples=10, classes=2)
     assert [type(part) for part in (result.value, result.samples, result.classes)] == [float, int, int]
 
 
 @pytest.mark.parametrize("result", [None, 0.5, (0.5,), {"value": 0.5}, Result, Unprintable()])
 def test_a_result_of_another_type_is_refused(result: Any) -> None:
-    with pytest.raises(InvalidFigure, match="a recipe must return a Result: got "):
-        check_result(result)
+    with pytest.raises(InvalidFigure, match="planted:run must return a Result: got "):
+        check_result(result, "planted:run")
 
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("value", "0.9", "the value of a result must be a number: got '0.9'"),
-        ("value", None, "the value of a result must be a number: got None"),
-        ("value", 10**400, "the value of a result must be a number: got 1000"),
-        ("value", torch.ones(2), "the value of a result must be a number: got tensor"),
-        ("samples", -1, "samples of a result must be an integer from 0"),
-        ("samples", 1e3, "samples of a result must be an integer from 0"),
-        ("samples", 2**2000, "samples of a result must be an integer from 0"),
-        ("classes", "10", "classes of a result must be an integer from 0"),
-        ("classes", True, "classes of a result must be an integer from 0"),
+        ("value", "0.9", "the value that planted:run returns must be a number: got '0.9'"),
+        ("value", None, "the value that planted:run returns must be a number: got None"),
+        ("value", 10**400, "the value that planted:run returns must be a number: got 1000"),
+        ("value", torch.ones(2), "the value that planted:run returns must be a number: got tensor"),
+        ("samples", -1, "the number of samples that planted:run returns must be an integer from 0"),
+        ("samples", 1e3, "the number of samples that planted:run returns must be an integer from 0"),
+        ("samples", 2**2000, "the number of samples that planted:run returns must be an integer from 0"),
+        ("classes", "10", "the number of classes that planted:run returns must be an integer from 0"),
+        ("classes", True, "the number of classes that planted:run returns must be an integer from 0"),
     ],
 )
 def test_a_result_with_a_field_that_is_no_number_is_refused(field: str, value: Any, words: str) -> None:
     with pytest.raises(InvalidFigure, match=words):
-        check_result(Result(**{"value": 0.9, field: value}))
+        check_result(Result(**{"value": 0.9, field: value}), "planted:run")

@@ -115,14 +115,14 @@ def closes_the_descriptors(params: Params, report: Report) -> Result:
         (raises(GeneratorExit()), "raised", "GeneratorExit"),
         (raises(ValueError("a\0b\ud800")), "raised", "ValueError: a\\x00b\\ud800"),
         (raises(Diverged("a\0b\ud800")), "diverged", "a\\x00b\\ud800"),
-        (lambda params, report: None, "raised", "a recipe must return a Result: got None"),
+        (lambda params, report: None, "raised", "planted:run must return a Result: got None"),
         (lambda params, report: Result(value=1e300), "diverged", "to be compared: got 1e+300"),
         (swallows(epoch=0.5, loss=0.5), "raised", "an epoch must be an integer from 0 to 2147483647: got 0.5"),
         (swallows(epoch=2**31, loss=0.5), "raised", "an epoch must be an integer from 0 to 2147483647: got 2147483648"),
         (swallows(epoch=1, loss="0.5"), "raised", "metric loss must be a number: got '0.5'"),
         (swallows(1, loss=0.5), "raised", "a report must be given by name: got 1"),
         (closes_its_output, "raised", "ValueError: a fault"),
-        (closes_the_descriptors, "raised", "the value of a result must be a number: got '0.9'"),
+        (closes_the_descriptors, "raised", "the value that planted:run returns must be a number: got '0.9'"),
     ],
 )
 def test_whatever_a_recipe_does_its_trial_ends_with_an_outcome(
