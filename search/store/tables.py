@@ -195,7 +195,7 @@ audit = Table(
     Index("ix_audit_subject", "subject", "id"),
 )
 
-# Optuna's tables, written only through Optuna, in search/store/trials.py.
+# Optuna's tables, written only in search/store/trials.py, through Optuna or its models.
 studies = table("studies", column("study_id", Integer), column("study_name", String))
 trials = table(
     "trials",
