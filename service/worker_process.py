@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 from search.settings import Settings, to_environment
 
@@ -28,15 +30,24 @@ class WorkerProcess:
         self._thread = threading.Thread(target=self._supervise, daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ask the worker to requeue its search and exit. Kill it if it does not exit in time."""
+    def stop(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Ask the worker to requeue its search and exit. Kill it if it does not exit in time.
+
+        Args:
+            hurry: asked again and again; once it is true, the worker is asked to kill its driver at once.
+        """
         self._stopping.set()
         self._thread.join()
+        hurried = False
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if not hurried and hurry():
+                self._process.send_signal(signal.SIGINT)  # not the same again: two at once would count as one
+                hurried = True
+            time.sleep(0.05)
+        if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from search.cli.backends import make_backend
+from search.cli.interruption import StopSignals
 from search.cli.output import print_json, print_view
 from search.engine import logs
 from search.engine.worker import Worker
@@ -60,19 +60,29 @@ def read_file(file: Path) -> dict[str, object]:
 
 def run_worker(settings: Settings, parent: int | None = None) -> None:
     """Run queued searches until a signal arrives or the process ``parent`` ends."""
-    logs.configure(settings)
-    engine = open_store(settings.database_url, create=True)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
-    if parent is not None:
-        threading.Thread(target=_stop_when_orphaned, args=(parent, stopping), daemon=True).start()
-    logging.getLogger(__name__).info("working on %s; Ctrl-C ends it", settings.database_url)
-    senders = _senders(settings, engine)
-    Worker(settings, engine, stopping).serve()
-    if senders:
-        senders.stop()
-    engine.dispose()
+    with StopSignals() as signals:
+        try:
+            logs.configure(settings)
+            engine = open_store(settings.database_url, create=parent is None)  # the parent has created it
+            worker = Worker(settings, engine, stopping)
+
+            def stop() -> None:
+                threading.Thread(target=stopping.set).start()  # here it could wait for the code it interrupts
+                if signals.hurry:
+                    worker.kill_drivers()
+
+            signals.on_receive = stop
+        except KeyboardInterrupt:  # nothing to leave yet
+            return
+        if parent is not None:
+            threading.Thread(target=_stop_when_orphaned, args=(parent, stopping), daemon=True).start()
+        logging.getLogger(__name__).info("working on %s; Ctrl-C ends it", settings.database_url)
+        senders = _senders(settings, engine)
+        worker.serve()
+        if senders:
+            senders.stop()
+        engine.dispose()
 
 
 def _senders(settings: Settings, engine: Engine) -> Senders | None:

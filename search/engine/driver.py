@@ -274,7 +274,8 @@ class Driver:
 
     def _signal_handler(self, event: Event) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, _: FrameType | None) -> None:
-            self._stop(Ending(event=event, reason=f"stopped by {signal.Signals(number).name}"))
+            ending = Ending(event=event, reason=f"stopped by {signal.Signals(number).name}")
+            threading.Thread(target=self._stop, args=(ending,)).start()  # here it could wait for what it interrupts
 
         return handle
 

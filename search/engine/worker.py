@@ -47,6 +47,7 @@ class Worker:
         self._engine = engine
         self._stopping = stopping or threading.Event()
         self._patiently = Patience(settings.outage_seconds, self._stopping)
+        self._drivers: set[subprocess.Popen[bytes]] = set()
         self._worker_id: str | None = None
         self._heartbeat_at = self._recovered_at = float("-inf")
 
@@ -94,6 +95,11 @@ class Worker:
             self._stopping.wait(IDLE_SECONDS)
         except WorkerStopped:
             log.info("left %s queued", search_id, extra={"search": search_id})
+
+    def kill_drivers(self) -> None:
+        """Kill the drivers that run; their trials are killed once they have ended. For a handler of signals."""
+        for driver in list(self._drivers):
+            driver.kill()
 
     def unregister(self) -> None:
         """Remove this worker from the list of live workers."""
@@ -172,6 +178,7 @@ class Worker:
         """Run a driver until it ends, and return its exit code; on an exception, stop it first."""
         mark = secrets.token_hex(8)
         driver = self._start(search_id, mark)
+        self._drivers.add(driver)
         try:
             while driver.poll() is None:
                 tick()
@@ -181,6 +188,7 @@ class Worker:
             stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
+            self._drivers.discard(driver)
             orphans.kill_processes(mark)
             orphans.remove_folders(self._settings.search_folder(search_id))
         return driver.returncode
