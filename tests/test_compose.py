@@ -124,6 +124,7 @@ BREAKS: list[tuple[Check, Callable[[Team], None]]] = [
     (what_ends_is_started_again, put("services.schema.restart", "always")),
     (what_ends_is_started_again, put("services.worker.init", None)),
     (what_ends_is_started_again, put("services.worker.stop_grace_period", "1s")),
+    (what_ends_is_started_again, put("services.web.stop_grace_period", None)),
     (what_ends_is_started_again, put("services.ray-cpu.environment.RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", 30)),
     (each_image_is_built_once, put("services.web.build", {"context": "."})),
     (each_image_is_built_once, put("services.schema.build", None)),

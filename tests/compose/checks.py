@@ -108,8 +108,9 @@ def what_ends_is_started_again(team: Team) -> Iterator[str]:
             yield f"{name} is restarted {service.get('restart')}"
         if name in team.ours and service.get("init") is not True:
             yield f"{name} does not collect processes that have ended"
-    if team.services["worker"].get("stop_grace_period") != "30s":
-        yield "a worker has no time to leave its search"
+    for name, task in (("worker", "leave its search"), ("web", "answer its last requests")):
+        if team.services[name].get("stop_grace_period") != "30s":
+            yield f"{name} has no time to {task}"
     for name in users_of_ray(team):
         if team.constants(name).get("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S") != "0":
             yield f"{name} waits for trials when it is stopped"

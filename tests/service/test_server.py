@@ -66,21 +66,25 @@ def test_a_signal_ends_the_service_cleanly_and_its_worker_with_it(tmp_path: Path
 
 
 def test_a_signal_before_there_is_a_server_leaves_nothing_behind(tmp_path: Path) -> None:
-    code = (
-        "import os, signal; from service import server; {}; from service.__main__ import main; raise SystemExit(main())"
-    )
-    kill = "lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)"
     for moment in (
-        f"server.open_store = {kill}",
-        f"started = server.WorkerProcess; server.WorkerProcess = lambda s: (({kill})(), started(s))[1]",
-        f"made = server.create_app; server.create_app = lambda s: (made(s), ({kill})())[0]",
+        "server.open_store = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)",
+        "start = server.WorkerProcess\n"
+        "server.WorkerProcess = lambda settings: (os.kill(os.getpid(), signal.SIGTERM), start(settings))[1]",
     ):
-        settings = Settings(home=tmp_path, port=free_port())
-        environment = os.environ | to_environment(settings)
-        words = [sys.executable, "-c", code.format(moment)]
+        environment = os.environ | to_environment(Settings(home=tmp_path, port=free_port()))
+        code = f"import os, signal, sys\nfrom service import __main__, server\n{moment}\nsys.exit(__main__.main())"
+        words = [sys.executable, "-c", code]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=40)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), (moment, done.stderr)
         assert processes_of(tmp_path) == [], moment
+
+
+def test_a_worker_whose_service_was_killed_leaves_by_itself(tmp_path: Path) -> None:
+    process = start(Settings(home=tmp_path, port=free_port()))
+    wait_for(process, "working on")
+    process.kill()
+    process.communicate(timeout=40)
+    wait_until_gone(tmp_path)
 
 
 @pytest.fixture
@@ -106,12 +110,11 @@ def left_as(settings: Settings, search_id: str) -> tuple[str, int]:
         return searches.get(connection, search_id).status, len(running)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_service_that_is_told_to_end_leaves_its_search_queued_and_no_process(
-    training: tuple[Settings, subprocess.Popen[str], str], number: signal.Signals
+    training: tuple[Settings, subprocess.Popen[str], str],
 ) -> None:
     settings, process, search_id = training
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     rest = process.communicate(timeout=40)[1]
     assert process.returncode == 0, rest
     assert left_as(settings, search_id) == ("queued", 0)
@@ -126,12 +129,3 @@ def test_two_signals_hurry_and_still_leave_no_process(training: tuple[Settings, 
     rest = process.communicate(timeout=40)[1]
     assert process.returncode == 0, rest
     assert processes_of(settings.home) == []
-
-
-def test_a_worker_whose_service_was_killed_leaves_its_search_queued_and_no_process(
-    training: tuple[Settings, subprocess.Popen[str], str],
-) -> None:
-    settings, process, search_id = training
-    process.kill()
-    wait_until_gone(settings.home)
-    assert left_as(settings, search_id) == ("queued", 0)
