@@ -22,6 +22,7 @@ from search.settings import Settings
 from search.store import deliveries, searches
 from search.store.database import Connection, DatabaseError, Engine, open_engine
 from search.store.deliveries import Delivery, PendingEvent
+from search.store.faults import own_sentence
 from search.views import WebhookView
 from search.vocabulary.secret import Secret, redact
 
@@ -78,7 +79,7 @@ class Sender:
                 sent = self.send_one()
                 stopping.wait(0 if sent else POLL_SECONDS)
             except DatabaseError as fault:
-                log.warning("webhooks wait for the database: %s", fault.orig)
+                log.warning("webhooks wait for the database: %s", own_sentence(fault))
                 stopping.wait(RETRY_SECONDS)
             except Exception:  # keep the thread alive
                 log.exception("webhooks to %s had to stop for a moment", self._host)

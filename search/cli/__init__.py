@@ -32,9 +32,9 @@ def main() -> None:
         sys.exit(EXIT_OK)
     except Exception as error:
         if "sqlalchemy" in sys.modules:
-            from search.cli.database_errors import database_error_message
+            from search.store.faults import database_message
 
-            if fault := database_error_message(error):
+            if fault := database_message(error):
                 log_error(fault)
                 sys.exit(EXIT_INPUT)
         raise

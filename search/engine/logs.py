@@ -18,7 +18,9 @@ from typing import Any, TextIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from search.settings import ENV_PREFIX, Settings
+from search.vocabulary.outcome import last_line
 from search.vocabulary.secret import redact
+from search.vocabulary.sentences import own_sentences
 
 FIELDS = ("search", "status", "method", "route", "ms", "token", "delivery", "target")  # extra fields of a record
 _LIBRARY_VARIABLES = ("PGPASSWORD", "RAY_AUTH_TOKEN")  # variables with secrets besides the settings
@@ -79,13 +81,14 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
     return tuple(sorted((secret for secret in found if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True))
 
 
-def parse_message(line: str) -> str:
-    """Return the message of a log line in either format."""
+def last_message(printed: str) -> str:
+    """Return what a log in either format says last, at most 500 characters; of an exception its own sentence."""
+    printed = own_sentences(printed).rstrip()
+    line = (printed.splitlines() or [""])[-1]
     try:
-        found = json.loads(line)["message"]
+        return last_line(str(json.loads(line)["message"]))
     except (ValueError, TypeError, KeyError):
-        return line
-    return str(found)
+        return last_line(printed if line[:1].isspace() else line)  # an exception's sentence may go on, indented
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
@@ -111,7 +114,7 @@ class _TextFormatter(logging.Formatter):
         message = super().format(record)
         if record.levelno > logging.INFO:
             message = f"{record.levelname.lower()}: {message}"
-        return redact(message, self._known)
+        return redact(own_sentences(message), self._known)
 
 
 class _JsonFormatter(_TextFormatter):
@@ -132,7 +135,7 @@ class _JsonFormatter(_TextFormatter):
         return json.dumps({name: self._clean(value) for name, value in entry.items()})
 
     def _clean(self, value: object) -> object:
-        return value if isinstance(value, int | float) else redact(str(value), self._known)
+        return value if isinstance(value, int | float) else redact(own_sentences(str(value)), self._known)
 
 
 def _make_handler(log_format: str, known: Iterable[str], fields: Mapping[str, str]) -> logging.Handler:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from search.engine import orphans
-from search.engine.logs import parse_message
+from search.engine.logs import last_message
 from search.plan.lifecycle import Event
 from search.settings import Settings, to_environment
 from search.store import leases, recovery, searches, workers
@@ -227,8 +227,8 @@ class Worker:
         return self._read(lambda connection: searches.count_finished(connection, search_id))
 
     def _last_log_line(self, search_id: str) -> str:
-        lines = self._settings.driver_log(search_id).read_text(errors="replace").strip().splitlines()
-        return parse_message((lines or ["it printed nothing"])[-1])[:500]
+        printed = self._settings.driver_log(search_id).read_text(errors="replace").strip()
+        return last_message(printed) or "it printed nothing"
 
 
 def _wait(seconds: float, tick: Callable[[], None]) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
+from search.store.database_file import guard_file
+from search.store.faults import own_sentence
 from search.vocabulary.errors import StoreUnavailable
 from search.vocabulary.secret import Secret, SecretUrl, redact, reveal
 
@@ -21,6 +24,7 @@ __all__ = [
     "Connection",
     "DatabaseError",
     "Engine",
+    "PoolTimeout",
     "Url",
     "check_connection",
     "create_folder",
@@ -54,22 +58,32 @@ def _now_postgresql(*_: Any, **__: Any) -> str:
     return "extract(epoch from clock_timestamp())::double precision"
 
 
-def open_engine(url: Url, *, read_only: bool = False, hold_seconds: float | None = None) -> Engine:
-    """Create an engine.
+def open_engine(
+    url: Url,
+    *,
+    read_only: bool = False,
+    hold_seconds: float | None = None,
+    wait_seconds: float | None = None,
+    create: bool = False,
+) -> Engine:
+    """Create an engine. Only with ``create`` it may create an SQLite file.
 
     On SQLite, transactions of a writing engine take the write lock immediately (``BEGIN IMMEDIATE``), so that what they
-    read is still true when they write. Transactions of a read-only engine never wait for a writer (WAL).
+    read is still true when they write. Transactions of a read-only engine never wait for a writer (WAL). A connection
+    with the execution option ``wait_seconds`` waits for the write lock for that long.
+
+    With ``wait_seconds``, a statement waits no longer for a lock, nor does anybody for a connection.
 
     Raises:
         StoreUnavailable: if the URL is malformed or its driver is missing.
     """
     sqlite = parse_url(url).get_backend_name() == "sqlite"
     try:
-        engine = create_engine(parse_url(url), **engine_options(url, hold_seconds))
+        engine = create_engine(parse_url(url), **engine_options(url, hold_seconds, wait_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _invalid_url(url, str(error)) from None
     if sqlite:
-        prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE")
+        prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE", create=create)
     return engine
 
 
@@ -94,33 +108,44 @@ def _invalid_url(url: Url, why: str) -> StoreUnavailable:
     )
 
 
-def engine_options(url: Url, hold_seconds: float | None = None) -> dict[str, Any]:
+def engine_options(url: Url, hold_seconds: float | None = None, wait_seconds: float | None = None) -> dict[str, Any]:
     """Return the arguments of ``create_engine`` besides the URL.
 
     With ``hold_seconds``, PostgreSQL ends transactions that are idle for that long: a frozen driver's share lock would
     otherwise keep others from taking over its search.
     """
+    options: dict[str, Any] = {"hide_parameters": True}  # an error that quotes them may be logged
+    if wait_seconds is not None:
+        options["pool_timeout"] = wait_seconds
     if parse_url(url).get_backend_name() == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
-    options: dict[str, Any] = {}
-    if hold_seconds is not None:
-        options["connect_args"] = {"options": f"-c idle_in_transaction_session_timeout={int(hold_seconds * 1000)}"}
-    return options | {"pool_pre_ping": True}  # reconnect after a server restart instead of failing
+        return options | {"connect_args": {"timeout": wait_seconds or BUSY_SECONDS, "check_same_thread": False}}
+    limits = {"idle_in_transaction_session_timeout": hold_seconds, "lock_timeout": wait_seconds}
+    set_limits = " ".join(f"-c {name}={int(value * 1000)}" for name, value in limits.items() if value is not None)
+    connect_args: dict[str, Any] = {"options": set_limits} if set_limits else {}
+    if wait_seconds is not None and "connect_timeout" not in parse_url(url).query:
+        connect_args["connect_timeout"] = max(2, int(wait_seconds))  # libpq takes no less
+    # reconnect after a server restart instead of failing
+    return options | {"connect_args": connect_args, "pool_pre_ping": True}
 
 
-def prepare_sqlite(engine: Engine, begin: str) -> None:
+def prepare_sqlite(engine: Engine, begin: str, *, create: bool = False) -> None:
     """Set WAL mode, and start transactions with ``begin``, which Python's driver would delay until a write."""
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        connection.isolation_level = None  # ``timeout`` of the connection is in force
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        wait_seconds = connection.get_execution_options().get("wait_seconds")
+        if wait_seconds is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
         connection.exec_driver_sql(begin)
+
+    if not create:
+        guard_file(engine)
 
 
 def on_begin(engine: Engine, check: Callable[[Connection], None]) -> None:
@@ -159,8 +184,7 @@ def create_folder(url: Url) -> None:
 
 def to_store_unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
     """Convert a driver's error to one with a remedy."""
-    message = " ".join(str(error.orig).split())  # drivers use several lines
     return StoreUnavailable(
         f"the database must be readable and writable: got {SecretUrl(url)} "
-        f"({redact(message)}). Check that it exists and who owns it, or name another with --db URL."
+        f"({own_sentence(error)}). Check that it exists and who owns it, or name another with --db URL."
     )

@@ -29,11 +29,11 @@ def upgrade(url: Url) -> str:
     Raises:
         StoreUnavailable: if the database cannot be written, or has a newer schema.
     """
-    engine = open_engine(url)  # connects lazily
+    reading, engine = open_engine(url, read_only=True, create=True), open_engine(url, create=True)  # connect lazily
     create_folder(url)
     config, head = _config(), _head()
     try:
-        if current_version(engine) != head:
+        if current_version(reading) != head:  # a reader, as an up-to-date database may be locked by a writer
             from search.store.trials import create_tables  # imports Optuna; not needed if up to date
 
             logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -47,10 +47,11 @@ def upgrade(url: Url) -> str:
         raise to_store_unavailable(url, error) from None
     except CommandError:
         raise StoreUnavailable(
-            f"the database must not be newer than this program: got schema {current_version(engine)}, known {head}. "
+            f"the database must not be newer than this program: got schema {current_version(reading)}, known {head}. "
             "Upgrade seqnorm on this machine."
         ) from None
     finally:
+        reading.dispose()
         engine.dispose()
     return head
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.vocabulary.sentences import own_sentences
 from search.vocabulary.states import Cause
 
 LARGEST_VALUE = 1e100  # of a metric: sums of squares of larger ones overflow, in Python and in SQL
+_FRAME = re.compile(r' +File ".+", line \d+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +44,15 @@ def is_comparable(value: float) -> bool:
 
 
 def last_line(detail: str) -> str:
-    """Return the last line of a traceback or message, at most 500 characters."""
-    return (detail.strip().splitlines() or [""])[-1][:500]
+    """Return what a traceback ends with, at most 500 characters: the first line of its exception's own sentence.
+
+    Of a message that is not a traceback, return the last line.
+    """
+    lines = own_sentences(detail).rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
+    after = lines[frames[-1] + 1 :] if frames else lines[-1:]
+    ends = (line for line in after if line.strip() and not line.startswith(" "))
+    return next(ends, lines[-1].strip() if lines else "")[:500]
 
 
 def printable(text: str) -> str:

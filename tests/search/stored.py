@@ -49,7 +49,7 @@ def prepare(url: Url) -> None:
 def _is_empty(url: Url, and_its_tables: bool = True) -> bool:
     """Tell whether a database has no tables, or none with a row of ours in it."""
     create_folder(url)
-    engine = open_engine(url, read_only=True)
+    engine = open_engine(url, read_only=True, create=True)
     try:
         with engine.connect() as connection:
             if not inspect(connection).get_table_names():

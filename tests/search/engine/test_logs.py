@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.engine import logs
-from search.engine.logs import known_secrets, parse_message
+from search.engine.logs import known_secrets, last_message
 from search.settings import Settings
 from search.vocabulary.secret import redact
 from service.middleware.access import COOKIE
@@ -189,7 +189,51 @@ else:
     assert SECRET not in done.stderr
 
 
-def test_the_message_of_a_line_is_found_in_either_format() -> None:
-    assert parse_message('{"level": "error", "message": "no room"}') == "no room"
-    for line in ("ValueError: no room", '{"message"', "[1]", "3", '{"other": 1}'):
-        assert parse_message(line) == line
+FAULT = """Traceback (most recent call last):
+  File "/src/store.py", line 3, in write
+    cursor.execute(statement)
+sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked
+[SQL: UPDATE tokens
+SET hash=?]
+[parameters: ('hunter2',)]
+(Background on this error at: https://sqlalche.me/e/20/e3q8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("", ""),
+        ("earlier\nValueError: no room\n", "ValueError: no room"),
+        ('earlier\n{"level": "error", "message": "no room"}', "no room"),
+        (
+            json.dumps({"message": FAULT}),
+            "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked",
+        ),
+        (FAULT, "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked"),
+        (FAULT + "then it went on", "then it went on"),
+        (
+            '  File "a.py", line 3, in f\nOperationalError: refused\n\tIs the server running?',
+            "OperationalError: refused",
+        ),
+        *((line, line) for line in ('{"message"', "[1]", "3", '{"other": 1}')),
+    ],
+)
+def test_what_a_log_says_last_is_found_in_either_format(printed: str, said: str) -> None:
+    assert last_message(printed) == said
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_of_a_database_error_the_log_has_no_statement_no_value_and_no_link(log_format: str) -> None:
+    program = f"""
+from search.engine import logs
+from search.settings import Settings
+logs.configure(Settings(log_format={log_format!r}))
+import sqlalchemy
+with sqlalchemy.create_engine("sqlite://").connect() as connection:
+    connection.execute(sqlalchemy.text("SELECT :one FROM nowhere"), {{"one": "hunter2"}})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert last_message(done.stderr).endswith("OperationalError) no such table: nowhere")
+    assert not any(word in done.stderr for word in ("hunter2", "Background", "[SQL", "[parameters"))
+    assert "in <module>" in done.stderr, "the traceback is there"

@@ -20,9 +20,18 @@ from search.vocabulary.states import Cause
         ("the loss is nan", "the loss is nan"),
         ("Traceback:\n  File a\nValueError: no\n\n", "ValueError: no"),
         ("x" * 900, "x" * 500),
+        (
+            '  File "a.py", line 3, in f\n    call()\n    ^^^^^^\nCudaError: lost\nCompile with DSA.\n',
+            "CudaError: lost",
+        ),
+        ('A\n  File "a.py", line 3\nKeyError: 1\n\nDuring\n  File "b.py", line 9, in g\nE: 2', "E: 2"),
+        (
+            '  File "a.py", line 3, in f\nE: (x) no\n[SQL: a\nb]\n(Background on this error at: https://x/e3q8)',
+            "E: (x) no",
+        ),
     ],
 )
-def test_of_a_traceback_the_last_line_is_said(detail: str, end: str) -> None:
+def test_of_a_traceback_its_exception_is_said_in_a_line(detail: str, end: str) -> None:
     assert last_line(detail) == end
 
 
