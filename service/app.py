@@ -27,6 +27,7 @@ from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddl
 from service.middleware.metrics import Metrics
 from service.pages import login, plotly_script, routes
 from service.response_cache import GZIP_LEVEL, ResponseCache
+from service.token_uses import TokenUses
 
 SWAGGER_UI_FOLDER = Path(fastapi_swagger.__file__).parent / "resources"
 STATIC_FOLDER = Path(__file__).parent / "static"
@@ -36,14 +37,18 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the application. The database must exist and have the current schema."""
     database = Database(settings)
     notifier = EventNotifier(database)
+    token_uses = TokenUses(database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         polling = asyncio.create_task(notifier.poll())
+        storing = asyncio.create_task(token_uses.store_regularly())
         warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
         yield
         await warming_up
         polling.cancel()
+        storing.cancel()
+        await run_in_threadpool(token_uses.store)
         database.close()
 
     app = FastAPI(
@@ -71,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     # The middleware order: the last one added sees a request first.
     app.add_middleware(EntityTagMiddleware)
-    app.add_middleware(AccessMiddleware, database=database, settings=settings)
+    app.add_middleware(AccessMiddleware, database=database, token_uses=token_uses, settings=settings)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)
     app.add_middleware(SecurityHeadersMiddleware)

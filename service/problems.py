@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from search.plan.spec import validation_message, violated_rule
-from search.store.database import DatabaseError
+from search.store.database import DatabaseError, PoolTimeout
+from search.store.faults import Fault, find_fault, own_sentence
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
 from service.rendering import render_page
 
@@ -26,9 +27,13 @@ STATUS_CODES: dict[type[Exception], int] = {
     Denied: 403,
     StoreUnavailable: 503,
 }
-DATABASE_UNAVAILABLE = (
-    "the database must respond: got no response. Try again shortly; the cause is in the service's log."
-)
+_DATABASE_FAULTS = {  # strangers read them too, so they say no more
+    Fault.LOCKED: "the database must be free: got a lock of another process. Try again shortly.",
+    Fault.FULL: "the database must have room to write: got a full disk. Make room on the disk of the database.",
+    Fault.GONE: "the database must exist: got no file, as it was deleted or moved. Restore it from a back-up.",
+    Fault.OTHER: "the database must respond: got no response. Try again shortly; the cause is in the service's log.",
+}
+RETRY_SECONDS = 2  # of Retry-After, with each 503
 UNREADABLE_BODY = (
     "the body must be JSON of ordinary depth and size: got deep nesting, or a number with thousands of digits. "
     "Send a plain object."
@@ -53,7 +58,10 @@ TITLES = {
 def error_response(request: Request, status: int, detail: str) -> Response:
     """Respond with an HTML page if a browser asked for a page, with problem details otherwise."""
     if request.method == "GET" and not request.url.path.startswith("/api/") and _accepts_html(request):
-        return render_page(request, "problem.html", status, title=TITLES.get(status, "Error"), detail=detail)
+        response: Response = render_page(
+            request, "problem.html", status, title=TITLES.get(status, "Error"), detail=detail
+        )
+        return _say_when_to_retry(response)
     return problem_response(status, detail)
 
 
@@ -64,7 +72,19 @@ def _accepts_html(request: Request) -> bool:
 def problem_response(status: int, detail: str, **more: Any) -> Response:
     """Build a response with problem details, in ASCII only: it may quote anything that was received."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
-    return Response(json.dumps(body), status, media_type="application/problem+json")
+    return _say_when_to_retry(Response(json.dumps(body), status, media_type="application/problem+json"))
+
+
+def _say_when_to_retry(response: Response) -> Response:
+    if response.status_code == 503:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def database_detail(error: Exception) -> str:
+    """Log what is wrong with the database, and return the detail of a problem for it."""
+    log.error("the database does not respond: %s", own_sentence(error))
+    return _DATABASE_FAULTS[find_fault(error) or Fault.OTHER]
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -104,18 +124,13 @@ def add_error_handlers(app: FastAPI) -> None:
         return response
 
     @app.exception_handler(DatabaseError)
-    def handle_database_error(request: Request, error: DatabaseError) -> Response:
-        log_database_fault(error)
-        return error_response(request, 503, DATABASE_UNAVAILABLE)
+    @app.exception_handler(PoolTimeout)
+    def handle_database_error(request: Request, error: Exception) -> Response:
+        return error_response(request, 503, database_detail(error))
 
     @app.exception_handler(Exception)
     def handle_unexpected_error(_: Request, error: Exception) -> Response:
         return problem_response(500, "an unexpected error; its traceback is in the service's log")
-
-
-def log_database_fault(error: DatabaseError) -> None:
-    """Log why the database did not respond."""
-    log.error("the database does not respond: %s", " ".join(str(error.orig).split()))
 
 
 def _get_body_model(request: Request) -> type[BaseModel] | None:

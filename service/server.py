@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ import uvicorn
 from search.cli.interruption import StopSignals
 from search.engine import logs
 from search.settings import Settings, read_settings
-from search.store.database import Engine
+from search.store.database import DatabaseError, Engine, open_engine
+from search.store.faults import Fault, database_message, find_fault
 from search.store.opening import open_store
 from search.vocabulary.errors import InvalidSpec, SearchError
 from search.vocabulary.states import Action
@@ -27,6 +29,7 @@ from service.worker_process import WorkerProcess
 
 log = logging.getLogger("service")
 
+LOCK_SECONDS = 30.0  # that a start waits for another process to end its write
 KEEP_ALIVE_SECONDS = 15
 MAX_CONNECTIONS = 1000
 
@@ -37,11 +40,13 @@ def serve(signals: StopSignals) -> int:
         settings = read_settings()
         logs.configure(settings)
         require_free_port(settings)
-        engine = open_store(settings.database_url, create=True)
-        code = create_login_code(settings, engine)
-        engine.dispose()
+        open_store(settings.database_url, create=True).dispose()
+        code = wait_for_writers(settings)
     except SearchError as error:
         logs.log_error(str(error))
+        return 2
+    except DatabaseError as error:
+        logs.log_error(database_message(error) or "")
         return 2
     print_address(settings, code)
     signals.only_count()
@@ -105,6 +110,28 @@ class Server(uvicorn.Server):
     def _shut_down(self) -> None:
         self._notifier.closing = self.should_exit = True
         self.force_exit = self._signals.hurry
+
+
+def wait_for_writers(settings: Settings) -> str | None:
+    """Return what :func:`create_login_code` does. While another process holds a lock, say so and try again.
+
+    Raises:
+        DatabaseError: if it does so for ``LOCK_SECONDS``.
+    """
+    engine = open_engine(settings.database_url, wait_seconds=1.0)  # a signal is noticed between two attempts
+    deadline, announced = time.monotonic() + LOCK_SECONDS, False
+    try:
+        while True:
+            try:
+                return create_login_code(settings, engine)
+            except DatabaseError as error:
+                if find_fault(error) is not Fault.LOCKED or time.monotonic() > deadline:
+                    raise
+            if not announced:
+                log.warning("the database is locked by another process; trying for %g s to write to it", LOCK_SECONDS)
+            announced = True
+    finally:
+        engine.dispose()
 
 
 def create_login_code(settings: Settings, engine: Engine) -> str | None:

@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from search.cli.database_errors import database_error_message
 from search.cli.exit_codes import EXIT_BUSY, EXIT_INPUT, EXIT_OK
 from search.cli.output import print_table, print_view, print_views
 from search.client import Client
 from search.settings import Settings, read_settings
 from search.store.database import Connection, DatabaseError
+from search.store.faults import database_message
 from search.store.opening import open_store
 from search.views import NewTokenView
 from search.vocabulary.errors import Conflict, SearchError
@@ -73,7 +73,7 @@ def list_(json: Json = False) -> None:
         with _client(settings) as client:
             tokens = client.tokens()
     else:
-        with _store(settings) as connection:
+        with _store(settings, create=False) as connection:
             tokens = [to_view(token) for token in accounts.list_tokens(connection)]
     if json:
         print_views(tokens)
@@ -99,7 +99,7 @@ def revoke(id: Annotated[str, typer.Argument(help="Id of a token; seqnorm token 
         with _client(settings) as client:
             client.revoke_token(id)
     else:
-        with _store(settings) as connection:
+        with _store(settings, create=False) as connection:
             accounts.revoke_token(connection, id)
             accounts.record_action(connection, None, Action.REVOKE_TOKEN, id, {})
     print(f"{id} is revoked")
@@ -113,7 +113,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT
     except DatabaseError as error:
-        print(f"error: {database_error_message(error)}", file=sys.stderr)
+        print(f"error: {database_message(error)}", file=sys.stderr)
         return EXIT_INPUT
     return EXIT_OK
 
@@ -123,8 +123,8 @@ def _client(settings: Settings) -> Client:
 
 
 @contextmanager
-def _store(settings: Settings) -> Iterator[Connection]:
-    engine = open_store(settings.database_url, create=True)
+def _store(settings: Settings, create: bool = True) -> Iterator[Connection]:
+    engine = open_store(settings.database_url, create=create)
     try:
         with engine.begin() as connection:
             yield connection

@@ -13,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from search.settings import Settings
-from search.store.database import DatabaseError
+from search.store.database import DatabaseError, PoolTimeout
 from search.vocabulary.errors import Denied
 from service import accounts
 from service.accounts.limits import RateLimiter
 from service.database import Database
 from service.middleware.loopback import LOOPBACK, is_loopback
-from service.problems import DATABASE_UNAVAILABLE, log_database_fault, problem_response
+from service.problems import database_detail, error_response, problem_response
+from service.token_uses import TokenUses
 
 COOKIE = "seqnorm_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -82,9 +83,10 @@ is_admin = Depends(require_scope("admin"))
 class AccessMiddleware:
     """Identify the caller of every request; refuse unknown callers, forged requests and too many requests."""
 
-    def __init__(self, app: ASGIApp, database: Database, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, database: Database, token_uses: TokenUses, settings: Settings) -> None:
         self._app = app
         self._database = database
+        self._token_uses = token_uses
         self._rate_limiter = RateLimiter(settings.requests_per_minute)
         self._hosts = allowed_hosts(settings)
 
@@ -101,9 +103,10 @@ class AccessMiddleware:
             return await self._app(scope, receive, send)
         try:
             caller = await run_in_threadpool(identify, self._database, request)
-        except DatabaseError as fault:
-            log_database_fault(fault)
-            return await problem_response(503, DATABASE_UNAVAILABLE)(scope, receive, send)
+        except (DatabaseError, PoolTimeout) as fault:
+            return await error_response(request, 503, database_detail(fault))(scope, receive, send)
+        if caller is not None:
+            self._token_uses.add(caller.token)
         refusal = self._refuse(request, caller)
         if refusal is not None:
             return await refusal(scope, receive, send)
@@ -140,9 +143,6 @@ def identify(database: Database, request: Request) -> Caller | None:
         else:
             cookie = request.cookies.get(COOKIE)
             token = accounts.authenticate_session(connection, cookie) if cookie else None
-    if token is not None and token.touch_due:
-        with database.write() as connection:
-            accounts.touch(connection, token)
     return Caller(token, by_cookie=not scheme) if token else None
 
 

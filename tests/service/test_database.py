@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from search.settings import Settings
+from search.store.database import open_engine
 from service.database import AppDatabase, AppSettings, Database, ReadConnection
 
 
@@ -20,6 +21,7 @@ from service.database import AppDatabase, AppSettings, Database, ReadConnection
 def database(settings: Settings) -> Iterator[Database]:
     """A database with one table."""
     settings.home.mkdir()
+    open_engine(settings.database_url, create=True).connect().close()
     database = Database(settings)
     with database.write() as connection:
         connection.execute(text("CREATE TABLE written (number INTEGER)"))

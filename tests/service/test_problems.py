@@ -20,11 +20,13 @@ from tests.service.conftest import Site
 def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> None:
     nowhere = Settings(home=tmp_path, db="postgresql+psycopg://nobody@127.0.0.1:9/none?connect_timeout=2")
     with TestClient(create_app(nowhere), base_url="http://127.0.0.1") as client:
-        for path in ("/api/searches", "/healthz", "/"):
+        for path in ("/api/searches", "/metrics", "/"):
             answer = client.get(path, headers={"Authorization": "Bearer seqnorm_000000000000_" + "A" * 43})
-            assert answer.status_code == 503, path
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), path
             assert answer.json()["detail"].startswith("the database must respond")
-        assert client.get("/readyz").json()["database"] == "does not answer"
+        assert client.get("/healthz").json() == {"status": "ok"}, "it needs no database"
+        answer = client.get("/readyz")
+        assert (answer.json()["database"], answer.headers["Retry-After"]) == ("does not answer", "2")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_an_error_of_the_program_has_a_status_and_says_what_it_says(
 ) -> None:
     answer = client.get(f"/api/{error}", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+    assert ("Retry-After" in answer.headers) == (status == 503)
     detail = f"{error} <b>é</b>"
     assert answer.json() == {"type": "about:blank", "title": title, "status": status, "detail": detail}
     assert answer.content.isascii(), "what was received may be quoted, and not every text can be encoded"

@@ -20,7 +20,7 @@ from tests.service.accounts.conftest import add_search, create
 
 
 def test_a_database_from_before_accounts_is_migrated_with_its_rows(empty_database_url: str) -> None:
-    engine = open_engine(empty_database_url)
+    engine = open_engine(empty_database_url, create=True)
     config = Config()
     config.set_main_option("script_location", str(Path(search.store.__file__).parent / "migrations"))
     with engine.begin() as connection:
