@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ import pytest
 
 from search.settings import Settings, to_environment
 from search.store import queries, searches
-from search.store.database import open_engine
+from search.store.database import DatabaseError, open_engine
+from service import server
 from tests.search.program import processes_of, wait_for_lines, wait_until_gone
-from tests.search.stored import submit
+from tests.search.stored import prepare, submit
 from tests.service.clients import first_client
 from tests.service.conftest import free_port, serving
 
@@ -85,6 +87,24 @@ def test_a_worker_whose_service_was_killed_leaves_by_itself(tmp_path: Path) -> N
     process.kill()
     process.communicate(timeout=40)
     wait_until_gone(tmp_path)
+
+
+def test_a_start_that_finds_the_database_locked_says_so_and_tries_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(settings.database_url)
+    monkeypatch.setattr(server, "LOCK_SECONDS", 0.5)
+    caplog.set_level("WARNING", "service")
+    with open_engine(settings.database_url).begin(), pytest.raises(DatabaseError, match="locked"):
+        server.wait_for_writers(settings)
+    assert caplog.messages == []  # a second attempt would be too late
+    monkeypatch.setattr(server, "LOCK_SECONDS", 30.0)
+    with open_engine(settings.database_url).begin() as holding:
+        timer = threading.Timer(1.5, holding.connection.driver_connection.rollback)  # type: ignore[union-attr]
+        timer.start()
+        assert server.wait_for_writers(settings)
+        timer.join()
+    assert caplog.messages == ["the database is locked by another process; trying for 30 s to write to it"]
 
 
 @pytest.fixture
