@@ -6,6 +6,7 @@ begins and when it ends, outside the database, so that tests can tell what reall
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -37,6 +38,8 @@ class PlantedNumbers(Numbers):
     die_at: int = number(-1, "gm whose trials kill their process")
     misbehave_at: int = number(-1, "gm whose trials misbehave, with each seed in another way")
     flood: int = number(0, "reports before the others, as fast as possible")
+    fork_at: int = number(-1, "gm whose trials leave a process behind")
+    print_at: int = number(-1, "gm whose trials print 5 MB, of bytes that are no text too")
 
 
 def surface(gm: int, gc: int, seed: int, noise: float) -> float:
@@ -64,6 +67,12 @@ def run(params: Params, report: Report) -> Result:
         os._exit(7)
     while params.gm == numbers.hang_at:
         time.sleep(1)
+    if params.gm == numbers.fork_at and os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+    if params.gm == numbers.print_at:
+        for _ in range(50):
+            os.write(1, b"\xff\x00<script>" * 10_000)
     hoard = []
     while params.gm == numbers.hoard_at:
         hoard.append(bytearray(50_000_000))
@@ -89,9 +98,17 @@ def run(params: Params, report: Report) -> Result:
 
 
 def note(numbers: PlantedNumbers, what: str, params: Params) -> None:
-    if numbers.journal:
-        with Path(numbers.journal).open("a") as journal:
-            journal.write(f"{what} {params.measure} gm={params.gm} gc={params.gc} seed={params.seed}\n")
+    """Append to the journal: a line that a person reads, or, in a file named ``.jsonl``, one that tells more."""
+    if not numbers.journal:
+        return
+    line = f"{what} {params.measure} gm={params.gm} gc={params.gc} seed={params.seed}"
+    if numbers.journal.endswith(".jsonl"):
+        assert params.folder is not None
+        where = {"search": params.folder.parents[1].name, "key": params.folder.name}
+        life = {"pid": os.getpid(), "driver": os.environ.get("SEQNORM_DRIVER", "")}
+        line = json.dumps({"at": time.monotonic(), "what": what, **where, **life})
+    with Path(numbers.journal).open("a") as journal:
+        journal.write(f"{line}\n")  # in one write, as other processes write too
 
 
 class Speechless(Exception):
