@@ -54,7 +54,8 @@ def commands_are_kept(history: History, remains: Remains, _: Bounds) -> Iterator
                 yield f"submit of {command.search} made {len(made)} searches"
         if command.what == "archive" and command.outcome == "ok":
             search = remains.find(command.search)
-            if search and not search.archived:
+            starts = [c for c in history.of(Command, command.search) if c.what in STARTS and counts(c)]
+            if search and not search.archived and not any(start.ended > command.began for start in starts):
                 yield f"{command.search} was archived, and is not"
     for search in remains.searches:
         makers = [c for c in history.of(Command, search.id) if c.what in ("widen", "retry") and counts(c)]

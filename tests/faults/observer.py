@@ -21,29 +21,34 @@ FROM trials t JOIN studies s ON s.study_id = t.study_id LEFT JOIN trial_values v
 
 
 class Observer:
-    """A thread that adds samples to a history."""
+    """Adds samples to a history: from a thread, or whenever it is told to look."""
 
-    def __init__(self, engine: Engine, history: History) -> None:
+    def __init__(self, engine: Engine, history: History, *, follows: bool = True) -> None:
         isolation = "REPEATABLE READ" if engine.dialect.name == "postgresql" else None
         self._engine = engine.execution_options(isolation_level=isolation) if isolation else engine
         self._history = history
         self._stopping = threading.Event()
         self.last: dict[str, Sample] = {}  #: of each search
         self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
+        if follows:
+            self._thread.start()
 
     def stop(self) -> None:
+        """Look no more."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._engine.dispose()
 
     def _follow(self) -> None:
         while not self._stopping.wait(SECONDS):
             try:
-                self._look()
+                self.look()
             except DatabaseError:  # it is down: there is nothing to see
                 continue
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Add a sample of each search that changed."""
         with self._engine.connect() as connection:
             columns = searches.c.id, searches.c.status, searches.c.requested_status, searches.c.epoch
             held = (searches.c.lease_until > now()).label("held")

@@ -42,7 +42,7 @@ class Person:
         return self._write("cancel", search_id, lambda c: searches.request_status(c, search_id, Status.CANCELLED))
 
     def resume(self, search_id: str) -> Command:
-        return self._write("resume", search_id, lambda c: searches.queue(c, search_id))
+        return self._write("resume", search_id, lambda c: searches.resume(c, search_id))
 
     def archive(self, search_id: str) -> Command:
         return self._write("archive", search_id, lambda c: searches.archive(c, search_id))

@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-HOLD_BACK = "full"  # an action that lasts
-
 
 class Failpoints:
     """The points of this process; ``claim`` has one process take each."""
@@ -70,11 +68,7 @@ class Failpoints:
 def no_space(dialect: Any) -> Exception:
     """Return what the driver of a database raises on a full disk."""
     if dialect.name == "sqlite":
-        import sqlite3
-
-        error: Exception = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
-        return error
+        return sqlite_error("database or disk is full", "SQLITE_FULL")
     import psycopg
 
     return psycopg.errors.DiskFull("could not extend file: No space left on device")
@@ -83,12 +77,18 @@ def no_space(dialect: Any) -> Exception:
 def lost_reply(dialect: Any) -> Exception:
     """Return what the driver of a database raises if it gets no answer."""
     if dialect.name == "sqlite":
-        import sqlite3
-
-        return sqlite3.OperationalError("disk I/O error")
+        return sqlite_error("disk I/O error", "SQLITE_IOERR")
     import psycopg
 
     return psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+def sqlite_error(message: str, name: str) -> Exception:
+    import sqlite3
+
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode, error.sqlite_errorname = getattr(sqlite3, name), name
+    return error
 
 
 def step_clock(after: float, seconds: float) -> None:

@@ -27,6 +27,10 @@ class InsufficientResources(Exception):
     """Never raised."""
 
 
+class Unreachable(Exception):
+    """Never raised."""
+
+
 class TrialResources:
     """What a trial reserves; it is not asked for here."""
 
@@ -84,6 +88,12 @@ class Executor:
 
     def nodes(self) -> list[Any]:
         return []
+
+    def own_node_alive(self) -> bool:
+        return True
+
+    def silent_seconds(self) -> float:
+        return 0.0
 
     def put_data(self, *_: Any, **__: Any) -> None:
         return None
