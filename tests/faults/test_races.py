@@ -1,4 +1,4 @@
-"""Commands race with one another, with drivers that end, die or wake, with workers and with the sweeper: none is lost."""
+"""Commands race with one another, with drivers that end, die or wake, with workers and the sweeper: none is lost."""
 
 from __future__ import annotations
 

@@ -1,0 +1,24 @@
+"""Campaigns with fixed seeds: real workers and drivers, without Ray where Ray is not the victim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import Campaign, write_script
+from tests.faults.history import Fault, kept_if_failed
+from tests.lanes import ROOT
+
+KEPT = ROOT / "faults"  # histories of runs that failed
+SEEDS = {"sqlite": [4, 13, 32], "postgresql": [2, 3, 5]}  # which end soon, and failed against 0.2.0
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_no_invariant_is_violated(database_url: str, tmp_path: Path, number: int) -> None:
+    database = database_url.partition(":")[0]
+    seed = SEEDS[database][number]
+    result = Campaign(write_script(seed, database), seed, database_url, tmp_path / "home").run()
+    with kept_if_failed(result.history, KEPT):
+        assert result.violations == [], result.logs
+    assert result.history.of(Fault), "the campaign injected nothing"
