@@ -34,8 +34,15 @@ test-fast: install ## run the quick tests, about 3,800, in a minute and a half
 test-local: install ## run the tests that start no Ray, browser or PostgreSQL
 	$(PYTEST) -m "not ray and not browser and not postgres"
 
-faults: install ## kill drivers, trials, workers and all of them, 12 times on each database
-	KILLS_PER_DATABASE=12 $(BIN)/python -m pytest tests/search/test_faults.py --timeout 1800
+FAULTS := $(BIN)/python -m tests.faults
+
+faults: install ## run 25 seeds of faults on each database, and some with Ray and with leases of 15 s; goes on where it stopped
+	$(FAULTS) --database sqlite --count 25
+	$(FAULTS) --database postgresql --count 25
+	$(FAULTS) --database sqlite --count 6 --lease 15
+	$(FAULTS) --database postgresql --count 6 --lease 15
+	$(FAULTS) --database sqlite --count 5 --ray
+	$(FAULTS) --database postgresql --count 5 --ray
 
 KERNELS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=COMPATIBLE OMP_NUM_THREADS=1 OMP_NUM_THREADS=2
 

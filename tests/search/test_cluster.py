@@ -19,7 +19,7 @@ from search.store.metrics import read_metrics
 from search.store.tables import searches as search_rows
 from tests.search.ray_cluster import Cluster, serving_ray
 from tests.search.stored import show, submit
-from tests.search.test_faults import Service
+from tests.search.worker_service import Service
 
 
 @pytest.fixture

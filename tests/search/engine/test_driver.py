@@ -1,4 +1,4 @@
-"""How a driver begins and refuses. Whole searches are in test_engine.py, drivers that die in test_faults.py."""
+"""How a driver begins and refuses. Whole searches are in test_engine.py, drivers that die in tests/faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker with drivers that end at once: what it makes of their ends. What real drivers do is in test_faults.py."""
+"""A worker with drivers that end at once: what it makes of their ends. What real drivers do is in tests/faults."""
 
 from __future__ import annotations
 

@@ -54,3 +54,31 @@ def test_intermediate_values_are_stored_as_optuna_stores_them(database_url: str)
     assert stored[0] == stored[1]
     read = [trial.intermediate_values for trial in study.get_trials()]
     assert repr(read[0]) == repr(read[1]) == repr(VALUES)
+
+
+def test_stock_optuna_dashboard_lists_the_studies(database_url: str) -> None:
+    import json
+
+    import optuna
+    from optuna_dashboard import wsgi
+
+    search_id = finished_search(database_url)
+    storage = optuna.storages.RDBStorage(database_url)
+    answered: list[str] = []
+    body = b"".join(
+        wsgi(storage)(
+            {
+                "REQUEST_METHOD": "GET",
+                "PATH_INFO": "/api/studies",
+                "SERVER_NAME": "localhost",
+                "SERVER_PORT": "80",
+                "wsgi.input": None,
+                "wsgi.url_scheme": "http",
+            },
+            lambda status, headers, *_: answered.append(status),
+        )
+    )
+    storage.engine.dispose()
+    names = {study["study_name"] for study in json.loads(body)["study_summaries"]}
+    assert answered == ["200 OK"]
+    assert names >= {f"{search_id}/{stage}" for stage in ("gm", "gc", "test")}
