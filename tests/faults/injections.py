@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
 from sqlalchemy import text
 
 from search.store.database import DatabaseError, Engine
@@ -68,14 +69,15 @@ def _kills(kind: str, number: signal.Signals = signal.SIGKILL, only: int | None 
 def _freezes(kind: str) -> Injection:
     def inject(scene: Scene, seconds: float) -> None:
         frozen = scene.site.processes(kind)
-        with scene.engine.begin():  # has SQLite's only lock, which a process frozen in a transaction would keep
+        sqlite = scene.engine.dialect.name == "sqlite"
+        with scene.engine.begin() if sqlite else nullcontext():  # has the only lock, so none of the frozen keeps it
             for process in frozen:
-                with suppress(Exception):
+                with suppress(psutil.Error):
                     process.suspend()
 
         def thaw() -> None:
             for process in frozen:
-                with suppress(Exception):
+                with suppress(psutil.Error):
                     process.resume()
 
         scene.until(seconds, thaw)
