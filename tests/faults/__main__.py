@@ -82,7 +82,7 @@ def run(seed: int, words: argparse.Namespace, server: PostgresServer | None) -> 
     return {
         "violations": result.violations,
         "seconds": time.monotonic() - began,
-        "faults": [each.kind for each in result.history.of(Fault)],
+        "faults": [each.name for each in result.history.of(Fault)],
         "commands": [f"{each.what} {each.outcome}" for each in result.history.of(Command)],
     }
 

@@ -243,7 +243,7 @@ class Campaign:
             file = self._site.faults / f"happened-{point['id']}"
             if file.exists() and (said := file.read_text().split()):
                 at = float(said[0])
-                records.append(Fault(at=at, kind=point["id"], until=at + point["seconds"]))
+                records.append(Fault(at=at, name=point["id"], until=at + point["seconds"]))
         return History(self.history.seed, records)
 
 

@@ -59,7 +59,7 @@ class Fault:
     """A fault that was injected."""
 
     at: float
-    kind: str
+    name: str
     until: float  #: when it was over
 
 
@@ -98,9 +98,9 @@ class History:
             found = [record for record in self.records if isinstance(record, kind)]
         return [record for record in found if search is None or getattr(record, "search", None) == search]
 
-    def fault(self, kind: str, seconds: float) -> None:
+    def fault(self, name: str, seconds: float) -> None:
         """Record a fault that begins now."""
-        self.add(Fault(at=time.monotonic(), kind=kind, until=time.monotonic() + seconds))
+        self.add(Fault(at=time.monotonic(), name=name, until=time.monotonic() + seconds))
 
     def give(
         self,

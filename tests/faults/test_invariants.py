@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[str, Callable[[], list[str]]]] = {
         "I7: trial 1 of s was RUNNING for 4.5 s without a live lease",
         lambda: violations(
             [
-                Fault(at=1, kind="kill", until=2),
+                Fault(at=1, name="kill", until=2),
                 *(sample(at, held=False, t1="RUNNING") for at in (1, 6, 11, 11.5)),
             ]
         ),
@@ -250,9 +250,9 @@ def test_what_may_have_been_the_last_request_explains_a_status(records: list[Rec
 
 
 def test_the_history_of_a_run_that_fails_is_kept_with_its_seed(tmp_path: Path) -> None:
-    history = History(7, list(SOUND))
+    history = History(7, [*SOUND, Fault(at=1, name="kill", until=2)])
     with pytest.raises(AssertionError) as caught, kept_if_failed(history, tmp_path):
         raise AssertionError("violated")
     assert caught.value.__notes__ == [f"seed 7; its history is kept in {tmp_path / 'seed-7.jsonl'}"]
     again = load(tmp_path / "seed-7.jsonl")
-    assert (again.seed, again.records) == (7, SOUND)
+    assert (again.seed, again.records) == (7, history.records)
