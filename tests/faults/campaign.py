@@ -219,6 +219,7 @@ class Campaign:
         deadline, quiet_since = time.monotonic() + QUIET_SECONDS, None
         while time.monotonic() < deadline:
             time.sleep(0.1)
+            self._site.start()  # a failpoint may end a worker late
             if not all(map(_is_quiet, self._searches())):
                 quiet_since = None
                 continue
