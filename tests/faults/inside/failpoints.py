@@ -41,7 +41,8 @@ class Failpoints:
         commit(dialect, connection)
         for point in due:
             if point["action"] == "lose reply":
-                connection.close()
+                if dialect.name == "postgresql":
+                    connection.dbapi_connection.close()  # as a lost connection is; that of the pool is only returned
                 raise lost_reply(dialect)
             if point["when"] == "after" and point["action"] != "full":
                 self._happen(point)
