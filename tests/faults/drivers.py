@@ -5,9 +5,8 @@ With `people.py` the one place that names these functions.
 
 from __future__ import annotations
 
-from search.plan.lifecycle import Event
-
 from search.engine.recorder import Recorder
+from search.plan.lifecycle import Event
 from search.store import leases, recovery, searches, transitions
 from search.store.database import Engine
 from tests.search.stored import open_recorder
