@@ -37,6 +37,7 @@ test-local: install ## run the tests that start no Ray, browser or PostgreSQL
 FAULTS := $(BIN)/python -m tests.faults
 
 faults: install ## run 25 seeds of faults on each database, and some with Ray and with leases of 15 s; goes on where it stopped
+	FAULTS_LONG=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) tests/faults --timeout 1800
 	$(FAULTS) --database sqlite --count 25
 	$(FAULTS) --database postgresql --count 25
 	$(FAULTS) --database sqlite --count 6 --lease 15

@@ -26,6 +26,7 @@ from service.middleware.body import BodyLimitMiddleware
 from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddleware
 from service.middleware.metrics import Metrics
 from service.pages import login, plotly_script, routes
+from service.recovery_sweep import recover_regularly
 from service.response_cache import GZIP_LEVEL, ResponseCache
 from service.token_uses import TokenUses
 
@@ -43,11 +44,13 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         polling = asyncio.create_task(notifier.poll())
         storing = asyncio.create_task(token_uses.store_regularly())
+        recovering = asyncio.create_task(recover_regularly(settings, database))
         warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
         yield
         await warming_up
         polling.cancel()
         storing.cancel()
+        recovering.cancel()
         await run_in_threadpool(token_uses.store)
         database.close()
 

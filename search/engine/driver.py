@@ -30,7 +30,8 @@ from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.settings import Settings, read_settings
 from search.store import leases, searches, transitions
 from search.store.database import DatabaseError, open_engine
-from search.store.patience import Patience, describe, is_passing
+from search.store.faults import own_sentence
+from search.store.patience import Patience, is_passing
 from search.vocabulary.errors import Conflict, Fenced, SearchError
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
@@ -67,7 +68,7 @@ def main() -> int:
     except Exception as error:
         if not is_passing(error) and getattr(error, "errno", None) != errno.ENOSPC:
             raise
-        logs.log_error(describe(error))
+        logs.log_error(own_sentence(error))
         return EXIT_UNAVAILABLE
 
 
@@ -245,7 +246,7 @@ class Driver:
             except Fenced:
                 os._exit(EXIT_BUSY)  # another driver took over
             except DatabaseError as error:
-                log.warning("the lease could not be renewed: %s", describe(error))
+                log.warning("the lease could not be renewed: %s", own_sentence(error))
                 requested = None
             else:
                 cluster, renewed = nodes, time.monotonic() if due else renewed

@@ -21,6 +21,7 @@ from search.plan.lifecycle import Event
 from search.settings import Settings, to_environment
 from search.store import leases, recovery, searches, workers
 from search.store.database import Connection, DatabaseError, Engine
+from search.store.faults import own_sentence
 from search.store.patience import Patience
 from search.vocabulary.errors import Conflict
 from search.vocabulary.secret import Secret
@@ -94,7 +95,12 @@ class Worker:
         except Conflict:  # another worker was quicker
             self._stopping.wait(IDLE_SECONDS)
         except WorkerStopped:
-            log.info("left %s queued", search_id, extra={"search": search_id})
+            try:
+                self._recover_search(search_id, Event.LOSE, recovery.DRIVER_LOST)  # if the driver had to be killed
+            except DatabaseError as error:
+                log.warning("%s is left as it is: %s", search_id, own_sentence(error), extra={"search": search_id})
+            else:
+                log.info("left %s queued", search_id, extra={"search": search_id})
 
     def kill_drivers(self) -> None:
         """Kill the drivers that run; their trials are killed once they have ended. For a handler of signals."""

@@ -14,7 +14,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_after_delay, stop_when_event_set
 
-from search.vocabulary.secret import redact
+from search.store.faults import own_sentence
 
 log = logging.getLogger(__name__)
 
@@ -69,20 +69,14 @@ class Patience:
         raise AssertionError("tenacity returns or raises")
 
     def _announce(self, state: RetryCallState) -> None:
-        if state.attempt_number == 1 and state.outcome is not None:
-            error = state.outcome.exception()
-            log.warning("the database does not answer; trying again for %g s: %s", self._seconds, describe(error))
+        error = state.outcome.exception() if state.outcome else None
+        if state.attempt_number == 1 and error is not None:
+            log.warning("the database does not answer; trying again for %g s: %s", self._seconds, own_sentence(error))
 
 
 def is_passing(error: BaseException) -> bool:
     """Return whether an error may pass by itself; one about a statement or about data does not."""
     return any(_is_passing(each) for each in _chain(error))
-
-
-def describe(error: BaseException | None) -> str:
-    """Return the database's own sentence, without SQL and secrets."""
-    found = next((each for each in _chain(error) if isinstance(each, DBAPIError)), error)
-    return redact(" ".join(str(getattr(found, "orig", found)).split()))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

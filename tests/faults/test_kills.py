@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL
 from typing import Any
 
 import psutil
@@ -25,7 +25,7 @@ from search.vocabulary.secret import SecretUrl
 from tests.faults import drivers
 from tests.faults.remains import Search, read_searches
 from tests.faults.site import Site
-from tests.search.stored import open_recorder, show, submit
+from tests.search.stored import open_recorder, prepare, show, submit
 
 PATIENCE = 4  # times what an idle machine needs: other tests start searches beside these
 DIGITS: dict[str, Any] = {
@@ -69,8 +69,11 @@ class Running:
 
 
 @pytest.fixture
-def on_ray(own_ray: None, database_url: str, tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path / "home", database_url, without_ray=False)
+def on_ray(own_ray: None, tmp_path: Path) -> Iterator[Running]:
+    """On SQLite alone: what PostgreSQL does differently is in the campaigns, which need no Ray."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    prepare(url)
+    running = Running(tmp_path / "home", url, without_ray=False)
     yield running
     running.close()
 
@@ -183,7 +186,6 @@ def test_a_worker_that_is_told_to_stop_leaves_its_search_queued_and_free(without
     search_id = submit(without_ray.site.settings.database_url, numbers={"seconds": 2.0, "epochs": 8})
     without_ray.site.start()
     without_ray.wait(lambda: without_ray.running() > 0, "nothing runs")
-    without_ray.site.signal("worker", SIGTERM)
     assert without_ray.site.stop() == 0
     assert without_ray.site.left() == ([], [])
     assert without_ray.search.status == "queued"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from tests.faults.races import race
 from tests.lanes import ROOT
 
 KEPT = ROOT / "faults"  # histories of runs that failed
-SEEDS_IN_TURN, SEEDS_IN_THREADS = 80, 20
+LONG = bool(os.environ.get("FAULTS_LONG"))  # set by make faults
+SEEDS_IN_TURN, SEEDS_IN_THREADS = (160, 40) if LONG else (20, 5)  # on each database
 
 
 @pytest.fixture(autouse=True)

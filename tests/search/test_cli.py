@@ -189,14 +189,19 @@ def test_a_status_that_no_search_can_have_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_search_whose_driver_is_gone_is_not_shown_as_running(tmp_path: Path) -> None:
+def test_a_search_whose_driver_is_gone_is_shown_with_what_to_do_and_changed_by_commands_that_change_it(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:///{tmp_path / 'seqnorm.db'}"
     search_id = submit(url)
     recorder = open_recorder(url, search_id, lease_seconds=-1)
     recorder.open(recorder._plan.build_stage("gm", []))
     recorder.start(Replicate("gm", Point("main", 1, 0), 0))
-    shown = seqnorm_json(tmp_path, "show", search_id)
-    assert shown["status"] == "queued"
+    gone = f"its driver is gone; a worker takes it over, or: seqnorm resume {search_id}"
+    for _ in range(2):
+        assert seqnorm_json(tmp_path, "show", search_id)["status"] == "running"
+        assert [(row["status"], row["reason"]) for row in seqnorm_json(tmp_path, "list")] == [("running", gone)]
+    assert seqnorm_json(tmp_path, "pause", search_id)["status"] == "paused"
     engine = open_engine(url, read_only=True)
     with engine.connect() as connection:
         (trial,) = queries.list_trials(connection, search_id)

@@ -51,6 +51,10 @@ class Service:
         with self.engine.connect() as connection:
             return searches.get(connection, search_id).status
 
+    def epoch(self, search_id: str) -> int:
+        with self.engine.connect() as connection:
+            return searches.get(connection, search_id).epoch
+
     def running(self, search_id: str) -> int:
         with self.engine.connect() as connection:
             return len(queries.list_trials(connection, search_id, state="RUNNING"))

@@ -37,6 +37,7 @@ from search.views import (
 from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Status, TrialState
 
 SearchSort = Literal["-created", "created", "name", "-name"]
+LIVE = (searches.c.lease_until > now()).label("live")  # whether its lease has not expired
 RECENT_TRIALS = 50  # newest trials whose mean duration predicts the rest
 
 
@@ -64,7 +65,7 @@ def list_searches(
         .scalar_subquery()
     )
     hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
-    statement = select(searches, done.label("finished"), now().label("read_at")).where(hidden)
+    statement = select(searches, done.label("finished"), now().label("read_at"), LIVE).where(hidden)
     for column, expected in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
         if expected:
             statement = statement.where(column == expected)
@@ -98,7 +99,7 @@ def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float |
         strategy=row.strategy,
         status=row.status,
         requested_status=row.requested_status,
-        reason=row.reason,
+        reason=_explain(row.id, row.status, row.reason, row.live),
         owner=row.owner,
         tags=tuple(row.tags),
         created_at=row.created_at,
@@ -111,6 +112,12 @@ def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float |
         mean=mean,
         std=std,
     )
+
+
+def _explain(search_id: str, status: str, reason: str, live: bool | None) -> str:
+    """Return the reason of a status; that of a running search whose lease has lapsed is not stored."""
+    lost = status == Status.RUNNING and not live
+    return f"its driver is gone; a worker takes it over, or: seqnorm resume {search_id}" if lost else reason
 
 
 def _read_choice(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
@@ -159,6 +166,7 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
     """
     event = newest_events(connection, [search_id]).get(search_id, 0)  # first, so that later events are not missed
     search = get(connection, search_id)
+    live = connection.execute(select(LIVE).where(searches.c.id == search_id)).scalar()
     plan = search.plan
     decided = choices(connection, search_id)
     found = projection.read_candidates(
@@ -173,7 +181,7 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
         note=search.note,
         status=search.status,
         requested_status=search.requested_status,
-        reason=search.reason,
+        reason=_explain(search.id, search.status, search.reason, live),
         recipe=search.spec.recipe,
         metric=search.metric,
         mode=search.mode,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from search.engine.driver import check_points
-from search.engine.worker import EXIT_BUSY
+from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.settings import Settings, to_environment
 from search.store import leases, searches, tables
 from search.store.database import open_engine
@@ -18,8 +20,8 @@ from tests.search.stored import submit
 from trainers.recipe import RecipeError
 
 
-def drive(settings: Settings, search_id: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "search.engine.driver", search_id]
+def drive(settings: Settings, search_id: str, *parent: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "search.engine.driver", search_id, *parent]
     environment = os.environ | to_environment(settings)
     return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -33,6 +35,28 @@ def test_a_driver_leaves_a_search_to_the_one_that_holds_it(settings: Settings) -
     assert f"a search has one driver: got {search_id}, which process {os.getpid()} on " in done.stderr
     with engine.connect() as connection:
         assert searches.get(connection, search_id).epoch == 1
+
+
+def test_a_driver_whose_worker_is_gone_before_it_runs_takes_no_lease(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    gone = subprocess.Popen(["true"])
+    gone.wait(10)
+    assert drive(settings, search_id, str(gone.pid)).returncode == EXIT_BUSY
+    with open_engine(settings.database_url).connect() as connection:
+        search = searches.get(connection, search_id)
+    assert (search.status, search.epoch) == ("queued", 0)
+
+
+def test_a_driver_waits_for_a_cluster_that_does_not_answer(settings: Settings, own_ray: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    search_id = submit(settings.database_url)
+    assert drive(replace(settings, ray_address=address), search_id).returncode == EXIT_UNAVAILABLE
+    with open_engine(settings.database_url).connect() as connection:
+        search = searches.get(connection, search_id)
+        assert leases.find_holder(connection, search_id) is None
+    assert search.status == "queued"
+    assert search.reason.startswith(f"waiting for the Ray cluster: got no answer at {address} (")
 
 
 def test_a_driver_without_a_search_says_so(settings: Settings) -> None:

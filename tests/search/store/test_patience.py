@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from search.store.database import open_engine
-from search.store.patience import Patience, describe, is_passing
+from search.store.faults import own_sentence
+from search.store.patience import Patience, is_passing
 
 
 def locked(folder: Path) -> OperationalError:
@@ -75,11 +76,11 @@ def test_a_server_that_is_not_there_and_a_wrapped_error_may_pass(tmp_path: Path)
     with pytest.raises(OperationalError) as refused:
         nobody.connect()
     assert is_passing(refused.value)
-    assert "secret" not in describe(refused.value)
+    assert "secret" not in own_sentence(refused.value)
     wrapped = RuntimeError("wrapped")
     wrapped.__cause__ = locked(tmp_path)
     assert is_passing(wrapped)
-    assert describe(wrapped) == "database is locked"
+    assert own_sentence(wrapped) == "database is locked"
     assert not is_passing(RuntimeError("other"))
 
 
