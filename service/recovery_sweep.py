@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 
 from search.settings import Settings
 from search.store import recovery
-from search.store.database import DatabaseError
 from search.store.faults import own_sentence
 from service.database import Database
 
@@ -26,6 +25,6 @@ async def recover_regularly(settings: Settings, database: Database) -> None:
         try:
             await run_in_threadpool(recovery.recover, settings.database_url, database.write_engine, thorough=thorough)
             thorough = False
-        except DatabaseError as error:  # the next round may succeed
+        except Exception as error:  # the next round may succeed
             log.warning("searches without a driver could not be recovered: %s", own_sentence(error))
         await asyncio.sleep(settings.lease_seconds)

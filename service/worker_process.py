@@ -59,7 +59,10 @@ class WorkerProcess:
                 )
                 if self._stopping.wait(RESTART_SECONDS):
                     return
-                self._process = self._start()
+                try:
+                    self._process = self._start()
+                except OSError as error:  # no process left; the next round may succeed
+                    log.warning("no worker could be started: %s", error)
 
     def _start(self) -> subprocess.Popen[bytes]:
         """Start a worker in its own session, so that Ctrl-C in the terminal reaches only the service."""

@@ -129,7 +129,7 @@ class LocalBackend:
         with self._write_engine() as engine:
             with engine.begin() as connection:
                 search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
-            recovery.recover_search(self._settings.database_url, engine, search_id)
+            recovery.try_recover(self._settings.database_url, engine, search_id)
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:

@@ -19,6 +19,7 @@ from search.engine.worker import Worker
 from search.settings import Settings
 from search.store.database import Engine
 from search.store.opening import open_store
+from search.store.patience import Patience
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 
@@ -64,7 +65,9 @@ def run_worker(settings: Settings, parent: int | None = None) -> None:
     with StopSignals() as signals:
         try:
             logs.configure(settings)
-            engine = open_store(settings.database_url, create=parent is None)  # the parent has created it
+            create = parent is None  # else the parent has created it
+            patiently = Patience(settings.outage_seconds)
+            engine = patiently(lambda _: open_store(settings.database_url, create=create))
             worker = Worker(settings, engine, stopping)
 
             def stop() -> None:

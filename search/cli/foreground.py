@@ -18,8 +18,9 @@ from search.engine.worker import Worker
 from search.plan.digest import compute_digest
 from search.settings import Settings
 from search.store import leases, queries, recovery, searches
-from search.store.database import Engine, open_engine
+from search.store.database import DatabaseError, Engine, open_engine
 from search.store.opening import open_store
+from search.store.patience import is_passing
 from search.views import SearchView
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import Status
@@ -103,12 +104,11 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
 def _run(settings: Settings, search_id: str, json: bool, program: str, interruption: Interruption) -> int:
     """Run a queued search until it ends and print its result; on a signal, pause it. Return the exit code."""
     engine = open_engine(settings.database_url)
-    with engine.connect() as connection:
-        epoch = searches.get(connection, search_id).epoch
+    worker = Worker(settings, engine)
     try:
-        search = _follow(settings, search_id, lambda tick: _run_to_end(settings, engine, search_id, tick), interruption)
+        search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption)
     except KeyboardInterrupt:
-        recovery.interrupt(settings.database_url, engine, search_id, epoch)
+        recovery.interrupt(settings.database_url, engine, search_id, worker.epochs.get(search_id))
         _print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
         return interruption.exit_code
     finally:
@@ -116,9 +116,9 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
     return _conclude(settings, search.id, json, program)
 
 
-def _run_to_end(settings: Settings, engine: Engine, search_id: str, tick: Callable[[], None]) -> searches.Search:
+def _run_to_end(worker: Worker, search_id: str, tick: Callable[[], None]) -> searches.Search:
     """Run a search until it ends, is paused or cancelled; a driver that is told to stop leaves it queued."""
-    while (search := Worker(settings, engine).run(search_id, tick)).status == Status.QUEUED:
+    while (search := worker.run(search_id, tick)).status == Status.QUEUED:
         tick()
         time.sleep(REQUEUED_SECONDS)
     return search
@@ -137,7 +137,11 @@ def _follow(
 
             def tick() -> None:
                 interruption.check()
-                progress.read(reading, search_id)
+                try:
+                    progress.read(reading, search_id)
+                except DatabaseError as error:  # the driver tries again, and so does the worker
+                    if not is_passing(error):
+                        raise
 
             return run(tick)
     finally:

@@ -33,6 +33,7 @@ from search.store.database import DatabaseError, open_engine
 from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
 from search.vocabulary.errors import Conflict, Fenced, SearchError
+from search.vocabulary.outcome import last_line
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
@@ -59,6 +60,8 @@ def main() -> int:
         return EXIT_BUSY
     engine = open_engine(settings.database_url)
     try:
+        with engine.connect() as connection:
+            find(searches.get(connection, search_id).spec.recipe)  # may take longer than a lease
         lease = leases.acquire(engine, search_id, settings.lease_seconds)
         engine.dispose()
         return Driver(settings, lease, parent).run()
@@ -161,13 +164,23 @@ class Driver:
             executor = Executor(self._settings.ray_address)
         except Unreachable as error:
             return Ending(event=Event.LEAVE, reason=str(error), exit_code=EXIT_UNAVAILABLE)
+        except Exception as error:
+            if not self._settings.ray_address:
+                raise
+            reason = f"the Ray cluster at {self._settings.ray_address} could not be joined: {last_line(str(error))}"
+            return Ending(event=Event.LEAVE, reason=reason, exit_code=EXIT_UNAVAILABLE)
         finally:
             self._connecting_since = None
         self._executor = executor
         self._install_signal_handlers()  # again: Ray replaced the handlers
         working = LockedFolder(self._folder, orphans.WORKING_FOLDER_PREFIX)
         try:
-            slots = executor.wait_for_slots(resources, self._stopping, lambda reason: self._set_slots(0, reason))
+            slots = executor.wait_for_slots(
+                resources,
+                self._stopping,
+                lambda reason: self._set_slots(0, reason),
+                forever=bool(self._search.slots),  # it had some, so its nodes are lost and may come back
+            )
             self._set_slots(slots, executor.busy_reason(resources))
             data = executor.put_data(
                 resolve(self._recipe.load),
@@ -232,10 +245,11 @@ class Driver:
 
     def _keep_lease(self) -> None:
         """Renew the lease and watch for reasons to leave, until the driver ends."""
-        renewed, cluster = time.monotonic(), None
+        renewed, cluster, answered = time.monotonic(), None, True
         while not self._ended.wait(min(POLL_SECONDS, self._settings.renew_seconds)):
             due = time.monotonic() - renewed >= self._settings.renew_seconds
-            nodes = self._executor.nodes() if due and self._executor is not None else cluster
+            executor = self._executor
+            nodes = executor.nodes() if due and executor is not None else cluster
             try:
                 with self._record.engine.begin() as connection:
                     if due:
@@ -246,10 +260,11 @@ class Driver:
             except Fenced:
                 os._exit(EXIT_BUSY)  # another driver took over
             except DatabaseError as error:
-                log.warning("the lease could not be renewed: %s", own_sentence(error))
-                requested = None
+                if answered:
+                    log.warning("the lease cannot be renewed: %s", own_sentence(error))
+                requested, answered = None, False
             else:
-                cluster, renewed = nodes, time.monotonic() if due else renewed
+                cluster, renewed, answered = nodes, time.monotonic() if due else renewed, True
             if requested:
                 self._stop(Ending(event=Event.LEAVE, trial_detail=f"{requested} by a person"))
             elif os.getppid() != self._parent:
@@ -336,7 +351,10 @@ def check_points(check: Callable[..., None], numbers: list[Any], data: Any, gcs:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        code = main()
     except SearchError as error:
         logs.log_error(str(error))
-        sys.exit(1)
+        code = 1
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # Ray's handlers at exit ask a cluster once more that may not answer

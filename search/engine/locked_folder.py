@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 LOCK_FILE = "lock"
@@ -20,9 +21,14 @@ class LockedFolder:
 
     def __init__(self, parent: Path, prefix: str) -> None:
         parent.mkdir(parents=True, exist_ok=True)
-        self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        self._lock = os.open(self.path / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            self._lock = os.open(self.path / LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            with suppress(OSError):  # a file system without locks, where nobody removes it either
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if (self.path / LOCK_FILE).exists():
+                return
+            os.close(self._lock)  # somebody removed it before it was locked
 
     def remove(self) -> None:
         """Remove the folder and what is in it."""

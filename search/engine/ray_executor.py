@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import socket
 import tempfile
@@ -168,7 +169,12 @@ class Executor:
         return resources.count_slots(state.capacities if state else [])
 
     def wait_for_slots(
-        self, resources: TrialResources, stopping: threading.Event, on_wait: Callable[[str], None]
+        self,
+        resources: TrialResources,
+        stopping: threading.Event,
+        on_wait: Callable[[str], None],
+        *,
+        forever: bool = False,
     ) -> int:
         """Return how many trials fit on the cluster; wait for nodes that are still starting.
 
@@ -176,13 +182,15 @@ class Executor:
             resources: what a trial reserves.
             stopping: ends the wait.
             on_wait: called once with a message if there is a wait.
+            forever: wait without an end, for nodes that are known to exist.
 
         Raises:
             InsufficientResources: if no node that is large enough has joined in time.
         """
         while self._watch.wait_for_state(0.5) is None and not stopping.is_set():
             pass  # the count of nodes is known once Ray has answered
-        until, announced = time.monotonic() + (NODE_SECONDS if self._address else 0), False
+        seconds = math.inf if forever else NODE_SECONDS if self._address else 0
+        until, announced = time.monotonic() + seconds, False
         while True:
             try:
                 return self.slots(resources)
@@ -190,7 +198,8 @@ class Executor:
                 if time.monotonic() > until or stopping.wait(0.5):
                     raise
                 if not announced:
-                    on_wait(f"waiting for a node that holds {resources}, {NODE_SECONDS} s at most")
+                    limit = "" if forever else f", {NODE_SECONDS} s at most"
+                    on_wait(f"waiting for a node that holds {resources}{limit}")
                     announced = True
 
     def busy_reason(self, resources: TrialResources) -> str:
@@ -531,7 +540,7 @@ class ProcessCallback(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Report that a trial's process is lost."""
         file = Path(trial.error_file or "")
-        self._searcher.on_process_lost(trial.trial_id, file.read_text() if file.is_file() else "")
+        self._searcher.on_process_lost(trial.trial_id, file.read_text(errors="replace") if file.is_file() else "")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Find failed trials without a process: Tune ends those without a callback."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from search.engine import orphans
@@ -21,7 +22,7 @@ from search.plan.lifecycle import Event
 from search.settings import Settings, to_environment
 from search.store import leases, recovery, searches, workers
 from search.store.database import Connection, DatabaseError, Engine
-from search.store.faults import own_sentence
+from search.store.faults import find_fault, own_sentence
 from search.store.patience import Patience
 from search.vocabulary.errors import Conflict
 from search.vocabulary.secret import Secret
@@ -48,7 +49,9 @@ class Worker:
         self._engine = engine
         self._stopping = stopping or threading.Event()
         self._patiently = Patience(settings.outage_seconds, self._stopping)
-        self._drivers: set[subprocess.Popen[bytes]] = set()
+        self._drivers: dict[str, subprocess.Popen[bytes]] = {}  # by search
+        self.epochs: dict[str, int] = {}  #: of searches, when their last driver had ended, or before the first
+        self._held: set[str] = set()  # searches that this worker's drivers were seen to hold
         self._worker_id: str | None = None
         self._heartbeat_at = self._recovered_at = float("-inf")
 
@@ -97,14 +100,16 @@ class Worker:
         except WorkerStopped:
             try:
                 self._recover_search(search_id, Event.LOSE, recovery.DRIVER_LOST)  # if the driver had to be killed
-            except DatabaseError as error:
+            except Exception as error:
+                if find_fault(error) is None:
+                    raise
                 log.warning("%s is left as it is: %s", search_id, own_sentence(error), extra={"search": search_id})
             else:
                 log.info("left %s queued", search_id, extra={"search": search_id})
 
     def kill_drivers(self) -> None:
         """Kill the drivers that run; their trials are killed once they have ended. For a handler of signals."""
-        for driver in list(self._drivers):
+        for driver in list(self._drivers.values()):
             driver.kill()
 
     def unregister(self) -> None:
@@ -142,6 +147,12 @@ class Worker:
         url = self._settings.database_url
         for search_id in self._patiently(lambda _: recovery.recover(url, self._engine, thorough=thorough)):
             log.info("%s: %s", search_id, recovery.DRIVER_LOST, extra={"search": search_id})
+        for search_id, driver in list(self._drivers.items()):
+            holder = self._read(partial(leases.read_holder, search_id=search_id))
+            if search_id in self._held and holder != driver.pid:  # it is frozen, and lost its search
+                driver.kill()
+            elif holder == driver.pid:
+                self._held.add(search_id)
 
     def run(self, search_id: str, tick: Callable[[], None]) -> searches.Search:
         """Run a queued search until its driver leaves it in order; ``tick`` is called four times a second.
@@ -153,11 +164,13 @@ class Worker:
             Conflict: if another process holds the search.
         """
         failed_drivers, pauses, finished = 0, 0, self._count_finished(search_id)
+        self.epochs[search_id] = self._read(lambda connection: searches.get(connection, search_id)).epoch
         while True:
             code = self._run_driver(search_id, tick)
             if code != 0:
                 self._recover_search(search_id, Event.LOSE, recovery.DRIVER_LOST)
             search = self._read(lambda connection: searches.get(connection, search_id))
+            self.epochs[search_id] = search.epoch
             holder = self._read(lambda connection: leases.find_holder(connection, search_id))
             if code == 0 or not search.status.active:
                 return search
@@ -171,7 +184,7 @@ class Worker:
                 failed_drivers = pauses = 0
             elif code == EXIT_UNAVAILABLE:
                 _wait(min(LONGEST_PAUSE, 2.0**pauses), tick)
-                pauses += 1
+                pauses, failed_drivers = pauses + 1, 0
             elif code != EXIT_BUSY:
                 failed_drivers += 1
             if failed_drivers >= MAX_FAILED_DRIVERS:
@@ -183,8 +196,12 @@ class Worker:
     def _run_driver(self, search_id: str, tick: Callable[[], None]) -> int:
         """Run a driver until it ends, and return its exit code; on an exception, stop it first."""
         mark = secrets.token_hex(8)
-        driver = self._start(search_id, mark)
-        self._drivers.add(driver)
+        try:
+            driver = self._start(search_id, mark)
+        except OSError as error:  # no room, or no process left
+            log.warning("a driver could not be started: %s", error, extra={"search": search_id})
+            return EXIT_UNAVAILABLE
+        self._drivers[search_id] = driver
         try:
             while driver.poll() is None:
                 tick()
@@ -194,7 +211,8 @@ class Worker:
             stop(driver, signal.SIGINT if isinstance(interruption, KeyboardInterrupt) else signal.SIGTERM)
             raise
         finally:
-            self._drivers.discard(driver)
+            del self._drivers[search_id]
+            self._held.discard(search_id)
             orphans.kill_processes(mark)
             orphans.remove_folders(self._settings.search_folder(search_id))
         return driver.returncode

@@ -3,7 +3,7 @@
 The last request of a person wins. While a driver holds the lease, a request is stored, and the driver carries it out;
 whoever ends, leaves or takes over the search reads it in the same transaction. While nobody holds the lease, a request
 takes effect at once, and fences a driver that is only frozen. The store applies every change: see
-:func:`search.store.searches.apply`.
+:func:`search.store.transitions.apply`.
 """
 
 from __future__ import annotations

@@ -38,6 +38,14 @@ Url = str | Secret  # of a database, as plain text or as a secret
 
 DatabaseError = DBAPIError  # so that other packages need not import SQLAlchemy
 
+IDLE_SECONDS = 60.0  # that PostgreSQL lets a frozen writer keep its locks; drivers say how long themselves
+KEEP_ALIVE = {  # without them, a server that vanishes is noticed after two hours
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+    "connect_timeout": 10,
+}
 BUSY_SECONDS = 30  # how long a writer waits for SQLite's write lock
 
 
@@ -78,12 +86,14 @@ def open_engine(
         StoreUnavailable: if the URL is malformed or its driver is missing.
     """
     sqlite = parse_url(url).get_backend_name() == "sqlite"
+    if hold_seconds is None and not read_only:
+        hold_seconds = IDLE_SECONDS
     try:
         engine = create_engine(parse_url(url), **engine_options(url, hold_seconds, wait_seconds))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _invalid_url(url, str(error)) from None
     if sqlite:
-        prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE", create=create)
+        prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE", create=create, wait_seconds=wait_seconds)
     return engine
 
 
@@ -118,18 +128,27 @@ def engine_options(url: Url, hold_seconds: float | None = None, wait_seconds: fl
     if wait_seconds is not None:
         options["pool_timeout"] = wait_seconds
     if parse_url(url).get_backend_name() == "sqlite":
-        return options | {"connect_args": {"timeout": wait_seconds or BUSY_SECONDS, "check_same_thread": False}}
+        return options | {
+            "connect_args": {
+                "timeout": BUSY_SECONDS if wait_seconds is None else wait_seconds,
+                "check_same_thread": False,
+            }
+        }
     limits = {"idle_in_transaction_session_timeout": hold_seconds, "lock_timeout": wait_seconds}
     set_limits = " ".join(f"-c {name}={int(value * 1000)}" for name, value in limits.items() if value is not None)
     connect_args: dict[str, Any] = {"options": set_limits} if set_limits else {}
+    connect_args |= {name: value for name, value in KEEP_ALIVE.items() if name not in parse_url(url).query}
     if wait_seconds is not None and "connect_timeout" not in parse_url(url).query:
         connect_args["connect_timeout"] = max(2, int(wait_seconds))  # libpq takes no less
     # reconnect after a server restart instead of failing
     return options | {"connect_args": connect_args, "pool_pre_ping": True}
 
 
-def prepare_sqlite(engine: Engine, begin: str, *, create: bool = False) -> None:
+def prepare_sqlite(engine: Engine, begin: str, *, create: bool = False, wait_seconds: float | None = None) -> None:
     """Set WAL mode, and start transactions with ``begin``, which Python's driver would delay until a write."""
+
+    if wait_seconds is None:
+        wait_seconds = BUSY_SECONDS
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
@@ -139,9 +158,8 @@ def prepare_sqlite(engine: Engine, begin: str, *, create: bool = False) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        wait_seconds = connection.get_execution_options().get("wait_seconds")
-        if wait_seconds is not None:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_seconds * 1000)}")
+        seconds = connection.get_execution_options().get("wait_seconds", wait_seconds)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # of the last user of the connection
         connection.exec_driver_sql(begin)
 
     if not create:

@@ -32,7 +32,7 @@ _POSTGRESQL = {"55P03": Fault.LOCKED, "53100": Fault.FULL}  # lock_not_available
 
 def find_fault(error: BaseException) -> Fault | None:
     """Return what is wrong with the database; None if an error has another cause."""
-    found = _find(error)
+    found = find_error(error)
     if found is None:
         return None
     if isinstance(found.orig, FileGone):
@@ -44,7 +44,7 @@ def find_fault(error: BaseException) -> Fault | None:
 
 def own_sentence(error: BaseException) -> str:
     """Return what the driver of the database says, without SQL, values and secrets; else what the error says."""
-    found = _find(error)
+    found = find_error(error)
     text = str(found.orig if found is not None else error).strip()
     return redact((text.splitlines() or [type(error).__name__])[0].strip())  # the lines after it quote rows
 
@@ -55,7 +55,7 @@ def database_message(error: BaseException) -> str | None:
     return fault.value.format(cause=own_sentence(error)) if fault else None
 
 
-def _find(error: BaseException) -> DBAPIError | None:
+def find_error(error: BaseException) -> DBAPIError | None:
     """Return the database's error among an error and its causes: Optuna wraps them."""
     return next((each for each in _chain(error) if isinstance(each, DBAPIError)), None)
 

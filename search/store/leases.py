@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, case, func, null, or_, select, update
+from sqlalchemy import Connection, Engine, Select, case, func, null, select, update
 
 from search.plan.lifecycle import Event
 from search.store import transitions
@@ -18,7 +18,7 @@ from search.store.database import now
 from search.store.processes import ProcessIdentity
 from search.store.tables import searches
 from search.vocabulary.errors import Conflict, Fenced
-from search.vocabulary.states import Status
+from search.vocabulary.states import ACTIVE, Status
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,15 @@ def release(connection: Connection, lease: Lease) -> None:
     )
 
 
+def expire(connection: Connection, lease: Lease) -> None:
+    """End a lease whose holder goes on no more, and keep the holder: its trials have not ended."""
+    connection.execute(
+        update(searches)
+        .where(searches.c.id == lease.search_id, searches.c.epoch == lease.epoch)
+        .values(lease_until=None)
+    )
+
+
 def fence(lease: Lease) -> Callable[[Connection], None]:
     """Return the check that runs at the start of every transaction of a driver.
 
@@ -125,10 +134,17 @@ def next_claimable(connection: Connection, taken: Collection[str] = ()) -> str |
     """Return the next search that needs a driver, queued or running with an expired lease; ``taken`` ones have one."""
     lapsed = (searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)
     waiting = select(searches.c.id).where(
-        or_(searches.c.status == Status.QUEUED, (searches.c.status == Status.RUNNING) & lapsed),
+        searches.c.status.in_(ACTIVE),
+        lapsed,  # a queued search is held while its trials are ended
         searches.c.id.not_in(taken),
     )
     return connection.execute(order_by_turn(waiting).limit(1)).scalar_one_or_none()
+
+
+def read_holder(connection: Connection, search_id: str) -> int | None:
+    """Return the process id of the last holder of a search, alive or not; None if it was released."""
+    holder = connection.execute(select(searches.c.holder).where(searches.c.id == search_id)).scalar()
+    return None if holder is None else int(holder["pid"])
 
 
 def find_holder(connection: Connection, search_id: str) -> LeaseHolder | None:

@@ -6,15 +6,15 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_after_delay, stop_when_event_set
 
-from search.store.faults import own_sentence
+from search.store.faults import find_error, own_sentence
 
 log = logging.getLogger(__name__)
 
@@ -76,21 +76,11 @@ class Patience:
 
 def is_passing(error: BaseException) -> bool:
     """Return whether an error may pass by itself; one about a statement or about data does not."""
-    return any(_is_passing(each) for each in _chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes: Optuna wraps the database's errors."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
-def _is_passing(error: BaseException) -> bool:
-    if not isinstance(error, DBAPIError):
+    found = find_error(error)
+    if found is None:
         return False
-    if isinstance(error.orig, sqlite3.Error):
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in PASSING_SQLITE
-    if state := getattr(error.orig, "sqlstate", None):
+    if isinstance(found.orig, sqlite3.Error):
+        return getattr(found.orig, "sqlite_errorcode", 0) & 0xFF in PASSING_SQLITE
+    if state := getattr(found.orig, "sqlstate", None):
         return str(state).startswith(PASSING_POSTGRESQL)
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return found.connection_invalidated or isinstance(found, OperationalError | InterfaceError)

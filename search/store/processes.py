@@ -48,7 +48,8 @@ class ProcessIdentity:
         """Whether the process has certainly ended: this kernel ran it and does not run it any more."""
         if self.host != socket.gethostname() or not self.boot or self.boot != _boot():
             return False
-        return _start(self.pid) != self.start
+        start = _start(self.pid)
+        return start != self.start and (start is not None or not _is_hidden(self.pid))
 
 
 def _boot() -> str:
@@ -67,6 +68,17 @@ def _start(pid: int) -> str | None:
         return _start_off_linux(pid)
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[START_TICKS]  # a zombie has exited
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process of another user exists: some systems show only one's own under /proc."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _start_off_linux(pid: int) -> str | None:

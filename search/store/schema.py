@@ -44,7 +44,7 @@ def upgrade(url: Url) -> str:
                     command.upgrade(config, "head")
                     candidates.backfill_finished(connection)
     except DBAPIError as error:
-        raise to_store_unavailable(url, error) from None
+        raise to_store_unavailable(url, error) from error
     except CommandError:
         raise StoreUnavailable(
             f"the database must not be newer than this program: got schema {current_version(reading)}, known {head}. "

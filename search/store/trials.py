@@ -47,15 +47,22 @@ def add_intermediate_values(connection: Connection, trial_id: int, values: Mappi
 class TrialStore:
     """Writes the trials of one search, fenced by the lease of its driver."""
 
-    def __init__(self, url: Url, lease: Lease, mode: Mode, hold_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        url: Url,
+        lease: Lease,
+        mode: Mode,
+        hold_seconds: float | None = None,
+        wait_seconds: float | None = None,
+    ) -> None:
         self._storage = optuna.storages.RDBStorage(
             reveal(url),
-            engine_kwargs=engine_options(url, hold_seconds),
+            engine_kwargs=engine_options(url, hold_seconds, wait_seconds),
             skip_table_creation=True,
             skip_compatibility_check=True,
         )
         if self._storage.engine.name == "sqlite":
-            prepare_sqlite(self._storage.engine, "BEGIN IMMEDIATE")
+            prepare_sqlite(self._storage.engine, "BEGIN IMMEDIATE", wait_seconds=wait_seconds)
         on_begin(self._storage.engine, fence(lease))
         self._mode = mode
         self._study_ids: dict[str, int] = {}

@@ -112,9 +112,7 @@ def _request_status(
         search = searches.request_status(connection, id, status)
         accounts.record_action(connection, caller.token, action, id, {})
     if not search.status.active:
-        recovery.recover_search(
-            settings.database_url, database.write_engine, id
-        )  # a frozen driver may have left trials
+        recovery.try_recover(settings.database_url, database.write_engine, id)  # a frozen driver may have left trials
     return _to_state(search)
 
 

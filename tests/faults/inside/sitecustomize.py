@@ -14,8 +14,7 @@ role = next(
     (
         name
         for name in ("driver", "worker", "service")
-        if os.environ.get("FAULTS")
-        and {
+        if {
             "driver": "search.engine.driver" in words,
             "worker": words.endswith(" worker") or " worker --" in words,
             "service": "-m service" in words or words.endswith(" serve"),
@@ -24,7 +23,11 @@ role = next(
     None,
 )
 
-if role:
+if role == "driver" and os.environ.get("FAULTS_TRANSACTIONS"):
+    import transaction_times
+
+    transaction_times.record(Path(os.environ["FAULTS_TRANSACTIONS"]))
+elif role:
     plan = json.loads((Path(folder) / "plan.json").read_text())
     import failpoints
 
