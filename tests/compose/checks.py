@@ -36,7 +36,15 @@ NEEDS = {
 }
 OF_OPERATORS = {
     "web": {"hosts", "requests_per_minute", "waiting_searches", "waiting_trials", "max_priority", "log_format"},
-    "worker": {"lease_seconds", "renew_seconds", "searches_at_once", "checkpoint_seconds", "log_format", "webhooks"},
+    "worker": {
+        "lease_seconds",
+        "renew_seconds",
+        "outage_seconds",
+        "searches_at_once",
+        "checkpoint_seconds",
+        "log_format",
+        "webhooks",
+    },
 }
 BY_UVICORN = {"FORWARDED_ALLOW_IPS"}
 BY_POSTGRES = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD_FILE"}  # what its image documents
