@@ -355,6 +355,9 @@ if __name__ == "__main__":
     except SearchError as error:
         logs.log_error(str(error))
         code = 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        code = 1
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # Ray's handlers at exit ask a cluster once more that may not answer

@@ -159,7 +159,8 @@ def prepare_sqlite(engine: Engine, begin: str, *, create: bool = False, wait_sec
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         seconds = connection.get_execution_options().get("wait_seconds", wait_seconds)
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # of the last user of the connection
+        raw: Any = connection.connection.dbapi_connection
+        raw.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")  # that of its last user may be another
         connection.exec_driver_sql(begin)
 
     if not create:

@@ -87,7 +87,7 @@ def test_a_database_that_is_broken_is_logged_without_its_password(tmp_path: Path
         f"postgres+nothing://ada:{PASSWORD}@127.0.0.1/none",
         f"ada:{PASSWORD}@127.0.0.1",
     ):
-        settings = Settings(home=tmp_path, db=url, port=free_port(), log_format="json")
+        settings = Settings(home=tmp_path, db=url, port=free_port(), log_format="json", outage_seconds=0.5)
         for words in (["service"], ["search.cli", "worker"]):
             done = subprocess.run(
                 [sys.executable, "-m", *words],

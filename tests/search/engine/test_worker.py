@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from search.engine import worker as worker_module
 from search.engine.worker import EXIT_BUSY, MAX_FAILED_DRIVERS, Worker, stop
 from search.settings import Settings
-from search.store import leases, workers
+from search.store import leases, searches, workers
 from search.store.database import Engine, open_engine
 from search.vocabulary.errors import Conflict
 from tests.search.stored import prepare, submit
@@ -105,6 +106,50 @@ def test_a_worker_that_serves_is_there_until_it_is_told_to_stop(settings: Settin
         serving.join(10)
     assert not serving.is_alive()
     assert _alive(engine) == 0
+
+
+def test_a_worker_runs_as_many_searches_side_by_side_as_it_is_told(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    start_as_driver(f"touch {marks}/$3; while :; do sleep 0.05; done", tmp_path, monkeypatch)
+    ids = {submit(settings.database_url) for _ in range(3)}
+    stopping = threading.Event()
+    worker = Worker(replace(settings, searches_at_once=2), engine, stopping)
+    serving = threading.Thread(target=worker.serve)
+    serving.start()
+    try:
+        deadline = time.monotonic() + 20
+        while len(list(marks.iterdir())) < 2:
+            assert time.monotonic() < deadline, "two searches do not run at once"
+            time.sleep(0.05)
+        time.sleep(5 * worker_module.IDLE_SECONDS)  # in which a third would begin
+    finally:
+        stopping.set()
+        serving.join(20)
+    started = {mark.name for mark in marks.iterdir()}
+    assert len(started) == 2
+    assert started < ids
+
+
+def test_a_driver_that_cannot_be_started_does_not_fail_its_search(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_id = submit(settings.database_url)
+    settings.home.mkdir(exist_ok=True)
+    (settings.home / "searches").write_text("no folder can be made here")
+    tries: list[None] = []
+
+    def tick() -> None:
+        tries.append(None)
+        if len(tries) > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Worker(settings, engine).run(search_id, tick)
+    with engine.connect() as connection:
+        assert searches.get(connection, search_id).status == "queued"
 
 
 def _alive(engine: Engine) -> int:
