@@ -5,25 +5,20 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Never
+from typing import Any, Never, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interruption:
-    """Context manager: the first signal is recorded for :meth:`check`; the second raises KeyboardInterrupt at once.
+class _Handler:
+    """Context manager that handles signals. SIGHUP stays ignored if it is: nohup has that done."""
 
-    Args:
-        at_once: raise at the first signal too; for long waits that leave nothing half done.
-    """
-
-    def __init__(self, at_once: bool = False) -> None:
-        self.signal: int | None = None  #: the first one received
-        self._at_once = at_once
+    def __init__(self) -> None:
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interruption:
-        self._before = _handle_signals(self._receive)
+    def __enter__(self) -> Self:
+        handled = [each for each in SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._receive) for number in handled}
         return self
 
     def __exit__(
@@ -32,7 +27,23 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _receive(self, number: int, _: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        raise NotImplementedError
+
+
+class Interruption(_Handler):
+    """Context manager: the first signal is recorded for :meth:`check`; the second raises KeyboardInterrupt at once.
+
+    Args:
+        at_once: raise at the first signal too; for long waits that leave nothing half done.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
+        super().__init__()
+        self.signal: int | None = None  #: the first one received
+        self._at_once = at_once
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         again, self.signal = self.signal is not None, self.signal or number
         if again or self._at_once:
             raise KeyboardInterrupt
@@ -48,25 +59,15 @@ class Interruption:
         return 128 + (self.signal or signal.SIGINT)
 
 
-class StopSignals:
+class StopSignals(_Handler):
     """Context manager of a process that serves: a first signal asks for an orderly end, a second for a quick one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.received = 0
         self.on_receive: Callable[[], object] = _interrupt  #: called at each signal, between two steps of any code
-        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> StopSignals:
-        self._before = _handle_signals(self._receive)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, _: int, __: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received += 1
         self.on_receive()
 
@@ -82,9 +83,3 @@ class StopSignals:
 
 def _interrupt() -> Never:
     raise KeyboardInterrupt
-
-
-def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Install a handler; return those before it. SIGHUP stays ignored if it is: nohup has that done."""
-    handled = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in handled}

@@ -21,6 +21,7 @@ from search.engine import logs, orphans, ray_environment
 from search.engine.checkpoints import Checkpoints
 from search.engine.locked_folder import LockedFolder
 from search.engine.recorder import Recorder, TooManyFailures
+from search.engine.resources import InsufficientResources, TrialResources
 from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import changed_parts, compute_digest
@@ -143,12 +144,7 @@ class Driver:
             )
             return Ending(event=Event.GIVE_UP, reason=reason)
         os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
-        from search.engine.ray_executor import (  # slow: imports Ray
-            Executor,
-            InsufficientResources,
-            TrialResources,
-            Unreachable,
-        )
+        from search.engine.ray_executor import Executor, Unreachable  # slow: imports Ray
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
@@ -219,11 +215,7 @@ class Driver:
         return Ending(event=Event.FINISH)
 
     def _set_slots(self, slots: int, reason: str) -> None:
-        def write(_: bool) -> None:
-            with self._record.engine.begin() as connection:
-                searches.set_slots(connection, self._lease.search_id, slots, reason)
-
-        self._patiently(write)
+        self._record.write(lambda connection: searches.set_slots(connection, self._lease.search_id, slots, reason))
 
     def _make_job(self, replicate: Replicate) -> TrialJob:
         """Return the job description of a replicate for the process that trains it."""

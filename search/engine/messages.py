@@ -20,7 +20,7 @@ class Message:
 
 
 def parse_message(text: Any) -> Message:
-    """Parse a message; one that is malformed ends its trial, not the driver."""
+    """Parse a message; one that is malformed makes its trial fail, not the driver."""
     try:
         sent = json.loads(text)
         return Message(

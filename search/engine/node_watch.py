@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
+
+from search.store.processes import ProcessIdentity
 
 ASK_SECONDS = 1.0  # between questions
 SERVERS = ("raylet", "gcs_server")  # the processes of a private Ray that it cannot do without
@@ -39,7 +41,9 @@ class NodeWatch:
         servers: processes without which the cluster is dead, if they are this process's own.
     """
 
-    def __init__(self, ask: Callable[[], ClusterState], own_node: str, servers: Sequence[psutil.Process] = ()) -> None:
+    def __init__(
+        self, ask: Callable[[], ClusterState], own_node: str, servers: Collection[ProcessIdentity] = ()
+    ) -> None:
         self._ask = ask
         self._own_node = own_node
         self._servers = servers
@@ -66,7 +70,7 @@ class NodeWatch:
 
     def own_node_alive(self) -> bool:
         """Return False if the node that this process is attached to is dead, or one of ``servers`` has ended."""
-        if not all(_is_alive(server) for server in self._servers):
+        if any(server.has_exited for server in self._servers):
             return False
         nodes = self._answer.nodes if self._answer else ()
         return not any(node["NodeID"] == self._own_node and not node["Alive"] for node in nodes)
@@ -91,14 +95,8 @@ class NodeWatch:
             self._closed.wait(ASK_SECONDS)
 
 
-def find_servers() -> list[psutil.Process]:
-    """Return the servers of a private Ray, which are children of this process."""
-    return [child for child in psutil.Process().children() if child.name() in SERVERS]
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    """Return whether a process runs; one that has ended is a zombie until its parent asks for its exit status."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+def find_servers() -> dict[str, ProcessIdentity]:
+    """Return the servers of a private Ray, which are children of this process, by name."""
+    return {
+        child.name(): ProcessIdentity.of(child.pid) for child in psutil.Process().children() if child.name() in SERVERS
+    }

@@ -14,7 +14,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -30,6 +30,7 @@ from search.engine.logs import capture_library
 from search.engine.messages import parse_message
 from search.engine.node_watch import ClusterState, NodeWatch, find_servers
 from search.engine.orphans import RAY_FOLDER_PREFIX
+from search.engine.resources import InsufficientResources, TrialResources
 from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_process import TrialJob, run_trial
 from search.plan.stages import Replicate
@@ -75,55 +76,6 @@ class Unreachable(Exception):
     """The cluster does not answer."""
 
 
-class InsufficientResources(Exception):
-    """No node of the cluster is large enough for a trial."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialResources:
-    """The resources that a trial reserves."""
-
-    cpus: float
-    gpus: float = 0
-    memory_bytes: int | None = None
-    concurrency: int | None = None  #: maximum number of parallel trials
-    searches_at_once: int = 1  #: searches that share the cluster
-
-    def to_ray_resources(self) -> dict[str, float]:
-        """Return the resources in Ray's format."""
-        return {"cpu": self.cpus, "gpu": self.gpus, **({"memory": self.memory_bytes} if self.memory_bytes else {})}
-
-    def count_fitting(self, free: Mapping[str, float]) -> int:
-        """Return how many trials fit into free resources, counted as Ray does."""
-        needs = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory_bytes or 0}
-        return min(_units(free.get(kind, 0)) // max(1, _units(need)) for kind, need in needs.items() if need)
-
-    def count_slots(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """Return how many trials fit on nodes with these resources: the search's share, up to the concurrency.
-
-        Raises:
-            InsufficientResources: if no node is large enough for one.
-        """
-        fitting = sum(self.count_fitting(node) for node in nodes)
-        if not fitting:
-            has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
-            raise InsufficientResources(
-                f"a trial must fit on one node: got {self}, and the cluster has {len(nodes)} nodes with {has}. "
-                "Ask for less, or add a node."
-            )
-        share = max(1, fitting // self.searches_at_once)
-        return min(share, self.concurrency or share)
-
-    def __str__(self) -> str:
-        parts = [f"{self.cpus:g} CPU", f"{self.gpus:g} GPU"] if self.gpus else [f"{self.cpus:g} CPU"]
-        return ", ".join([*parts, *([f"{self.memory_bytes / 1e9:g} GB"] if self.memory_bytes else [])])
-
-
-def _units(amount: float) -> int:
-    """Return an amount in ten-thousandths, as Ray does: in floats, 0.1 fits into 1 only nine times."""
-    return round(amount * 10_000)
-
-
 class Executor:
     """A connection to the Ray cluster at an address, or to a private cluster on this host if there is no address.
 
@@ -148,7 +100,7 @@ class Executor:
         self._watch = NodeWatch(
             lambda: ClusterState(nodes=ray.nodes(), free=ray.available_resources()),
             own_node=ray.get_runtime_context().get_node_id(),
-            servers=() if address else find_servers(),
+            servers=() if address else find_servers().values(),
         )
 
     def silent_seconds(self) -> float:

@@ -68,7 +68,7 @@ class Recorder:
         self._unstorable: dict[int, str] = {}  # why metrics of running trials could not be stored
         self._parameter_ranges = _parameter_ranges(plan)
         self._patiently(lambda _: self._trials.end_running(self._search_id, "its driver was lost"))
-        self._write(self._read_search)
+        self.write(self._read_search)
 
     def _read_search(self, connection: Connection) -> None:
         self._choices = searches.choices(connection, self._search_id)
@@ -79,7 +79,7 @@ class Recorder:
         self._retried_upto = search.retried_upto
         self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
 
-    def _write(self, write: Callable[[Connection], None]) -> None:
+    def write(self, write: Callable[[Connection], None]) -> None:
         """Run a transaction that may be run again: the database may commit it and lose the answer."""
 
         def call(_: bool) -> None:
@@ -138,7 +138,7 @@ class Recorder:
             add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
 
         if copies:
-            self._write(write)
+            self.write(write)
 
     def finished(self, stage: Stage) -> bool:
         """Return whether all replicates of a stage have ended and none runs again."""
@@ -203,7 +203,7 @@ class Recorder:
             create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
-            self._write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
+            self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 
     def record_location(self, trial_id: int, where: Mapping[str, Any]) -> None:
@@ -212,7 +212,7 @@ class Recorder:
             self._patiently(lambda _: self._trials.set_attribute(trial_id, "where", dict(where)))
             if not self._location_recorded:
                 self._location_recorded = True
-                self._write(lambda connection: searches.clear_reason(connection, self._search_id))
+                self.write(lambda connection: searches.clear_reason(connection, self._search_id))
 
     def report(self, trial_id: int, epochs: Mapping[int, Mapping[str, float]]) -> None:
         """Store metrics of a running trial by epoch, in one transaction; a trial whose metrics do not fit fails."""
@@ -228,7 +228,7 @@ class Recorder:
                 add_metrics(connection, trial_id, epochs)
 
             try:
-                self._write(write)
+                self.write(write)
             except UNSTORABLE as error:
                 why = getattr(error, "orig", error)  # without SQLAlchemy's words around it
                 self._unstorable.setdefault(trial_id, f"its metrics could not be stored: {why}")
@@ -253,7 +253,7 @@ class Recorder:
                     projection.save(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
                 self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
 
-            self._write(write)
+            self.write(write)
             if self._checkpoints and not outcome.runs_again:
                 self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
@@ -304,7 +304,7 @@ class Recorder:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
             add_event(connection, self._search_id, EventKind.OPENED, {"stage": stage.name})
 
-        self._write(write)
+        self.write(write)
         return state
 
 

@@ -84,8 +84,7 @@ def _is_hidden(pid: int) -> bool:
 def _start_off_linux(pid: int) -> str | None:
     if BOOT_ID.exists():  # Linux, so no such process runs
         return None
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+    try:  # start times move with the clock there, so a reused pid is taken for the process until its lease lapses
+        return None if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE else ""
     except psutil.Error:
         return None

@@ -20,7 +20,7 @@ def main() -> None:
     from search.engine.ray_executor import Executor
 
     executor = Executor("")
-    print(json.dumps({process.name(): process.pid for process in find_servers()}), flush=True)
+    print(json.dumps({name: process.pid for name, process in find_servers().items()}), flush=True)
     ended = threading.Event()
     threading.Thread(target=lambda: ended.set() if not sys.stdin.read() else None, daemon=True).start()
     while not ended.wait(0.1):

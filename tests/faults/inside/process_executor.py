@@ -23,19 +23,8 @@ HOST = Path(__file__).with_name("trial_host.py")
 SLOTS = 2
 
 
-class InsufficientResources(Exception):
-    """Never raised."""
-
-
 class Unreachable(Exception):
     """Never raised."""
-
-
-class TrialResources:
-    """What a trial reserves; it is not asked for here."""
-
-    def __init__(self, **_: Any) -> None:
-        pass
 
 
 class Host:

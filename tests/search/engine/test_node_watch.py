@@ -18,6 +18,7 @@ import pytest
 
 from search.engine import node_watch
 from search.engine.node_watch import ClusterState, NodeWatch
+from search.store.processes import ProcessIdentity
 from tests.search import watched_ray
 
 # Answers
@@ -51,7 +52,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., NodeWatch]]
     monkeypatch.setattr(node_watch, "ASK_SECONDS", 0.01)
     made: list[tuple[FakeRay, NodeWatch]] = []
 
-    def make(ray: FakeRay, servers: list[psutil.Process] | None = None) -> NodeWatch:
+    def make(ray: FakeRay, servers: list[ProcessIdentity] | None = None) -> NodeWatch:
         made.append((ray, NodeWatch(ray.ask, "mine", servers or [])))
         return made[-1][1]
 
@@ -116,7 +117,7 @@ def test_the_own_node_is_dead_when_its_server_has_ended_though_ray_still_answers
     watch: Callable[..., NodeWatch],
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
-        watched = watch(FakeRay(state_of(mine=True)), [psutil.Process(server.pid)])
+        watched = watch(FakeRay(state_of(mine=True)), [ProcessIdentity.of(server.pid)])
         assert watched.wait_for_state(10)
         assert watched.own_node_alive()
         server.kill()
