@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, func, insert, select, update
 
-from search.plan.lifecycle import RETRIABLE, Event
+from search.plan.lifecycle import Event
 from search.plan.selection import Choice, Mode, Point
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Plan, Stage
@@ -178,7 +178,7 @@ def resume(connection: Connection, search_id: str, digest: dict[str, str] | None
         return
     if search.status == Status.RUNNING:
         raise Conflict(
-            f"a change is accepted while nothing trains with the code before it: got {search_id}, which is running. "
+            f"a code change can be accepted only while the search does not run: got {search_id}, which is running. "
             f"Pause it first: seqnorm pause {search_id}"
         )
     connection.execute(update(searches).where(searches.c.id == search_id).values(digest=digest))
@@ -228,11 +228,7 @@ def count_retriable(connection: Connection, search_id: str) -> int:
     Raises:
         NotFound, Conflict, StageDecided: as in :func:`retry`.
     """
-    search = get(connection, search_id)
-    if search.status not in RETRIABLE:
-        raise Conflict(
-            f"only a paused, failed or done search can be retried: got {search_id}, which is {search.status}."
-        )
+    transitions.check(connection, search_id, Event.RETRY)
     failed = {
         row.stage: row.failed
         for row in connection.execute(

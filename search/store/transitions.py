@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Select, select, update
 
 from search.plan.lifecycle import Change, Event, NotAllowed, State, change
 from search.store.database import now
@@ -32,21 +32,25 @@ def apply(connection: Connection, search_id: str, event: Event, reason: str = ""
         Conflict: if the event is impossible in its state.
     """
     row = lock(connection, search_id)
-    requested = Status(row.requested_status) if row.requested_status else None
-    state = State(status=Status(row.status), requested=requested, held=is_held(row))
-    try:
-        effect = change(state, event)
-    except NotAllowed as error:
-        raise Conflict(_refuse(str(error), row, event)) from None
+    effect = _decide(row, event)
     if effect.fences:
         fence_out(connection, row)
-    if effect.status != state.status:
-        by_person = effect.status == state.requested or event in (Event.PAUSE, Event.CANCEL)
+    if effect.status != row.status:
+        by_person = effect.status == row.requested_status or event in (Event.PAUSE, Event.CANCEL)
         set_status(connection, search_id, effect.status, f"{effect.status} by a person" if by_person else reason)
-    elif effect.requested != state.requested:
+    elif effect.requested != row.requested_status:
         connection.execute(update(searches).where(searches.c.id == search_id).values(requested_status=effect.requested))
         add_event(connection, search_id, EventKind.REQUESTED, {"requested_status": effect.requested})
     return effect
+
+
+def check(connection: Connection, search_id: str, event: Event) -> None:
+    """Check that an event is possible now, without applying it.
+
+    Raises:
+        NotFound, Conflict: as in :func:`apply`.
+    """
+    _decide(_read(connection, search_id, DECISIVE), event)
 
 
 def lock(connection: Connection, search_id: str) -> Row[Any]:
@@ -55,8 +59,12 @@ def lock(connection: Connection, search_id: str) -> Row[Any]:
     Raises:
         NotFound: if no search has that id.
     """
-    statement = DECISIVE.where(searches.c.id == search_id).with_for_update(key_share=True)
-    row = connection.execute(statement).one_or_none() if is_valid(search_id) else None
+    return _read(connection, search_id, DECISIVE.with_for_update(key_share=True))
+
+
+def _read(connection: Connection, search_id: str, statement: Select[Any]) -> Row[Any]:
+    found = is_valid(search_id)
+    row = connection.execute(statement.where(searches.c.id == search_id)).one_or_none() if found else None
     if row is None:
         raise not_found(search_id)
     return row
@@ -92,6 +100,14 @@ def set_status(connection: Connection, search_id: str, status: Status, reason: s
         .values(status=status, reason=reason, requested_status=None, **ended)
     )
     add_event(connection, search_id, EventKind.STATUS, {"status": status, "reason": reason})
+
+
+def _decide(row: Row[Any], event: Event) -> Change:
+    requested = Status(row.requested_status) if row.requested_status else None
+    try:
+        return change(State(status=Status(row.status), requested=requested, held=is_held(row)), event)
+    except NotAllowed as error:
+        raise Conflict(_refuse(str(error), row, event)) from None
 
 
 def _refuse(rule: str, row: Row[Any], event: Event) -> str:

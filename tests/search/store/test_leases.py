@@ -103,3 +103,22 @@ def test_a_search_whose_driver_is_lost_does_not_stand_in_its_own_way(engine: Eng
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == lost).values(lease_until=0))
     assert turns(engine, 2) == [lost, other]
+
+
+def test_a_lease_that_was_released_is_not_renewed(engine: Engine) -> None:
+    search_id = queue(engine, "ada")
+    lease = leases.acquire(engine, search_id, 60)
+    with engine.begin() as connection:
+        transitions.set_status(connection, search_id, Status.QUEUED, "")
+        leases.release(connection, lease)
+        leases.renew(connection, lease, 60)
+        assert leases.next_claimable(connection) == search_id
+
+
+def test_a_queued_search_is_not_claimed_while_its_trials_are_ended(engine: Engine) -> None:
+    search_id = queue(engine, "ada")
+    with engine.begin() as connection:
+        lease = leases.hold(connection, search_id, 60)
+        assert leases.next_claimable(connection) is None
+        leases.expire(connection, lease)
+        assert leases.next_claimable(connection) == search_id

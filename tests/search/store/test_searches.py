@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from sqlalchemy import Connection, insert
 
 from search.plan.selection import Point
 from search.plan.stages import Replicate
@@ -10,6 +13,7 @@ from search.settings import Settings
 from search.store import candidates as projection
 from search.store import leases, searches, transitions
 from search.store.database import open_engine
+from search.store.tables import candidates
 from search.vocabulary.errors import Conflict
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, Status
@@ -124,3 +128,29 @@ def test_a_paused_search_is_queued_again_with_what_was_accepted(settings: Settin
         searches.resume(connection, search_id, {"recipe": "another"})
         search = searches.get(connection, search_id)
     assert (search.status, search.reason, search.digest) == ("queued", "", {"recipe": "another"})
+
+
+def test_a_code_change_is_not_accepted_while_a_driver_trains_with_the_code_before(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    engine = open_engine(settings.database_url)
+    leases.acquire(engine, search_id, 60)
+    refused = f"only while the search does not run: got {search_id}, which is running. Pause it first: seqnorm pause "
+    with engine.begin() as connection, pytest.raises(Conflict, match=refused):
+        searches.resume(connection, search_id, {"recipe": "another"})
+    with engine.begin() as connection:
+        searches.resume(connection, search_id, searches.get(connection, search_id).digest)
+        assert searches.get(connection, search_id).digest == {}
+
+
+@pytest.mark.parametrize("again", [searches.resume, searches.retry])
+def test_an_archived_search_that_runs_again_is_listed_again(
+    settings: Settings, again: Callable[[Connection, str], object]
+) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
+        candidate = {"variant": "main", "gm": 1, "gc": 0, "n": 0, "failed": 1}
+        connection.execute(insert(candidates).values(search_id=search_id, stage="gm", **candidate))
+        searches.archive(connection, search_id)
+        again(connection, search_id)
+        assert searches.get(connection, search_id).archived_at is None
