@@ -58,8 +58,6 @@ def recover_search(
     Its epoch is raised and its RUNNING trials end as lost. If its status is running, ``event`` decides what becomes of
     it: LOSE, ABANDON (of a queued one too) or INTERRUPT. A request that its driver did not carry out is carried out.
     """
-    from search.store.trials import TrialStore  # imports Optuna
-
     with engine.begin() as connection:
         row = transitions.lock(connection, search_id)
         changes = row.status == Status.RUNNING or (row.status == Status.QUEUED and event == Event.ABANDON)
@@ -70,6 +68,8 @@ def recover_search(
         if not fenced:
             transitions.fence_out(connection, row)
         lease = leases.hold(connection, search_id, CLEANUP_SECONDS)
+    from search.store.trials import TrialStore  # imports Optuna, which few calls need
+
     store = TrialStore(url, lease, "max", wait_seconds=WAIT_SECONDS)
     try:
         store.end_running(search_id, DRIVER_LOST)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
+import numpy as np  # noqa: F401  # Plotly uses it if it finds it, even while another thread is still importing it
 import plotly.graph_objects as go
 
 from search.views import Figure

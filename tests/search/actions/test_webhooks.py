@@ -317,6 +317,7 @@ def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(
             search_id = submit(database_url, gm=[1], gc=[1], seeds=1, test_seeds=1, numbers={"seconds": 1})
             seen: dict[str, dict[str, str]] = {}
             _wait_for(lambda: _remember(seen, tmp_path) or bool(target.received), 90)
+            _wait_for(lambda: "was not taken" in printed.read_text())
         finally:
             first.kill()
             first.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import islice
 
 import plotly.graph_objects as go
@@ -29,3 +31,26 @@ def test_colours_go_round() -> None:
 
 def test_a_faded_colour_lets_the_ground_through() -> None:
     assert with_opacity("#5b8dd6", 0.15) == "rgba(91,141,214,0.15)"
+
+
+DRAW_WHILE_IMPORTING = """
+import importlib.abc, sys, threading, time
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.startswith("numpy.") and threading.current_thread().name == "importing":
+            time.sleep(0.05)
+
+sys.meta_path.insert(0, Slow())
+from service.charts.figure import to_figure
+import plotly.graph_objects as go
+importing = threading.Thread(target=lambda: __import__("numpy"), name="importing")
+importing.start()
+while importing.is_alive():
+    to_figure(go.Figure(go.Scatter(x=[1, 2], y=[0.5, 0.25])), "loss", xaxis={})
+"""
+
+
+def test_a_figure_is_drawn_while_another_thread_imports_numpy() -> None:
+    drawn = subprocess.run([sys.executable, "-c", DRAW_WHILE_IMPORTING], capture_output=True, text=True, timeout=120)
+    assert drawn.returncode == 0, drawn.stderr
