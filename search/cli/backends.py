@@ -123,6 +123,7 @@ class LocalBackend:
 
     def request(self, search_id: str, action: Literal[Action.PAUSE, Action.CANCEL]) -> SearchState:
         """Request that a search is paused or cancelled."""
+        from search.engine import orphans
         from search.store import recovery, searches
         from search.views import SearchState
 
@@ -130,6 +131,7 @@ class LocalBackend:
             with engine.begin() as connection:
                 search = searches.request_status(connection, search_id, REQUESTED_STATUS[action])
             recovery.try_recover(self._settings.database_url, engine, search_id)
+        orphans.clean_up([self._settings.search_folder(search_id)])  # of a command that was killed
         return SearchState(search=search_id, status=search.status, requested_status=search.requested_status)
 
     def retry(self, search_id: str) -> SearchState:

@@ -14,6 +14,7 @@ from search.cli.interruption import Interruption
 from search.cli.output import print_view
 from search.cli.progress import Progress
 from search.cli.tables import print_result
+from search.engine import orphans
 from search.engine.worker import Worker
 from search.plan.digest import compute_digest
 from search.settings import Settings
@@ -105,6 +106,7 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
     """Run a queued search until it ends and print its result; on a signal, pause it. Return the exit code."""
     engine = open_engine(settings.database_url)
     worker = Worker(settings, engine)
+    orphans.clean_up(settings.search_folders())  # of a command that was killed
     try:
         search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption)
     except KeyboardInterrupt:

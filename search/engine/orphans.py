@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,19 @@ def kill_leftovers() -> None:
             _kill(processes)
 
 
+def clean_up(search_folders: Iterable[Path]) -> None:
+    """Kill the processes and remove the folders of drivers that were killed together with their worker."""
+    kill_leftovers()
+    for folder in search_folders:
+        remove_folders(folder)
+
+
+def remove_folders(search_folder: Path) -> None:
+    """Remove the working folders of a search and the folders of private clusters, of drivers that have ended."""
+    remove_unlocked(search_folder, WORKING_FOLDER_PREFIX)
+    remove_unlocked(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)
+
+
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.Error):
@@ -50,9 +64,3 @@ def _is_driver(process: psutil.Process) -> bool:
         return DRIVER_MODULE in process.cmdline()
     except psutil.Error:
         return False
-
-
-def remove_folders(search_folder: Path) -> None:
-    """Remove the working folders of a search and the folders of private clusters, of drivers that have ended."""
-    remove_unlocked(search_folder, WORKING_FOLDER_PREFIX)
-    remove_unlocked(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)

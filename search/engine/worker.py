@@ -140,10 +140,7 @@ class Worker:
         if time.monotonic() - self._recovered_at < self._settings.lease_seconds:
             return
         thorough, self._recovered_at = self._recovered_at == float("-inf"), time.monotonic()
-        orphans.kill_leftovers()
-        if thorough:
-            for folder in self._settings.search_folders():
-                orphans.remove_folders(folder)
+        orphans.clean_up(self._settings.search_folders() if thorough else ())
         url = self._settings.database_url
         for search_id in self._patiently(lambda _: recovery.recover(url, self._engine, thorough=thorough)):
             log.info("%s: %s", search_id, recovery.DRIVER_LOST, extra={"search": search_id})

@@ -58,4 +58,4 @@ def test_helpers_of_libraries_stay() -> None:
         process.start()
     process.join(10)
     assert process.exitcode == -signal.SIGKILL
-    assert psutil.pid_exists(resource_tracker._resource_tracker._pid)
+    assert psutil.Process(resource_tracker._resource_tracker._pid).status() != psutil.STATUS_ZOMBIE

@@ -14,9 +14,8 @@ from search.engine.orphans import (
     DRIVER_MODULE,
     MARK_VARIABLE,
     RAY_FOLDER_PREFIX,
-    kill_leftovers,
+    clean_up,
     kill_processes,
-    remove_folders,
 )
 
 
@@ -52,7 +51,7 @@ def test_processes_of_a_driver_that_is_gone_are_killed_and_those_of_a_live_one_a
         for process in started.values():
             assert process.stdout is not None
             process.stdout.readline()
-        kill_leftovers()
+        clean_up([])
         assert {name for name, process in started.items() if process.poll() is None} == {"live", "live driver"}
     finally:
         for process in started.values():
@@ -88,7 +87,7 @@ def test_folders_of_drivers_that_were_killed_are_removed_and_those_of_live_ones_
     for process in processes[::2]:
         process.kill()
         process.wait(10)
-    remove_folders(search)
+    clean_up([search])
     assert [folder.exists() for folder in (*folders, foreign)] == [False, True, False, True, True]
     for process in processes:
         process.communicate()

@@ -154,3 +154,13 @@ def test_an_archived_search_that_runs_again_is_listed_again(
         searches.archive(connection, search_id)
         again(connection, search_id)
         assert searches.get(connection, search_id).archived_at is None
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RUNNING, Status.CANCELLED])
+def test_what_a_retry_would_run_is_not_counted_where_it_is_refused(settings: Settings, status: Status) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        transitions.set_status(connection, search_id, status, "")
+        refused = f"only a paused, failed or done search can be retried: got {search_id}, which is {status}"
+        with pytest.raises(Conflict, match=refused):
+            searches.count_retriable(connection, search_id)
