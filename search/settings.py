@@ -55,6 +55,10 @@ class Settings:
         "host names, separated by commas, that the service answers to; default: any, on loopback its own", ""
     )
     requests_per_minute: int = _setting("requests that one token may make in a minute; 0 for no limit", 6000)
+    guesses_per_minute: int = _setting("wrong tokens that one address may send in a minute; 0 for no limit", 60)
+    connections_per_source: int = _setting(
+        "connections that one address may have open at the service, e.g. that of a proxy; 0 for no limit", 1000
+    )
     waiting_searches: int = _setting("queued and running searches of one owner; 0 for no limit", 1000)
     waiting_trials: int = _setting("trials of one owner's queued and running searches; 0 for no limit", 1_000_000)
     max_priority: int = _setting("highest priority that a token without the scope manage may give a search", 0)

@@ -17,12 +17,16 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from search.settings import Settings
 from service import api, problems
+from service.accounts.guesses import Guesses
+from service.admission import Admission
 from service.api.document import build_document
+from service.api.health import ReadinessCheck
 from service.database import Database
 from service.event_notifier import EventNotifier
 from service.middleware.access import AccessMiddleware, can_read
 from service.middleware.access_log import AccessLogMiddleware
-from service.middleware.body import BodyLimitMiddleware
+from service.middleware.body import BodyMiddleware
+from service.middleware.gate import GateMiddleware
 from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddleware
 from service.middleware.metrics import Metrics
 from service.pages import login, plotly_script, routes
@@ -37,7 +41,8 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 def create_app(settings: Settings) -> FastAPI:
     """Build the application. The database must exist and have the current schema."""
     database = Database(settings)
-    notifier = EventNotifier(database)
+    admission, guesses = Admission(), Guesses(settings.guesses_per_minute)
+    notifier = EventNotifier(database, admission)
     token_uses = TokenUses(database)
 
     @asynccontextmanager
@@ -63,6 +68,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.database, app.state.settings, app.state.notifier = database, settings, notifier
+    app.state.admission, app.state.guesses = admission, guesses
+    app.state.readiness_check = ReadinessCheck(database, settings)
     app.state.response_cache = ResponseCache()
     app.state.metrics = metrics = Metrics(lambda: notifier.stream_count)
     app.include_router(api.router)
@@ -79,8 +86,16 @@ def create_app(settings: Settings) -> FastAPI:
 
     # The middleware order: the last one added sees a request first.
     app.add_middleware(EntityTagMiddleware)
-    app.add_middleware(AccessMiddleware, database=database, token_uses=token_uses, settings=settings)
-    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(
+        AccessMiddleware,
+        database=database,
+        admission=admission,
+        guesses=guesses,
+        token_uses=token_uses,
+        settings=settings,
+    )
+    app.add_middleware(BodyMiddleware)
+    app.add_middleware(GateMiddleware, guesses=guesses, settings=settings)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware, metrics=metrics, log_requests=settings.log_format == "json")

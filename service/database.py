@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from search.settings import Settings
 from search.store.database import Connection, open_engine
 from search.vocabulary.errors import StoreUnavailable
+from service.admission import CONNECTIONS
 
 WRITE_SECONDS = 4.0  # that a request waits for other writers, before it is refused
 
@@ -21,8 +22,9 @@ class Database:
     """A read-only engine and one that may write, over the same database."""
 
     def __init__(self, settings: Settings) -> None:
-        self.read_engine = open_engine(settings.database_url, read_only=True, wait_seconds=WRITE_SECONDS)
-        self.write_engine = open_engine(settings.database_url, wait_seconds=WRITE_SECONDS)
+        url = settings.database_url
+        self.read_engine = open_engine(url, read_only=True, wait_seconds=WRITE_SECONDS, connections=CONNECTIONS)
+        self.write_engine = open_engine(url, wait_seconds=WRITE_SECONDS, connections=CONNECTIONS)
         self._one_writer = self.write_engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock()
 
@@ -67,24 +69,26 @@ class Database:
         self.write_engine.dispose()
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     """Return the application's database."""
     database: Database = request.app.state.database
     return database
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     """Return the application's settings."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def get_read_connection(request: Request) -> Iterator[Connection]:
+AppDatabase = Annotated[Database, Depends(get_database)]
+
+
+def get_read_connection(database: AppDatabase) -> Iterator[Connection]:
     """Open a read-only connection for one route."""
-    with get_database(request).read_engine.connect() as connection:
+    with database.read_engine.connect() as connection:
         yield connection
 
 
 ReadConnection = Annotated[Connection, Depends(get_read_connection, scope="function")]
-AppDatabase = Annotated[Database, Depends(get_database)]
 AppSettings = Annotated[Settings, Depends(get_settings)]

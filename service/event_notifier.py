@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from search.store import queries
 from search.views import EventView
-from search.vocabulary.errors import StoreUnavailable
+from search.vocabulary.errors import Busy
+from service.admission import Admission
 from service.database import Database
 
 log = logging.getLogger(__name__)
@@ -20,42 +23,57 @@ POLL_SECONDS = 0.2
 RETRY_SECONDS = 2.0  # after an error of the database
 IDLE_SECONDS = 1.0  # after which a subscriber without new events is called anyway
 MAX_STREAMS = 500
+MAX_STREAMS_OF_TOKEN = 50
 BATCH_SIZE = 500  # events that a stream reads at once
 
 
 class EventNotifier:
     """Yields the events of a search to each subscriber. Lives on the server's event loop."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, admission: Admission) -> None:
         self._database = database
+        self._admission = admission
         self._waiting: dict[str, set[asyncio.Event]] = {}  # by search id
         self._newest: dict[str, int] = {}  # id of the newest event, by search id
         self.closing = False  #: set when the server shuts down; ends all streams
-        self.stream_count = 0  #: open streams
+        self._streams: Counter[str] = Counter()  # open streams, by token id
 
-    def require_capacity(self) -> None:
-        """Refuse a new stream if too many are open.
+    @property
+    def stream_count(self) -> int:
+        """The number of open streams."""
+        return self._streams.total()
+
+    @contextmanager
+    def open_stream(self, token_id: str) -> Iterator[None]:
+        """Count a stream of a token while it is open.
 
         Raises:
-            StoreUnavailable: if so.
+            Busy: if too many are open.
         """
-        if self.stream_count >= MAX_STREAMS:
-            raise StoreUnavailable(
-                f"a service serves at most {MAX_STREAMS} event streams: got {self.stream_count}. Try again later."
-            )
+        for whose, limit, opened in (
+            ("a token has", MAX_STREAMS_OF_TOKEN, self._streams[token_id]),
+            ("a service has", MAX_STREAMS, self.stream_count),
+        ):
+            if opened >= limit:
+                raise Busy(f"{whose} at most {limit} event streams open: got one more. Close some, or try again later.")
+        self._streams[token_id] += 1
+        try:
+            yield
+        finally:
+            self._streams[token_id] -= 1
+            self._streams += Counter()  # drops the tokens that have none
 
     async def subscribe(self, search_id: str, after: int) -> AsyncIterator[list[EventView] | None]:
         """Yield the events of a search with ids above ``after``, in order; None about once a second without any."""
         wake_up = asyncio.Event()
         wake_up.set()  # read the events that exist already
         self._waiting.setdefault(search_id, set()).add(wake_up)
-        self.stream_count += 1
         try:
             while not self.closing:
                 events: list[EventView] = []
                 if wake_up.is_set():
                     wake_up.clear()
-                    events = await run_in_threadpool(self._read_events, search_id, after)
+                    events = await self._admission.run(self._read_events, search_id, after)
                 if events:
                     after = events[-1].id
                     if len(events) == BATCH_SIZE:
@@ -64,7 +82,6 @@ class EventNotifier:
                 if not wake_up.is_set():
                     await _wait(wake_up, IDLE_SECONDS)
         finally:
-            self.stream_count -= 1
             self._waiting[search_id].discard(wake_up)
             if not self._waiting[search_id]:
                 del self._waiting[search_id]
@@ -105,7 +122,7 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
         pass
 
 
-def get_event_notifier(request: Request) -> EventNotifier:
+async def get_event_notifier(request: Request) -> EventNotifier:
     """Return the application's event notifier."""
     notifier: EventNotifier = request.app.state.notifier
     return notifier

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from http import HTTPStatus
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request
@@ -15,7 +16,8 @@ from starlette.exceptions import HTTPException
 from search.plan.spec import validation_message, violated_rule
 from search.store.database import DatabaseError, PoolTimeout
 from search.store.faults import Fault, find_fault, own_sentence
-from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.errors import Busy, Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from service.middleware.headers import HEADERS
 from service.rendering import render_page
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ STATUS_CODES: dict[type[Exception], int] = {
     Conflict: 409,
     Denied: 403,
     StoreUnavailable: 503,
+    Busy: 503,
 }
 _DATABASE_FAULTS = {  # strangers read them too, so they say no more
     Fault.LOCKED: "the database must be free: got a lock of another process. Try again shortly.",
@@ -73,6 +76,14 @@ def problem_response(status: int, detail: str, **more: Any) -> Response:
     """Build a response with problem details, in ASCII only: it may quote anything that was received."""
     body = {"type": "about:blank", "title": TITLES.get(status, "Error"), "status": status, "detail": detail, **more}
     return _say_when_to_retry(Response(json.dumps(body), status, media_type="application/problem+json"))
+
+
+def raw_problem(status: int, detail: str) -> bytes:
+    """Build a whole HTTP response with problem details, for what reaches no application."""
+    response = problem_response(status, detail)
+    headers = {**response.headers, **HEADERS, "Connection": "close"}
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + bytes(response.body)
 
 
 def _say_when_to_retry(response: Response) -> Response:
@@ -130,7 +141,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def handle_unexpected_error(_: Request, error: Exception) -> Response:
-        return problem_response(500, "an unexpected error; its traceback is in the service's log")
+        response = problem_response(500, "an unexpected error; its traceback is in the service's log")
+        response.headers.update(HEADERS)  # this response does not pass the middleware that adds them
+        return response
 
 
 def _get_body_model(request: Request) -> type[BaseModel] | None:

@@ -122,7 +122,7 @@ def _to_json(view: View) -> bytes:
     return view.model_dump_json().encode()
 
 
-def get_cached_reader(request: Request, connection: ReadConnection) -> CachedReader:
+async def get_cached_reader(request: Request, connection: ReadConnection) -> CachedReader:
     """Return a request's reader of cached searches."""
     cache: ResponseCache = request.app.state.response_cache
     return CachedReader(cache, connection, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
 import sys
 import time
@@ -23,6 +24,7 @@ from search.vocabulary.errors import InvalidSpec, SearchError
 from search.vocabulary.states import Action
 from service import accounts
 from service.app import create_app
+from service.connection import BoundedState, Connection, ConnectionTable
 from service.event_notifier import EventNotifier
 from service.middleware.loopback import is_loopback
 from service.worker_process import WorkerProcess
@@ -31,7 +33,7 @@ log = logging.getLogger("service")
 
 LOCK_SECONDS = 30.0  # that a start waits for another process to end its write
 KEEP_ALIVE_SECONDS = 15
-MAX_CONNECTIONS = 1000
+OPEN_FILES = 8192  # that are allowed if the system agrees: a connection is one
 
 
 def serve(signals: StopSignals) -> int:
@@ -51,6 +53,7 @@ def serve(signals: StopSignals) -> int:
     print_address(settings, code)
     signals.only_count()
     worker = WorkerProcess(settings) if settings.worker else None
+    allow_open_files()
     try:
         app = create_app(settings)
         Server(
@@ -63,11 +66,13 @@ def serve(signals: StopSignals) -> int:
                 access_log=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=5,
-                limit_concurrency=MAX_CONNECTIONS,
+                http=Connection,
+                ws="none",
                 server_header=False,
             ),
             app.state.notifier,
             signals,
+            ConnectionTable(settings.connections_per_source),
         ).run()
     finally:
         signals.only_count()
@@ -94,8 +99,11 @@ def print_address(settings: Settings, code: str | None) -> None:
 class Server(uvicorn.Server):
     """A server that ends at our signals, and ends its event streams then; uvicorn would wait for them."""
 
-    def __init__(self, config: uvicorn.Config, notifier: EventNotifier, signals: StopSignals) -> None:
+    def __init__(
+        self, config: uvicorn.Config, notifier: EventNotifier, signals: StopSignals, connections: ConnectionTable
+    ) -> None:
         super().__init__(config)
+        self.server_state = BoundedState(connections)
         self._notifier = notifier
         self._signals = signals
 
@@ -110,6 +118,14 @@ class Server(uvicorn.Server):
     def _shut_down(self) -> None:
         self._notifier.closing = self.should_exit = True
         self.force_exit = self._signals.hurry
+
+
+def allow_open_files() -> None:
+    """Raise this process's limit of open files, which is often lower than the number of connections it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def wait_for_writers(settings: Settings) -> str | None:

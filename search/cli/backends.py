@@ -172,9 +172,8 @@ class LocalBackend:
         """Write all trials of a search to a file."""
         from search.actions.export import export
 
-        with self._read_connection() as connection:
-            for piece in export(connection, search_id, format):
-                file.write(piece.encode())
+        for piece in export(self._read_connection, search_id, format):
+            file.write(piece.encode())
 
     def _seconds_per_trial(self, recipe: str) -> float | None:
         """Return how long trials of a recipe took; None if there is no database yet."""

@@ -72,6 +72,7 @@ def open_engine(
     read_only: bool = False,
     hold_seconds: float | None = None,
     wait_seconds: float | None = None,
+    connections: int | None = None,
     create: bool = False,
 ) -> Engine:
     """Create an engine. Only with ``create`` it may create an SQLite file.
@@ -82,14 +83,19 @@ def open_engine(
 
     With ``wait_seconds``, a statement waits no longer for a lock, nor does anybody for a connection.
 
+    ``connections`` is how many the engine opens at most, by default as many as SQLAlchemy does.
+
     Raises:
         StoreUnavailable: if the URL is malformed or its driver is missing.
     """
     sqlite = parse_url(url).get_backend_name() == "sqlite"
     if hold_seconds is None and not read_only:
         hold_seconds = IDLE_SECONDS
+    options = engine_options(url, hold_seconds, wait_seconds)
+    if connections is not None:
+        options |= {"pool_size": connections, "max_overflow": 0}
     try:
-        engine = create_engine(parse_url(url), **engine_options(url, hold_seconds, wait_seconds))
+        engine = create_engine(parse_url(url), **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise _invalid_url(url, str(error)) from None
     if sqlite:

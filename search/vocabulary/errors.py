@@ -6,6 +6,7 @@ SearchError
 ├── Conflict         the search is not in a state that allows this
 ├── Denied           a service does not know the caller, or does not allow this
 ├── StoreUnavailable the database cannot be opened, read or written
+├── Busy             a service has no capacity for this now
 └── Fenced           another driver holds the search; this one must stop writing
 """
 
@@ -34,6 +35,10 @@ class Denied(SearchError):
 
 class StoreUnavailable(SearchError):
     """The database cannot be opened, read or written."""
+
+
+class Busy(SearchError):
+    """A service has no capacity for this now."""
 
 
 class Fenced(SearchError):

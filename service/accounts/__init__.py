@@ -10,6 +10,7 @@ from service.accounts.sessions import (
     close_session,
     create_login_link,
     delete_expired,
+    is_login_link,
     open_session,
     redeem_login_link,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "create_login_link",
     "create_token",
     "delete_expired",
+    "is_login_link",
     "list_audit",
     "list_newest_audit",
     "list_tokens",

@@ -16,7 +16,7 @@ MAX_BUCKETS = 10_000  # above this, full buckets are dropped
 
 
 class RateLimiter:
-    """A token bucket for each API token. A full bucket holds the requests of one minute; it refills evenly."""
+    """A token bucket for each key, e.g. an API token. A full bucket holds one minute's requests; it refills evenly."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
@@ -24,21 +24,32 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}  # requests left, and when that was counted
 
-    def acquire(self, token_id: str) -> float:
+    def acquire(self, key: str) -> float:
         """Count a request; return 0 if it is allowed, else the seconds until the next one is."""
         if self.per_minute <= 0:
             return 0.0
         with self._lock:
-            now = self._clock()
-            left, at = self._buckets.get(token_id, (float(self.per_minute), now))
-            left = min(float(self.per_minute), left + (now - at) * self.per_minute / 60)
+            left, now = self._count(key)
             if left < 1:
-                self._buckets[token_id] = left, now
+                self._buckets[key] = left, now
                 return (1 - left) * 60 / self.per_minute
             if len(self._buckets) >= MAX_BUCKETS:
-                self._buckets = {token: (had, when) for token, (had, when) in self._buckets.items() if had < left}
-            self._buckets[token_id] = left - 1, now
+                self._buckets = {each: (had, when) for each, (had, when) in self._buckets.items() if had < left}
+            self._buckets[key] = left - 1, now
             return 0.0
+
+    def seconds_to_wait(self, key: str) -> float:
+        """Return what :meth:`acquire` would, without counting a request."""
+        if self.per_minute <= 0:
+            return 0.0
+        with self._lock:
+            return max(0.0, 1 - self._count(key)[0]) * 60 / self.per_minute
+
+    def _count(self, key: str) -> tuple[float, float]:
+        """Return how many requests are left to a key now, and the time."""
+        now = self._clock()
+        left, at = self._buckets.get(key, (float(self.per_minute), now))
+        return min(float(self.per_minute), left + (now - at) * self.per_minute / 60), now
 
 
 def require_priority(settings: Settings, token: Token, priority: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import ColumnElement, Connection, delete, insert
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from search.store.database import now
 from search.store.tables import replies, sessions, tokens
@@ -41,6 +41,11 @@ def create_login_link(connection: Connection, token: Token, lifetime: float = 60
         InvalidSpec: if ``lifetime`` is not positive and finite.
     """
     return _create(connection, "link", token, lifetime)
+
+
+def is_login_link(connection: Connection, code: str) -> bool:
+    """Tell whether a code would log in now. Writes nothing."""
+    return connection.execute(select(sessions.c.hash).where(*_is_valid("link", code))).first() is not None
 
 
 def redeem_login_link(connection: Connection, code: str) -> Token | None:

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from search.views import EventView, ExportRow
-from service.middleware.access import is_public
+from service.middleware.gate import is_public
 
 REF_TEMPLATE = "#/components/schemas/{model}"
 PROBLEM_FIELDS = {"type": "string", "title": "string", "status": "integer", "detail": "string", "field": "string"}

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from search.views import EventView
+from service.admission import AppAdmission
 from service.api.parameters import MAX_INTEGER, After, VisibleId
 from service.database import AppDatabase
 from service.event_notifier import EventNotifier, get_event_notifier
-from service.middleware.access import identify
+from service.middleware.access import CurrentCaller, identify
 
 router = APIRouter(prefix="/searches/{id}")
 RECHECK_SECONDS = 30.0  # between two checks that the token is still valid
@@ -27,12 +28,17 @@ class EventStreamResponse(StreamingResponse):
 
     media_type = "text/event-stream"
 
+    def __init__(
+        self, lines: AsyncIterator[str], notifier: EventNotifier, token_id: str, status_code: int = 200
+    ) -> None:  # FastAPI documents the default of status_code
+        super().__init__(lines, status_code)
+        self._notifier = notifier
+        self._token_id = token_id
 
-def get_available_notifier(request: Request) -> EventNotifier:
-    """Return the event notifier if it can serve one more stream."""
-    notifier = get_event_notifier(request)
-    notifier.require_capacity()
-    return notifier
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream for as long as the client stays, if there is room for one more stream."""
+        with self._notifier.open_stream(self._token_id):
+            await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -42,9 +48,11 @@ def get_available_notifier(request: Request) -> EventNotifier:
 )
 async def follow(
     request: Request,
+    caller: CurrentCaller,
     database: AppDatabase,
+    admission: AppAdmission,
+    notifier: Annotated[EventNotifier, Depends(get_event_notifier)],
     id: VisibleId,
-    notifier: Annotated[EventNotifier, Depends(get_available_notifier)],
     after: After = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=MAX_INTEGER)] = None,
 ) -> EventStreamResponse:
@@ -67,10 +75,10 @@ async def follow(
                 yield ": no new events\n\n"
             if now - checked >= RECHECK_SECONDS:
                 checked = now
-                if await run_in_threadpool(identify, database, request) is None:
+                if await admission.run(identify, database, request) is None:
                     return
 
-    return EventStreamResponse(lines())
+    return EventStreamResponse(lines(), notifier, caller.token.id)
 
 
 def format_event(event: EventView) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -11,6 +11,7 @@ from search.actions.export import Format, export
 from search.engine.checkpoints import chosen_checkpoint
 from search.store import queries
 from search.vocabulary.errors import NotFound
+from service.admission import AppAdmission
 from service.api.parameters import VisibleId
 from service.api.stored_files import attachment_headers, open_regular_file, read_chunks
 from service.database import AppDatabase, AppSettings, ReadConnection
@@ -30,15 +31,20 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
         }
     },
 )
-def export_trials(database: AppDatabase, id: VisibleId, format: Format = "csv") -> StreamingResponse:
+def export_trials(
+    admission: AppAdmission,
+    database: AppDatabase,
+    id: VisibleId,
+    format: Format = "csv",
+) -> StreamingResponse:
     """Download all trials of a search."""
-    connection = database.read_engine.connect()  # stays open during the download, unlike a route's dependency
+    pieces = export(database.read_engine.connect, id, format)
 
-    def rows() -> Iterator[str]:
-        with connection:
-            yield from export(connection, id, format)
+    async def text() -> AsyncIterator[str]:
+        while piece := await admission.run(next, pieces, ""):
+            yield piece
 
-    return StreamingResponse(rows(), media_type=MEDIA_TYPES[format], headers=attachment_headers(f"{id}.{format}"))
+    return StreamingResponse(text(), media_type=MEDIA_TYPES[format], headers=attachment_headers(f"{id}.{format}"))
 
 
 @router.get(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from search.settings import Settings
 from search.store import workers
 from search.store.database import DatabaseError, PoolTimeout
 from search.store.schema import is_current
 from search.views import HealthView, ReadinessView
-from service.database import AppDatabase, AppSettings, Database
+from service.database import Database
 from service.problems import RETRY_SECONDS
 
 router = APIRouter()
 CONNECT_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
 
 @router.get("/healthz")
@@ -26,13 +30,36 @@ async def healthz() -> HealthView:
 
 
 @router.get("/readyz", responses={503: {"description": "A part that searches need is missing", "model": ReadinessView}})
-def readyz(database: AppDatabase, settings: AppSettings, response: Response) -> ReadinessView:
-    """Check each part that searches need; 503 if one is missing."""
-    readiness = ReadinessView(**_check_database(database), ray=_check_ray(settings))
+async def readyz(request: Request, response: Response) -> ReadinessView:
+    """Check each part that searches need; 503 if one is missing. However many ask, each is checked once a second."""
+    check: ReadinessCheck = request.app.state.readiness_check
+    readiness = await check.read()
     if not readiness.ready:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return readiness
+
+
+class ReadinessCheck:
+    """Checks the parts that searches need, at most once in ``CHECK_SECONDS``."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._readiness: ReadinessView | None = None
+        self._checked = 0.0
+
+    async def read(self) -> ReadinessView:
+        """Return what was found, by this request or a moment ago."""
+        async with self._lock:
+            if self._readiness is None or time.monotonic() - self._checked > CHECK_SECONDS:
+                self._readiness = await run_in_threadpool(self._check)
+                self._checked = time.monotonic()
+            return self._readiness
+
+    def _check(self) -> ReadinessView:
+        return ReadinessView(**_check_database(self._database), ray=_check_ray(self._settings))
 
 
 def _check_database(database: Database) -> dict[str, str]:

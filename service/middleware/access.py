@@ -1,31 +1,30 @@
-"""Authentication and authorization. Without a token or a session, only ``PUBLIC_PATHS`` are served."""
+"""Authentication and authorization: who makes a request, and what they may do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.settings import Settings
 from search.store.database import DatabaseError, PoolTimeout
-from search.vocabulary.errors import Denied
+from search.vocabulary.errors import Busy, Denied
 from service import accounts
+from service.accounts.guesses import Guesses
 from service.accounts.limits import RateLimiter
+from service.admission import Admission, Lane
 from service.database import Database
-from service.middleware.loopback import LOOPBACK, is_loopback
+from service.middleware.gate import COOKIE, is_public, read_credential, require_login, source_of
 from service.problems import database_detail, error_response, problem_response
 from service.token_uses import TokenUses
 
-COOKIE = "seqnorm_session"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-HEALTH_PATHS = ("/healthz", "/readyz")  # monitoring may ask for them under any host name
-PUBLIC_PATHS = (*HEALTH_PATHS, "/login", "/plotly.js", "/static/")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Caller:
         return self.token.allows("manage") or (owner == self.token.owner and self.token.allows("submit"))
 
 
-def get_caller(request: Request) -> Caller:
+async def get_caller(request: Request) -> Caller:
     """Return who makes a request. Only for routes that are not public."""
     caller: Caller = request.state.caller
     return caller
@@ -58,14 +57,14 @@ def get_caller(request: Request) -> Caller:
 CurrentCaller = Annotated[Caller, Depends(get_caller)]
 
 
-def require_scope(*scopes: str) -> Callable[[Caller], Caller]:
+def require_scope(*scopes: str) -> Callable[[Caller], Awaitable[Caller]]:
     """Return a dependency that requires a token with one of several scopes.
 
     Raises:
         Denied: for any other token.
     """
 
-    def check(caller: CurrentCaller) -> Caller:
+    async def check(caller: CurrentCaller) -> Caller:
         if not any(caller.token.allows(scope) for scope in scopes):
             raise Denied(
                 f"this needs a token with the scope {' or '.join(scopes)}: got one with "
@@ -81,41 +80,62 @@ is_admin = Depends(require_scope("admin"))
 
 
 class AccessMiddleware:
-    """Identify the caller of every request; refuse unknown callers, forged requests and too many requests."""
+    """Give a request a place to use the database, and identify its caller; refuse unknown and forged ones."""
 
-    def __init__(self, app: ASGIApp, database: Database, token_uses: TokenUses, settings: Settings) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        database: Database,
+        admission: Admission,
+        guesses: Guesses,
+        token_uses: TokenUses,
+        settings: Settings,
+    ) -> None:
         self._app = app
         self._database = database
+        self._admission = admission
+        self._guesses = guesses
         self._token_uses = token_uses
         self._rate_limiter = RateLimiter(settings.requests_per_minute)
-        self._hosts = allowed_hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or pass it on with its caller."""
-        if scope["type"] == "lifespan":
-            return await self._app(scope, receive, send)
         if scope["type"] != "http":
-            return await send({"type": "websocket.close", "code": 1008})
-        request = Request(scope, receive)
-        if self._hosts and request.url.path not in HEALTH_PATHS and get_host(request) not in self._hosts:
-            return await _refuse_host(request, self._hosts)(scope, receive, send)
-        if is_public(request.url.path):
             return await self._app(scope, receive, send)
+        request = Request(scope, receive)
+        if is_public(request.url.path) and not logs_in(request):
+            return await self._app(scope, receive, send)
+        lane = Lane.READ if request.method in SAFE_METHODS else Lane.WRITE
+        try:
+            async with self._admission.place(lane) as give_back:
+
+                async def send_without_place(message: Message) -> None:
+                    give_back()  # a route closes its connections before its response starts
+                    await send(message)
+
+                await self._respond(request, receive, send_without_place)
+        except Busy as error:
+            await error_response(request, 503, str(error))(scope, receive, send)
+
+    async def _respond(self, request: Request, receive: Receive, send: Send) -> None:
+        refusal = None if is_public(request.url.path) else await self._identify(request)
+        await (refusal or self._app)(request.scope, receive, send)
+
+    async def _identify(self, request: Request) -> Response | None:
+        """Identify the caller of a request; return what to respond if it is refused."""
         try:
             caller = await run_in_threadpool(identify, self._database, request)
         except (DatabaseError, PoolTimeout) as fault:
-            return await error_response(request, 503, database_detail(fault))(scope, receive, send)
-        if caller is not None:
-            self._token_uses.add(caller.token)
-        refusal = self._refuse(request, caller)
-        if refusal is not None:
-            return await refusal(scope, receive, send)
-        request.state.caller = caller
-        await self._app(scope, receive, send)
-
-    def _refuse(self, request: Request, caller: Caller | None) -> Response | None:
+            return error_response(request, 503, database_detail(fault))
+        if credential := read_credential(request):
+            self._guesses.record(source_of(request), credential.text, right=caller is not None)
         if caller is None:
-            return _require_login(request)
+            return require_login(request)
+        self._token_uses.add(caller.token)
+        request.state.caller = caller
+        return self._refuse(request, caller)
+
+    def _refuse(self, request: Request, caller: Caller) -> Response | None:
         if caller.by_cookie and request.method not in SAFE_METHODS and not is_from_own_page(request):
             return problem_response(
                 403,
@@ -134,65 +154,26 @@ class AccessMiddleware:
         return None
 
 
+def logs_in(request: Request) -> bool:
+    """Tell whether a request needs the database although it is public."""
+    return request.url.path == "/login" and (request.method == "POST" or "code" in request.query_params)
+
+
 def identify(database: Database, request: Request) -> Caller | None:
-    """Authenticate a request by its bearer token or its session cookie; return None if neither is valid."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    """Authenticate a request by its credential; return None if it has none that is valid."""
+    credential = read_credential(request)
+    if credential is None:
+        return None
+    authenticate = accounts.authenticate_session if credential.by_cookie else accounts.authenticate_token
     with database.read_engine.connect() as connection:
-        if scheme:
-            token = accounts.authenticate_token(connection, text.strip()) if scheme.lower() == "bearer" else None
-        else:
-            cookie = request.cookies.get(COOKIE)
-            token = accounts.authenticate_session(connection, cookie) if cookie else None
-    return Caller(token, by_cookie=not scheme) if token else None
-
-
-def is_public(path: str) -> bool:
-    """Tell whether a path needs no authentication."""
-    return any(path == public or (public.endswith("/") and path.startswith(public)) for public in PUBLIC_PATHS)
+        token = authenticate(connection, credential.text)
+    return Caller(token, by_cookie=credential.by_cookie) if token else None
 
 
 def is_from_own_page(request: Request) -> bool:
     """Tell whether a script of this service's pages sent a request: other sites cannot set both headers like this."""
     origin = urlsplit(request.headers.get("origin", "")).netloc
     return origin == request.headers.get("host") and "x-requested-with" in request.headers
-
-
-def allowed_hosts(settings: Settings) -> list[str]:
-    """Return the host names under which the service responds; an empty list allows any.
-
-    On loopback only its own names are allowed. This stops DNS rebinding: another site that points its own host name at
-    this machine.
-    """
-    named = [host.strip() for host in settings.hosts.split(",") if host.strip()]
-    return named or ([settings.host, *LOOPBACK] if is_loopback(settings.host) else [])
-
-
-def get_host(request: Request) -> str | None:
-    """Return the host name that a request was sent to, without the port."""
-    try:
-        return urlsplit(f"//{request.headers.get('host', '')}").hostname
-    except ValueError:
-        return None
-
-
-def _refuse_host(request: Request, hosts: list[str]) -> Response:
-    got = request.headers.get("host", "none")
-    return problem_response(
-        421, f"a request must name this service as its host: got {got!r}. Use {hosts[0]}, or set SEQNORM_HOSTS."
-    )
-
-
-def _require_login(request: Request) -> Response:
-    if "text/html" in request.headers.get("accept", "") and request.method == "GET":
-        requested = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"/login?next={quote(requested, safe='')}", 303)
-    response: Response = problem_response(
-        401,
-        "this needs a token: got none that is known, unexpired and unrevoked. "
-        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create",
-    )
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
 
 
 def is_secure(request: Request) -> bool:

@@ -19,8 +19,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-cache",
 }
-TAGGED_TYPES = ("application/json", "text/html", "text/plain")  # small responses, which are not streamed
+TAGGED_TYPES = ("application/json", "text/html", "text/plain")
 
 
 class SecurityHeadersMiddleware:
@@ -37,7 +38,6 @@ class SecurityHeadersMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "private, no-cache")
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -59,8 +59,10 @@ class EntityTagMiddleware:
         async def send_tagged(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
-                media_type = Headers(scope=message).get("content-type", "").partition(";")[0]
-                if message["status"] == 200 and media_type in TAGGED_TYPES:
+                headers = Headers(raw=message["headers"])
+                media_type = headers.get("content-type", "").partition(";")[0]
+                streamed = "content-length" not in headers
+                if message["status"] == 200 and media_type in TAGGED_TYPES and not streamed:
                     start = message
                     return
             elif start is not None:

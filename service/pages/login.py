@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from search.store.database import Connection
 from search.vocabulary.states import Action
 from service import accounts
-from service.database import AppDatabase
-from service.middleware.access import COOKIE, can_read, cookie_options
+from service.accounts.guesses import Guesses
+from service.database import AppDatabase, Database
+from service.middleware.access import can_read, cookie_options
+from service.middleware.gate import COOKIE, source_of, too_many_guesses
 from service.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
@@ -20,19 +25,41 @@ REFUSED_LOGIN = "This token is unknown, expired or revoked."
 REFUSED_LINK = "This link was used before, or is older than ten minutes. The service prints a new one when it starts."
 
 
+@dataclass(frozen=True)
+class LoginMethod:
+    """How a browser shows that it may log in."""
+
+    name: str
+    is_right: Callable[[Connection, str], object]  # writes nothing
+    redeem: Callable[[Connection, str], accounts.Token | None]
+    refusal: str
+
+
+TOKEN = LoginMethod("token", accounts.authenticate_token, accounts.authenticate_token, REFUSED_LOGIN)
+LINK = LoginMethod("link", accounts.is_login_link, accounts.redeem_login_link, REFUSED_LINK)
+
+
+async def get_guesses(request: Request) -> Guesses:
+    """Return the application's count of wrong credentials."""
+    guesses: Guesses = request.app.state.guesses
+    return guesses
+
+
+AppGuesses = Annotated[Guesses, Depends(get_guesses)]
+
+
 @router.get("/login")
 def login_page(
-    request: Request, database: AppDatabase, code: Annotated[str, Query(max_length=200)] = "", next: str = "/"
+    request: Request,
+    database: AppDatabase,
+    guesses: AppGuesses,
+    code: Annotated[str, Query(max_length=200)] = "",
+    next: str = "/",
 ) -> Response:
     """Show the login form; with the code of a login link, log in."""
     if not code:
         return render_page(request, "login.html", next=local_path(next), message="")
-    with database.write() as connection:
-        token = accounts.redeem_login_link(connection, code)
-        cookie = accounts.open_session(connection, token, SESSION_SECONDS) if token else None
-        if token:
-            accounts.record_action(connection, token, Action.LOG_IN, token.id, {"with": "link"})
-    return _start_session(request, cookie, local_path(next), REFUSED_LINK)
+    return _start_session(request, database, guesses, LINK, code, local_path(next))
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -42,15 +69,15 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 @router.post("/login")
-def log_in(request: Request, database: AppDatabase, form: Annotated[dict[str, str], Depends(read_form)]) -> Response:
+def log_in(
+    request: Request,
+    database: AppDatabase,
+    guesses: AppGuesses,
+    form: Annotated[dict[str, str], Depends(read_form)],
+) -> Response:
     """Log in with a token: open a session."""
-    with database.write() as connection:
-        token = accounts.authenticate_token(connection, form.get("token", "").strip())
-        cookie = accounts.open_session(connection, token, SESSION_SECONDS) if token else None
-        if token:
-            accounts.delete_expired(connection)
-            accounts.record_action(connection, token, Action.LOG_IN, token.id, {"with": "token"})
-    return _start_session(request, cookie, local_path(form.get("next", "/")), REFUSED_LOGIN)
+    token, next = form.get("token", "").strip(), local_path(form.get("next", "/"))
+    return _start_session(request, database, guesses, TOKEN, token, next)
 
 
 @router.post("/logout", dependencies=[can_read])
@@ -63,12 +90,33 @@ def log_out(request: Request, database: AppDatabase) -> Response:
     return response
 
 
-def _start_session(request: Request, cookie: str | None, next: str, refusal: str) -> Response:
+def _start_session(
+    request: Request, database: Database, guesses: Guesses, method: LoginMethod, credential: str, next: str
+) -> Response:
+    """Open a session if the credential is right. One that is not takes no write lock."""
+    source = source_of(request)
+    if wait := guesses.seconds_to_wait(source, credential):
+        return too_many_guesses(request, wait)
+    with database.read_engine.connect() as connection:
+        right = method.is_right(connection, credential)
+    cookie = _open_session(database, method, credential) if right else None
+    guesses.record(source, credential, right=cookie is not None)
     if cookie is None:
-        return render_page(request, "login.html", 403, next=next, message=refusal)
+        return render_page(request, "login.html", 403, next=next, message=method.refusal)
+    guesses.record(source, cookie, right=True)
     response = RedirectResponse(next, 303)
     response.set_cookie(value=cookie, max_age=int(SESSION_SECONDS), **cookie_options(request))
     return response
+
+
+def _open_session(database: Database, method: LoginMethod, credential: str) -> str | None:
+    with database.write() as connection:
+        token = method.redeem(connection, credential)
+        if token is None:
+            return None
+        accounts.delete_expired(connection)
+        accounts.record_action(connection, token, Action.LOG_IN, token.id, {"with": method.name})
+        return accounts.open_session(connection, token, SESSION_SECONDS)
 
 
 def local_path(path: str) -> str:

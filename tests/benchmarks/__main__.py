@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, driver, engine, layers, page, scale, service, slots, training
+from tests.benchmarks import augmentation, driver, engine, layers, load, page, scale, service, slots, training
 
 BENCHMARKS = {
     "layers": layers.main,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "slots": slots.main,
     "service": service.main,
     "scale": scale.main,
+    "load": load.main,
     "page": page.main,
     "driver": driver.main,
 }

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from search.settings import Settings, to_environment
 from search.store.database import open_engine
 from service import accounts
-from service.middleware.access import COOKIE
+from service.middleware.gate import COOKIE
 from tests.lanes import require_mark
 from tests.search.stored import finished_search, submit
 
@@ -29,7 +29,7 @@ class Site:
     """A running server, and the ids of the searches in its database."""
 
     def __init__(self, home: Path, port: int) -> None:
-        self.settings = Settings(home=home, port=port, worker=0)
+        self.settings = Settings(home=home, port=port, worker=0, guesses_per_minute=0)  # tests send many
         self.url = f"http://127.0.0.1:{port}"
         self.database = self.settings.database_url
         self.done = finished_search(self.database, name="a finished search")

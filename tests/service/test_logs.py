@@ -16,7 +16,7 @@ from search.engine.worker import Worker
 from search.settings import Settings, to_environment
 from search.store.database import open_engine
 from service import accounts
-from service.middleware.access import COOKIE
+from service.middleware.gate import COOKIE
 from tests.service.conftest import free_port, serving
 
 PASSWORD = "hunter2-of-the-database"

@@ -23,8 +23,7 @@ SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
 
 def exported(settings: Settings, search_id: str, format: Format) -> str:
-    with open_engine(settings.database_url, read_only=True).connect() as connection:
-        return "".join(export(connection, search_id, format))
+    return "".join(export(open_engine(settings.database_url, read_only=True).connect, search_id, format))
 
 
 def test_both_formats_have_every_trial_once_in_the_order_they_started(
@@ -64,8 +63,6 @@ def test_a_search_without_trials_is_a_file_without_rows(settings: Settings) -> N
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_an_unknown_search_is_refused_before_anything_is_written(settings: Settings, format: Format) -> None:
     prepare(settings.database_url)
-    with (
-        open_engine(settings.database_url, read_only=True).connect() as connection,
-        pytest.raises(NotFound, match="no search has the id 'nowhere'"),
-    ):
-        export(connection, "nowhere", format)
+    engine = open_engine(settings.database_url, read_only=True)
+    with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
+        export(engine.connect, "nowhere", format)

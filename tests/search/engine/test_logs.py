@@ -15,7 +15,7 @@ from search.engine import logs
 from search.engine.logs import known_secrets, last_message
 from search.settings import Settings
 from search.vocabulary.secret import redact
-from service.middleware.access import COOKIE
+from service.middleware.gate import COOKIE
 
 SECRET = "Zq7_h4nYkR-2vW8xLm0aTzB5cD9eF3gHiJ1kN6oPqRs"  # 43 characters, as tokens, codes and cookies have
 

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from search.settings import Settings
-from service.middleware.access import is_public
+from service.middleware.gate import is_public
 from tests.search.stored import finished_search, submit
 from tests.service.conftest import free_port, serving
 

@@ -15,7 +15,7 @@ from search.store import tables
 from search.store.database import now
 from service import accounts
 from service.app import create_app
-from service.middleware.access import COOKIE, PUBLIC_PATHS, is_public
+from service.middleware.gate import COOKIE, PUBLIC_PATHS, is_public
 from tests.service.conftest import Site
 
 SPEC = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 from starlette.applications import Starlette
@@ -12,8 +13,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from service.middleware.body import BodyLimitMiddleware
+from service.middleware.body import BodyMiddleware
 from tests.service.loops import run
+
+SCOPE: Scope = {
+    "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"content-length", b"8")]
+}  # fmt: skip
 
 
 async def echo(request: Request) -> PlainTextResponse:
@@ -22,7 +27,7 @@ async def echo(request: Request) -> PlainTextResponse:
 
 def limited(app: Starlette | None = None) -> TestClient:
     """Return a client of an application that takes ten bytes, by default one that echoes them."""
-    return TestClient(BodyLimitMiddleware(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
+    return TestClient(BodyMiddleware(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
 
 
 def in_pieces(*pieces: bytes) -> Iterator[bytes]:
@@ -52,8 +57,8 @@ async def exchange(receive: Receive) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = BodyLimitMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
-    await app({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}, receive, send)
+    app = BodyMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
+    await app(SCOPE, receive, send)
     return sent
 
 
@@ -68,7 +73,7 @@ def test_a_body_that_does_not_arrive_is_waited_for_no_longer_than_is_said() -> N
 
     start, body = run(exchange(receive))
     assert start["status"] == 408
-    assert body["body"] == b"a body must arrive within 0.01 s: got 4 bytes. Send it again."
+    assert json.loads(body["body"])["detail"] == "a body must arrive within 0.01 s: got 4 bytes. Send it again."
 
 
 def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
@@ -91,5 +96,56 @@ def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
 
     heard: list[Message] = []
     heard_of_body: list[bool] = []
-    run(BodyLimitMiddleware(wait_for_leaving, read_seconds=0.01)({"type": "http", "headers": []}, leave, send))
+    run(BodyMiddleware(wait_for_leaving, read_seconds=0.01)(SCOPE, leave, send))
     assert heard == [{"type": "http.disconnect"}]
+
+
+def test_bodies_that_arrive_together_have_a_bound_that_those_gone_leave() -> None:
+    async def send_several() -> list[int]:
+        app = BodyMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes_of_all=10)
+        first_is_here, statuses = asyncio.Event(), list[int]()
+        rest_of_first = asyncio.Event()
+
+        async def ask(body: bytes, *, whole: bool) -> None:
+            messages = [{"type": "http.request", "body": body, "more_body": not whole}]
+
+            async def receive() -> Message:
+                if messages:
+                    return messages.pop()
+                first_is_here.set()
+                await rest_of_first.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message: Message) -> None:
+                if "status" in message:
+                    statuses.append(message["status"])
+
+            await app(SCOPE, receive, send)
+
+        first = asyncio.create_task(ask(b"012345", whole=False))
+        await first_is_here.wait()
+        await ask(b"012345", whole=True)
+        rest_of_first.set()
+        await first
+        await ask(b"012345", whole=True)
+        return statuses
+
+    assert run(send_several()) == [503, 200, 200]
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody() -> None:
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError
+
+    async def send(_: Message) -> None:
+        pass  # which goes nowhere
+
+    run(BodyMiddleware(reached)(SCOPE, leave, send))
+
+
+def test_a_length_of_thousands_of_digits_is_too_large() -> None:
+    answer = limited().post("/", content=in_pieces(b"0"), headers={"Content-Length": "9" * 5000})
+    assert answer.status_code == 413

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from service import accounts
-from service.middleware.access import COOKIE
+from service.middleware.gate import COOKIE
 from service.pages.login import local_path
 from tests.service.conftest import Site
 
