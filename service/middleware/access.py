@@ -39,6 +39,11 @@ class Caller:
         """Whether the caller sees everybody's searches, not only their own."""
         return self.token.allows("read") or self.token.allows("manage")
 
+    @property
+    def only_owner(self) -> str | None:
+        """The owner whose searches are all that the caller sees; None if the caller sees everybody's."""
+        return None if self.can_see_all else self.token.owner
+
     def can_see(self, owner: str) -> bool:
         """Tell whether the caller sees the searches of an owner."""
         return owner == self.token.owner or self.can_see_all
@@ -139,8 +144,7 @@ class AccessMiddleware:
         if caller.by_cookie and request.method not in SAFE_METHODS and not is_from_own_page(request):
             return problem_response(
                 403,
-                "a change from a browser must come from a page of this service: got the origin "
-                f"{request.headers.get('origin', 'none')!r}. Reload the dashboard, or send a bearer token.",
+                f"{other_site_detail(request)} Reload the dashboard, or send a bearer token.",
             )
         wait = self._rate_limiter.acquire(caller.token.id)
         if wait:
@@ -156,7 +160,7 @@ class AccessMiddleware:
 
 def logs_in(request: Request) -> bool:
     """Tell whether a request needs the database although it is public."""
-    return request.url.path == "/login" and (request.method == "POST" or "code" in request.query_params)
+    return request.url.path == "/login" and request.method == "POST"
 
 
 def identify(database: Database, request: Request) -> Caller | None:
@@ -172,8 +176,31 @@ def identify(database: Database, request: Request) -> Caller | None:
 
 def is_from_own_page(request: Request) -> bool:
     """Tell whether a script of this service's pages sent a request: other sites cannot set both headers like this."""
-    origin = urlsplit(request.headers.get("origin", "")).netloc
-    return origin == request.headers.get("host") and "x-requested-with" in request.headers
+    headers = request.headers
+    return "origin" in headers and "x-requested-with" in headers and not is_from_other_site(request)
+
+
+def is_from_other_site(request: Request) -> bool:
+    """Tell whether a browser sent a request from a page of another site: another scheme, host or port.
+
+    Browsers send Origin with every POST, so a request without one is a program's. Behind a proxy with TLS the scheme is
+    what the proxy says in X-Forwarded-Proto.
+    """
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    return origin not in (None, get_origin(request)) or site not in (None, "same-origin", "none")
+
+
+def other_site_detail(request: Request) -> str:
+    """Return why a request of another site is refused: the rule, and what was received."""
+    return (
+        f"a change from a browser must come from a page of this service, {get_origin(request)}: got the origin "
+        f"{request.headers.get('origin', 'none')!r}. Behind a proxy, have it keep Host and send X-Forwarded-Proto."
+    )
+
+
+def get_origin(request: Request) -> str:
+    """Return the origin of this service's own pages, as the browser that sent a request sees it."""
+    return f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
 def is_secure(request: Request) -> bool:

@@ -1,4 +1,8 @@
-"""Log a browser in, with a token or a login link, and out."""
+"""Log a browser in, with a token or a login link, and out.
+
+A link shows a button and logs in by a POST of this page alone: another site that leads a browser to a link, or sends it
+a form, could otherwise have a person work in somebody else's name. It also keeps previews from using up the link.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from search.store.database import Connection
+from search.vocabulary.errors import Denied
 from search.vocabulary.states import Action
 from service import accounts
 from service.accounts.guesses import Guesses
 from service.database import AppDatabase, Database
-from service.middleware.access import can_read, cookie_options
+from service.middleware.access import can_read, cookie_options, is_from_other_site, other_site_detail
 from service.middleware.gate import COOKIE, source_of, too_many_guesses
 from service.rendering import render_page
 
@@ -49,17 +54,9 @@ AppGuesses = Annotated[Guesses, Depends(get_guesses)]
 
 
 @router.get("/login")
-def login_page(
-    request: Request,
-    database: AppDatabase,
-    guesses: AppGuesses,
-    code: Annotated[str, Query(max_length=200)] = "",
-    next: str = "/",
-) -> Response:
-    """Show the login form; with the code of a login link, log in."""
-    if not code:
-        return render_page(request, "login.html", next=local_path(next), message="")
-    return _start_session(request, database, guesses, LINK, code, local_path(next))
+def login_page(request: Request, code: Annotated[str, Query(max_length=200)] = "", next: str = "/") -> Response:
+    """Show the login form; with the code of a login link, a button that uses it."""
+    return _render(request, next, code=code)
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -68,16 +65,26 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-@router.post("/login")
+async def require_own_page(request: Request) -> None:
+    """Refuse a form that a page of another site sends. Programs send no origin, and may log in with a token.
+
+    Raises:
+        Denied: if it does.
+    """
+    if is_from_other_site(request):
+        raise Denied(f"{other_site_detail(request)} Open the dashboard and log in there.")
+
+
+@router.post("/login", dependencies=[Depends(require_own_page)])
 def log_in(
     request: Request,
     database: AppDatabase,
     guesses: AppGuesses,
     form: Annotated[dict[str, str], Depends(read_form)],
 ) -> Response:
-    """Log in with a token: open a session."""
-    token, next = form.get("token", "").strip(), local_path(form.get("next", "/"))
-    return _start_session(request, database, guesses, TOKEN, token, next)
+    """Log in with a token, or with the code of a login link: open a session."""
+    method, credential = (LINK, form["code"]) if "code" in form else (TOKEN, form.get("token", "").strip())
+    return _start_session(request, database, guesses, method, credential, form.get("next", "/"))
 
 
 @router.post("/logout", dependencies=[can_read])
@@ -102,9 +109,9 @@ def _start_session(
     cookie = _open_session(database, method, credential) if right else None
     guesses.record(source, credential, right=cookie is not None)
     if cookie is None:
-        return render_page(request, "login.html", 403, next=next, message=method.refusal)
+        return _render(request, next, 403, message=method.refusal)
     guesses.record(source, cookie, right=True)
-    response = RedirectResponse(next, 303)
+    response = RedirectResponse(local_path(next), 303)
     response.set_cookie(value=cookie, max_age=int(SESSION_SECONDS), **cookie_options(request))
     return response
 
@@ -117,6 +124,12 @@ def _open_session(database: Database, method: LoginMethod, credential: str) -> s
         accounts.delete_expired(connection)
         accounts.record_action(connection, token, Action.LOG_IN, token.id, {"with": method.name})
         return accounts.open_session(connection, token, SESSION_SECONDS)
+
+
+def _render(request: Request, next: str, status: int = 200, *, code: str = "", message: str = "") -> Response:
+    page = render_page(request, "login.html", status, next=local_path(next), code=code, message=message)
+    page.headers["Referrer-Policy"] = "strict-origin"  # without a referrer, browsers send the form with `Origin: null`
+    return page
 
 
 def local_path(path: str) -> str:

@@ -46,9 +46,10 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
             known = accounts.authenticate_token(connection, token)
             assert known
             code = accounts.create_login_link(connection, known)
-        entered = httpx2.get(f"{url}/login?code={code}")
-        cookie = entered.cookies[COOKIE]
         httpx2.get(f"{url}/login?code={code}&next=/")
+        entered = httpx2.post(f"{url}/login", data={"code": code})
+        cookie = entered.cookies[COOKIE]
+        httpx2.post(f"{url}/login", data={"code": code})
         httpx2.post(f"{url}/login", data={"token": token})
         httpx2.get(f"{url}/api/searches?name={token}", headers=headers)
         httpx2.get(f"{url}/api/searches?sort={token}", headers=headers)
@@ -63,8 +64,9 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
         assert secret not in said
     answered = [line for line in lines if line["logger"] == "service.middleware.access" and line["route"] != "/healthz"]
     assert [(line["method"], line["route"], line["status"]) for line in answered] == [
-        ("GET", "/login", 303),
-        ("GET", "/login", 403),
+        ("GET", "/login", 200),
+        ("POST", "/login", 303),
+        ("POST", "/login", 403),
         ("POST", "/login", 303),
         ("GET", "/api/searches", 200),
         ("GET", "/api/searches", 422),
@@ -73,7 +75,7 @@ def test_requests_are_logged_as_objects_without_their_secrets(tmp_path: Path) ->
         ("GET", "none", 401),
         ("GET", "/broken", 500),
     ]
-    assert [line.get("token") for line in answered] == [None] * 3 + [known.id] * 4 + [None, known.id]
+    assert [line.get("token") for line in answered] == [None] * 4 + [known.id] * 4 + [None, known.id]
     assert all(0 <= line["ms"] < 60_000 for line in answered)
     (fault,) = [line for line in lines if "exception" in line]
     assert fault["level"] == "error"

@@ -35,7 +35,7 @@ def test_the_first_start_makes_a_token_and_every_start_prints_a_link(tmp_path: P
             assert settings.token_file.stat().st_mode & 0o777 == 0o600
             assert settings.token_file.read_text().strip() not in said
             assert [token["name"] for token in api.get("/api/tokens").json()] == ["first start"]
-            assert httpx2.get(api.base_url.join(f"/login?code={codes[-1]}")).status_code == 303
+            assert httpx2.post(api.base_url.join("/login"), data={"code": codes[-1]}).status_code == 303
     assert len(set(codes)) == 2
 
 

@@ -68,6 +68,8 @@ def person(live: Live, browser: Browser, site: Site) -> Iterator[Page]:
         else:
             (link,) = re.findall(r"http://\S+/login\?code=\S+", live.printed.read_text())
             page.goto(link)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", name="Searches")).to_be_visible()
             kept.write_text(json.dumps(page.context.cookies()))
         expect(page.get_by_role("heading", name="Searches")).to_be_visible()
         yield page
@@ -167,6 +169,8 @@ def test_lists_are_filtered_and_searches_compared(site: Site, page: Page) -> Non
     page.get_by_role("button", name="Compare selected").click()
     expect(page.locator("[data-drawn]")).to_have_count(2)
     expect(page.get_by_role("row", name="a finished search")).to_be_visible()
+    names = page.locator("[data-drawn]").first.locator(".legendtext")
+    expect(names).to_have_text(["<b>markup</b> & 'quotes'", "a finished search"])
 
 
 def test_trials_are_sorted_and_filtered_on_the_page(site: Site, page: Page) -> None:
@@ -196,6 +200,8 @@ def test_a_page_says_that_it_reconnects_and_misses_nothing(browser: Browser, sit
     page = context.new_page()  # what cannot be reached is an error of the console
     with serving(settings) as printed:
         page.goto(re.findall(r"http://\S+/login\?code=\S+", printed.read_text())[0])
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Searches")).to_be_visible()
         page.goto(f"http://127.0.0.1:{settings.port}/searches/{search_id}")
         expect(page.locator("#connection")).to_be_empty()
     expect(page.locator("#connection")).to_have_text("reconnecting …", timeout=15_000)

@@ -160,13 +160,19 @@ def test_a_browser_that_is_not_logged_in_is_led_to_the_form(site: Site) -> None:
         ({"Origin": "http://evil.example", "X-Requested-With": "seqnorm"}, 403),
         ({"Origin": "null", "X-Requested-With": "seqnorm"}, 403),
         ({"Origin": "{url}.evil.example", "X-Requested-With": "seqnorm"}, 403),
+        ({"Origin": "https://{host}", "X-Requested-With": "seqnorm"}, 403),
+        ({"Origin": "{url}", "X-Requested-With": "seqnorm", "X-Forwarded-Proto": "https"}, 403),
+        ({"Origin": "{url}", "X-Requested-With": "seqnorm", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "{url}", "X-Requested-With": "seqnorm", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "https://{host}", "X-Requested-With": "seqnorm", "X-Forwarded-Proto": "https"}, 201),
         ({"Origin": "{url}", "X-Requested-With": "seqnorm"}, 201),
     ],
 )
 def test_a_change_with_a_cookie_must_come_from_our_own_pages(
     site: Site, cookie: str, headers: dict[str, str], status: int
 ) -> None:
-    sent = {name: value.format(url=site.url) for name, value in headers.items()} | {"Cookie": cookie}
+    host = site.url.removeprefix("http://")
+    sent = {name: value.format(url=site.url, host=host) for name, value in headers.items()} | {"Cookie": cookie}
     answer = httpx2.post(f"{site.url}/api/searches", json=SPEC, headers=sent)
     assert answer.status_code == status, answer.text
 
