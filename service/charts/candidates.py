@@ -60,7 +60,7 @@ def best_candidates(rows: Sequence[Candidate], mode: Mode, limit: int = MAX_CAND
 
 def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Figure:
     """Draw the test results: each measured point with its seeds."""
-    names = {row.point: "<br>".join(row.labels) for row in rows}
+    names = {row.point: "\n".join(row.labels) for row in rows}
 
     def label(point: Point) -> str:
         return names.get(point, "")  # a seed can be stored shortly before its row
@@ -77,7 +77,7 @@ def _label_function(stage: StageView) -> Label:
 
     def label(point: Point) -> str:
         name = ", ".join(f"{axis}={getattr(point, axis)}" for axis in stage.axes)
-        return f"{point.variant}<br>{name}" if several else name
+        return f"{point.variant}\n{name}" if several else name
 
     return label
 
@@ -106,8 +106,8 @@ class _Chart:
                 name=name,
                 marker={"size": 11, "color": color},
                 customdata=[[self._label(row.point), row.n, row.failed, row.why or ""] for row in rows],
-                hovertemplate="%{customdata[0]}: %{y:.4f}<br>n=%{customdata[1]}, failed=%{customdata[2]}"
-                "<br>%{customdata[3]}<extra></extra>",
+                hovertemplate="%{customdata[0]}: %{y:.4f}\nn=%{customdata[1]}, failed=%{customdata[2]}"
+                "\n%{customdata[3]}",
             )
         )
 
@@ -128,7 +128,7 @@ class _Chart:
                 name="each seed",
                 marker={"size": 7, "color": MUTED, "opacity": 0.8},
                 customdata=[[self._label(seed.point), seed.seed] for seed in seeds],
-                hovertemplate="%{customdata[0]}: %{y:.4f}<br>seed %{customdata[1]}<extra></extra>",
+                hovertemplate="%{customdata[0]}: %{y:.4f}\nseed %{customdata[1]}",
             )
         )
 

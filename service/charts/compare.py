@@ -53,7 +53,7 @@ def _add(
             name=shown.name or shown.search,
             marker={"size": 10, "color": color, "symbol": symbol},
             customdata=[[row.n, shown.search] for _, row in rows],
-            hovertemplate="%{x}: %{y:.4f}<br>n=%{customdata[0]}, search %{customdata[1]}<extra></extra>",
+            hovertemplate="%{x}: %{y:.4f}\nn=%{customdata[0]}, search %{customdata[1]}",
         )
     )
 

@@ -40,7 +40,7 @@ def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
                 legendgroup=name,
                 line={"color": color, "width": 2},
                 customdata=curve.n,
-                hovertemplate=f"{name}, epoch %{{x}}: %{{y:.4f}}<br>n=%{{customdata}}<extra></extra>",
+                hovertemplate="%{fullData.name}, epoch %{x}: %{y:.4f}\nn=%{customdata}",
             )
         )
     return to_figure(figure, f"validation {metric}", xaxis={"title": {"text": "epoch"}, "gridcolor": GRID})

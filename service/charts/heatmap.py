@@ -22,7 +22,7 @@ def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str) -> 
             z=[[by_groups[gm, gc].mean if (gm, gc) in by_groups else None for gm in gms] for gc in gcs],
             text=[[_cell_text(by_groups.get((gm, gc))) for gm in gms] for gc in gcs],
             texttemplate="%{text}",
-            hovertemplate="gm=%{x}, gc=%{y}: %{text}<extra></extra>",
+            hovertemplate="gm=%{x}, gc=%{y}: %{text}",
             hoverongaps=False,
             colorscale="Viridis",
             colorbar={"title": {"text": metric, "side": "right"}},

@@ -59,7 +59,7 @@ def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figur
                 marker={"size": 5},
                 opacity=0.4 + fifth * 0.12,
                 customdata=hover_texts,
-                hovertemplate="%{customdata}<extra></extra>",
+                hovertemplate="%{customdata}",
             )
         )
     labels = [
@@ -96,4 +96,4 @@ def _annotation(x: float, y: float, text: str, side: str = "right") -> dict[str,
 
 
 def _hover_text(row: TrialRow, value: float, metric: str) -> str:
-    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}<br>{metric} {value:.4f}"
+    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}\n{metric} {value:.4f}"

@@ -40,7 +40,7 @@ def timeline_chart(trials: Sequence[TrialRow], now: float) -> Figure:
                         x=[_duration(trial, now) * 1000 for _, trial in bars],
                         marker={"color": color, "pattern": {"shape": pattern}, "line": {"width": 1, "color": MUTED}},
                         customdata=[_hover_text(trial) for _, trial in bars],
-                        hovertemplate="%{customdata}<extra></extra>",
+                        hovertemplate="%{customdata}",
                     )
                 )
     newest = f"the newest {MAX_BARS:,} trials" if len(trials) >= MAX_BARS else ""
@@ -92,4 +92,4 @@ def _format_time(seconds: float) -> str:
 
 def _hover_text(trial: TrialRow) -> str:
     end = "runs" if trial.seconds is None else f"{trial.cause} after {trial.seconds:.1f} s"
-    return f"{trial.stage} {trial.number}: gm={trial.gm}, gc={trial.gc}, seed {trial.seed}<br>{end}"
+    return f"{trial.stage} {trial.number}: gm={trial.gm}, gc={trial.gc}, seed {trial.seed}\n{end}"
