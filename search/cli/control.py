@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,7 @@ import yaml
 
 from search.cli.backends import make_backend
 from search.cli.interruption import StopSignals
-from search.cli.output import print_json, print_view
+from search.cli.output import print_json, print_stderr, print_view
 from search.engine import logs
 from search.engine.worker import Worker
 from search.settings import Settings
@@ -131,12 +130,8 @@ def widen(settings: Settings, search_id: str, more: dict[str, Any], json: bool, 
         print_view(answer)
         return
     print(answer.search)
-    _print_stderr(f"It reuses the finished trials of {search_id}.{_next_step(settings, answer.search, program)}")
+    print_stderr(f"It reuses the finished trials of {search_id}.{_next_step(settings, answer.search, program)}")
 
 
 def _next_step(settings: Settings, search_id: str, program: str) -> str:
     return "" if settings.url else f" A worker takes it up, or: {program} resume {search_id}"
-
-
-def _print_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from search.actions.submit import submit_search
 from search.cli.backends import RemoteBackend, make_backend
 from search.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
-from search.cli.output import print_view
+from search.cli.output import print_stderr, print_view
 from search.cli.progress import Progress
 from search.cli.tables import print_result
 from search.engine import orphans
@@ -97,7 +96,7 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
             with Progress() as progress:
                 shown = backend.follow(search_id, progress.update)
         except KeyboardInterrupt:
-            _print_stderr(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
+            print_stderr(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
             return interruption.exit_code
     return conclude(settings, shown, json, program)
 
@@ -111,7 +110,7 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
         search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption)
     except KeyboardInterrupt:
         recovery.interrupt(settings.database_url, engine, search_id, worker.epochs.get(search_id))
-        _print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
+        print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
         return interruption.exit_code
     finally:
         engine.dispose()
@@ -166,14 +165,14 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str) ->
     search_id, status, reason = shown.search, shown.status, shown.reason
     if status == Status.DONE:
         return EXIT_OK
-    _print_stderr(f"The search is {status}: {reason or 'no reason was given'}")
+    print_stderr(f"The search is {status}: {reason or 'no reason was given'}")
     if status == Status.FAILED:
         if not settings.url:
-            _print_stderr(f"Logs are under {settings.search_folder(search_id)}")
-        _print_stderr(f"Train its failed trials again with: {program} retry {search_id}")
+            print_stderr(f"Logs are under {settings.search_folder(search_id)}")
+        print_stderr(f"Train its failed trials again with: {program} retry {search_id}")
         return EXIT_FAILED
     if status == Status.PAUSED and "--accept-code-change" not in reason:
-        _print_stderr(f"Go on with: {program} resume {search_id}")
+        print_stderr(f"Go on with: {program} resume {search_id}")
     return EXIT_STOPPED
 
 
@@ -193,10 +192,6 @@ def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) 
             )
         last = min(last, holder.seconds_left)
         if not announced:
-            _print_stderr(f"Waiting for the lease of {who} to end, {holder.seconds_left:.0f} s at most …")
+            print_stderr(f"Waiting for the lease of {who} to end, {holder.seconds_left:.0f} s at most …")
             announced = True
         time.sleep(0.5)
-
-
-def _print_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json as json_module
 import math
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.cli.exit_codes import EXIT_OK
 from search.cli.interruption import Interruption
+from search.cli.output import TextConsole, print_stderr
 from search.landscape.trainings import LandscapeRequest, check_request, measure_all, point_name
 from search.vocabulary.errors import InvalidSpec
 
@@ -39,7 +38,7 @@ def run_landscape(request: LandscapeRequest, folder: Path, processes: int | None
         try:
             measured = _measure(request, processes or os.cpu_count() or 1, epochs, interruption)
         except KeyboardInterrupt:
-            _print_stderr("Interrupted; nothing was written.")
+            print_stderr("Interrupted; nothing was written.")
             return interruption.exit_code
     measured = {gm: measured[gm] for gm in request.points}
     data = {
@@ -55,7 +54,7 @@ def run_landscape(request: LandscapeRequest, folder: Path, processes: int | None
     files = [folder / DATA, *_draw(measured, folder)]
     for gm, figures in measured.items():
         if figures["diverged"]:
-            _print_stderr(f"{point_name(gm)} diverged: {figures['diverged']}")
+            print_stderr(f"{point_name(gm)} diverged: {figures['diverged']}")
     if json:
         print(json_module.dumps({"files": [str(file) for file in files], "test_errors": _last_errors(measured)}))
     else:
@@ -68,7 +67,7 @@ def _measure(
     request: LandscapeRequest, processes: int, epochs: int, interruption: Interruption
 ) -> dict[int, dict[str, Any]]:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=TextConsole(stderr=True), transient=True) as progress:
         bars = {gm: progress.add_task(point_name(gm), total=epochs) for gm in request.points}
 
         def on_epoch(gm: int, epoch: int) -> None:
@@ -119,7 +118,3 @@ def _error(figures: dict[str, Any]) -> float:
 
 def _last_errors(measured: dict[int, dict[str, Any]]) -> dict[str, float | None]:
     return {point_name(gm): (figures["test_errors"] or [None])[-1] for gm, figures in measured.items()}
-
-
-def _print_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

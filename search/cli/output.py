@@ -1,19 +1,40 @@
-"""Prints JSON and tables to stdout."""
+"""Prints JSON, tables and text. Names and reasons are anybody's words: a terminal shows them and obeys none of them."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
+
+from search.vocabulary.formatting import show_controls
 
 if TYPE_CHECKING:
     from search.views import View
 
 UNBOUNDED = 10_000  # columns
+
+
+class TextConsole(Console):
+    """A console that prints text as it is: without markup in brackets, and with control characters shown, not sent."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text of a string, before its width is measured."""
+        return super().render_str(show_controls(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render anything; only control sequences of our own are left."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=show_controls(segment.text))
 
 
 def print_json(value: Any) -> None:
@@ -33,6 +54,11 @@ def print_views(views: Iterable[View]) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table to stdout, a line for each row, however narrow the terminal: a truncated id is useless."""
-    console = Console(width=UNBOUNDED, highlight=False, markup=False)  # names are text, whatever brackets they have
+    console = TextConsole(width=UNBOUNDED)
     console.width = Measurement.get(console, console.options, table).maximum
     console.print(table)
+
+
+def print_stderr(text: str) -> None:
+    """Print a line to stderr."""
+    print(show_controls(text), file=sys.stderr, flush=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.cli.output import TextConsole
 from search.store import queries
 from search.store.database import Engine
 from search.views import SearchView
@@ -24,7 +24,7 @@ class Progress:
     """Shows the stage, trials done, running and left, the best candidate and the time left, on stderr."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = TextConsole(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._read_at = self._written_at = 0.0
         self._last_line = ""
@@ -58,7 +58,7 @@ class Progress:
             self._live.update(self._render(shown))
         elif moment - self._written_at >= LINE_SECONDS and (line := describe(shown)) != self._last_line:
             self._written_at, self._last_line = moment, line
-            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+            self._console.print(line, soft_wrap=True)
 
     def _print_decisions(self, shown: SearchView) -> None:
         """Print each stage's choice once, above the updating line."""
@@ -66,7 +66,7 @@ class Progress:
             if stage.sentence and stage.name not in self._printed_stages:
                 self._printed_stages.add(stage.name)
                 sentence = f"stage {stage.name}: {stage.sentence}"
-                self._console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+                self._console.print(sentence, soft_wrap=True)
 
     def _render(self, shown: SearchView) -> Table:
         progress = shown.progress

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from search.cli.backends import make_backend
-from search.cli.output import print_table, print_view, print_views
+from search.cli.output import TextConsole, print_table, print_view, print_views
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
@@ -71,9 +71,9 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
     if json:
         print_views(recipes)
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     for recipe in recipes:
-        console.print(f"[bold]{recipe.name}[/bold]  {recipe.title}", soft_wrap=True)
+        console.print(Text.assemble((recipe.name, "bold"), f"  {recipe.title}"), soft_wrap=True)
         if recipe.data:
             console.print(f"  data: {recipe.data}", soft_wrap=True, style=None if name else "dim")
         if name is None:
@@ -97,7 +97,7 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     if json:
         print_view(plan)
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from search.actions.retention import UnneededFiles, find_unneeded_files
 from search.cli.exit_codes import EXIT_FAILED
-from search.cli.output import print_json
+from search.cli.output import TextConsole, print_json, print_stderr
 from search.settings import Settings
 from search.store.opening import open_store
+from search.vocabulary.formatting import show_controls
 
 
 def gc_files(settings: Settings, days: float, unknown: bool, yes: bool, json: bool) -> None:
@@ -23,7 +22,7 @@ def gc_files(settings: Settings, days: float, unknown: bool, yes: bool, json: bo
         Exit: with 1 if something could not be removed.
     """
     engine = open_store(settings.database_url)
-    console = Console(stderr=True)
+    console = TextConsole(stderr=True)
     found: list[UnneededFiles] = []
     faults: list[str] = []
     unneeded = find_unneeded_files(settings, engine, days, unknown)
@@ -47,10 +46,10 @@ def _print(found: list[UnneededFiles], faults: list[str], removed: bool, json: b
         print_json({"removed": removed, "bytes": total, "searches": parts, "faults": faults})
     else:
         for files in found:
-            print(f"{files.search_id}  {_megabytes(files.bytes):>10}  {files.why}")
-        print(_summary(found, removed), file=sys.stderr)
+            print(show_controls(f"{files.search_id}  {_megabytes(files.bytes):>10}  {files.why}"))
+        print_stderr(_summary(found, removed))
     for fault in faults:
-        print(f"error: {fault}. Give this user the right to, or remove it as its owner.", file=sys.stderr)
+        print_stderr(f"error: {fault}. Give this user the right to, or remove it as its owner.")
 
 
 def _summary(found: list[UnneededFiles], removed: bool) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.table import Table
 
-from search.cli.output import print_view
+from search.cli.output import TextConsole, print_view
 from search.engine.checkpoints import chosen_checkpoint
 from search.settings import Settings
 from search.views import MeasuredView, ResultView, SearchView, StageView
@@ -19,7 +18,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     if json:
         print_view(ResultView.from_search(shown))
         return
-    console = Console(highlight=False)
+    console = TextConsole()
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
     for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
@@ -39,7 +38,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         return
     if weights := chosen_checkpoint(settings.search_folder(shown.search), shown.chosen):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
-    console.print(f"Database: {settings.database_url}", soft_wrap=True, markup=False)  # [redacted] is not markup
+    console.print(f"Database: {settings.database_url}", soft_wrap=True)
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
 
 

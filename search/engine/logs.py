@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from search.settings import ENV_PREFIX, Settings
+from search.vocabulary.formatting import show_controls
 from search.vocabulary.outcome import last_line
 from search.vocabulary.secret import redact
 from search.vocabulary.sentences import own_sentences
@@ -114,7 +115,7 @@ class _TextFormatter(logging.Formatter):
         message = super().format(record)
         if record.levelno > logging.INFO:
             message = f"{record.levelname.lower()}: {message}"
-        return redact(own_sentences(message), self._known)
+        return show_controls(redact(own_sentences(message), self._known))
 
 
 class _JsonFormatter(_TextFormatter):

@@ -1,8 +1,11 @@
-"""Formats metrics and durations, for the terminal and the browser."""
+"""Formats metrics, durations and foreign text, for the terminal and the browser."""
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
+
+_CONTROLS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u2028-\u202e\u2066-\u2069]")  # and what turns the direction
 
 
 class HasMeanAndStd(Protocol):
@@ -36,3 +39,8 @@ def format_duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def show_controls(text: str) -> str:
+    r"""Write control characters, all but newlines and tabs, as ``\x1b``: a terminal would obey them."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -142,6 +142,24 @@ def test_lines_for_people_say_the_message_and_how_bad_it_is(
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_terminal_obeys_nothing_that_is_logged(
+    logging_set_up: None, capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(Settings(log_format=log_format))
+    hostile = "a\x1b[2J\x1b]0;title\x07\x9b31m\r\x08%s"
+    logging.getLogger("search.engine.worker").warning("trial 3 failed: %s", hostile)
+    logging.getLogger("search.engine.worker").info("to search: %s", "x", extra={"search": hostile})
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        logging.getLogger("search.engine.worker").exception(hostile, "in the format")
+    logs.log_error(f"no recipe is named {hostile}")
+    printed = capsys.readouterr().err
+    assert not [character for character in printed if character != "\n" and not character.isprintable()]
+    assert printed.count("title") >= 4
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_secrets_in_arguments_fields_tracebacks_and_warnings_are_left_out(
     log_format: str, logging_set_up: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
