@@ -477,7 +477,8 @@ class WorkerView(View):
     pid: int
     started_at: float
     seen_at: float
-    search: str | None  #: that it runs
+    busy: bool  #: whether it runs a search
+    search: str | None  #: that it runs; null if that is another owner's, for a token that reads only one's own
 
 
 class NodeView(View):

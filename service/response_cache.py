@@ -17,6 +17,7 @@ from search.store import queries
 from search.store.database import Connection
 from search.views import SearchView, View
 from service.database import ReadConnection
+from service.middleware.access import CurrentCaller
 
 MAX_BYTES = 32 * 2**20  # of cached responses in a process
 ENTRY_OVERHEAD_BYTES = 500  # about what an entry takes in addition to its key and its response
@@ -81,21 +82,28 @@ def _entry_size(key: str, content: bytes) -> int:
 
 
 class CachedReader:
-    """Reads searches for one request, from the cache where it is current."""
+    """Reads searches for one request, from the cache where it is current.
 
-    def __init__(self, cache: ResponseCache, connection: Connection, request: Request) -> None:
+    What only an owner may see of a search is cached beside what others see of it: it has fewer ids of children.
+    """
+
+    def __init__(
+        self, cache: ResponseCache, connection: Connection, request: Request, owner: str | None = None
+    ) -> None:
         self.connection = connection
         self._cache = cache
         self._request = request
+        self._owner = owner  #: whose searches are all that the caller sees; None if everybody's
+        self._variant = " own" if owner is not None else ""
 
     def search(self, search_id: str) -> SearchView:
         """Return a search as `show_search` does."""
-        return self.view(SearchView, search_id, lambda: queries.show_search(self.connection, search_id))
+        return self.view(SearchView, search_id, lambda: queries.show_search(self.connection, search_id, self._owner))
 
     def view(self, kind: type[ViewType], search_id: str, compute: Callable[[], ViewType]) -> ViewType:
         """Return a view that depends on a search alone. There is one of each kind for a search."""
         event, _ = queries.read_version(self.connection, search_id)
-        key = f"{kind.__name__} {search_id}"
+        key = f"{kind.__name__} {search_id}{self._variant}"
         return kind.model_validate_json(self._cache.get(key, (event, 0), lambda: _to_json(compute())))
 
     def respond(self, search_id: str, compute: Callable[[], View], *, live: bool = False) -> GzippedJSONResponse:
@@ -109,7 +117,7 @@ class CachedReader:
         """
         event, running = queries.read_version(self.connection, search_id)
         interval = int(time.monotonic() / LIVE_SECONDS) if live and running else 0
-        key = f"{self._request.url.path}?{self._request.url.query}"
+        key = f"{self._request.url.path}?{self._request.url.query}{self._variant}"
         gzipped = self._cache.get(key, (event, interval), lambda: _compress(compute()))
         return GzippedJSONResponse(gzipped, self._request)
 
@@ -122,10 +130,10 @@ def _to_json(view: View) -> bytes:
     return view.model_dump_json().encode()
 
 
-async def get_cached_reader(request: Request, connection: ReadConnection) -> CachedReader:
+async def get_cached_reader(request: Request, connection: ReadConnection, caller: CurrentCaller) -> CachedReader:
     """Return a request's reader of cached searches."""
     cache: ResponseCache = request.app.state.response_cache
-    return CachedReader(cache, connection, request)
+    return CachedReader(cache, connection, request, caller.only_owner)
 
 
 CachedReads = Annotated[CachedReader, Depends(get_cached_reader, scope="function")]

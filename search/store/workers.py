@@ -49,6 +49,7 @@ def list_alive(connection: Connection) -> list[WorkerView]:
             pid=row.pid,
             started_at=row.started_at,
             seen_at=row.seen_at,
+            busy=row.search_id is not None,
             search=row.search_id,
         )
         for row in rows

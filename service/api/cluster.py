@@ -15,4 +15,4 @@ router = APIRouter()
 @router.get("/cluster")
 def show_cluster(connection: ReadConnection, caller: CurrentCaller) -> ClusterView:
     """Show workers, running searches with their nodes, and queued searches with the reason why they wait."""
-    return queries.show_cluster(connection, None if caller.can_see_all else caller.token.owner)
+    return queries.show_cluster(connection, caller.only_owner)

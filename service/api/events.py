@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from search.views import EventView
+from search.vocabulary.states import EventKind
 from service.admission import AppAdmission
 from service.api.parameters import MAX_INTEGER, After, VisibleId
 from service.database import AppDatabase
@@ -69,7 +70,7 @@ async def follow(
             now = time.monotonic()
             if events:
                 sent = now
-                yield "".join(map(format_event, events))
+                yield "".join(format_event(event if caller.can_see_all else _hide_child(event)) for event in events)
             elif now - sent >= KEEPALIVE_SECONDS:
                 sent = now
                 yield ": no new events\n\n"
@@ -79,6 +80,11 @@ async def follow(
                     return
 
     return EventStreamResponse(lines(), notifier, caller.token.id)
+
+
+def _hide_child(event: EventView) -> EventView:
+    """Leave out the id of a child, which may be another owner's."""
+    return event.model_copy(update={"search": None}) if event.kind is EventKind.CHILD else event
 
 
 def format_event(event: EventView) -> str:

@@ -65,8 +65,7 @@ def list_searches(
 ) -> SearchPage:
     """List searches, newest first. ``next`` is the cursor of the next page, null on the last one."""
     before = _read_cursor(cursor, sort) if cursor else None
-    if not caller.can_see(owner or ""):  # then only the caller's own
-        owner = caller.token.owner
+    owner = caller.only_owner or owner
     rows = queries.list_searches(
         connection,
         status,
@@ -134,7 +133,7 @@ def describe(database: AppDatabase, caller: CurrentCaller, id: ChangeableId, bod
         searches.describe(connection, id, **changes)
         accounts.record_action(connection, caller.token, Action.DESCRIBE, id, {"changed": sorted(changes)})
     with database.read_engine.connect() as connection:  # outside the transaction, so that others can write
-        return queries.show_search(connection, id)
+        return queries.show_search(connection, id, caller.only_owner)
 
 
 @router.delete("/searches/{id}", status_code=204)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, String, cast, func, select
 
 from search.store import leases, workers
 from search.store.tables import searches, studies, trials
-from search.views import ClusterView, NodeView, RunningView, WaitingView
+from search.views import ClusterView, NodeView, RunningView, WaitingView, WorkerView
 from search.vocabulary.states import ACTIVE, Status, TrialState
 
 
@@ -17,7 +17,7 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
 
     ``owner`` hides the searches of other owners, but they still count in positions and reasons.
     """
-    alive = workers.list_alive(connection)
+    alive = [_hide(worker, connection, owner) for worker in workers.list_alive(connection)]
     unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
     rows = connection.execute(leases.order_by_turn(unfinished)).all()
     running = [row for row in rows if row.status == Status.RUNNING]
@@ -40,6 +40,14 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
             if owner in (None, row.owner)
         ),
     )
+
+
+def _hide(worker: WorkerView, connection: Connection, owner: str | None) -> WorkerView:
+    """Hide which search a worker runs, if that is another owner's."""
+    if owner is None or worker.search is None:
+        return worker
+    own = select(searches.c.id).where(searches.c.id == worker.search, searches.c.owner == owner)
+    return worker.model_copy(update={"search": connection.execute(own).scalar_one_or_none()})
 
 
 def _common_fields(row: Any) -> dict[str, Any]:

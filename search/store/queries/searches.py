@@ -158,8 +158,10 @@ def count_active(connection: Connection, owner: str) -> tuple[int, int]:
     return row.searches, row.trials
 
 
-def show_search(connection: Connection, search_id: str) -> SearchView:
+def show_search(connection: Connection, search_id: str, owner: str | None = None) -> SearchView:
     """Return a search with its stages, candidates, choices, test table and progress.
+
+    ``owner`` hides the children of other owners.
 
     Raises:
         NotFound: if no search has that id.
@@ -196,7 +198,7 @@ def show_search(connection: Connection, search_id: str) -> SearchView:
         provenance=search.provenance,
         owner=search.owner,
         parent=search.parent,
-        children=_list_children(connection, search.id),
+        children=_list_children(connection, search.id, owner),
         created_at=search.created_at,
         started_at=search.started_at,
         finished_at=search.finished_at,
@@ -215,8 +217,10 @@ def read_metric(connection: Connection, search_id: str) -> tuple[str, Mode]:
     return search.metric, search.mode
 
 
-def _list_children(connection: Connection, search_id: str) -> tuple[str, ...]:
+def _list_children(connection: Connection, search_id: str, owner: str | None) -> tuple[str, ...]:
     found = select(searches.c.id).where(searches.c.parent == search_id).order_by(searches.c.created_at)
+    if owner is not None:
+        found = found.where(searches.c.owner == owner)
     return tuple(connection.execute(found).scalars())
 
 
