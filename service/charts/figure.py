@@ -1,7 +1,7 @@
 """What all figures share: colours, layout, and the conversion to JSON, in which every text is made text.
 
-Plotly reads some HTML in its texts: a search named ``<a href=…>`` would be a link in a legend. Charts therefore write plain
-text, with a newline where a line ends, and ``to_figure`` escapes every string of the figure.
+Plotly reads some HTML in its texts: a search named ``<a href=…>`` would be a link in a legend. Charts therefore write
+plain text, with a newline where a line ends, and ``to_figure`` escapes every string of the figure.
 """
 
 from __future__ import annotations
