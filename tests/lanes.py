@@ -17,6 +17,7 @@ GROUPS = {  # by fixture: tests that run in one process, one after another, as t
     "shared_ray": "browser and shared Ray",
     "own_ray": "own Ray",  # one at a time, as each takes the whole machine
     "site": "site",
+    "target": "abuse",
 }
 DATABASES = {"database_url", "empty_database_url"}
 RUNNING = pytest.StashKey[pytest.Item]()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    ignored_auth,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -21,7 +22,13 @@ from tests.search.stored import finished_search, submit
 from tests.service.conftest import free_port, serving
 
 EXAMPLES = 12  # for each operation
-CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    ignored_auth,  # asks again without the token, and with a wrong one
+)
 
 
 def test_every_answer_is_one_of_the_document(database_url: str, tmp_path: Path) -> None:

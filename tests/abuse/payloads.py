@@ -1,0 +1,38 @@
+"""What people write who try things: on pages, Plotly, templates, SQL, terminals and spreadsheets."""
+
+from __future__ import annotations
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    "<ScRiPt src=//evil.example/x.js></sCrIpT>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "'><b>bold</b>",
+    "</title><script>alert(1)</script>",
+    "</textarea><script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "--><script>alert(1)</script><!--",
+    "]]><script>alert(1)</script>",
+    '<a href="https://evil.example">click</a>',
+    '<a href="javascript:alert(1)">click</a>',
+    "javascript:alert(1)",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<form action=//evil.example><button>go</button>",
+    "<meta http-equiv=refresh content='0;url=//evil.example'>",
+    "<base href=//evil.example/>",
+    "<style>body{display:none}</style>",
+    "<math><mtext><mglyph><style><img src=x onerror=alert(1)>",
+    '" autofocus onfocus=alert(1) x="',
+    "&lt;script&gt; &#60;b&#62; &amp;amp;",
+    "a<br>b<sub>c</sub><extra>d</extra>%{x}%{meta}",
+    "{{ 7 * 7 }}{% print(config) %}${7*7}#{7*7}",
+    "' OR 1=1; DROP TABLE searches; --",
+    "%s %(name)s %n {0} \\u003cb\\u003e \\x1b[31m",
+    '=HYPERLINK("https://evil.example")',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "+1-1",
+    "[link=https://evil.example]x[/link] [/b] :warning:",
+    "../../etc/passwd\\..\\..#?%00%2e%2e",
+    "ﷺ ‮ltr‬ 𝕏 ｆｕｌｌ　width ‥／‥／ ＜script＞",
+    "&copy &#x3c;script&#x3e; &Tab;&NewLine;",
+)
