@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from trainers.recipe import RecipeError
 
@@ -43,3 +44,10 @@ def real_groups(gm: int, devices: int, real_devices: int = 1, accumulate: int = 
             f"{real_devices} × {accumulate}. Use gm up from {least}, or fewer real_devices or passes."
         )
     return groups
+
+
+@lru_cache(maxsize=1024)
+def divisors(of: int) -> tuple[int, ...]:
+    """Return the divisors of a positive number, in order; kept, because a search asks for those of one batch often."""
+    small = [divisor for divisor in range(1, math.isqrt(of) + 1) if of % divisor == 0]
+    return tuple(sorted({*small, *(of // divisor for divisor in small)}))

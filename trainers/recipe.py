@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
-MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database, and its divisors are quick to find
+MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database
 
 
 class RecipeError(ValueError):
@@ -33,14 +33,20 @@ def number(
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """The numbers (hyperparameters) of every recipe; a recipe adds its own in a subclass."""
+    """The numbers (hyperparameters) of every recipe; a recipe adds its own in a subclass.
 
-    batch: int = number(512, "samples per step, over all devices", 1)
-    devices: int = number(1, "devices that the paper's gm counts per", 1)
-    min_group: int = number(4, "smallest group of samples allowed (paper section 3)", 2)
-    epochs: int = number(10, "passes over the training split", 1)
+    One that redeclares a number without an upper limit keeps the limit given here.
+    """
+
+    batch: int = number(512, "samples per step, over all devices", 1, 2**20)
+    devices: int = number(1, "devices that the paper's gm counts per", 1, 2**16)
+    min_group: int = number(4, "smallest group of samples allowed (paper section 3)", 2, 2**20)
+    epochs: int = number(10, "passes over the training split", 1, 100_000)
     learning_rate: float = number(0.1, "per step, for the whole batch", 0)
     split_seed: int = number(0, "seed of the train / validation / test split", 0)
+
+
+_UPPER_LIMITS = {field.name: field.metadata["at_most"] for field in dataclasses.fields(Numbers)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +108,8 @@ def _parse(field: dataclasses.Field[Any], value: object) -> Any:
         raise RecipeError(
             f"{field.name} must be at least {at_least} ({unit}): got {value}. The default is {field.default}."
         )
-    at_most = MAX_INT if kind is int and at_most is None else at_most
+    if at_most is None:
+        at_most = _UPPER_LIMITS.get(field.name) or (MAX_INT if kind is int else None)
     if at_most is not None and not converted <= at_most:
         raise RecipeError(
             f"{field.name} must be at most {at_most} ({unit}): got {value}. The default is {field.default}."
@@ -124,6 +131,8 @@ def _convert(kind: type, value: object) -> Any:
             raise ValueError
         return str(value).lower() == "true"
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ValueError
+    if kind is not str and isinstance(value, str) and not value.isascii():  # Python reads digits of every script
         raise ValueError
     converted = kind(value)
     if kind is float and converted - converted != 0:  # nan or infinite

@@ -6,12 +6,13 @@ A decided stage is never changed, so that its choice always follows from its tri
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
+from search.plan.request import RequestModel
 from search.plan.spec import GroupCount, SearchSpec, Seed, validation_message
 from search.settings import Settings
 from search.store import searches, transitions
@@ -19,14 +20,16 @@ from search.store.database import Connection
 from search.vocabulary.errors import Conflict, InvalidSpec
 
 
-class Widening(BaseModel):
+class Widening(RequestModel):
     """What a child searches in addition to its parent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     gm: list[GroupCount] = Field([], max_length=256, description="more group counts along the mini-batch")
     gc: list[GroupCount] = Field([], max_length=256, description="more group counts along the channels")
-    seeds: list[Seed] | Seed = Field([], description="more replicates of each point; a count n means 0 … n-1")
+    seeds: Annotated[list[Seed], Field(max_length=64)] | Annotated[int, Field(strict=True, ge=1, le=64)] = Field(
+        [], description="more replicates of each point; a count n means 0 … n-1"
+    )
     test_seeds: int | None = Field(
         None, strict=True, ge=1, le=64, description="number of new seeds for the final measurement, at least as before"
     )

@@ -11,7 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
-from search.plan.spec import gm_error
+from search.plan.grouping import gm_error
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import Recipe, RecipeError, resolve
 

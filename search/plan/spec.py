@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from unicodedata import category
@@ -10,11 +9,13 @@ from unicodedata import category
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from search.plan.form import FormField, FormGroup
+from search.plan.grouping import find_refused_values
 from search.plan.registry import OneOf
+from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
 from search.plan.selection import Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
 from search.vocabulary.errors import InvalidSpec
-from trainers.groups import real_groups, share_of_batch
+from trainers.groups import share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -22,7 +23,10 @@ FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
-NumberValue = int | float | bool | str  # not converted: the recipe knows the type
+MAX_TEXT = 1000  # characters of a number that is text, such as the name of a model
+NumberName = Annotated[str, StringConstraints(max_length=100)]
+NumberValue = int | float | bool | Annotated[str, StringConstraints(max_length=MAX_TEXT)]  # the recipe knows the type
+Overrides = Annotated[dict[NumberName, NumberValue], FewEntries, Field(max_length=MAX_ENTRIES)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -41,10 +45,10 @@ Text = Annotated[str, Field(max_length=200), BeforeValidator(_one_line)]
 Note = Annotated[str, Field(max_length=10_000), BeforeValidator(_lines)]
 
 
-class SearchSpec(BaseModel):
+class SearchSpec(RequestModel):
     """A search: recipe, strategy, spaces, seeds and rules. Unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True)
 
     recipe: str = Field(max_length=100, description="name of an installed recipe")
     strategy: Annotated[str, OneOf(STRATEGIES), FormField(FormGroup.TRY, "Strategy")] = Field(
@@ -74,9 +78,9 @@ class SearchSpec(BaseModel):
         "auto",
         description="largest distance from the best mean that performs well; auto derives it from the spread of seeds",
     )
-    numbers: dict[str, NumberValue] = Field({}, max_length=64, description="overrides of the recipe's numbers")
-    variants: dict[Name, dict[str, NumberValue]] = Field(
-        {"main": {}}, max_length=64, description="named sets of overrides to compare inside the search"
+    numbers: Overrides = Field({}, description="overrides of the recipe's numbers")
+    variants: Annotated[dict[Name, Overrides], FewEntries, Field(max_length=MAX_ENTRIES)] = Field(
+        {"main": {}}, description="named sets of overrides to compare inside the search"
     )
     cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(
         1, gt=0, le=1024, description="CPUs of a trial"
@@ -92,7 +96,7 @@ class SearchSpec(BaseModel):
         Field(None, gt=0, description="time limit of a trial in seconds; null for no limit")
     )
     max_failures_in_a_row: int = Field(
-        10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
+        10, strict=True, ge=1, le=2**31 - 1, description="failed trials in a row after which the search is paused"
     )
     priority: Annotated[int, FormField(FormGroup.RUN, "Priority")] = Field(
         0, strict=True, ge=-1000, le=1000, description="searches with a higher priority run first"
@@ -154,6 +158,10 @@ class SearchSpec(BaseModel):
         """Return the recipe's numbers with the overrides of a variant applied."""
         return recipe.with_overrides(self.resolve_overrides(recipe, variant))
 
+    def resolve_all_numbers(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the recipe's numbers of each variant."""
+        return {variant: self.resolve_numbers(recipe, variant) for variant in self.variants}
+
     def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
         """Return the overrides of a variant; ``none`` uses those of the first variant."""
         known = variant in self.variants
@@ -174,7 +182,7 @@ def parse_spec(fields: dict[str, Any]) -> SearchSpec:
 
 
 def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
-    """Parse a spec and find its recipe; group counts are not checked (see :func:`find_refused_values`).
+    """Parse a spec and find its recipe; group counts are not checked (see :mod:`search.plan.grouping`).
 
     Raises:
         InvalidSpec: with the first problem.
@@ -189,87 +197,13 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
         ) from None
     try:
         recipe = find(spec.recipe)
-        for variant in spec.variants:
-            spec.resolve_numbers(recipe, variant)
-            _check_devices(spec, spec.resolve_numbers(recipe, variant))
+        for numbers in spec.resolve_all_numbers(recipe).values():
+            _check_devices(spec, numbers)
+            _check_batch(spec, recipe, numbers)
         _check_data(spec, recipe)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     return spec, recipe
-
-
-def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return every refused group count as (``gm=3``, reason)."""
-    refused: list[tuple[str, str]] = []
-    for variant in spec.variants:
-        numbers = spec.resolve_numbers(recipe, variant)
-        refused += [(f"gm={gm}", why) for gm in spec.gm if (why := gm_error(gm, numbers))]
-        refused += [(f"gc={gc}", why) for gc in spec.gc if (why := gc_error(gc, numbers, recipe, spec.strategy))]
-    return list(dict.fromkeys(refused))
-
-
-def gm_error(gm: int, numbers: Any) -> str | None:
-    """Return why a recipe's batch cannot be split into gm groups; None if it can."""
-    try:
-        per_device = share_of_batch(numbers.batch, devices=numbers.devices)
-    except RecipeError as error:
-        return str(error)
-    where = f"{per_device} samples" + (
-        f" per device (batch {numbers.batch} / {numbers.devices})" if numbers.devices > 1 else ""
-    )
-    if gm < 1 or per_device % gm:
-        return (
-            f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {_near_divisors(gm, per_device)}."
-        )
-    try:
-        real_groups(gm, numbers.devices, getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1))
-    except RecipeError as error:
-        return str(error)
-    size, largest = per_device // gm, per_device // numbers.min_group
-    if size < numbers.min_group:
-        use = f"Use gm up to {largest}" if largest else "Use a larger batch (--set batch=…)"
-        allow = f", or allow it with --set min_group={size}" if size > 1 else ""
-        return (
-            f"groups must hold at least min_group={numbers.min_group} samples: "
-            f"got gm={gm}, groups of {size} of {where}. {use}{allow}."
-        )
-    return None
-
-
-def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
-    """Return why gc does not divide the normalized widths; None if it does, or if only torch can tell."""
-    first, *later = list_sweeps(strategy)
-    if gc == 0 and "gc" not in {axis.name for axis in first.axes}:
-        return (
-            f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
-            f"stage {later[0].stage} shows its winner as the reference."
-        )
-    widths = recipe.widths(numbers)
-    if gc == 0 or widths is None:
-        return None
-    smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
-    if all(width % gc == 0 and width // gc >= smallest_group for width in widths):
-        return None
-    allowed = [divisor for divisor in _divisors(math.gcd(*widths)) if min(widths) // divisor >= smallest_group]
-    return (
-        f"gc must divide every normalized width{' into groups of 2 or more' if smallest_group == 2 else ''}: "
-        f"got gc={gc} for widths {', '.join(map(str, dict.fromkeys(widths)))}. Use {', '.join(map(str, allowed[:12]))}."
-    )
-
-
-def list_sweeps(strategy: str) -> tuple[Sweep, ...]:
-    """Return the sweeps of a strategy, without values."""
-    return SearchSpec.model_construct(strategy=strategy, gm=[], gc=[]).sweeps
-
-
-def _near_divisors(value: int, of: int) -> str:
-    near = sorted(sorted(_divisors(of), key=lambda divisor: abs(divisor - value))[:3])
-    return ", ".join(map(str, near))
-
-
-def _divisors(of: int) -> list[int]:
-    small = [divisor for divisor in range(1, math.isqrt(of) + 1) if of % divisor == 0]
-    return sorted({*small, *(of // divisor for divisor in small)})
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
@@ -285,15 +219,16 @@ def _check_devices(spec: SearchSpec, numbers: Any) -> None:
     share_of_batch(numbers.batch, real_devices=count, accumulate=getattr(numbers, "accumulate", 1))
 
 
+def _check_batch(spec: SearchSpec, recipe: Recipe, numbers: Any) -> None:
+    if spec.data is None and recipe.bundled is not None and numbers.batch > recipe.bundled:
+        raise RecipeError(
+            f"the training split must fill a batch: got {recipe.bundled} samples for batch={numbers.batch}. "
+            "Choose a smaller batch (--set batch=…)."
+        )
+
+
 def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
     if spec.data is None:
-        for variant in spec.variants:
-            batch = spec.resolve_numbers(recipe, variant).batch
-            if recipe.bundled is not None and batch > recipe.bundled:
-                raise RecipeError(
-                    f"the training split must fill a batch: got {recipe.bundled} samples for batch={batch}. "
-                    "Choose a smaller batch (--set batch=…)."
-                )
         return
     if recipe.check_data is None:
         raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
@@ -309,7 +244,7 @@ _RULES = {
 }
 _UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
-    "numbers": "must give each name a finite number, true, false or text",
+    "numbers": f"must give each name a finite number, true, false or text of up to {MAX_TEXT} characters",
 }
 
 

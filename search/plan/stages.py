@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from search.plan.selection import Candidate, Choice, Mode, Point, Rule, choose
-from search.plan.spec import SearchSpec, list_sweeps
-from search.plan.strategies import STRATEGIES, Sweep
+from search.plan.spec import SearchSpec
+from search.plan.strategies import STRATEGIES, Sweep, list_sweeps
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from search.actions.widen import Widening, prepare_retry, prepare_widening
 from search.plan.digest import compute_digest
+from search.plan.request import RequestModel
 from search.store import recovery, searches
 from search.views import SearchState
 from search.vocabulary.states import Action, Status
@@ -20,10 +21,10 @@ from trainers.recipe import find
 router = APIRouter(prefix="/searches/{id}")
 
 
-class Resumption(BaseModel):
+class Resumption(RequestModel):
     """Options of resuming a search."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     accept_code_change: bool = Field(
         False, description="resume although the code or the data have changed since the search began"

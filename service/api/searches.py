@@ -9,10 +9,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from search.actions.estimate import estimate
 from search.actions.submit import prepare
+from search.plan.request import RequestModel
 from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
 from search.views import (
@@ -39,10 +40,10 @@ router = APIRouter()
 ComparedIds = Annotated[list[str], Query(min_length=1, max_length=8, description="id of each search")]
 
 
-class Description(BaseModel):
+class Description(RequestModel):
     """Fields of a search that can be changed at any time; fields left out keep their values."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     name: Text | None = Field(None, description="name, shown in lists")
     tags: list[Name] | None = Field(None, max_length=32, description="tags, to filter by")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from search.plan.request import RequestModel
 from search.views import AuditView, NewTokenView, TokenView
 from search.vocabulary.states import Action
 from service import accounts
@@ -19,10 +20,10 @@ router = APIRouter()
 DAY_SECONDS = 24 * 3600.0
 
 
-class NewToken(BaseModel):
+class NewToken(RequestModel):
     """A token to create."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     name: str = Field(max_length=100, description="what it is for")
     owner: str = Field(max_length=64, description="whose searches it submits and changes")

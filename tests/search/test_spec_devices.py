@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from search.plan import spec as module
-from search.plan.spec import SearchSpec, gm_error, parse_spec
+from search.plan.grouping import gm_error
+from search.plan.spec import SearchSpec, parse_spec
 from search.vocabulary.errors import InvalidSpec
 from trainers.descriptors.cifar import WideResNetNumbers
 from trainers.descriptors.digits_mlp import DigitsNumbers

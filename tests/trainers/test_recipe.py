@@ -106,14 +106,14 @@ def test_an_unknown_number_is_refused_with_those_of_nearly_that_name():
     )
 
 
-@pytest.mark.parametrize("value", ["many", "1.5", 1.5, True, "", None, [3]], ids=repr)
+@pytest.mark.parametrize("value", ["many", "1.5", 1.5, True, "", None, [3], "٣", "３"], ids=repr)
 def test_what_is_no_whole_number_is_refused(value):
     assert refused({"epochs": value}) == (
         f"epochs must be a whole number (passes over the training split): got {value!r}. The default is 10."
     )
 
 
-@pytest.mark.parametrize("value", ["fast", "nan", "inf", False, None, 10**400], ids=lambda value: str(value)[:5])
+@pytest.mark.parametrize("value", ["fast", "nan", "inf", False, None, 10**400, "٠.٥"], ids=lambda value: str(value)[:5])
 def test_what_is_no_finite_number_is_refused(value):
     assert refused({"learning_rate": value}) == (
         f"learning_rate must be a number (per step of plain SGD, for the whole batch): got {value!r}. "
@@ -155,10 +155,34 @@ def test_a_number_at_its_upper_bound_is_taken():
 
 
 def test_a_whole_number_without_a_bound_must_fit_in_a_database():
-    assert PLENTY.with_overrides({"epochs": 2**31 - 1}).epochs == 2**31 - 1
-    assert refused({"epochs": 2**31}, PLENTY) == (
-        "epochs must be at most 2147483647 (passes over the training split): got 2147483648. The default is 10."
+    assert PLENTY.with_overrides({"split_seed": 2**31 - 1}).split_seed == 2**31 - 1
+    assert refused({"split_seed": 2**31}, PLENTY) == (
+        "split_seed must be at most 2147483647 (seed of the train / validation / test split): got 2147483648. "
+        "The default is 0."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redeclared(Numbers):
+    """Numbers of every recipe, with other defaults and no limits."""
+
+    batch: int = number(64, "samples per step")
+    epochs: int = number(3, "passes")
+
+
+@pytest.mark.parametrize(("name", "most"), [("batch", 2**20), ("epochs", 100_000)])
+def test_a_recipe_that_redeclares_a_number_keeps_its_upper_limit(name, most):
+    own = Recipe(name="own", title="", numbers=Redeclared, run="", load="", widths=lambda numbers: None)
+    assert getattr(own.with_overrides({name: most}), name) == most
+    assert refused({name: most + 1}, own).startswith(f"{name} must be at most {most} (")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_whole_number_of_our_recipes_has_a_limit_but_seeds_and_sizes_of_subsets(name):
+    numbers = vars(recipe.find(name).numbers())
+    whole = [key for key, value in numbers.items() if type(value) is int and key not in ("split_seed", "subset")]
+    for key in whole:
+        assert refused({key: 2**30}, recipe.find(name)).startswith(f"{key} must be at most ")
 
 
 @pytest.mark.parametrize("value", ["row", "Rows", "", None, 1], ids=repr)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trainers.descriptors.numbers import ImageNumbers
 from trainers.recipe import Recipe, number
-from trainers.widths import cifar_resnet_widths, wide_resnet_widths
+from trainers.widths import MAX_BLOCKS, cifar_resnet_widths, wide_resnet_widths
 
 DATA = "an .npz file or an image folder, else {} under the data folder, which --download fetches"
 
@@ -20,15 +20,15 @@ class WideResNetNumbers(ImageNumbers):
     epochs: int = number(200, "passes over the training split", 1)
     learning_rate: float = number(0.1, "before the warmup", 0)
     warmup_factor: float = number(4.0, "factor of the warmup on the learning rate", 0)
-    warmup_epochs: int = number(5, "epochs of linear warmup; then a cosine to 0", 0)
+    warmup_epochs: int = number(5, "epochs of linear warmup; then a cosine to 0", 0, 100_000)
     momentum: float = number(0.9, "of SGD", 0, 1)
     nesterov: bool = number(True, "whether the momentum is Nesterov's")
     weight_decay: float = number(5e-4, "L2, added to the gradient of every parameter", 0)
     flip: bool = number(True, "whether to mirror images left to right with probability one half")
-    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
-    cutout: int = number(16, "side of the square set to zero, in pixels", 0)
-    depth: int = number(28, "layers, 6 n + 4", 10)
-    width: int = number(10, "times 16, 32 and 64 channels", 1)
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0, 1024)
+    cutout: int = number(16, "side of the square set to zero, in pixels", 0, 4096)
+    depth: int = number(28, "layers, 6 n + 4", 10, 6 * MAX_BLOCKS + 4)
+    width: int = number(10, "times 16, 32 and 64 channels", 1, 1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +44,9 @@ class ResNetNumbers(ImageNumbers):
     down_epochs: float = number(15.0, "epochs of the fall, before the final decay", 0)
     weight_decay: float = number(1e-4, "L2, added to the gradient of every parameter", 0)
     flip: bool = number(True, "whether to mirror images left to right with probability one half")
-    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
-    depth: int = number(56, "layers, 6 n + 2", 8)
-    width: int = number(16, "channels of the first stage, doubled in each of the others", 1)
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0, 1024)
+    depth: int = number(56, "layers, 6 n + 2", 8, 6 * MAX_BLOCKS + 2)
+    width: int = number(16, "channels of the first stage, doubled in each of the others", 1, 2**14)
 
 
 def wide_resnet_on(classes: int) -> Recipe:

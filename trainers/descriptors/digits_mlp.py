@@ -15,7 +15,7 @@ class DigitsNumbers(TrainingNumbers):
     batch: int = number(128, "samples per step", 1)
     epochs: int = number(10, "passes over the training split", 1)
     learning_rate: float = number(0.2, "per step of plain SGD, for the whole batch", 0)
-    width: int = number(128, "channels of each of the two hidden layers", 1)
+    width: int = number(128, "channels of each of the two hidden layers", 1, 2**16)
 
 
 RECIPE = Recipe(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trainers.descriptors.numbers import ImageNumbers
 from trainers.recipe import Recipe, number
-from trainers.widths import imagenet_resnet_widths
+from trainers.widths import MAX_BLOCKS, imagenet_resnet_widths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class ImageNetNumbers(ImageNumbers):
     devices: int = number(8, "devices that the paper's gm counts per, of 256 samples each", 1)
     epochs: int = number(50, "passes over the training split; the paper tunes with 50 and retrains with 250", 1)
     learning_rate: float = number(2.048, "at the end of the warmup; constant within an epoch", 0)
-    warmup_epochs: int = number(8, "epochs of warmup, then a cosine to 0", 0)
+    warmup_epochs: int = number(8, "epochs of warmup, then a cosine to 0", 0, 100_000)
     momentum: float = number(0.875, "of SGD", 0, 1)
     weight_decay: float = number(1 / 32768, "L2, added to the gradient", 0)
     decay_norms: bool = number(False, "whether parameters named *bn* are decayed")
@@ -25,13 +25,13 @@ class ImageNetNumbers(ImageNumbers):
     clip: float = number(2.0, "largest L2 norm of the whole gradient (the paper's addition)", 0)
     precision: str = number("fp16", "of forward and backward pass", choices=("fp32", "bf16", "fp16"))
     loss_scale: float = number(128.0, "of fp16; 0 adapts it", 0)
-    image_size: int = number(224, "side of the crops, in pixels", 8)
-    workers: int = number(8, "DataLoader workers", 0)
+    image_size: int = number(224, "side of the crops, in pixels", 8, 4096)
+    workers: int = number(8, "DataLoader workers", 0, 256)
     loader: str = number("auto", "decoder of the images", choices=("auto", "torchvision", "dali"))
     imagenet_v2: bool = number(True, "whether to test on ImageNetV2's three sets instead of the validation set")
     channels_last: bool = number(False, "whether to use the channels_last memory format")
-    blocks: int = number(2, "residual blocks in each of the four stages", 1)
-    width: int = number(64, "channels of the first stage, doubled in each of the others", 1)
+    blocks: int = number(2, "residual blocks in each of the four stages", 1, MAX_BLOCKS)
+    width: int = number(64, "channels of the first stage, doubled in each of the others", 1, 2**14)
 
 
 RECIPE = Recipe(

@@ -16,13 +16,13 @@ class OwnNumbers(ImageNumbers):
     batch: int = number(128, "samples per step", 1)
     epochs: int = number(30, "passes over the training split", 1)
     learning_rate: float = number(0.1, "at the end of the warmup", 0)
-    warmup_epochs: int = number(2, "epochs of linear warmup from 0, then a cosine to 0", 0)
+    warmup_epochs: int = number(2, "epochs of linear warmup from 0, then a cosine to 0", 0, 100_000)
     momentum: float = number(0.9, "of SGD", 0, 1)
     nesterov: bool = number(True, "whether the momentum is Nesterov's")
     weight_decay: float = number(5e-4, "L2, added to the gradient of every parameter", 0)
     flip: bool = number(True, "whether to mirror images left to right with probability one half")
-    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0)
-    image_size: int = number(64, "side of images read from a folder, in pixels", 8)
+    pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0, 1024)
+    image_size: int = number(64, "side of images read from a folder, in pixels", 8, 4096)
 
 
 RECIPE = Recipe(

@@ -1,0 +1,115 @@
+"""Which group counts a search can train: gm divides the batch, gc every normalized width.
+
+What depends on the recipe's numbers alone is computed once for each distinct set of them, and a value that one variant
+refuses is not checked for the next: a request may name 64 variants with 512 values each.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.plan.strategies import list_sweeps
+from trainers.groups import divisors, real_groups, share_of_batch
+from trainers.recipe import Recipe, RecipeError
+
+if TYPE_CHECKING:
+    from search.plan.spec import SearchSpec
+
+GroupCheck = Callable[[int], str | None]  #: returns why a value is refused; None if it is not
+MAX_SHOWN = 12  # values or widths in a message
+
+
+def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every refused group count, once, as (``gm=3``, reason)."""
+    refused: dict[str, str] = {}
+    for numbers in dict.fromkeys(spec.resolve_all_numbers(recipe).values()):
+        for name, values, check in (
+            ("gm", spec.gm, gm_check(numbers)),
+            ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
+        ):
+            for value in values:
+                if (found := f"{name}={value}") not in refused and (reason := check(value)):
+                    refused[found] = reason
+    return list(refused.items())
+
+
+def gm_error(gm: int, numbers: Any) -> str | None:
+    """Return why a recipe's batch cannot be split into gm groups; None if it can."""
+    return gm_check(numbers)(gm)
+
+
+def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None:
+    """Return why gc does not divide the normalized widths; None if it does, or if only torch can tell."""
+    return gc_check(numbers, recipe, strategy)(gc)
+
+
+def gm_check(numbers: Any) -> GroupCheck:
+    """Return the check of gm for a recipe's numbers."""
+    try:
+        per_device = share_of_batch(numbers.batch, devices=numbers.devices)
+    except RecipeError as error:
+        reason = str(error)
+        return lambda gm: reason
+    batch, devices, smallest = numbers.batch, numbers.devices, numbers.min_group
+    real_devices, passes = getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1)
+    shares = real_devices * passes
+    of_batch = f" per device (batch {batch} / {devices})" if devices > 1 else ""
+    where = f"{per_device} samples{of_batch}"
+
+    def check(gm: int) -> str | None:
+        if gm < 1 or per_device % gm:
+            near = ", ".join(map(str, _nearest(gm, divisors(per_device))))
+            return f"gm must divide the batch: got gm={gm} for {where}. Use a divisor, e.g. {near}."
+        if gm * devices % shares:
+            try:
+                real_groups(gm, devices, real_devices, passes)
+            except RecipeError as error:
+                return str(error)
+        if (size := per_device // gm) >= smallest:
+            return None
+        largest = per_device // smallest
+        use = f"Use gm up to {largest}" if largest else "Use a larger batch (--set batch=…)"
+        allow = f", or allow it with --set min_group={size}" if size > 1 else ""
+        return (
+            f"groups must hold at least min_group={smallest} samples: "
+            f"got gm={gm}, groups of {size} of {where}. {use}{allow}."
+        )
+
+    return check
+
+
+def gc_check(numbers: Any, recipe: Recipe, strategy: str) -> GroupCheck:
+    """Return the check of gc for a recipe's numbers."""
+    first, *later = list_sweeps(strategy)
+    takes_0 = "gc" in {axis.name for axis in first.axes}
+    smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
+    distinct = list(dict.fromkeys(recipe.widths(numbers) or ()))
+    common, narrowest = math.gcd(*distinct), min(distinct, default=0)
+
+    def check(gc: int) -> str | None:
+        if gc == 0 and not takes_0:
+            return (
+                f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
+                f"stage {later[0].stage} shows its winner as the reference."
+            )
+        if gc == 0 or not distinct or (common % gc == 0 and narrowest // gc >= smallest_group):
+            return None
+        allowed = [str(each) for each in divisors(common) if narrowest // each >= smallest_group][:MAX_SHOWN]
+        shown = [*map(str, distinct[:MAX_SHOWN]), *(["…"] if len(distinct) > MAX_SHOWN else [])]
+        return (
+            "gc must divide every normalized width"
+            f"{' into groups of 2 or more' if smallest_group == 2 else ''}: "
+            f"got gc={gc} for widths {', '.join(shown)}. Use {', '.join(allowed)}."
+        )
+
+    return check
+
+
+def _nearest(value: int, found: Sequence[int], most: int = 3) -> list[int]:
+    """Return the numbers of an ordered sequence that are nearest to a value, in order."""
+    position = bisect(found, value)
+    around = found[max(0, position - most) : position + most]
+    return sorted(sorted(around, key=lambda each: abs(each - value))[:most])
