@@ -62,6 +62,18 @@ class Settings:
     waiting_searches: int = _setting("queued and running searches of one owner; 0 for no limit", 1000)
     waiting_trials: int = _setting("trials of one owner's queued and running searches; 0 for no limit", 1_000_000)
     max_priority: int = _setting("highest priority that a token without the scope manage may give a search", 0)
+    max_trials: int = _setting("trials of one search; 0 for no limit", 100_000)
+    max_trial_epochs: int = _setting("epochs of all trials of one search together; 0 for no limit", 10_000_000)
+    max_trial_seconds: float = _setting(
+        "longest time that a trial may take, also without a trial_timeout of its own; 0 for no limit", 7 * 86_400.0
+    )
+    min_cpus: float = _setting("fewest CPUs that a trial may ask for", 0.1)
+    max_cpus: float = _setting("most CPUs that a trial may ask for; 0 for no limit", 256.0)
+    max_gpus: float = _setting("most GPUs that a trial may ask for; 0 for no limit", 16.0)
+    max_memory_gb: float = _setting("most memory that a trial may ask for, in GB; 0 for no limit", 1024.0)
+    max_node_processes: int = _setting(
+        "training processes of one search on one node: its trials there times their real_devices; 0 for no limit", 256
+    )
     log_format: str = _setting(
         "how serve, worker and drivers log: text, or json for one object per line and a line per request", "text"
     )
@@ -108,6 +120,14 @@ class Settings:
         if self.token or not local or not self.token_file.is_file():
             return self.token
         return Secret(self.token_file.read_text().strip())
+
+    def trial_seconds(self, asked: float | None) -> float | None:
+        """Return how long a trial may take that asks for so many seconds; None for as long as it wants."""
+        return min((seconds for seconds in (asked, self.max_trial_seconds) if seconds), default=None)
+
+    def trials_on_node(self, processes: int) -> int | None:
+        """Return how many trials with so many training processes may share a node; None for any number."""
+        return max(1, self.max_node_processes // processes) if self.max_node_processes else None
 
     def search_folder(self, search_id: str) -> Path:
         """Return the folder with the checkpoints and logs of a search."""
@@ -162,12 +182,23 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
         raise InvalidSpec(
             f"SEQNORM_SEARCHES_AT_ONCE must be at least 1: got {settings.searches_at_once}. Leave it out for 1."
         )
+    _check_ceilings(settings)
     if settings.log_format not in ("text", "json"):
         raise InvalidSpec(
             f"SEQNORM_LOG_FORMAT must be text or json: got {settings.log_format!r}. Leave it out for text."
         )
     _check_webhooks(settings)
     return settings
+
+
+def _check_ceilings(settings: Settings) -> None:
+    for setting in fields(Settings):
+        value = getattr(settings, setting.name)
+        if setting.name.startswith(("max_", "min_")) and not (setting.name == "max_priority" or 0 <= value < math.inf):
+            raise InvalidSpec(
+                f"{ENV_PREFIX}{setting.name.upper()} must be a finite number of 0 or more: got {value}. "
+                f"The default is {setting.default}."
+            )
 
 
 def _check_webhooks(settings: Settings) -> None:

@@ -12,6 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
+MAX_NAME = 100  # characters of the name of a number
+MAX_TEXT = 1000  # characters of a number's value
 MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database
 
 
@@ -83,6 +85,11 @@ class Recipe:
         fields = {field.name: field for field in dataclasses.fields(self.numbers)}
         values: dict[str, Any] = {}
         for name, value in overrides.items():
+            if name not in fields and len(name) > MAX_NAME:  # comparing it to the known ones would take long
+                raise RecipeError(
+                    f"the name of a number must have at most {MAX_NAME} characters: got {len(name)}. "
+                    f"seqnorm recipes {self.name} lists the names."
+                )
             if name not in fields:
                 similar = get_close_matches(name, fields) or fields
                 raise RecipeError(
@@ -98,6 +105,11 @@ def _parse(field: dataclasses.Field[Any], value: object) -> Any:
     kind = type(field.default)
     unit, at_least = field.metadata.get("unit", ""), field.metadata.get("at_least")
     at_most, choices = field.metadata.get("at_most"), field.metadata.get("choices")
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        raise RecipeError(
+            f"{field.name} must have at most {MAX_TEXT} characters ({unit}): got {len(value)}. "
+            f"The default is {field.default}."
+        )
     try:
         converted = _convert(kind, value)
     except (ValueError, TypeError, OverflowError):

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from search.actions.ceilings import require_within_ceilings
 from search.plan.grouping import find_refused_values
 from search.plan.spec import SearchSpec, read_spec
 from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
+from search.settings import Settings
+from search.store.provenance import resolve_all_numbers
 from search.views import PlanView, RefusedValue
 from trainers.recipe import Recipe
 
 
-def estimate(fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
+def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
     """Count the trials of a search by stage and for every strategy; list refused group counts with the reason.
 
     Args:
+        settings: with the operator's ceilings.
         fields: of a search.
         seconds_per_trial: how long its trials take, if known.
 
     Raises:
-        InvalidSpec: if anything except a group count is invalid.
+        InvalidSpec: if anything except a group count is invalid, or above a ceiling.
     """
     spec, recipe = read_spec(fields)
+    require_within_ceilings(settings, spec, make_plan(spec, recipe), resolve_all_numbers(spec, recipe))
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
     trials = totals[spec.strategy]
     return PlanView(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from search.actions.ceilings import require_within_ceilings
 from search.plan.digest import ABSENT, compute_digest
 from search.plan.spec import NumberValue, SearchSpec, parse_spec
 from search.plan.stages import Plan, make_plan
@@ -51,10 +52,12 @@ def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
     """
     spec = parse_spec(fields)
     recipe = find(spec.recipe)
+    plan, numbers = make_plan(spec, recipe), resolve_all_numbers(spec, recipe)
+    require_within_ceilings(settings, spec, plan, numbers)
     digest = compute_digest(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
         _raise_missing_data(spec, recipe, settings)
-    return Submission(spec, make_plan(spec, recipe), digest, resolve_all_numbers(spec, recipe))
+    return Submission(spec, plan, digest, numbers)
 
 
 def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:

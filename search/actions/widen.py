@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from search.actions.ceilings import require_within_ceilings
 from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
 from search.plan.request import RequestModel
@@ -138,12 +139,15 @@ def prepare_retry(settings: Settings, connection: Connection, search_id: str) ->
     Raises:
         NotFound: if no search has that id.
         Conflict: if it is queued, running or cancelled, has no failed trial, or needs a child that cannot be created.
+        InvalidSpec: if it asks for more than the operator allows by now.
     """
     try:
         searches.count_retriable(connection, search_id)
     except searches.StageDecided:
         parent = searches.get(connection, search_id)
         return PreparedRetry(search_id, _prepare_child(settings, parent, parent.spec.model_dump(mode="json")))
+    search = searches.get(connection, search_id)
+    require_within_ceilings(settings, search.spec, search.plan, search.numbers)
     return PreparedRetry(search_id, None)
 
 

@@ -93,8 +93,8 @@ class LocalBackend:
         """Count the trials that a search would take."""
         from search.actions.estimate import estimate
 
-        estimate(fields)  # raises InvalidSpec before the database is opened
-        return estimate(fields, self._seconds_per_trial(fields["recipe"]))
+        estimate(self._settings, fields)  # raises InvalidSpec before the database is opened
+        return estimate(self._settings, fields, self._seconds_per_trial(fields["recipe"]))
 
     def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
         """List searches, newest first."""

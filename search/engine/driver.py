@@ -148,12 +148,15 @@ class Driver:
 
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
+        all_numbers = spec.resolve_all_numbers(self._recipe).values()
+        processes = max(getattr(numbers, "real_devices", 1) for numbers in all_numbers)
         resources = TrialResources(
             cpus=spec.cpus,
             gpus=spec.gpus,
             memory_bytes=memory,
             concurrency=spec.concurrency,
             searches_at_once=self._settings.searches_at_once,
+            most_on_node=self._settings.trials_on_node(processes),
         )
         self._connecting_since = time.monotonic()
         try:
@@ -231,7 +234,7 @@ class Driver:
             folder=str(self._checkpoints.folder_for(replicate)),
             log=str(self._settings.trial_log(self._search.id, replicate.key)),
             checkpoint_seconds=self._settings.checkpoint_seconds,
-            timeout=spec.trial_timeout,
+            timeout=self._settings.trial_seconds(spec.trial_timeout),
             memory_bytes=int(spec.memory_gb * 1e9) if spec.memory_gb else None,
         )
 

@@ -19,6 +19,7 @@ class TrialResources:
     memory_bytes: int | None = None
     concurrency: int | None = None  #: maximum number of parallel trials
     searches_at_once: int = 1  #: searches that share the cluster
+    most_on_node: int | None = None  #: maximum number of trials that are counted for a node
 
     def to_ray_resources(self) -> dict[str, float]:
         """Return the resources in Ray's format."""
@@ -35,7 +36,8 @@ class TrialResources:
         Raises:
             InsufficientResources: if no node is large enough for one.
         """
-        fitting = sum(self.count_fitting(node) for node in nodes)
+        counts = [self.count_fitting(node) for node in nodes]
+        fitting = sum(min(count, self.most_on_node or count) for count in counts)
         if not fitting:
             has = "; ".join(", ".join(f"{int(node.get(kind, 0))} {kind}" for kind in ("CPU", "GPU")) for node in nodes)
             raise InsufficientResources(

@@ -1,7 +1,7 @@
 """The base of what clients send: what a refusal costs is bounded, however much is wrong.
 
-pydantic collects an error for each unknown field and each entry of a mapping before it checks any length; a body of 1 MiB
-then takes seconds.
+pydantic collects an error for each unknown field and each entry of a mapping before it checks any length; a body of
+1 MiB then takes seconds.
 """
 
 from __future__ import annotations

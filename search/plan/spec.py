@@ -18,15 +18,14 @@ from search.vocabulary.errors import InvalidSpec
 from trainers.groups import share_of_batch
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
+LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
-MAX_TEXT = 1000  # characters of a number that is text, such as the name of a model
-NumberName = Annotated[str, StringConstraints(max_length=100)]
-NumberValue = int | float | bool | Annotated[str, StringConstraints(max_length=MAX_TEXT)]  # the recipe knows the type
-Overrides = Annotated[dict[NumberName, NumberValue], FewEntries, Field(max_length=MAX_ENTRIES)]
+NumberValue = int | float | bool | str  # not converted: the recipe knows the type
+Overrides = Annotated[dict[str, NumberValue], FewEntries, Field(max_length=MAX_ENTRIES)]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -96,7 +95,7 @@ class SearchSpec(RequestModel):
         Field(None, gt=0, description="time limit of a trial in seconds; null for no limit")
     )
     max_failures_in_a_row: int = Field(
-        10, strict=True, ge=1, le=2**31 - 1, description="failed trials in a row after which the search is paused"
+        10, strict=True, ge=1, description="failed trials in a row after which the search is paused"
     )
     priority: Annotated[int, FormField(FormGroup.RUN, "Priority")] = Field(
         0, strict=True, ge=-1000, le=1000, description="searches with a higher priority run first"
@@ -209,6 +208,10 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
     """Check that a trial gets the devices it needs; third-party recipes may not have these numbers."""
     kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
+    if 0 < spec.gpus < LEAST_SHARE:
+        raise RecipeError(
+            f"a trial's share of a GPU must be at least {LEAST_SHARE}: got gpus={spec.gpus:g}. Give more."
+        )
     if kind == "cuda" and not spec.gpus:
         raise RecipeError(f"device=cuda needs GPUs: got gpus={spec.gpus:g} for a trial. Give --gpus {count}.")
     if kind != "cpu" and count > 1 and 0 < spec.gpus < count:
@@ -244,7 +247,7 @@ _RULES = {
 }
 _UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
-    "numbers": f"must give each name a finite number, true, false or text of up to {MAX_TEXT} characters",
+    "numbers": "must give each name a finite number, true, false or text",
 }
 
 

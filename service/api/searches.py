@@ -117,7 +117,7 @@ def submit(
 def plan(body: SearchSpec, connection: ReadConnection, settings: AppSettings) -> PlanView:
     """Count the trials that a search would run, with each strategy; list refused group counts with the reason."""
     fields = resolve_data_set(settings, body.model_dump(mode="json", exclude_unset=True))
-    return estimate(fields, queries.seconds_per_trial(connection, body.recipe))
+    return estimate(settings, fields, queries.seconds_per_trial(connection, body.recipe))
 
 
 @router.get("/searches/{id}", response_model=SearchView)

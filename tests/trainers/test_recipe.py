@@ -185,6 +185,15 @@ def test_every_whole_number_of_our_recipes_has_a_limit_but_seeds_and_sizes_of_su
         assert refused({key: 2**30}, recipe.find(name)).startswith(f"{key} must be at most ")
 
 
+def test_names_and_texts_have_a_length():
+    assert refused({"n" * 101: 1}) == (
+        "the name of a number must have at most 100 characters: got 101. seqnorm recipes digits-mlp lists the names."
+    )
+    assert PLENTY.with_overrides({"schedule": "s" * 1000}).schedule == "s" * 1000
+    for name in ("schedule", "epochs", "decay", "augment"):
+        assert refused({name: "1" * 1001}, PLENTY).startswith(f"{name} must have at most 1000 characters (")
+
+
 @pytest.mark.parametrize("value", ["row", "Rows", "", None, 1], ids=repr)
 def test_text_that_is_no_choice_is_refused_with_the_choices(value):
     assert refused({"layout": value}, PLENTY) == (

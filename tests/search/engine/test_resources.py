@@ -39,6 +39,11 @@ def test_a_cap_on_concurrency_bounds_the_slots() -> None:
     assert TrialResources(cpus=1, concurrency=9).count_slots([{"CPU": 8.0}]) == 8
 
 
+@pytest.mark.parametrize(("most", "slots"), [(None, 11), (100, 11), (3, 6), (1, 2)])
+def test_no_node_is_counted_for_more_trials_than_the_operator_allows_on_one(most: int | None, slots: int) -> None:
+    assert TrialResources(cpus=1, most_on_node=most).count_slots([{"CPU": 8.0}, {"CPU": 3.0}]) == slots
+
+
 @pytest.mark.parametrize(
     ("searches", "concurrency", "slots"), [(1, None, 8), (2, None, 4), (3, None, 2), (9, None, 1), (2, 3, 3), (2, 6, 4)]
 )

@@ -53,6 +53,6 @@ def test_widths_beyond_a_dozen_are_not_spelt_out() -> None:
     )
     ((_, reason),) = find_refused_values(spec(gc=[5]), many)
     assert reason == (
-        "gc must divide every normalized width: got gc=5 for widths 12, 24, 36, 48, 60, 72, 84, 96, 108, 120, 132, 144, "
-        "…. Use 1, 2, 3, 4, 6, 12."
+        "gc must divide every normalized width: got gc=5 for widths 12, 24, 36, 48, 60, 72, 84, 96, 108, 120, 132, "
+        "144, …. Use 1, 2, 3, 4, 6, 12."
     )

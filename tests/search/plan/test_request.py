@@ -41,9 +41,3 @@ def test_a_mapping_with_too_many_entries_is_refused_before_they_are_read(
     fields: dict[str, object], place: tuple[str, ...]
 ) -> None:
     assert problems(**fields) == [("too_long", place)]
-
-
-def test_the_name_and_the_text_of_a_number_have_a_length() -> None:
-    assert SearchSpec(**FIELDS, numbers={"n" * 100: "x" * 1000}).numbers  # type: ignore[arg-type]
-    assert problems(numbers={"n" * 101: 1})[0][0] == "string_too_long"
-    assert problems(numbers={"n": "x" * 1001})[-1][0] == "string_too_long"

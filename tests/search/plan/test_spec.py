@@ -382,7 +382,7 @@ def test_a_bad_override_is_refused_wherever_it_stands(numbers, sentence):
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, [3]])
 def test_an_override_that_is_no_number_at_all_is_refused(value):
     assert refused(numbers={"learning_rate": value}) == (
-        f"numbers must give each name a finite number, true, false or text of up to 1000 characters: got {value}. "
+        f"numbers must give each name a finite number, true, false or text: got {value}. "
         "Give overrides of the recipe's numbers."
     )
 

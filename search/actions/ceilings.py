@@ -1,0 +1,52 @@
+"""What a search may ask for: the operator's ceilings, the same for REST, pages and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search.plan.spec import NumberValue, SearchSpec
+from search.plan.stages import Plan
+from search.settings import ENV_PREFIX, Settings
+from search.vocabulary.errors import InvalidSpec
+
+AllNumbers = Mapping[str, Mapping[str, NumberValue]]  #: the recipe's numbers, by variant
+
+
+def require_within_ceilings(settings: Settings, spec: SearchSpec, plan: Plan, numbers: AllNumbers) -> None:
+    """Refuse a search that asks for more than the operator allows.
+
+    Raises:
+        InvalidSpec: naming the ceiling and its setting.
+    """
+    if spec.cpus < settings.min_cpus:
+        _refuse("cpus", f"at least {settings.min_cpus:g}", spec.cpus, "min_cpus", "more")
+    for name, asked, setting in _asked(spec, plan, numbers):
+        ceiling = getattr(settings, setting)
+        if ceiling and asked > ceiling:
+            _refuse(name, f"at most {ceiling:.16g}", asked, setting, "less")
+
+
+def _asked(spec: SearchSpec, plan: Plan, numbers: AllNumbers) -> Iterator[tuple[str, float, str]]:
+    """Yield what a search asks for, how much, and the setting with the ceiling."""
+    trials = sum(plan.count_trials().values())
+    yield "cpus", spec.cpus, "max_cpus"
+    yield "gpus", spec.gpus, "max_gpus"
+    yield "memory_gb", spec.memory_gb or 0, "max_memory_gb"
+    yield "trial_timeout", spec.trial_timeout or 0, "max_trial_seconds"
+    yield "the number of trials", trials, "max_trials"
+    yield "epochs × trials", trials * _most(numbers, "epochs"), "max_trial_epochs"
+    yield "real_devices", _most(numbers, "real_devices"), "max_node_processes"
+
+
+def _most(numbers: AllNumbers, name: str) -> int:
+    """Return the largest value of a number over all variants; 1 if the recipe does not have it."""
+    found: list[Any] = [each.get(name) for each in numbers.values()]
+    return max((value for value in found if isinstance(value, int)), default=1)
+
+
+def _refuse(name: str, ceiling: str, asked: float, setting: str, remedy: str) -> None:
+    raise InvalidSpec(
+        f"{name} must be {ceiling} here: got {asked:.16g}. "
+        f"Ask for {remedy}, or ask the operator ({ENV_PREFIX}{setting.upper()})."
+    )
