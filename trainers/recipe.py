@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
+from unicodedata import category
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
 MAX_NAME = 100  # characters of the name of a number
@@ -108,6 +109,11 @@ def _parse(field: dataclasses.Field[Any], value: object) -> Any:
     if isinstance(value, str) and len(value) > MAX_TEXT:
         raise RecipeError(
             f"{field.name} must have at most {MAX_TEXT} characters ({unit}): got {len(value)}. "
+            f"The default is {field.default}."
+        )
+    if isinstance(value, str) and any(category(character) in ("Cc", "Cs") for character in value):
+        raise RecipeError(
+            f"{field.name} must hold no control characters or lone surrogates ({unit}): got {value!r}. "
             f"The default is {field.default}."
         )
     try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -22,7 +19,6 @@ from search.views import (
     Figure,
     PlanView,
     SearchPage,
-    SearchRow,
     SearchState,
     SearchView,
 )
@@ -30,6 +26,7 @@ from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 from service import accounts, charts
 from service.accounts.limits import require_capacity, require_priority
+from service.api.cursors import read_cursor, write_cursor
 from service.api.data_sets import resolve_data_set
 from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, VisibleId, require_visible
 from service.database import AppDatabase, AppSettings, ReadConnection
@@ -37,7 +34,8 @@ from service.middleware.access import CurrentCaller, require_scope
 from service.response_cache import CachedReads, GzippedJSONResponse
 
 router = APIRouter()
-ComparedIds = Annotated[list[str], Query(min_length=1, max_length=8, description="id of each search")]
+MAX_COMPARED = 8
+ComparedIds = Annotated[list[str], Query(min_length=1, max_length=MAX_COMPARED, description="id of each search")]
 
 
 class Description(RequestModel):
@@ -65,7 +63,7 @@ def list_searches(
     limit: Limit = 50,
 ) -> SearchPage:
     """List searches, newest first. ``next`` is the cursor of the next page, null on the last one."""
-    before = _read_cursor(cursor, sort) if cursor else None
+    before = read_cursor(cursor, sort) if cursor else None
     owner = caller.only_owner or owner
     rows = queries.list_searches(
         connection,
@@ -81,7 +79,7 @@ def list_searches(
     )
     more = len(rows) > limit
     last = rows[limit - 1] if more else None
-    return SearchPage(searches=tuple(rows[:limit]), next=_write_cursor(last, sort) if last else None)
+    return SearchPage(searches=tuple(rows[:limit]), next=write_cursor(last, sort) if last else None)
 
 
 @router.post("/searches", status_code=201, response_model=SearchState, dependencies=[Depends(require_scope("submit"))])
@@ -159,6 +157,8 @@ def list_candidates(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
 @router.get("/compare")
 def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Comparison:
     """Show several searches together; duplicate ids count once."""
+    if len(id) > MAX_COMPARED:  # the page calls this too
+        raise InvalidSpec(f"at most {MAX_COMPARED} searches can be compared: got {len(id)}. Leave some out.")
     return Comparison(
         searches=tuple(cached.search(require_visible(each, cached.connection, caller)) for each in dict.fromkeys(id))
     )
@@ -178,24 +178,3 @@ def compare_test(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) ->
 
 def _location(search_id: str) -> str:
     return f"/api/searches/{search_id}"
-
-
-def _write_cursor(last: SearchRow, sort: str) -> str:
-    value = last.name if sort.endswith("name") else last.created_at
-    return base64.urlsafe_b64encode(json.dumps([sort, value, last.search]).encode()).decode()
-
-
-def _read_cursor(cursor: str, sort: str) -> tuple[str | float, str]:
-    try:
-        cursor_sort, value, id = json.loads(base64.urlsafe_b64decode(cursor))
-        if cursor_sort != sort or not id.isascii() or not id.isalnum():
-            raise ValueError
-        if not sort.endswith("name"):
-            return float(value), id
-        if not value.isprintable():
-            raise ValueError
-        return value, id
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
-        raise InvalidSpec(
-            f"cursor must be the next of an earlier page with the same sort: got {cursor[:80]!r}. Leave it out."
-        ) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pydantic import ConfigDict, Field
 
 from search.plan.request import RequestModel
@@ -53,7 +53,9 @@ def create_token(database: AppDatabase, caller: CurrentCaller, body: NewToken) -
 
 
 @router.delete("/tokens/{id}", status_code=204)
-def revoke_token(database: AppDatabase, caller: CurrentCaller, id: str) -> None:
+def revoke_token(
+    database: AppDatabase, caller: CurrentCaller, id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1f]*$")]
+) -> None:
     """Revoke a token and end its sessions."""
     with database.write() as connection:
         accounts.revoke_token(connection, id)

@@ -185,6 +185,14 @@ def test_every_whole_number_of_our_recipes_has_a_limit_but_seeds_and_sizes_of_su
         assert refused({key: 2**30}, recipe.find(name)).startswith(f"{key} must be at most ")
 
 
+@pytest.mark.parametrize("value", ["a\0", "a\nb", "\ud800"], ids=repr)
+def test_text_that_a_database_or_an_answer_cannot_hold_is_refused(value):
+    assert refused({"schedule": value}, PLENTY) == (
+        f"schedule must hold no control characters or lone surrogates (of the learning rate): got {value!r}. "
+        "The default is cosine."
+    )
+
+
 def test_names_and_texts_have_a_length():
     assert refused({"n" * 101: 1}) == (
         "the name of a number must have at most 100 characters: got 101. seqnorm recipes digits-mlp lists the names."
