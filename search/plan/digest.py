@@ -9,14 +9,21 @@ from dataclasses import asdict
 from pathlib import Path
 
 from search.plan.spec import SearchSpec
-from trainers.recipe import Recipe, resolve
+from search.vocabulary.errors import Busy, InvalidSpec
+from trainers import inspection
+from trainers.recipe import Recipe, RecipeError, resolve
 
 ABSENT = "absent"  #: the identity of a missing data set
 
 
 def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
-    """Return a short hash of each part, without importing the recipe's code."""
-    numbers = {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in spec.variants}
+    """Return a short hash of each part, without importing the recipe's code.
+
+    Raises:
+        InvalidSpec: if the data set cannot be read.
+        Busy: if too many data sets are being read.
+    """
+    numbers = {variant: asdict(found) for variant, found in spec.resolve_all_numbers(recipe).items()}
     return {
         "recipe": _short(_package_source(recipe.run.partition(":")[0])),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
@@ -37,25 +44,16 @@ def _package_source(module: str) -> bytes:
 
 def _data(spec: SearchSpec, recipe: Recipe, home: Path) -> str:
     if spec.data:
-        path = Path(spec.data)
-        return _folder(path) if path.is_dir() else _file(path)
+        try:
+            return inspection.identify(spec.data)
+        except inspection.Busy as error:
+            raise Busy(str(error)) from None
+        except RecipeError as error:
+            raise InvalidSpec(str(error)) from None
     if recipe.identify_data is None:
         return "bundled"
     identity: str = resolve(recipe.identify_data)(home)
     return identity
-
-
-def _file(path: Path) -> str:
-    if not path.is_file():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _folder(path: Path) -> str:
-    """Hash names and sizes only, because an image folder may hold hundreds of gigabytes."""
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return _short("\n".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files).encode())
 
 
 def _short(content: bytes) -> str:

@@ -14,9 +14,10 @@ from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
 from search.plan.selection import Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
-from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.errors import Busy, InvalidSpec
+from trainers import inspection
 from trainers.groups import share_of_batch
-from trainers.recipe import Recipe, RecipeError, find, resolve
+from trainers.recipe import Recipe, RecipeError, find
 
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -185,6 +186,7 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
 
     Raises:
         InvalidSpec: with the first problem.
+        Busy: if too many data sets are being checked.
     """
     try:
         spec = SearchSpec(**fields)
@@ -200,6 +202,8 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
         _check_data(spec, recipe)
+    except inspection.Busy as error:
+        raise Busy(str(error)) from None
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     return spec, recipe
@@ -235,7 +239,7 @@ def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
         return
     if recipe.check_data is None:
         raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
-    resolve(recipe.check_data)(spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data)
+    inspection.check(recipe.check_data, spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data)
 
 
 _RULES = {

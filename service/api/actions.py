@@ -13,6 +13,7 @@ from search.views import SearchState
 from search.vocabulary.states import Action, Status
 from service import accounts
 from service.accounts.limits import require_capacity, require_priority
+from service.api.data_sets import naming_no_paths
 from service.api.parameters import ChangeableId, VisibleId
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, require_scope
@@ -55,7 +56,8 @@ def resume(
     """Resume a paused search: queue it again."""
     accepted = body is not None and body.accept_code_change
     spec = searches.get(connection, id).spec
-    digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
+    with naming_no_paths(settings, spec.data):
+        digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
     with database.write() as writing:
         search = searches.get(writing, id)
         if search.status == Status.PAUSED:
@@ -73,7 +75,8 @@ def retry(
 
     If a decided stage has some, a child search trains them, and ``parent`` is the id of this search.
     """
-    prepared = prepare_retry(settings, connection, id)
+    with naming_no_paths(settings, searches.get(connection, id).spec.data):
+        prepared = prepare_retry(settings, connection, id)
     with database.write() as writing:
         search = searches.get(writing, id)
         require_capacity(writing, settings, search.owner, search.planned)
@@ -94,7 +97,9 @@ def widen(
     response: Response,
 ) -> SearchState:
     """Queue a child search with more values or seeds. It reuses the finished trials of its parent."""
-    submission = prepare_widening(settings, searches.get(connection, id), body)
+    parent = searches.get(connection, id)
+    with naming_no_paths(settings, parent.spec.data):
+        submission = prepare_widening(settings, parent, body)
     require_priority(settings, caller.token, submission.spec.priority)
     owner = caller.token.owner
     with database.write() as writing:

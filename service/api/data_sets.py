@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,23 @@ def find_name(settings: Settings, data: str | None) -> str | None:
     """Return the name of a search's data set; None if it has none, or one from outside the data folder."""
     path = Path(data) if data else None
     return path.name if path and path.parent == _folder(settings) else None
+
+
+@contextmanager
+def naming_no_paths(settings: Settings, data: str | None = None) -> Iterator[None]:
+    """Take the paths of this machine out of what is refused: of the data folder, the home folder, and ``data``.
+
+    On a command line, paths are the user's own; a client of the service knows data sets by name.
+    """
+    try:
+        yield
+    except InvalidSpec as error:
+        given = Path(data).parent if data else _folder(settings)
+        words = str(error)
+        for folder, name in ((given, "its folder"), (_folder(settings), "the data folder"), (settings.home, "home")):
+            if folder != Path(folder.anchor):
+                words = words.replace(f"{folder}/", "").replace(str(folder), name)
+        raise InvalidSpec(words) from None
 
 
 def _folder(settings: Settings) -> Path:

@@ -27,7 +27,7 @@ from search.vocabulary.states import Action, Status
 from service import accounts, charts
 from service.accounts.limits import require_capacity, require_priority
 from service.api.cursors import read_cursor, write_cursor
-from service.api.data_sets import resolve_data_set
+from service.api.data_sets import naming_no_paths, resolve_data_set
 from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, VisibleId, require_visible
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, require_scope
@@ -93,7 +93,8 @@ def submit(
 ) -> SearchState | Response:
     """Queue a search for a worker. A request repeated with the same ``Idempotency-Key`` queues it once."""
     fields = body.model_dump(mode="json", exclude_unset=True)
-    submission = prepare(settings, resolve_data_set(settings, fields))
+    with naming_no_paths(settings):
+        submission = prepare(settings, resolve_data_set(settings, fields))
     require_priority(settings, caller.token, body.priority)
     owner = caller.token.owner
     with database.write() as connection:
@@ -115,7 +116,8 @@ def submit(
 def plan(body: SearchSpec, connection: ReadConnection, settings: AppSettings) -> PlanView:
     """Count the trials that a search would run, with each strategy; list refused group counts with the reason."""
     fields = resolve_data_set(settings, body.model_dump(mode="json", exclude_unset=True))
-    return estimate(settings, fields, queries.seconds_per_trial(connection, body.recipe))
+    with naming_no_paths(settings):
+        return estimate(settings, fields, queries.seconds_per_trial(connection, body.recipe))
 
 
 @router.get("/searches/{id}", response_model=SearchView)

@@ -15,11 +15,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainers.data.split import Images, Labels, Pixels, SplitNumbers, prepare_splits, split_in_three, split_in_two
+from trainers.data.split import (
+    MAX_BYTES,
+    Images,
+    Labels,
+    Pixels,
+    SplitNumbers,
+    prepare_splits,
+    split_in_three,
+    split_in_two,
+)
 from trainers.recipe import RecipeError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
-MAX_BYTES = 8 * 10**9  # largest data set in memory, in bytes
 HELD_OUT = 0.1  # of the training split, for validation
 LAYOUT = "DIR/CLASS/*, or DIR/train/CLASS/* with DIR/val/CLASS/* or DIR/test/CLASS/* or both"
 SPLITS = {"train", "val", "test"}

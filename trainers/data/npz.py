@@ -1,17 +1,52 @@
-"""Images in one ``.npz`` file: ``x`` uint8 ``[N,H,W]`` or ``[N,H,W,C]``, ``y`` integers ``[N]``. Never unpickled."""
+"""Images in one ``.npz`` file: ``x`` uint8 ``[N,H,W]`` or ``[N,H,W,C]``, ``y`` integers ``[N]``. Never unpickled.
+
+What a file declares is checked against the bytes that it holds before anything is read, so that neither a lying header
+nor a small file that unpacks to gigabytes takes memory.
+"""
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from trainers.data.split import Labels, Pixels
+from trainers.data.split import MAX_BYTES, Labels, Pixels
 from trainers.recipe import RecipeError
 
 FORM = "x uint8 [N,H,W] or [N,H,W,C] and y integers [N], e.g. numpy.savez(file, x=x, y=y)"
+MAX_LABEL_BYTES = 10**9
+VERIFIED_BYTES = 2**28  # of the pixels are unpacked by a check, to find damage early
+HEADER_BYTES = 2**14  # more than numpy accepts
+CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Member:
+    """An array in a file, of which only the header is read."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def read(self) -> Any:
+        """Read the array; its bytes were compared with its shape."""
+        with self.archive.open(self.info) as stream:
+            return npy.read_array(stream, allow_pickle=False)
+
+    def verify(self, most: int) -> None:
+        """Unpack up to ``most`` bytes without keeping them; damage raises an exception."""
+        with self.archive.open(self.info) as stream:
+            while most > 0 and (chunk := stream.read(CHUNK)):
+                most -= len(chunk)
 
 
 def read(path: str | Path) -> tuple[Pixels, Labels]:
@@ -20,33 +55,89 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
     Raises:
         RecipeError: if the file is missing or does not have this form.
     """
+    with _open(path) as (x, y):
+        labels = _read_labels(path, x, y)
+        return x.read(), labels
+
+
+def read_labels(path: str | Path) -> Labels:
+    """Check a file like :func:`read`; of its images only the header is kept. Takes the memory of the labels.
+
+    Raises:
+        RecipeError: as :func:`read` does, except that damage after the first 256 MB of images is not found.
+    """
+    with _open(path) as (x, y):
+        labels = _read_labels(path, x, y)
+        x.verify(VERIFIED_BYTES)
+        return labels
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[tuple[Member, Member]]:
+    """Open a file; yield its images and labels. Whatever zipfile and numpy raise becomes a RecipeError."""
     if not Path(path).is_file():
         raise RecipeError(f"--data must name an existing .npz file: got {path}. Give one with {FORM}.")
     try:
-        with Path(path).open("rb") as file:  # numpy leaks the handle of a broken file that it opened
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
+        with Path(path).open("rb") as file:
+            if file.read(len(npy.MAGIC_PREFIX)) == npy.MAGIC_PREFIX:
                 raise ValueError("a single array")
-            with arrays:
-                x, y = arrays["x"], arrays["y"]
-        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):  # numpy returns other members as bytes
-            raise ValueError("its x or y is no array")
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RecipeError(f"--data must be an .npz file without pickles: got {path} ({error}). Give {FORM}.") from None
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape[1:]:
+            with zipfile.ZipFile(file) as archive:
+                yield _find(archive, "x"), _find(archive, "y")
+    except RecipeError:
+        raise
+    except Exception as error:  # decoders raise anything for damaged bytes, NotImplementedError and MemoryError too
+        reason = str(error) or type(error).__name__
+        raise RecipeError(f"--data must be an .npz file without pickles: got {path} ({reason}). Give {FORM}.") from None
+
+
+def _find(archive: zipfile.ZipFile, name: str) -> Member:
+    """Read the header of an array; check that its shape fits its bytes."""
+    found = [member for member in (f"{name}.npy", name) if member in archive.namelist()]
+    if not found:
+        raise ValueError(f"it has no {name}")
+    info = archive.getinfo(found[0])
+    with archive.open(info) as stream:
+        start = io.BytesIO(stream.read(HEADER_BYTES))
+    if start.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
+        raise ValueError(f"its {name} is no array")
+    start.seek(0)
+    version = npy.read_magic(start)
+    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read_header is None:
+        raise ValueError(f"its {name} is an array of version {version[0]}.{version[1]}")
+    try:
+        shape, _, dtype = read_header(start)
+    except Exception:  # of Python's own parser too: RecursionError, MemoryError
+        raise ValueError(f"its {name} has no header that numpy reads") from None
+    declared = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and (min(shape, default=0) < 0 or declared != info.file_size - start.tell()):
+        raise ValueError(
+            f"its {name} declares {list(shape)} of {dtype}, {declared} bytes, and has {info.file_size - start.tell()}"
+        )
+    return Member(archive, info, shape, dtype)
+
+
+def _read_labels(path: str | Path, x: Member, y: Member) -> Labels:
+    """Check what both members declare, then read and check the labels."""
+    if x.dtype != np.uint8 or len(x.shape) not in (3, 4) or 0 in x.shape[1:]:
         raise RecipeError(
             f"x must be uint8 [N,H,W] or [N,H,W,C]: got {x.dtype} {list(x.shape)} in {path}. Give {FORM}."
         )
     if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1]:
         raise RecipeError(
-            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {len(x)} images in {path}. "
+            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {x.shape[0]} images in {path}. "
             f"Give {FORM}."
         )
-    y = y.astype(np.int64)
-    labels = np.unique(y)
-    if len(labels) < 2 or not np.array_equal(labels, np.arange(len(labels))):
+    for name, member, most in (("x", x, MAX_BYTES), ("y", y, MAX_LABEL_BYTES)):
+        if member.info.file_size > most:
+            raise RecipeError(
+                f"{name} must have at most {most / 1e9:.0f} GB: got {member.info.file_size / 1e9:.1f} GB in {path}. "
+                "Give fewer or smaller images."
+            )
+    labels: Labels = y.read().astype(np.int64)
+    found = np.unique(labels)
+    if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
         raise RecipeError(
-            f"y must hold every label from 0 to the last, of 2 classes or more: got {labels[:5]} in {path}. "
-            f"Give {FORM}."
+            f"y must hold every label from 0 to the last, of 2 classes or more: got {found[:5]} in {path}. Give {FORM}."
         )
-    return x, y
+    return labels

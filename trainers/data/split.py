@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainers.recipe import RecipeError
 
+MAX_BYTES = 8 * 10**9  # largest data set in memory, in bytes
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]  # (N, H, W) or (N, H, W, C)
 
