@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
-from search.plan.grouping import find_refused_values
-from search.plan.spec import SearchSpec, read_spec
+from search.plan.spec import SearchSpec, find_refused_values, read_spec
 from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
 from search.settings import Settings

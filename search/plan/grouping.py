@@ -1,7 +1,7 @@
 """Which group counts a search can train: gm divides the batch, gc every normalized width.
 
-What depends on the recipe's numbers alone is computed once for each distinct set of them, and a value that one variant
-refuses is not checked for the next: a request may name 64 variants with 512 values each.
+A check computes what depends on the recipe's numbers alone once, for all values: a request may name 64 variants with
+512 values each.
 """
 
 from __future__ import annotations
@@ -9,31 +9,14 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search.plan.strategies import list_sweeps
 from trainers.groups import divisors, real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError
 
-if TYPE_CHECKING:
-    from search.plan.spec import SearchSpec
-
 GroupCheck = Callable[[int], str | None]  #: returns why a value is refused; None if it is not
 MAX_SHOWN = 12  # values or widths in a message
-
-
-def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return every refused group count, once, as (``gm=3``, reason)."""
-    refused: dict[str, str] = {}
-    for numbers in dict.fromkeys(spec.resolve_all_numbers(recipe).values()):
-        for name, values, check in (
-            ("gm", spec.gm, gm_check(numbers)),
-            ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
-        ):
-            for value in values:
-                if (found := f"{name}={value}") not in refused and (reason := check(value)):
-                    refused[found] = reason
-    return list(refused.items())
 
 
 def gm_error(gm: int, numbers: Any) -> str | None:

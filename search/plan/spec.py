@@ -9,7 +9,7 @@ from unicodedata import category
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from search.plan.form import FormField, FormGroup
-from search.plan.grouping import find_refused_values
+from search.plan.grouping import gc_check, gm_check
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
 from search.plan.selection import Rule
@@ -207,6 +207,20 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     return spec, recipe
+
+
+def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every refused group count as (``gm=3``, reason), once: with the reason of the first variant it fails."""
+    refused: dict[str, str] = {}
+    for numbers in dict.fromkeys(spec.resolve_all_numbers(recipe).values()):
+        for name, values, check in (
+            ("gm", spec.gm, gm_check(numbers)),
+            ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
+        ):
+            for value in values:
+                if (found := f"{name}={value}") not in refused and (reason := check(value)):
+                    refused[found] = reason
+    return list(refused.items())
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:

@@ -56,7 +56,7 @@ def naming_no_paths(settings: Settings, data: str | None = None) -> Iterator[Non
     except InvalidSpec as error:
         given = Path(data).parent if data else _folder(settings)
         words = str(error)
-        for folder, name in ((given, "its folder"), (_folder(settings), "the data folder"), (settings.home, "home")):
+        for folder, name in ((_folder(settings), "the data folder"), (settings.home, "home"), (given, "its folder")):
             if folder != Path(folder.anchor):
                 words = words.replace(f"{folder}/", "").replace(str(folder), name)
         raise InvalidSpec(words) from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from search.actions.estimate import estimate
 from search.actions.submit import prepare
 from search.settings import Settings
 from search.store import searches
@@ -14,6 +18,7 @@ from search.store.provenance import collect_provenance
 from search.store.schema import upgrade
 from search.vocabulary.errors import InvalidSpec
 from tests.search.stored import PLANTED
+from trainers.data import npz
 
 
 def test_a_search_that_can_be_run_is_prepared_and_not_stored(settings: Settings) -> None:
@@ -48,3 +53,17 @@ def test_a_search_that_cannot_be_run_is_refused(settings: Settings, fields: dict
     with pytest.raises(InvalidSpec, match=said):
         prepare(settings, {**PLANTED, **fields})
     assert not settings.home.exists()
+
+
+@pytest.mark.parametrize("action", [prepare, estimate])
+def test_no_data_set_is_read_in_the_process_that_asks(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: Callable[..., object]
+) -> None:
+    def read_here(*given: object) -> None:
+        raise AssertionError("a data set was read in this process")
+
+    for name in ("read", "read_labels"):
+        monkeypatch.setattr(npz, name, read_here)
+    np.savez(tmp_path / f"{action.__name__}.npz", x=np.zeros((60, 4, 4), np.uint8), y=np.arange(60) % 3)
+    fields = {"recipe": "images", "gm": [1], "gc": [1], "numbers": {"batch": 4}}
+    assert action(settings, {**fields, "data": str(tmp_path / f"{action.__name__}.npz")})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from search.plan import grouping
-from search.plan.grouping import find_refused_values
-from search.plan.spec import SearchSpec
+from search.plan import spec as module
+from search.plan.grouping import GroupCheck, gm_check
+from search.plan.spec import SearchSpec, find_refused_values
 from trainers.groups import divisors
 from trainers.recipe import find
 
@@ -19,8 +19,12 @@ def spec(**changes: object) -> SearchSpec:
 
 def test_variants_with_the_same_numbers_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[object] = []
-    make = grouping.gm_check
-    monkeypatch.setattr(grouping, "gm_check", lambda numbers: checked.append(numbers) or make(numbers))
+
+    def make(numbers: object) -> GroupCheck:
+        checked.append(numbers)
+        return gm_check(numbers)
+
+    monkeypatch.setattr(module, "gm_check", make)
     find_refused_values(spec(gm=[3, 5], variants={f"v{i}": {} for i in range(64)}), DIGITS)
     assert len(checked) == 1
 

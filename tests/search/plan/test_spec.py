@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from search.plan.grouping import find_refused_values, gc_error, gm_error
+from search.plan.grouping import gc_error, gm_error
 from search.plan.selection import RULES
-from search.plan.spec import SearchSpec, parse_spec
+from search.plan.spec import SearchSpec, find_refused_values, parse_spec
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import Numbers, Recipe, find, number
