@@ -26,7 +26,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 NumberValue = int | float | bool | str  # not converted: the recipe knows the type
-Overrides = Annotated[dict[str, NumberValue], FewEntries, Field(max_length=MAX_ENTRIES)]
+Overrides = Annotated[dict[str, NumberValue], Field(max_length=MAX_ENTRIES), FewEntries]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
 
@@ -79,7 +79,7 @@ class SearchSpec(RequestModel):
         description="largest distance from the best mean that performs well; auto derives it from the spread of seeds",
     )
     numbers: Overrides = Field({}, description="overrides of the recipe's numbers")
-    variants: Annotated[dict[Name, Overrides], FewEntries, Field(max_length=MAX_ENTRIES)] = Field(
+    variants: Annotated[dict[Name, Overrides], Field(max_length=MAX_ENTRIES), FewEntries] = Field(
         {"main": {}}, description="named sets of overrides to compare inside the search"
     )
     cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,5 +54,5 @@ def check_given(numbers: SplitNumbers, data: str, size: int) -> None:
         folder.check(numbers, data, size)
         return
     labels = npz.read_labels(data)
-    rows = np.arange(len(labels))  # in place of pixels, so that the same code splits and caps both
+    rows: Any = np.arange(len(labels))  # in place of pixels, so that the same code splits and caps both
     prepare_splits(split_in_three(rows, labels, numbers.split_seed, data), numbers)
