@@ -28,7 +28,7 @@ class Widening(RequestModel):
 
     gm: list[GroupCount] = Field([], max_length=256, description="more group counts along the mini-batch")
     gc: list[GroupCount] = Field([], max_length=256, description="more group counts along the channels")
-    seeds: Annotated[list[Seed], Field(max_length=64)] | Annotated[int, Field(strict=True, ge=1, le=64)] = Field(
+    seeds: Annotated[list[Seed], Field(max_length=64)] | Annotated[int, Field(strict=True, ge=0, le=64)] = Field(
         [], description="more replicates of each point; a count n means 0 … n-1"
     )
     test_seeds: int | None = Field(

@@ -127,6 +127,27 @@ def test_a_malformed_npz_is_refused(
     assert f"x must be uint8 [N,H,W] or [N,H,W,C]: got float64 [9, 4, 4] in {file}." in said
 
 
+def test_an_encrypted_npz_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(file := tmp_path / "secret.npz", x=np.zeros((9, 4, 4), np.uint8), y=np.arange(9) % 3)
+    content = bytearray(file.read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(magic) + flags] = 1
+    file.write_bytes(content)
+    said = refused(tmp_path / "home", [*TUNE, "--data", str(file)], monkeypatch, capsys)
+    assert said.startswith(f"error: --data must be an .npz file without pickles: got {file} (File 'x.npy' is encrypted")
+
+
+def test_more_than_a_ceiling_is_refused_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(tmp_path / "home", [*TUNE, "--cpus", "1e-9"], monkeypatch, capsys)
+    assert said == (
+        "error: cpus must be at least 0.1 here: got 1e-09. Ask for more, or ask the operator (SEQNORM_MIN_CPUS)."
+    )
+
+
 def test_too_few_images_for_a_batch_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
