@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from search.store.database import Connection
-from search.vocabulary.errors import Denied
+from search.vocabulary.errors import Denied, InvalidSpec
 from search.vocabulary.states import Action
 from service import accounts
 from service.accounts.guesses import Guesses
@@ -25,6 +25,7 @@ from service.middleware.gate import COOKIE, source_of, too_many_guesses
 from service.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
+MAX_FIELDS = 10  # of the form
 SESSION_SECONDS = 30 * 24 * 3600.0
 REFUSED_LOGIN = "This token is unknown, expired or revoked."
 REFUSED_LINK = "This link was used before, or is older than ten minutes. The service prints a new one when it starts."
@@ -60,8 +61,17 @@ def login_page(request: Request, code: Annotated[str, Query(max_length=200)] = "
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Read the fields of a form; of a repeated field, the first one."""
-    fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=10)
+    """Read the fields of a form; of a repeated field, the first one.
+
+    Raises:
+        InvalidSpec: if there are more than a login form has.
+    """
+    try:
+        fields = parse_qs((await request.body()).decode(errors="replace"), max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise InvalidSpec(
+            f"a login form must have at most {MAX_FIELDS} fields: got more. Send token and next."
+        ) from None
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -39,12 +39,12 @@ class Member:
 
     def read(self) -> Any:
         """Read the array; its bytes were compared with its shape."""
-        with self.archive.open(self.info) as stream:
+        with self.archive.open(self.info.filename) as stream:
             return npy.read_array(stream, allow_pickle=False)
 
     def verify(self, most: int) -> None:
         """Unpack up to ``most`` bytes without keeping them; damage raises an exception."""
-        with self.archive.open(self.info) as stream:
+        with self.archive.open(self.info.filename) as stream:
             while most > 0 and (chunk := stream.read(CHUNK)):
                 most -= len(chunk)
 
@@ -96,7 +96,7 @@ def _find(archive: zipfile.ZipFile, name: str) -> Member:
     if not found:
         raise ValueError(f"it has no {name}")
     info = archive.getinfo(found[0])
-    with archive.open(info) as stream:
+    with archive.open(info.filename) as stream:
         start = io.BytesIO(stream.read(HEADER_BYTES))
     if start.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
         raise ValueError(f"its {name} is no array")

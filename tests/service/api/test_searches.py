@@ -29,6 +29,14 @@ REFUSED: list[tuple[Any, str]] = [
     ({**SPEC, "numbers": {"epochs": 0}}, "epochs must be at least 1 "),
     ({**SPEC, "data": "/etc/passwd"}, "data must name a data set of this service: got '/etc/passwd'. Known: "),
     ({**SPEC, "data": "../home"}, "data must name a data set of this service: got '../home'."),
+    ({**SPEC, "cpus": 1e-9}, "cpus must be at least 0.1 here: got 1e-09. Ask for more, or ask the operator (SEQNORM_"),
+    ({**SPEC, "cpus": 1024}, "cpus must be at most 256 here: got 1024. Ask for less, or ask the operator (SEQNORM_"),
+    ({**SPEC, "trial_timeout": 1e308}, "trial_timeout must be at most 604800 here: got 1e+308. Ask for less, or ask"),
+    ({**SPEC, "numbers": {"epochs": 2**31 - 1}}, "epochs must be at most 100000 (reports): got 2147483647."),
+    ({**SPEC, "numbers": {"batch": 2**31 - 1}}, "batch must be at most 1048576 (samples per step): got 2147483647."),
+    ({**SPEC, "numbers": {"journal": "a\0"}}, "journal must hold no control characters or lone surrogates"),
+    ({**SPEC, "numbers": {f"n{i}": [] for i in range(20_000)}}, "numbers dictionary should have at most 64 items"),
+    ({**SPEC, **{f"n{i}": [] for i in range(20_000)}}, "n0 is not a field of a search: got []. Known: recipe, "),
     ({**SPEC, "data": ".."}, "data must name a data set of this service: got '..'."),
 ]
 

@@ -28,6 +28,12 @@ def test_a_wrong_token_does_not_log_in(site: Site) -> None:
     assert "Set-Cookie" not in answer.headers
 
 
+def test_a_form_with_many_fields_is_refused(site: Site) -> None:
+    answer = httpx2.post(f"{site.url}/login", data={f"field{i}": "x" for i in range(11)})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "a login form must have at most 10 fields: got more. Send token and next."
+
+
 def test_logging_out_ends_the_session(site: Site, cookie: str) -> None:
     own = {"Origin": site.url, "X-Requested-With": "seqnorm", "Cookie": cookie}
     assert httpx2.get(f"{site.url}/api/searches", headers=own).status_code == 200
