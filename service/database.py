@@ -14,6 +14,7 @@ from search.settings import Settings
 from search.store.database import Connection, open_engine
 from search.vocabulary.errors import StoreUnavailable
 from service.admission import CONNECTIONS
+from service.route import Later
 
 WRITE_SECONDS = 4.0  # that a request waits for other writers, before it is refused
 
@@ -84,11 +85,11 @@ async def get_settings(request: Request) -> Settings:
 AppDatabase = Annotated[Database, Depends(get_database)]
 
 
-def get_read_connection(database: AppDatabase) -> Iterator[Connection]:
-    """Open a read-only connection for one route."""
-    with database.read_engine.connect() as connection:
-        yield connection
+async def get_read_connection(database: AppDatabase) -> Later[Connection]:
+    """Return a read-only connection, opened in the thread of the route."""
+    return Later(lambda stack: stack.enter_context(database.read_engine.connect()))
 
 
-ReadConnection = Annotated[Connection, Depends(get_read_connection, scope="function")]
+LaterConnection = Annotated[Later[Connection], Depends(get_read_connection)]  # for dependencies
+ReadConnection = Annotated[Connection, Depends(get_read_connection)]  # for routes
 AppSettings = Annotated[Settings, Depends(get_settings)]

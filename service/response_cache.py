@@ -16,8 +16,9 @@ from fastapi.responses import Response
 from search.store import queries
 from search.store.database import Connection
 from search.views import SearchView, View
-from service.database import ReadConnection
+from service.database import LaterConnection
 from service.middleware.access import CurrentCaller
+from service.route import Later
 
 MAX_BYTES = 32 * 2**20  # of cached responses in a process
 ENTRY_OVERHEAD_BYTES = 500  # about what an entry takes in addition to its key and its response
@@ -130,10 +131,12 @@ def _to_json(view: View) -> bytes:
     return view.model_dump_json().encode()
 
 
-async def get_cached_reader(request: Request, connection: ReadConnection, caller: CurrentCaller) -> CachedReader:
+async def get_cached_reader(
+    request: Request, connection: LaterConnection, caller: CurrentCaller
+) -> Later[CachedReader]:
     """Return a request's reader of cached searches."""
     cache: ResponseCache = request.app.state.response_cache
-    return CachedReader(cache, connection, request, caller.only_owner)
+    return Later(lambda stack: CachedReader(cache, connection.get(stack), request, caller.only_owner))
 
 
-CachedReads = Annotated[CachedReader, Depends(get_cached_reader, scope="function")]
+CachedReads = Annotated[CachedReader, Depends(get_cached_reader)]

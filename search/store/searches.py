@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from search.plan.lifecycle import Event
 from search.plan.selection import Choice, Mode, Point
@@ -117,6 +117,23 @@ def submit(
     if parent:
         add_event(connection, parent, EventKind.CHILD, {"search": search_id})
     return search_id
+
+
+_OWNER_BY_ID = select(searches.c.owner).where(searches.c.id == bindparam("id"))
+
+
+def get_owner(connection: Connection, search_id: str) -> str:
+    """Return the owner of a search.
+
+    Raises:
+        NotFound: if no search has that id.
+    """
+    owner: str | None = None
+    if transitions.is_valid(search_id):
+        owner = connection.execute(_OWNER_BY_ID, {"id": search_id}).scalar_one_or_none()
+    if owner is None:
+        raise transitions.not_found(search_id)
+    return owner
 
 
 def get(connection: Connection, search_id: str) -> Search:

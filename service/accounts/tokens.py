@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from search.store.database import now
 from search.store.searches import ALPHABET
@@ -96,7 +96,7 @@ def authenticate_token(connection: Connection, text: str) -> Token | None:
     parts = _TEXT.fullmatch(text)
     if parts is None:
         return None
-    row = connection.execute(select_tokens().add_columns(tokens.c.hash).where(tokens.c.id == parts[1])).one_or_none()
+    row = connection.execute(_TOKEN_BY_ID, {"id": parts[1]}).one_or_none()
     if row is None or not hmac.compare_digest(row.hash, hash_secret(parts[2])):
         return None
     token = token_from_row(row)
@@ -144,6 +144,11 @@ def select_tokens() -> Select[Any]:
     """Return the query whose rows :func:`token_from_row` reads."""
     columns = [column for column in tokens.c if column is not tokens.c.hash]
     return select(*columns, now().label("read_at"))
+
+
+_TOKEN_BY_ID = (  # built once, as every request executes it
+    select_tokens().add_columns(tokens.c.hash).where(tokens.c.id == bindparam("id"))
+)
 
 
 def token_from_row(row: Any) -> Token:

@@ -17,9 +17,10 @@ from service.api.data_sets import naming_no_paths
 from service.api.parameters import ChangeableId, VisibleId
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, require_scope
+from service.route import OneVisitRoute
 from trainers.recipe import find
 
-router = APIRouter(prefix="/searches/{id}")
+router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 
 
 class Resumption(RequestModel):

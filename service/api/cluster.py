@@ -8,8 +8,9 @@ from search.store import queries
 from search.views import ClusterView
 from service.database import ReadConnection
 from service.middleware.access import CurrentCaller
+from service.route import OneVisitRoute
 
-router = APIRouter()
+router = APIRouter(route_class=OneVisitRoute)
 
 
 @router.get("/cluster")

@@ -17,8 +17,9 @@ from service.api.parameters import MAX_INTEGER, After, VisibleId
 from service.database import AppDatabase
 from service.event_notifier import EventNotifier, get_event_notifier
 from service.middleware.access import CurrentCaller, identify
+from service.route import OneVisitRoute
 
-router = APIRouter(prefix="/searches/{id}")
+router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 RECHECK_SECONDS = 30.0  # between two checks that the token is still valid
 KEEPALIVE_SECONDS = 15.0  # without an event; then a comment keeps proxies and the client from closing the stream
 RECONNECT_MS = 1000

@@ -18,8 +18,9 @@ from service.charts.candidates import MAX_DOTS
 from service.charts.parallel import MAX_LINES
 from service.charts.timeline import MAX_BARS
 from service.response_cache import CachedReads, GzippedJSONResponse
+from service.route import OneVisitRoute
 
-router = APIRouter(prefix="/searches/{id}")
+router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 
 
 @router.get("/figures/{name}", response_model=Figure)

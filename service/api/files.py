@@ -15,8 +15,9 @@ from service.admission import AppAdmission
 from service.api.parameters import VisibleId
 from service.api.stored_files import attachment_headers, open_regular_file, read_chunks
 from service.database import AppDatabase, AppSettings, ReadConnection
+from service.route import OneVisitRoute
 
-router = APIRouter(prefix="/searches/{id}")
+router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 

@@ -9,8 +9,9 @@ from search.store.counts import count_store
 from service.database import ReadConnection
 from service.middleware.access import require_scope
 from service.middleware.metrics import CONTENT_TYPE, Metrics
+from service.route import OneVisitRoute
 
-router = APIRouter()
+router = APIRouter(route_class=OneVisitRoute)
 
 
 class MetricsResponse(PlainTextResponse):

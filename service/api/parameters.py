@@ -9,9 +9,11 @@ from fastapi import Depends, Header, Path, Query
 from search.plan.registry import OneOf
 from search.plan.stages import list_stages
 from search.store import searches
+from search.store.database import Connection
 from search.vocabulary.errors import Denied, NotFound
-from service.database import ReadConnection
-from service.middleware.access import CurrentCaller
+from service.database import LaterConnection
+from service.middleware.access import Caller, CurrentCaller
+from service.route import Later
 
 MAX_INTEGER = 2**31 - 1  # the largest INTEGER of every supported database
 
@@ -30,26 +32,28 @@ IdempotencyKey = Annotated[
 ]
 
 
-def require_visible(id: Annotated[str, Path(max_length=64)], connection: ReadConnection, caller: CurrentCaller) -> str:
+SearchId = Annotated[str, Path(max_length=64)]
+
+
+def require_visible(id: str, connection: Connection, caller: Caller) -> str:
     """Return the id of a search if the caller may see it.
 
     Raises:
         NotFound: if it does not exist, or the caller may not see it.
     """
-    if not caller.can_see(searches.get(connection, id).owner):
+    if not caller.can_see(searches.get_owner(connection, id)):
         raise NotFound(f"no search has the id {id!r}. List them with: seqnorm list")
     return id
 
 
-def require_changeable(
-    id: Annotated[str, Depends(require_visible, scope="function")], connection: ReadConnection, caller: CurrentCaller
-) -> str:
+def require_changeable(id: str, connection: Connection, caller: Caller) -> str:
     """Return the id of a search if the caller may change it.
 
     Raises:
-        Denied: if not.
+        NotFound: if it does not exist, or the caller may not see it.
+        Denied: if the caller may only see it.
     """
-    owner = searches.get(connection, id).owner
+    owner = searches.get_owner(connection, require_visible(id, connection, caller))
     if not caller.can_change(owner):
         raise Denied(
             f"this search is {owner}'s: got a token of {caller.token.owner} with {', '.join(caller.token.scopes)}. "
@@ -58,5 +62,15 @@ def require_changeable(
     return id
 
 
-VisibleId = Annotated[str, Depends(require_visible, scope="function")]
-ChangeableId = Annotated[str, Depends(require_changeable, scope="function")]
+async def get_visible_id(id: SearchId, connection: LaterConnection, caller: CurrentCaller) -> Later[str]:
+    """Return the id of a search that the caller may see; checked in the thread of the route."""
+    return Later(lambda stack: require_visible(id, connection.get(stack), caller))
+
+
+async def get_changeable_id(id: SearchId, connection: LaterConnection, caller: CurrentCaller) -> Later[str]:
+    """Return the id of a search that the caller may change; checked in the thread of the route."""
+    return Later(lambda stack: require_changeable(id, connection.get(stack), caller))
+
+
+VisibleId = Annotated[str, Depends(get_visible_id)]
+ChangeableId = Annotated[str, Depends(get_changeable_id)]

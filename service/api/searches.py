@@ -32,8 +32,9 @@ from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, 
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, require_scope
 from service.response_cache import CachedReads, GzippedJSONResponse
+from service.route import OneVisitRoute
 
-router = APIRouter()
+router = APIRouter(route_class=OneVisitRoute)
 MAX_COMPARED = 8
 ComparedIds = Annotated[list[str], Query(min_length=1, max_length=MAX_COMPARED, description="id of each search")]
 

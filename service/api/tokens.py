@@ -15,8 +15,9 @@ from service.accounts.tokens import to_view
 from service.api.parameters import After, Filter, Limit
 from service.database import AppDatabase, ReadConnection
 from service.middleware.access import CurrentCaller
+from service.route import OneVisitRoute
 
-router = APIRouter()
+router = APIRouter(route_class=OneVisitRoute)
 DAY_SECONDS = 24 * 3600.0
 
 

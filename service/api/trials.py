@@ -13,8 +13,9 @@ from service.api import stored_files
 from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, VisibleId
 from service.database import AppSettings, ReadConnection
 from service.response_cache import CachedReads, GzippedJSONResponse
+from service.route import OneVisitRoute
 
-router = APIRouter(prefix="/searches/{id}/trials")
+router = APIRouter(prefix="/searches/{id}/trials", route_class=OneVisitRoute)
 
 
 @router.get("", response_model=TrialPage)

@@ -26,9 +26,12 @@ from service.database import AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, can_read, is_admin, require_scope
 from service.rendering import render_page
 from service.response_cache import CachedReader, CachedReads
+from service.route import OneVisitRoute
 from trainers.recipe import names
 
-router = APIRouter(include_in_schema=False, dependencies=[can_read], default_response_class=HTMLResponse)
+router = APIRouter(
+    include_in_schema=False, dependencies=[can_read], default_response_class=HTMLResponse, route_class=OneVisitRoute
+)
 INITIAL_GROUPS: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # of the form for a new search
 AUDIT_ROWS = 50  # newest entries on the tokens page
 MAX_ROWS = 50  # candidates of a stage on a search's page

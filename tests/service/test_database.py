@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from search.settings import Settings
 from search.store.database import open_engine
 from service.database import AppDatabase, AppSettings, Database, ReadConnection
+from service.route import OneVisitRoute
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def test_one_writes_at_a_time(database: Database) -> None:
 
 def test_a_route_gets_the_database_the_settings_and_its_own_connection(settings: Settings, database: Database) -> None:
     app = FastAPI()
+    app.router.route_class = OneVisitRoute
     app.state.database, app.state.settings = database, settings
 
     @app.post("/written/{number}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from search.store.tables import events, searches
 from search.views import EventView
@@ -25,6 +25,11 @@ NEWEST = (  # one index lookup per search; GROUP BY would scan all events
 )
 
 
+_VERSION = select(searches.c.status, func.coalesce(NEWEST, 0).label("id")).where(
+    searches.c.id == bindparam("search_id")
+)
+
+
 def read_version(connection: Connection, search_id: str) -> tuple[int, bool]:
     """Return the id of a search's newest event, and whether the search is queued or running.
 
@@ -33,9 +38,7 @@ def read_version(connection: Connection, search_id: str) -> tuple[int, bool]:
     Raises:
         NotFound: if no search has that id.
     """
-    row = connection.execute(
-        select(searches.c.status, func.coalesce(NEWEST, 0).label("id")).where(searches.c.id == search_id)
-    ).first()
+    row = connection.execute(_VERSION, {"search_id": search_id}).first()
     if row is None:
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
     return row.id, row.status in ACTIVE

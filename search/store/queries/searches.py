@@ -65,7 +65,7 @@ def list_searches(
         .scalar_subquery()
     )
     hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
-    statement = select(searches, done.label("finished"), now().label("read_at"), LIVE).where(hidden)
+    statement = select(*_ROW_COLUMNS, done.label("finished"), now().label("read_at"), LIVE).where(hidden)
     for column, expected in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
         if expected:
             statement = statement.where(column == expected)
@@ -89,6 +89,10 @@ def list_searches(
     )
     chosen = {row.search_id: _read_choice(row.choice) for row in decided}  # the last decided stage wins
     return [_search_row(row, *chosen.get(row.id, (None, None, None))) for row in rows]
+
+
+_ROW = "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned"
+_ROW_COLUMNS = [searches.c[name] for name in _ROW.split()]  # parsing the JSON of the others would take longest
 
 
 def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float | None) -> SearchRow:

@@ -94,11 +94,11 @@ def test_logins_count_too_and_wait_for_no_writer(client: TestClient, token: str,
     with open_engine(settings.database_url).begin():  # holds SQLite's lock for writers
         for _ in range(2):
             assert client.post("/login", data={"token": WRONG}, headers=own).status_code == 403
-        assert client.get("/login?code=junk").status_code == 403
+        assert client.post("/login", data={"code": "junk"}, headers=own).status_code == 403
         for refused in (
             client.post("/login", data={"token": WRONG}, headers=own),
             client.post("/login", data={"token": token}, headers=own),
-            client.get("/login?code=other"),
+            client.post("/login", data={"code": "other"}, headers=own),
             client.get("/api/searches", headers=bearer(token)),
         ):
             assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
