@@ -301,7 +301,12 @@ def archive(connection: Connection, search_id: str) -> None:
 
 def open_stage(connection: Connection, search_id: str, plan: Plan, stage: Stage) -> None:
     """Store the plan of a stage; ``test`` is first stored with its baselines, and again when the winners are known."""
-    described = {**asdict(stage), "replicates": len(stage.points) * len(stage.seeds)}
+    described = {  # without asdict, which copies deeply: a grid may have 100,000 points, and others wait to write
+        **vars(stage),
+        "points": [vars(point) for point in stage.points],
+        "reference": vars(stage.reference) if stage.reference else None,
+        "replicates": len(stage.points) * len(stage.seeds),
+    }
     position = plan.stage_names.index(stage.name)
     row = {"search_id": search_id, "name": stage.name, "position": position, "plan": described}
     upsert(connection, stages, row, ("plan",))

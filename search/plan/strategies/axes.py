@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
@@ -40,7 +40,7 @@ class Sweep:
         combinations: list[dict[str, Any]] = [
             dict(zip(names, values, strict=True)) for values in product(*(axis.values for axis in self.axes))
         ]
-        return tuple(replace(base, **values) for base in bases for values in combinations)
+        return tuple(Point(**{**vars(base), **values}) for base in bases for values in combinations)
 
     @property
     def num_points(self) -> int:
