@@ -35,8 +35,27 @@ NEEDS = {
     "ray-gpu": {"ray-head": READY},
 }
 OF_OPERATORS = {
-    "web": {"hosts", "requests_per_minute", "waiting_searches", "waiting_trials", "max_priority", "log_format"},
+    "web": {
+        "hosts",
+        "requests_per_minute",
+        "connections_per_source",
+        "guesses_per_minute",
+        "waiting_searches",
+        "waiting_trials",
+        "max_priority",
+        "max_trials",
+        "max_trial_epochs",
+        "max_trial_seconds",
+        "min_cpus",
+        "max_cpus",
+        "max_gpus",
+        "max_memory_gb",
+        "max_node_processes",
+        "log_format",
+    },
     "worker": {
+        "max_trial_seconds",
+        "max_node_processes",
         "lease_seconds",
         "renew_seconds",
         "outage_seconds",
