@@ -24,7 +24,7 @@ from trainers.recipe import RecipeError, resolve
 MEMORY_BYTES = 2 * 2**30  # of a child; the labels of a data set fit, its images need not
 SECONDS = 600  # of a child
 AT_ONCE = 2  # children
-WAIT_SECONDS = 1.0  # for one of the others to end
+WAIT_SECONDS = 2.0  # for one of the others to end
 KEPT = 1000  # findings
 FOLDERS = 5000  # of a data set that are looked at to notice a change; findings about one with more are not kept
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")  # no secrets

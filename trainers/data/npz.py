@@ -23,7 +23,7 @@ from trainers.recipe import RecipeError
 
 FORM = "x uint8 [N,H,W] or [N,H,W,C] and y integers [N], e.g. numpy.savez(file, x=x, y=y)"
 MAX_LABEL_BYTES = 10**9
-VERIFIED_BYTES = 2**28  # of the pixels are unpacked by a check, to find damage early
+VERIFIED_BYTES = 2**26  # of the pixels are unpacked by a check, to find damage early
 HEADER_BYTES = 2**14  # more than numpy accepts
 CHUNK = 2**20
 
@@ -64,7 +64,7 @@ def read_labels(path: str | Path) -> Labels:
     """Check a file like :func:`read`; of its images only the header is kept. Takes the memory of the labels.
 
     Raises:
-        RecipeError: as :func:`read` does, except that damage after the first 256 MB of images is not found.
+        RecipeError: as :func:`read` does, except that damage after the first 64 MB of images is not found.
     """
     with _open(path) as (x, y):
         labels = _read_labels(path, x, y)
