@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -48,6 +49,9 @@ class Settings:
         "how long workers and drivers try to reach a database that does not answer, before they give up", 600.0
     )
     checkpoint_seconds: float = _setting("minimum time between checkpoints of a trial", 15.0)
+    trial_environment: str = _setting(
+        "variables, separated by commas, that trials get beside those in docs/operating.md: NAME or PREFIX_*", ""
+    )
     host: str = _setting("address that the web service binds", "127.0.0.1")
     port: int = _setting("port that the web service binds", 8000)
     worker: int = _setting("1 to run a worker beside the web service, 0 where workers run elsewhere", 1)
@@ -108,6 +112,16 @@ class Settings:
         """The URLs of ``webhooks``, without duplicates."""
         given = self.webhooks.reveal().split(",")
         return [Secret(url) for url in dict.fromkeys(url.strip() for url in given) if url]
+
+    @property
+    def trial_variables(self) -> tuple[str, ...]:
+        """The names and prefixes of ``trial_environment``."""
+        return tuple(filter(None, (name.strip() for name in self.trial_environment.split(","))))
+
+    @property
+    def home_is_default(self) -> bool:
+        """Whether nobody chose the home folder."""
+        return self.home == user_data_path("seqnorm")
 
     @property
     def token_file(self) -> Path:
@@ -187,6 +201,12 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
         raise InvalidSpec(
             f"SEQNORM_LOG_FORMAT must be text or json: got {settings.log_format!r}. Leave it out for text."
         )
+    for name in settings.trial_variables:
+        if not re.fullmatch(r"[A-Za-z_]\w*\*?", name, re.ASCII):
+            raise InvalidSpec(
+                "SEQNORM_TRIAL_ENVIRONMENT must be names of variables, separated by commas, each NAME or PREFIX_*: got "
+                f"{name!r}. Leave it out if trials need no more."
+            )
     _check_webhooks(settings)
     return settings
 

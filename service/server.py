@@ -16,6 +16,7 @@ import uvicorn
 
 from search.cli.interruption import StopSignals
 from search.engine import logs
+from search.private_files import make_private_folder
 from search.settings import Settings, read_settings
 from search.store.database import DatabaseError, Engine, open_engine
 from search.store.faults import Fault, database_message, find_fault
@@ -182,7 +183,7 @@ def create_login_code(settings: Settings, engine: Engine) -> str | None:
 
 def write_secret(file: Path, text: str) -> None:
     """Write a secret to a new file that only its owner can read."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(file.parent)
     file.unlink(missing_ok=True)  # an existing file would keep its permissions
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(text + "\n")

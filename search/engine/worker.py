@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -19,6 +20,7 @@ from typing import TypeVar
 from search.engine import orphans
 from search.engine.logs import last_message
 from search.plan.lifecycle import Event
+from search.private_files import make_private_file, make_private_folder, make_private_home
 from search.settings import Settings, to_environment
 from search.store import leases, recovery, searches, workers
 from search.store.database import Connection, DatabaseError, Engine
@@ -45,6 +47,8 @@ class Worker:
     """Runs searches, each in its own driver process."""
 
     def __init__(self, settings: Settings, engine: Engine, stopping: threading.Event | None = None) -> None:
+        with suppress(OSError):  # there may be room again before a driver needs it
+            make_private_home(settings.home, chosen=not settings.home_is_default)
         self._settings = settings
         self._engine = engine
         self._stopping = stopping or threading.Event()
@@ -217,12 +221,13 @@ class Worker:
     def _start(self, search_id: str, mark: str) -> subprocess.Popen[bytes]:
         """Start a driver in its own session, so that only this process forwards Ctrl-C to it.
 
-        Its environment has no webhook settings, because trials inherit it and recipes are third-party code. It is told
-        who its parent is: by the time that it could ask, this process may be gone.
+        It gets no webhook settings, which it does not need, and removes what trials must not get from its environment
+        itself. It is told who its parent is: by the time that it could ask, this process may be gone.
         """
         settings = replace(self._settings, webhooks=Secret(), webhook_secret=Secret())
         printed = self._settings.driver_log(search_id)
-        printed.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(printed.parent)
+        make_private_file(printed)
         with printed.open("ab") as file:
             return subprocess.Popen(
                 [sys.executable, "-m", orphans.DRIVER_MODULE, search_id, str(os.getpid())],

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from search.private_files import make_private_file
 from search.store.database import Url, open_engine
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 
@@ -33,6 +34,7 @@ def back_up(url: Url, file: Path) -> None:
         raise StoreUnavailable(f"the database must exist: got {source.database}. Name it with --home DIR or --db URL.")
     unfinished = file.with_name(f"{file.name}.{secrets.token_hex(4)}.part")
     try:
+        make_private_file(unfinished)  # it holds owners and the hashes of tokens
         with closing(sqlite3.connect(source.database or "")) as connection:
             connection.execute("VACUUM INTO ?", (str(unfinished),))  # one read transaction; writers do not wait
         os.replace(unfinished, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,23 +16,27 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 
+from search.private_files import close_to_others, make_private_file, make_private_folder
 from search.store.database_file import guard_file
 from search.store.faults import own_sentence
 from search.vocabulary.errors import StoreUnavailable
 from search.vocabulary.secret import Secret, SecretUrl, redact, reveal
 
 __all__ = [
+    "CLIENT_PATHS",
     "Connection",
     "DatabaseError",
     "Engine",
     "PoolTimeout",
     "Url",
     "check_connection",
+    "close_file",
     "create_folder",
     "hold_transaction_lock",
     "now",
     "on_begin",
     "open_engine",
+    "resolve_client_variables",
 ]
 
 Url = str | Secret  # of a database, as plain text or as a secret
@@ -46,6 +51,7 @@ KEEP_ALIVE = {  # without them, a server that vanishes is noticed after two hour
     "tcp_user_timeout": 30_000,  # ms
     "connect_timeout": 10,
 }
+CLIENT_PATHS = ("PGSERVICEFILE", "PGSYSCONFDIR", "KRB5CCNAME", "KRB5_CONFIG", "OPENSSL_CONF")  # that no URL can hold
 BUSY_SECONDS = 30  # how long a writer waits for SQLite's write lock
 
 
@@ -191,7 +197,7 @@ def hold_transaction_lock(connection: Connection, name: str) -> None:
 
 
 def create_folder(url: Url) -> None:
-    """Create the folder of an SQLite file.
+    """Create the folder of an SQLite file for this user alone.
 
     Raises:
         StoreUnavailable: if it cannot be created.
@@ -199,12 +205,59 @@ def create_folder(url: Url) -> None:
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         try:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(Path(parsed.database).parent)
         except OSError as error:
             raise StoreUnavailable(
                 f"the database's folder must be writable: got {Path(parsed.database).parent} ({error.strerror}). "
                 "Name another with --home DIR or --db URL."
             ) from None
+
+
+def close_file(url: Url) -> None:
+    """Close an SQLite file to other users of the host, and create it so: it holds owners and the hashes of tokens.
+
+    SQLite gives the files beside it the same rights when it creates them.
+
+    Raises:
+        StoreUnavailable: if it cannot be created.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return
+    try:
+        make_private_file(Path(parsed.database))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the database must be readable and writable: got {parsed.database} ({error.strerror}). "
+            "Name another with --home DIR or --db URL."
+        ) from None
+    for suffix in ("-wal", "-shm", "-journal"):
+        close_to_others(Path(parsed.database + suffix))
+
+
+def resolve_client_variables(url: Url) -> SecretUrl:
+    """Return a URL of a database with what PostgreSQL's client reads from the environment filled in, e.g. PGPASSWORD.
+
+    A process that hands its environment on to others can then do without these variables, but for ``CLIENT_PATHS``.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "postgresql":
+        return SecretUrl(url)
+    from psycopg import pq
+
+    for option in pq.Conninfo.get_defaults():
+        keyword, variable = option.keyword.decode(), (option.envvar or b"").decode()
+        value: Any = os.environ.get(variable)
+        if not value or keyword in parsed.translate_connect_args(username="user", database="dbname") | parsed.query:
+            continue
+        field = {"user": "username", "dbname": "database"}.get(keyword, keyword)
+        if field in ("username", "password", "database"):
+            parsed = parsed.set(**{field: value})
+        elif field == "port" and parsed.host:
+            parsed = parsed.set(port=int(value))
+        else:
+            parsed = parsed.update_query_dict({field: value})
+    return SecretUrl(parsed.render_as_string(hide_password=False))
 
 
 def to_store_unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:

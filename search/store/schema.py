@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from search.store import candidates
-from search.store.database import Url, create_folder, open_engine, to_store_unavailable
+from search.store.database import Url, close_file, create_folder, open_engine, to_store_unavailable
 from search.vocabulary.errors import StoreUnavailable
 
 MIGRATION_LOCK = 0x5E9A0  # key of the advisory lock for migrations
@@ -31,6 +31,7 @@ def upgrade(url: Url) -> str:
     """
     reading, engine = open_engine(url, read_only=True, create=True), open_engine(url, create=True)  # connect lazily
     create_folder(url)
+    close_file(url)
     config, head = _config(), _head()
     try:
         if current_version(reading) != head:  # a reader, as an up-to-date database may be locked by a writer
@@ -88,5 +89,6 @@ def current_version(engine: Engine) -> str | None:
     with engine.connect() as connection:
         if not inspect(connection).has_table(VERSION_TABLE):
             return None
-        version: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+        statement = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608  # nosec B608  # a constant
+        version: str | None = connection.execute(statement).scalar()
         return version

@@ -201,3 +201,17 @@ def test_a_cluster_is_shared_by_one_search_or_more(given):
     assert refused({"SEQNORM_SEARCHES_AT_ONCE": given}) == (
         f"SEQNORM_SEARCHES_AT_ONCE must be at least 1: got {given}. Leave it out for 1."
     )
+
+
+def test_names_of_variables_for_trials_are_checked():
+    given = read_settings({"SEQNORM_TRIAL_ENVIRONMENT": "AWS_PROFILE, MY_*,"})
+    assert given.trial_variables == ("AWS_PROFILE", "MY_*")
+    for name in ("*", "A B", "A=1", "-x", "A*B"):
+        said = refused({"SEQNORM_TRIAL_ENVIRONMENT": f"PATH,{name}"})
+        assert said.startswith("SEQNORM_TRIAL_ENVIRONMENT must be names of variables, separated by commas, each ")
+        assert f"NAME or PREFIX_*: got {name!r}. Leave it out if trials need no more." in said
+
+
+def test_a_home_folder_is_the_default_until_somebody_names_another(tmp_path):
+    assert read_settings({}).home_is_default
+    assert not read_settings({"SEQNORM_HOME": str(tmp_path)}).home_is_default

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from importlib.util import find_spec
@@ -72,6 +73,17 @@ def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec, match=r"a back-up overwrites nothing: got .*there.db, which exists"):
         back_up(url, there)
     assert there.read_text() == "precious"
+
+
+def test_a_backup_is_for_its_user_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    finished_search(url)
+    before = os.umask(0o022)
+    try:
+        back_up(url, tmp_path / "backup.db")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_backup_that_fails_leaves_no_file(tmp_path: Path) -> None:

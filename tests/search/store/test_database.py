@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from search.settings import Settings
 from search.store import workers
@@ -16,6 +19,7 @@ from search.store.database import (
     now,
     on_begin,
     open_engine,
+    resolve_client_variables,
     to_store_unavailable,
 )
 from search.store.schema import upgrade
@@ -91,3 +95,67 @@ def test_a_fault_is_said_without_the_password() -> None:
         "the database must be readable and writable: got postgresql+psycopg://me:[redacted]@127.0.0.1:1/"
     )
     assert "secret" not in said
+
+
+def test_the_file_of_a_database_is_for_its_user_alone(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "test.db"
+    before = os.umask(0o022)
+    try:
+        upgrade(f"sqlite:///{file}")
+        with open_engine(f"sqlite:///{file}").begin() as connection:
+            workers.register(connection)
+            found = {path.name: path.stat().st_mode & 0o777 for path in (file.parent, *file.parent.iterdir())}
+    finally:
+        os.umask(before)
+    assert found == {"new": 0o700, "test.db": 0o600, "test.db-wal": 0o600, "test.db-shm": 0o600}
+
+
+def test_a_database_of_before_is_closed_with_the_files_beside_it(settings: Settings) -> None:
+    prepare(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        workers.register(connection)
+        for file in settings.home.iterdir():
+            file.chmod(0o644)
+    upgrade(settings.database_url)
+    assert {file.name: file.stat().st_mode & 0o777 for file in settings.home.iterdir()} == dict.fromkeys(
+        ("seqnorm.db", "seqnorm.db-wal", "seqnorm.db-shm"), 0o600
+    )
+
+
+def test_a_folder_in_the_place_of_a_database_keeps_its_rights(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreUnavailable):
+        upgrade(f"sqlite:///{tmp_path}")
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "resolved"),
+    [
+        ("postgresql://ada@db/name", {"PGPASSWORD": "p@ss", "PGUSER": "eve"}, "postgresql://ada:p%40ss@db/name"),
+        ("postgresql://db/name", {"PGUSER": "ada", "PGPORT": "99"}, "postgresql://ada@db:99/name"),
+        ("postgresql://", {"PGHOST": "db", "PGDATABASE": "name"}, "postgresql:///name?host=db"),
+        ("postgresql:///name?host=db", {"PGSSLMODE": "require", "PGHOST": "x"}, "postgresql:///name?host=db&sslmode=require"),
+        ("sqlite:////x.db", {"PGPASSWORD": "p"}, "sqlite:////x.db"),
+    ],
+)  # fmt: skip
+def test_what_the_client_reads_from_the_environment_is_resolved(
+    url: str, variables: dict[str, str], resolved: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert resolve_client_variables(url).reveal() == resolved
+
+
+def test_a_resolved_url_connects_without_the_variables(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = make_url(database_url)
+    if parsed.get_backend_name() == "postgresql":
+        given = parsed.translate_connect_args(username="user", database="dbname") | parsed.query
+        with monkeypatch.context() as patch:
+            for keyword, value in given.items():
+                patch.setenv({"dbname": "PGDATABASE"}.get(keyword, f"PG{keyword.upper()}"), str(value))
+            resolved = resolve_client_variables("postgresql://")
+    else:
+        resolved = resolve_client_variables(database_url)
+    with open_engine(resolved).begin() as connection:
+        assert workers.list_alive(connection) == []
