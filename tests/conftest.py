@@ -87,7 +87,8 @@ def ray_cluster() -> Iterator[dict[str, str]]:
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with pytest.MonkeyPatch.context() as patch:  # for the cluster alone: tests that follow may have no Ray
         permit_ray(patch)
-        permitted = {**os.environ, **secret, "RAY_worker_niceness": "0"}
+        canaries = {"PGPASSWORD": "not for trials", "MY_LIBRARY": "for trials if an operator says so"}
+        permitted = {**os.environ, **secret, **canaries, "RAY_worker_niceness": "0"}
     with serving_ray(2, environment=permitted) as cluster:
         yield {**secret, "RAY_ADDRESS": cluster.address}
 

@@ -12,6 +12,8 @@ from typer.main import get_command
 
 import seqnorm
 from search.cli.app import app
+from search.engine.orphans import MARK_VARIABLE
+from search.engine.trial_environment import ALLOWED
 from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
 from service.accounts.__main__ import app as tokens
 
@@ -40,6 +42,11 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
 def test_no_setting_is_listed_that_does_not_exist() -> None:
     known = {ENV_PREFIX + setting.name.upper() + end for setting in fields(Settings) for end in ("", FILE_SUFFIX)}
     assert set(re.findall(rf"{ENV_PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
+
+
+def test_operators_read_which_variables_trials_get() -> None:
+    listed = set(re.findall(r"`([^`]+)`", DOCUMENTS["docs/operating.md"].partition("## The environment of trials")[2]))
+    assert {name for name in ALLOWED if name != MARK_VARIABLE and name.upper() == name} <= listed
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

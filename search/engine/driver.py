@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +22,17 @@ from search.engine.checkpoints import Checkpoints
 from search.engine.locked_folder import LockedFolder
 from search.engine.recorder import Recorder, TooManyFailures
 from search.engine.resources import InsufficientResources, TrialResources
+from search.engine.trial_environment import RAY_CREDENTIALS, reduce_environment
 from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import changed_parts, compute_digest
 from search.plan.lifecycle import Event
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.stages import UNNORMALIZED, Replicate, make_plan
+from search.private_files import create_privately
 from search.settings import Settings, read_settings
 from search.store import leases, searches, transitions
-from search.store.database import DatabaseError, open_engine
+from search.store.database import CLIENT_PATHS, DatabaseError, open_engine, resolve_client_variables
 from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
 from search.vocabulary.errors import Conflict, Fenced, SearchError
@@ -55,8 +57,10 @@ def main() -> int:
     parent = int(parents[0]) if parents else os.getppid()
     settings = read_settings()
     logs.configure(settings, search=search_id)
-    for secret in ("SEQNORM_DB", "SEQNORM_TOKEN"):  # Ray's processes, including trials, inherit the environment
-        os.environ.pop(secret, None)
+    settings = replace(settings, db=resolve_client_variables(settings.database_url))
+    # Ray's processes, including trials, inherit the environment and the umask
+    reduce_environment(*settings.trial_variables, keep={*RAY_CREDENTIALS, *CLIENT_PATHS})
+    create_privately()
     if os.getppid() != parent:
         return EXIT_BUSY
     engine = open_engine(settings.database_url)
@@ -160,7 +164,7 @@ class Driver:
         )
         self._connecting_since = time.monotonic()
         try:
-            executor = Executor(self._settings.ray_address)
+            executor = Executor(self._settings.ray_address, self._settings.trial_variables)
         except Unreachable as error:
             return Ending(event=Event.LEAVE, reason=str(error), exit_code=EXIT_UNAVAILABLE)
         except Exception as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -37,9 +38,12 @@ class LockedFolder:
 
 
 def remove_unlocked(parent: Path, prefix: str) -> None:
-    """Remove the folders of processes that have ended; one without a lock file is being made, or foreign."""
+    """Remove this user's folders of processes that have ended; one without a lock file is being made, or foreign."""
     for folder in parent.glob(f"{prefix}*"):
         try:
+            found = folder.lstat()
+            if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):  # laid out by another user
+                continue
             lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             continue

@@ -17,6 +17,9 @@ VARIABLES = {
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # no limit: search.engine.slots keeps at most one per slot
     "TUNE_WARN_THRESHOLD_S": "60",
 }
+# A private cluster is for this host. So it binds the loopback address, as Ray does by default on macOS and Windows; and
+# there is no port with metrics, which nobody reads.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_enable_metrics_collection": "0"}
 HEALTH_CHECKS = {  # of a cluster's head; it detects a lost node in about 2 s instead of 15 s
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "500",
@@ -29,6 +32,6 @@ def variables_for(address: str) -> dict[str, str]:
     """Return the variables for a cluster at an address, or for a private cluster if there is no address."""
     if address:
         return VARIABLES
-    # A private cluster listens on every interface, so it gets its own secret, which is not stored.
+    # Other users of the host reach the loopback address, so a private cluster gets its own secret, which is not stored.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    return VARIABLES | HEALTH_CHECKS | secret
+    return VARIABLES | LOOPBACK | HEALTH_CHECKS | secret

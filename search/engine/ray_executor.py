@@ -32,6 +32,7 @@ from search.engine.node_watch import ClusterState, NodeWatch, find_servers
 from search.engine.orphans import RAY_FOLDER_PREFIX
 from search.engine.resources import InsufficientResources, TrialResources
 from search.engine.slots import Assignment, NoAssignment, Slots
+from search.engine.trial_environment import prepare_process
 from search.engine.trial_process import TrialJob, run_trial
 from search.plan.stages import Replicate
 from search.views import NodeView
@@ -80,9 +81,14 @@ class Executor:
     """A connection to the Ray cluster at an address, or to a private cluster on this host if there is no address.
 
     Ray reads its environment at import: see :mod:`search.engine.ray_environment`.
+
+    Args:
+        address: of the cluster.
+        variables: names and prefixes of environment variables that recipes get besides the usual ones.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, variables: tuple[str, ...] = ()) -> None:
+        self._variables = variables
         quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "configure_logging": True}
         self._address = address
         self._folder: LockedFolder | None = None
@@ -93,9 +99,10 @@ class Executor:
             except ConnectionError as error:
                 raise Unreachable(_unreachable(address, error)) from None
         else:
-            # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path.
+            # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path. It opens
+            # its folder to every user (0777), and so gets one inside a folder that only this user can enter.
             self._folder = LockedFolder(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)
-            ray.init(address="local", include_dashboard=False, _temp_dir=str(self._folder.path), **quiet)
+            ray.init(address="local", include_dashboard=False, _temp_dir=str(self._folder.path / "r"), **quiet)
         capture_library("ray")
         self._watch = NodeWatch(
             lambda: ClusterState(nodes=ray.nodes(), free=ray.available_resources()),
@@ -184,9 +191,15 @@ class Executor:
         The task prefers a node that runs trials over the driver's own node. It reserves no CPU: if it ran again after
         its node is lost, trials that wait for it might hold all CPUs, and it would never start.
         """
+        variables = self._variables
+
+        def prepare_and_load(*arguments: Any) -> Any:
+            prepare_process(*variables)
+            return load(*arguments)
+
         nodes = [node.id for node in self.nodes() if node.alive and node.cpus]
         scheduling = NodeAffinitySchedulingStrategy(nodes[0], soft=True) if nodes else "DEFAULT"
-        return ray.remote(load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
+        return ray.remote(prepare_and_load).options(num_cpus=0, scheduling_strategy=scheduling).remote(*arguments)
 
     def wait_for_data(self, placed: Any, stopping: threading.Event) -> None:
         """Wait until a task has finished or ``stopping`` is set; raise the task's exception if it failed."""
@@ -225,10 +238,13 @@ class Executor:
             Exception: whatever ``work`` or ``listener`` raised.
         """
 
+        variables = self._variables  # not self, which is not pickled
+
         def trainable(config: dict[str, Any]) -> None:
             if config["job"] is None:
                 _wait(lambda: tune.report({"waiting": True}))
                 return
+            prepare_process(*variables)
             location = {"node": ray.get_runtime_context().get_node_id(), "gpus": ray.get_gpu_ids()}
 
             def send(message: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class PlantedNumbers(Numbers):
     misbehave_at: int = number(-1, "gm whose trials misbehave, with each seed in another way")
     flood: int = number(0, "reports before the others, as fast as possible")
     fork_at: int = number(-1, "gm whose trials leave a process behind")
+    variables: str = number("", "file to which the names of the variables of each process are appended")
     print_at: int = number(-1, "gm whose trials print 5 MB, of bytes that are no text too")
 
 
@@ -52,12 +53,14 @@ def surface(gm: int, gc: int, seed: int, noise: float) -> float:
 
 
 def load(numbers: PlantedNumbers, data: str | None, home: Path) -> str:
+    note_variables(numbers)
     return "no data" * 300_000  # too much for Ray to keep anywhere but in a node's store, which may be lost
 
 
 def run(params: Params, report: Report) -> Result:
     numbers: PlantedNumbers = params.numbers
     note(numbers, "begin", params)
+    note_variables(numbers)
     print(f"training gm={params.gm} gc={params.gc} seed={params.seed}")
     if params.gm == numbers.raise_at:
         raise RuntimeError(f"planted fault at gm={params.gm}")
@@ -109,6 +112,13 @@ def note(numbers: PlantedNumbers, what: str, params: Params) -> None:
         line = json.dumps({"at": time.monotonic(), "what": what, **where, **life})
     with Path(numbers.journal).open("a") as journal:
         journal.write(f"{line}\n")  # in one write, as other processes write too
+
+
+def note_variables(numbers: PlantedNumbers) -> None:
+    """Append a line with the names of this process's variables."""
+    if numbers.variables:
+        with Path(numbers.variables).open("a") as file:
+            file.write(f"{' '.join(sorted(os.environ))}\n")
 
 
 class Speechless(Exception):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import signal
 import sqlite3
+import stat
 import tempfile
 import time
 from collections import Counter
@@ -15,10 +18,14 @@ import optuna
 import psutil
 import pytest
 
+from search.engine.locked_folder import LOCK_FILE
+from search.engine.orphans import DRIVER_MODULE
 from search.store import queries
 from search.store.database import open_engine
+from tests.processes import command_of
 from tests.search.program import (
     interrupt,
+    processes_of,
     seqnorm,
     seqnorm_json,
     start,
@@ -167,8 +174,13 @@ def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
 
 
 def is_left(folder: Path) -> bool:
-    """Whether the process whose private cluster a folder belongs to is gone."""
-    return not psutil.pid_exists(int(folder.name.split("-")[2]))
+    """Whether the process whose private cluster a folder belongs to is gone: other tests may run at the same time."""
+    with (folder / LOCK_FILE).open("r+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def test_a_search_without_a_stable_candidate_fails_with_the_reason(shared_ray: None, tmp_path: Path) -> None:
@@ -178,10 +190,34 @@ def test_a_search_without_a_stable_candidate_fails_with_the_reason(shared_ray: N
     assert "2 of 2 failed trials: raised: RuntimeError: planted fault at gm=8." in done.stderr
 
 
-def test_a_paused_search_holds_no_process_and_is_resumed(own_ray: None, tmp_path: Path) -> None:
+def private_ray_is_closed_to_others(home: Path) -> None:
+    """Check what other users and hosts find of a search's own Ray, and what its processes were told."""
+    processes = [process for process in processes_of(home) if DRIVER_MODULE not in command_of(process)]
+    assert any("raylet" in command_of(process) for process in processes)
+    for process in processes:
+        assert "PGPASSWORD" not in process.environ(), command_of(process)
+    (folder,) = {
+        name for process in processes for name in re.findall(r"(/[^\s=]*/seqnorm-ray-[^/]+)/", command_of(process))
+    }
+    assert stat.S_IMODE(Path(folder).stat().st_mode) == 0o700
+    listening = {
+        (process.name(), socket.laddr.ip)
+        for process in processes_of(home)
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    }
+    assert listening
+    assert {place for place in listening if place[1].removeprefix("::ffff:") not in ("127.0.0.1", "::1")} == set()
+
+
+def test_a_paused_search_holds_no_process_and_is_resumed(
+    own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "not for trials")
     journal = tmp_path / "journal"
     process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
     wait_for_lines(journal, 4)
+    private_ray_is_closed_to_others(tmp_path)
     (row,) = seqnorm_json(tmp_path, "list", "--status", "running")
     assert seqnorm_json(tmp_path, "pause", row["search"]) == {
         "search": row["search"],
@@ -214,11 +250,33 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
 LITTLE = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1", "--set", "seconds=1")
 
 
-def test_a_cap_on_concurrency_is_kept_and_the_search_ends(shared_ray: None, tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    result = seqnorm_json(tmp_path, *LITTLE, "--set", f"journal={journal}", "--concurrency", "1")
-    assert result["status"] == "done"
-    assert most_at_once(journal) == 1
+@pytest.fixture(scope="module")
+def little(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a little search with a journal and the variables of its trials."""
+    home = tmp_path_factory.mktemp("little")
+    files = ("--set", f"journal={home / 'journal'}", "--set", f"variables={home / 'variables'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQNORM_TRIAL_ENVIRONMENT", "MY_*")
+        assert seqnorm_json(home, *LITTLE, *files, "--concurrency", "1")["status"] == "done"
+    return home
+
+
+def test_a_cap_on_concurrency_is_kept_and_the_search_ends(little: Path) -> None:
+    assert most_at_once(little / "journal") == 1
+
+
+def test_recipes_on_a_cluster_see_the_variables_of_the_list_and_no_others(little: Path) -> None:
+    seen = [set(line.split()) for line in (little / "variables").read_text().splitlines()]
+    assert len(seen) > 1, "loading data and training"
+    for names in seen:
+        assert names >= {"PATH", "HOME", "PYTHONPATH", "RAY_JOB_ID", "MY_LIBRARY"}
+        assert names & {"PGPASSWORD", "RAY_AUTH_TOKEN", "SEQNORM_DB", "SEQNORM_TRIAL_ENVIRONMENT"} == set()
+
+
+def test_what_trials_write_is_for_their_user_alone(little: Path) -> None:
+    written = [path for path in little.rglob("*") if path.name not in ("journal", "variables")]
+    assert len(written) > 5
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_two_processes_never_run_one_search_which_runs_as_many_trials_as_fit(shared_ray: None, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from search.engine.locked_folder import LOCK_FILE
 from search.engine.orphans import (
     DRIVER_MODULE,
     MARK_VARIABLE,
@@ -91,3 +92,15 @@ def test_folders_of_drivers_that_were_killed_are_removed_and_those_of_live_ones_
     assert [folder.exists() for folder in (*folders, foreign)] == [False, True, False, True, True]
     for process in processes:
         process.communicate()
+
+
+def test_folders_that_another_user_has_laid_out_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (folder := tmp_path / f"{RAY_FOLDER_PREFIX}theirs").mkdir()
+    (folder / LOCK_FILE).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+        clean_up([tmp_path / "search"])
+    assert folder.exists()
+    clean_up([tmp_path / "search"])
+    assert not folder.exists()

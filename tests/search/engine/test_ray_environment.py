@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from search.engine.ray_environment import HEALTH_CHECKS, VARIABLES, variables_for
+from search.engine.ray_environment import HEALTH_CHECKS, LOOPBACK, VARIABLES, variables_for
 
 
 def test_a_private_cluster_has_a_secret_of_its_own_and_looks_at_its_nodes_often() -> None:
     first, second = variables_for(""), variables_for("")
-    assert first.items() >= (VARIABLES | HEALTH_CHECKS | {"RAY_AUTH_MODE": "token"}).items()
+    assert first.items() >= (VARIABLES | LOOPBACK | HEALTH_CHECKS | {"RAY_AUTH_MODE": "token"}).items()
     assert len(first["RAY_AUTH_TOKEN"]) == 64
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
 
