@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -163,7 +165,12 @@ def wrap_model(network: nn.Module, numbers: Any, process: TrainingProcess) -> nn
     if process.devices > 1:
         ids = [process.device.index] if process.device.type == "cuda" else None
         network = nn.parallel.DistributedDataParallel(network, device_ids=ids, **NO_BUFFER_SYNC)
-    return torch.compile(network) if numbers.compile else network  # type: ignore[return-value]
+    if not numbers.compile:
+        return network
+    # torch keeps them in the temporary folder under a known name, where another user of the host could plant programs
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(caches / "torchinductor"))
+    return torch.compile(network)  # type: ignore[return-value]
 
 
 def identity(params: Params, source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -127,10 +128,10 @@ def export_trials(settings: Settings, search_id: str, format: Literal["csv", "js
 
 
 def _write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Write a file atomically."""
-    part = target.with_name(f"{target.name}.part")
+    """Write a file atomically, by way of a new one that nobody can have laid out before, e.g. as a link."""
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             write(file)
         part.replace(target)
     finally:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from seqnorm import GhostNorm
 from trainers.checkpoint import Checkpoint
@@ -16,7 +17,7 @@ from trainers.data import digits
 from trainers.data.memory import InMemory
 from trainers.data.split import Images
 from trainers.devices import TrainingProcess
-from trainers.loop import Task, evaluate, make_network, train
+from trainers.loop import Task, evaluate, make_network, train, wrap_model
 from trainers.recipe import find, resolve
 from trainers.recipes.cifar10_resnet56 import schedule as cycle
 from trainers.recipes.digits_mlp import build, schedule
@@ -471,3 +472,11 @@ def test_read_only_images_are_taken(images):
         array.flags.writeable = False  # as what Ray shares between processes
     shared = Images(**{**vars(images), **frozen})
     assert trial(shared) == trial(images)
+
+
+def test_compiled_programs_are_kept_where_no_other_user_can_plant_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "restored at the end")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    wrap_model(nn.Linear(1, 1), find("cifar10-resnet56").with_overrides({"compile": True}), HERE)
+    assert cache_dir() == str(tmp_path / "torchinductor")

@@ -98,3 +98,11 @@ def test_an_export_that_fails_leaves_what_was_there(settings: Settings, tmp_path
     with pytest.raises(InvalidSpec, match="-o must name a file that can be written: got "):
         export_trials(settings, "nowhere", "json", tmp_path / "no folder" / "a.json")
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_export_follows_no_link_that_another_user_has_laid_out(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "a.json.part").symlink_to(tmp_path / "precious")
+    export_trials(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / "a.json")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 10
