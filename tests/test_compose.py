@@ -26,6 +26,7 @@ from tests.compose.checks import (
     help_of,
     image_has_what_it_copies,
     nobody_is_root,
+    nobody_takes_the_host,
     nothing_else_is_said_of_a_service,
     only_the_web_port_is_published,
     operators_can_set_what_is_theirs,
@@ -38,6 +39,7 @@ from tests.compose.checks import (
     variables_are_known,
     versions_are_pinned,
     what_ends_is_started_again,
+    what_is_compiled_is_run,
     what_must_last_is_on_volumes,
 )
 from tests.compose.files import ROOT, Team, read_team
@@ -106,6 +108,10 @@ def shell(change: Callable[[dict[str, list[list[str]]]], Any]) -> Callable[[Team
     return lambda team: change(team.scripts)
 
 
+COMPILER = (
+    "RUN",
+    "apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*",
+)
 USER, PYTHON = ("USER", "seqnorm"), ("FROM", "python:3.11.14-slim-bookworm")
 PORTS, GPUS = "services.web.ports", "services.ray-gpu.deploy.resources.reservations.devices.0"
 WEB = ["seqnorm", "serve", "--no-worker"]
@@ -130,6 +136,9 @@ BREAKS: list[tuple[Check, Callable[[Team], None]]] = [
     (each_image_is_built_once, put("services.schema.build", None)),
     (each_image_is_built_once, put("services.web.pull_policy", None)),
     (operators_can_set_what_is_theirs, put("services.web.environment.SEQNORM_HOSTS", "")),
+    (operators_can_set_what_is_theirs, put("services.web.environment.SEQNORM_HOSTS", "${SEQNORM_HOSTS:-}")),
+    (operators_can_set_what_is_theirs, lambda team: team.environment.pop("SEQNORM_HOSTS")),
+    (operators_can_set_what_is_theirs, lambda team: team.proposed.append("SEQNORM_WEBHOOK")),
     (operators_can_set_what_is_theirs, put("services.worker.environment.SEQNORM_WEBHOOKS", None)),
     (operators_can_set_what_is_theirs, put("services.web.environment.FORWARDED_ALLOW_IPS", None)),
     (a_lost_node_is_noticed_as_on_one_host, put("services.ray-head.environment.RAY_health_check_period_ms", 3000)),
@@ -161,6 +170,18 @@ BREAKS: list[tuple[Check, Callable[[Team], None]]] = [
     (nobody_is_root, put("services.ray-gpu.privileged", True)),
     (nobody_is_root, put("services.web.security_opt", [])),
     (nobody_is_root, add("services.web.security_opt", "seccomp:unconfined")),
+    (nobody_takes_the_host, put("services.web.mem_limit", None)),
+    (nobody_takes_the_host, put("services.ray-gpu.mem_limit", "${TRIAL_NODE_MEMORY:-1g}")),
+    (nobody_takes_the_host, put("services.worker.mem_limit", "${WORKER_MEMORY:-1000g}")),
+    (nobody_takes_the_host, put("services.postgres.pids_limit", None)),
+    (nobody_takes_the_host, put("services.ray-cpu.pids_limit", -1)),
+    (nobody_takes_the_host, put("services.schema.read_only", None)),
+    (nobody_takes_the_host, put("services.ray-head.read_only", False)),
+    (nobody_takes_the_host, put("services.postgres.tmpfs", ["/tmp"])),
+    (nobody_takes_the_host, put("services.web.tmpfs", None)),
+    (what_is_compiled_is_run, put("services.ray-cpu.tmpfs", ["/tmp", "/home/seqnorm:exec"])),
+    (what_is_compiled_is_run, lambda team: team.dockerfile.remove(COMPILER)),
+    (what_is_compiled_is_run, instead(COMPILER, ("RUN", COMPILER[1].replace("g++", "g++-doc")))),
     (everything_that_runs_on_is_checked, put("services.worker.healthcheck", None)),
     (everything_that_runs_on_is_checked, put("services.postgres.healthcheck.test", ["NONE"])),
     (everything_that_runs_on_is_checked, put("services.ray-head.profiles", ["cpu"])),
@@ -182,7 +203,9 @@ BREAKS: list[tuple[Check, Callable[[Team], None]]] = [
     (secrets_are_files, lambda team: team.environment.update(DATABASE_PASSWORD="abc")),
     (secrets_are_files, lambda team: team.dockerfile.append(("ARG", "TOKEN=abc"))),
     (secrets_are_files, lambda team: team.left_out[".gitignore"].remove("secrets/")),
+    (secrets_are_files, lambda team: team.left_out[".gitignore"].remove(".env")),
     (secrets_are_files, lambda team: team.left_out[".dockerignore"].append("!secrets")),
+    (secrets_are_files, lambda team: team.left_out[".dockerignore"].append("!.env")),
     (trials_do_not_reach_the_database, put("services.ray-cpu.networks", ["ray", "database"])),
     (trials_do_not_reach_the_database, put("services.ray-cpu.networks", None)),
     (trials_do_not_reach_the_database, put("services.web.networks", ["database", "web", "ray"])),

@@ -24,7 +24,7 @@ TRIAL_NODES = ("ray-cpu", "ray-gpu")
 SECRETS = "/run/secrets/"
 KEYS = {"image", "pull_policy", "build", "init", "restart", "cap_drop", "security_opt", "command", "environment"}
 KEYS |= {"secrets", "networks", "volumes", "shm_size", "healthcheck", "depends_on", "user", "ports", "profiles"}
-KEYS |= {"stop_grace_period", "deploy"}
+KEYS |= {"stop_grace_period", "deploy", "read_only", "tmpfs", "mem_limit", "pids_limit"}
 PROBE_KEYS = {"test", "interval", "timeout", "start_period"}
 READY, DONE = "service_healthy", "service_completed_successfully"
 NEEDS = {
@@ -155,13 +155,17 @@ def each_image_is_built_once(team: Team) -> Iterator[str]:
 def operators_can_set_what_is_theirs(team: Team) -> Iterator[str]:
     for name in ("web", "worker"):
         of_service = OF_OPERATORS[name]
-        passed = {key for key, value in team.services[name]["environment"].items() if value == f"${{{key}:-}}"}
+        environment = team.services[name]["environment"]
+        passed = {key for key, value in environment.items() if re.fullmatch(rf"\$\{{{key}:(-|\?.+)\}}", str(value))}
         if passed != {ENV_PREFIX + setting.upper() for setting in of_service}:
             yield f"{name} is passed {sorted(passed)}"
-    said = (ROOT / ".env").read_text()
-    for variable in re.findall(rf"^# ({ENV_PREFIX}\w+)=", said, re.M):
-        if not any(variable == ENV_PREFIX + each.upper() for of_one in OF_OPERATORS.values() for each in of_one):
-            yield f".env proposes {variable}, which no service is passed"
+    read = team.variables()
+    for variable in {*team.proposed, *team.environment} - read.keys() - {"COMPOSE_PROFILES"}:
+        yield f".env.example proposes {variable}, which no service is passed"
+    for variable in (name for name, optional in read.items() if not optional and name not in team.environment):
+        yield f".env.example leaves out {variable}, without which nothing starts"
+    if read.get("SEQNORM_HOSTS") is not False:
+        yield "web answers to any host name by default"
     if team.constants("web").get("FORWARDED_ALLOW_IPS") != "*":
         yield "web does not hear from its proxy that TLS is spoken"
 
@@ -231,6 +235,30 @@ def nobody_is_root(team: Team) -> Iterator[str]:
             yield f"{name} may gain rights"
 
 
+def nobody_takes_the_host(team: Team) -> Iterator[str]:
+    for name, service in team.services.items():
+        memory = _bytes(by_default(service.get("mem_limit", "0b")))
+        if not _bytes(service.get("shm_size", "64mb")) < memory <= 2**34:
+            yield f"{name} may take {memory} bytes of memory, with what it shares"
+        if not 0 < service.get("pids_limit", 0) <= 2**14:
+            yield f"{name} may start {service.get('pids_limit')} processes and threads"
+        if service.get("read_only") is not True:
+            yield f"{name} may write to its own image"
+        folders = {folder.partition(":")[0]: folder for folder in service.get("tmpfs", [])}
+        if folders.keys() != ({"/tmp", "/home/seqnorm"} if name in team.ours else {"/tmp", "/var/run/postgresql"}):
+            yield f"{name} has {sorted(folders)} to write to"
+
+
+def what_is_compiled_is_run(team: Team) -> Iterator[str]:
+    installed = [rest for word, rest in team.dockerfile if word == "RUN" and "apt-get install" in rest]
+    if not any(re.search(r"\bg\+\+(?!\S)", rest) for rest in installed):
+        yield "torch.compile finds no compiler in the image"
+    for name in team.ours:
+        for folder in team.services[name].get("tmpfs", []):
+            if "exec" not in folder.partition(":")[2].split(","):
+                yield f"{name} cannot load what was compiled into {folder}"
+
+
 def everything_that_runs_on_is_checked(team: Team) -> Iterator[str]:
     from service.api import health
 
@@ -262,8 +290,10 @@ def secrets_are_files(team: Team) -> Iterator[str]:
             yield f"the secret {name} is no file in secrets/"
     if "secrets/" not in team.left_out[".gitignore"]:
         yield "secrets/ may be committed"
-    if any(rule.startswith("!secrets") for rule in team.left_out[".dockerignore"]):
-        yield "secrets/ may come into the image"
+    if ".env" not in team.left_out[".gitignore"]:
+        yield ".env may be committed"
+    if any(rule.startswith(("!secrets", "!.env")) for rule in team.left_out[".dockerignore"]):
+        yield "secrets/ or .env may come into the image"
     for name, service in team.services.items():
         named = {value.removeprefix(SECRETS) for value in team.constants(name).values() if value.startswith(SECRETS)}
         if named != set(service.get("secrets", [])):
@@ -271,7 +301,7 @@ def secrets_are_files(team: Team) -> Iterator[str]:
         if "env_file" in service or named - team.file["secrets"].keys():
             yield f"{name} has variables or secrets from elsewhere"
     everywhere = {(name, *item) for name in team.services for item in team.constants(name).items()}
-    everywhere |= {(".env", *item) for item in team.environment.items()}
+    everywhere |= {(".env.example", *item) for item in team.environment.items()}
     everywhere |= {("Dockerfile", *rest.partition("=")[::2]) for word, rest in team.dockerfile if word == "ARG"}
     for name, variable, value in everywhere:
         secret = re.search(r"PASSWORD|TOKEN|SECRET|KEY|_DB(_|$)", variable) and variable != "POSTGRES_DB"
@@ -384,10 +414,15 @@ def what_must_last_is_on_volumes(team: Team) -> Iterator[str]:
     if named := {volume for volumes in mounted.values() for volume in volumes} ^ team.file["volumes"].keys():
         yield f"not a volume, or of no use: {named}"
     for name in users_of_ray(team):
-        size, unit = re.fullmatch(r"(\d+)(mb|gb)", team.services[name].get("shm_size", "0mb")).groups()  # type: ignore[union-attr]
+        size = team.services[name].get("shm_size", "0mb")
         objects = int(team.option(name, "--object-store-memory") or 10**12)  # by default a third of the host's
-        if not 0 < objects < int(size) * {"mb": 2**20, "gb": 2**30}[unit]:
-            yield f"{name} has {size} {unit} of shared memory for {objects} bytes of Ray's objects"
+        if not 0 < objects < _bytes(size):
+            yield f"{name} has {size} of shared memory for {objects} bytes of Ray's objects"
+
+
+def _bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg]?)b?", size).groups()  # type: ignore[union-attr]
+    return int(number) * {"": 1, "m": 2**20, "g": 2**30}[unit]
 
 
 CHECKS: list[Check] = [
@@ -402,6 +437,8 @@ CHECKS: list[Check] = [
     image_has_what_it_copies,
     only_the_web_port_is_published,
     nobody_is_root,
+    nobody_takes_the_host,
+    what_is_compiled_is_run,
     everything_that_runs_on_is_checked,
     secrets_are_files,
     trials_do_not_reach_the_database,

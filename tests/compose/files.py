@@ -25,7 +25,8 @@ class Team:
     dockerfile: list[tuple[str, str]]  #: instructions and the rest of their lines
     scripts: dict[str, list[list[str]]]  #: by the name of a program of ours, the commands in it that start parts
     untold: dict[str, list[str]]  #: by the name of a program of ours, the variables that a part of it is not told
-    environment: dict[str, str]  #: .env
+    environment: dict[str, str]  #: .env.example, which is copied to .env
+    proposed: list[str]  #: the variables that .env.example names in comments
     left_out: dict[str, list[str]]  #: by .gitignore and .dockerignore
 
     @property
@@ -55,6 +56,11 @@ class Team:
         words = [word for command in self.commands(name) for word in command]
         return next((word.partition("=")[2] for word in words if word.startswith(f"{flag}=")), None)
 
+    def variables(self) -> dict[str, bool]:
+        """Return the variables of ``.env`` that the compose file reads, and whether it needs no value of them."""
+        found = re.findall(r"\$\{(\w+):([-?])", json.dumps(self.file))
+        return {name: operator == "-" for name, operator in found}
+
     def constants(self, name: str) -> dict[str, str]:
         """Return the variables of a service as they are by default, those of its image too."""
         image = dict(shlex.split(rest)[0].split("=", 1) for word, rest in self.dockerfile if word == "ENV")
@@ -63,19 +69,21 @@ class Team:
 
 
 def by_default(value: Any) -> str:
-    """Return a value of the compose file as it is where ``.env`` and the environment say nothing."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+    """Return a value of the compose file as it is where ``.env`` and the environment say nothing; empty if required."""
+    return re.sub(r"\$\{\w+:\?[^}]*\}", "", re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)))
 
 
 def read_team() -> Team:
     """Read the files."""
     scripts = {path.name: path.read_text() for path in (ROOT / "docker").iterdir()}
+    example = (ROOT / ".env.example").read_text()
     return Team(
         file=json.loads(json.dumps(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))),  # nothing is shared
         dockerfile=_instructions((ROOT / "Dockerfile").read_text()),
         scripts={name: _started(text) for name, text in scripts.items()},
         untold={name: re.findall(r"^env -u (\w+) ray ", text, re.M) for name, text in scripts.items()},
-        environment=dict(line.split("=", 1) for line in _lines((ROOT / ".env").read_text())),
+        environment=dict(line.split("=", 1) for line in _lines(example)),
+        proposed=re.findall(r"^# ([A-Z_]+)=", example, re.M),
         left_out={name: _lines((ROOT / name).read_text()) for name in (".gitignore", ".dockerignore")},
     )
 
