@@ -50,8 +50,9 @@ KERNELS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=COMPATI
 kernels: install ## run the numeric tests under other CPU kernels and thread counts
 	@for kernel in $(KERNELS); do echo "$$kernel" && env $$kernel $(BIN)/python -m pytest -q tests/seqnorm tests/trainers || exit 1; done
 
-check: install ## lint, format and type checks
+check: install ## lint, format, type and security checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive seqnorm trainers search service
 
 serve: install ## open the dashboard over the demo's database
 	$(BIN)/seqnorm --home $(DEMO_HOME) serve

@@ -75,7 +75,7 @@ class Client:
         StoreUnavailable: there was no response, or not one of a seqnorm service.
     """
 
-    def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:
+    def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:  # nosec B107  # no token
         self.url = _checked_url(url)
         self.patience = patience
         self._reached = False  # whether the address ever responded
@@ -354,7 +354,7 @@ class Client:
             try:
                 return self._attempt(request, stream, allowed_status)
             except _TemporaryError as temporary:
-                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # jitter
+                wait = max(temporary.wait, pause * random.uniform(0.5, 1))  # noqa: S311  # nosec B311  # jitter
                 if not (idempotent or temporary.not_executed) or time.monotonic() + wait > deadline:
                     raise StoreUnavailable(str(temporary)) from None
             time.sleep(wait)
