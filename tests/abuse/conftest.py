@@ -29,6 +29,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         worker=0,
         log_format="json",
         requests_per_minute=0,
+        guesses_per_minute=0,
         webhooks=f"https://hooks.example/{PATH}?key={KEY}",
         webhook_secret=f"whsec_{SECRET}",
     )

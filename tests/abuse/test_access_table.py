@@ -141,7 +141,7 @@ def got(status: int, text: str) -> str:
     """Say what an answer means."""
     if status == 403 and '<form method="post" action="/login"' in text:
         return SERVED  # the login form, which says that the token is not known
-    kinds = {401: REFUSED, 429: REFUSED, 403: FORBIDDEN, 404: HIDDEN, 405: NO_SUCH_METHOD}  # 429: too many wrong tokens
+    kinds = {401: REFUSED, 403: FORBIDDEN, 404: HIDDEN, 405: NO_SUCH_METHOD}
     assert status < 500 or "database" in text, (status, text)  # 503 of /readyz says which part is missing
     return kinds.get(status, SERVED)
 
