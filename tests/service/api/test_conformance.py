@@ -32,7 +32,9 @@ CHECKS = (
 
 
 def test_every_answer_is_one_of_the_document(database_url: str, tmp_path: Path) -> None:
-    service = Settings(home=tmp_path, db=database_url, port=free_port(), worker=0, requests_per_minute=0)
+    service = Settings(
+        home=tmp_path, db=database_url, port=free_port(), worker=0, requests_per_minute=0, guesses_per_minute=0
+    )
     done = finished_search(database_url, name="done")
     grid = finished_search(database_url, strategy="grid", gm=[4, 8], gc=[0, 2], seeds=2)
     queued = submit(database_url)
