@@ -113,14 +113,16 @@ def test_settings_that_are_refused_are_an_object_too(tmp_path: Path) -> None:
         assert said["message"].startswith("SEQNORM_PORT must be a whole number: got 'web'.")
 
 
-def test_a_worker_and_a_driver_log_objects_that_name_the_search(own_ray: None, tmp_path: Path) -> None:
+def test_a_search_that_no_node_can_hold_fails_as_the_worker_and_driver_log_in_objects_that_name_it(
+    own_ray: None, tmp_path: Path
+) -> None:
     settings = Settings(
         home=tmp_path, port=free_port(), log_format="json", lease_seconds=3.0, renew_seconds=0.5, max_cpus=0
     )
     with serving(settings) as printed:
         headers = {"Authorization": f"Bearer {settings.token_file.read_text().strip()}"}
         answer = httpx2.post(
-            f"http://127.0.0.1:{settings.port}/api/searches", json=SPEC | {"cpus": 1000}, headers=headers
+            f"http://127.0.0.1:{settings.port}/api/searches", json=SPEC | {"gpus": 2}, headers=headers
         )
         search_id = answer.json()["search"]
         deadline = time.monotonic() + 180
@@ -129,7 +131,8 @@ def test_a_worker_and_a_driver_log_objects_that_name_the_search(own_ray: None, t
             time.sleep(0.1)
     of_worker = [line for line in objects(printed.read_text()) if "search" in line]
     assert [(line["search"], line.get("status")) for line in of_worker] == [(search_id, None), (search_id, "failed")]
-    assert of_worker[1]["message"].startswith(f"{search_id} is failed a trial must fit on one node: got 1000 CPU")
+    refusal = f"{search_id} is failed a trial must fit on one node: got 1 CPU, 2 GPU, and the cluster has 1 nodes with"
+    assert of_worker[1]["message"].startswith(refusal)
     assert "/login?code=" not in printed.read_text(), "a log is no place for a link that logs in"
     again = subprocess.run(
         [sys.executable, "-m", "search.engine.driver", search_id],
