@@ -9,15 +9,15 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.search.program import seqnorm
 
-POINTS = ["no normalization", "BatchNorm", "GhostNorm, gm=4", "GhostNorm, gm=64"]
+POINTS = ["no normalization", "BatchNorm", "GhostNorm, gm=4", "GhostNorm, gm=16"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the landscape of two epochs on real MNIST images."""
+    """Return a folder with the landscape of an epoch on the real digits."""
     out = tmp_path_factory.mktemp("landscape") / "out"
-    words = ["--gm", "4,64", "--set", "epochs=2", "--set", "device=cpu", "--no-gradients", "--out", str(out)]
-    seqnorm(out.parent / "home", "landscape", "mnist-simplenet", *words)
+    words = ["--gm", "4,16", "--set", "epochs=1", "--set", "width=32", "--set", "device=cpu", "--no-gradients"]
+    seqnorm(out.parent / "home", "landscape", "digits-mlp", *words, "--out", str(out))
     return out
 
 

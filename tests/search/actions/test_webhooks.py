@@ -300,6 +300,7 @@ def test_a_target_that_hangs_holds_up_no_other(
 # The program
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is stored, the tests above see on both
 def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(
     own_ray: None, database_url: str, tmp_path: Path
 ) -> None:
@@ -314,7 +315,7 @@ def test_a_worker_tells_and_the_next_one_goes_on_where_it_was_killed(
         try:
             _wait_for(lambda: "working on" in printed.read_text())
             _wait_for(lambda: bool(_targets(database_url)))
-            search_id = submit(database_url, gm=[1], gc=[1], seeds=1, test_seeds=1, numbers={"seconds": 1})
+            search_id = submit(database_url, gm=[1], gc=[1], seeds=1, test_seeds=1, numbers={"seconds": 0.3})
             seen: dict[str, dict[str, str]] = {}
             _wait_for(lambda: _remember(seen, tmp_path) or bool(target.received), 90)
             _wait_for(lambda: "was not taken" in printed.read_text())

@@ -176,6 +176,10 @@ def test_stock_optuna_opens_an_old_database_after_it_was_brought_up_to_date(old:
     assert sum(values) / len(values) == pytest.approx(best["mean"])
 
 
+# Drivers on Ray: each search on one kind of database, as no driver knows which it has; tests of the store use both.
+
+
+@pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 def test_an_interrupted_search_of_an_old_database_trains_what_is_missing_once_its_new_code_is_accepted(
     shared_ray: None, old: Old
 ) -> None:
@@ -190,6 +194,7 @@ def test_an_interrupted_search_of_an_old_database_trains_what_is_missing_once_it
     check_finished(old, "interrupted", result, len(trained))
 
 
+@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
 def test_a_search_of_an_old_database_whose_driver_was_killed_is_taken_over(shared_ray: None, old: Old) -> None:
     before = Counter(trial[1] for trial in old.trials("killed"))
     assert before["RUNNING"] > 0
