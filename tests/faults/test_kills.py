@@ -55,6 +55,20 @@ class Running:
     def running(self) -> int:
         return sum(trial.state == "RUNNING" for trial in self.search.trials)
 
+    def epochs(self) -> dict[int, list[int]]:
+        """Return the epochs that each trial has reported, by its id."""
+        reported: dict[int, list[int]] = {}
+        with self.engine.connect() as connection:
+            for trial_id, epoch in connection.execute(text("SELECT trial_id, epoch FROM metrics ORDER BY epoch")):
+                reported.setdefault(trial_id, []).append(epoch)
+        return reported
+
+    def reports(self) -> bool:
+        """Whether a trial that the present driver runs has reported."""
+        search, reported = self.search, self.epochs()
+        own = [trial for trial in search.trials if (trial.state, trial.epoch) == ("RUNNING", search.epoch)]
+        return any(trial.trial_id in reported for trial in own)
+
     def wait(self, condition: Callable[[], object], what: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds * PATIENCE
         while not condition():
@@ -120,23 +134,29 @@ def test_kills_and_damaged_checkpoints_change_nothing(on_ray: Running, undisturb
     chance = random.Random(0)
     search_id = submit(on_ray.site.settings.database_url, **DIGITS)
     on_ray.site.start()
-    for kind in ("tree", "trial", "driver"):
-        on_ray.wait(lambda: on_ray.running() > 0 or on_ray.search.status == "done", "nothing runs")
-        time.sleep(chance.uniform(0.5, 1.5))
+    for kind in ("tree", "trial", "driver", "raylet"):
+        on_ray.wait(on_ray.reports, "nothing runs")
+        time.sleep(chance.uniform(0.1, 0.5))
+        epoch = on_ray.search.epoch
         on_ray.site.signal(kind, SIGKILL, 1 if kind == "trial" else None)
         if kind == "tree":
             for file in on_ray.site.settings.home.glob("searches/*/checkpoints/*/*.pt"):
                 file.write_bytes(file.read_bytes()[:100])
         on_ray.site.start()
+        if kind != "trial":
+            on_ray.wait(lambda epoch=epoch: on_ray.search.epoch > epoch, f"it stands still without its {kind}", 90)
     on_ray.wait(lambda: on_ray.search.status == "done", "the search did not end", 120)
     shown = show(on_ray.site.settings.database_url, search_id)
     assert shown.stages == undisturbed.stages
     assert shown.test == undisturbed.test
+    assert (shown.trials.running, shown.trials.failed) == (0, 0)
     trials = on_ray.search.trials
     assert set(Counter(trial.key for trial in trials if trial.state == "COMPLETE").values()) == {1}
     assert {trial.cause for trial in trials} <= {None, "lost", "cancelled"}
     assert "lost" in {trial.cause for trial in trials}, "no kill met a running trial"
-    assert on_ray.search.epoch > 1, "the kills of drivers were not noticed"
+    complete, epochs = {trial.key: trial.trial_id for trial in trials if trial.state == "COMPLETE"}, on_ray.epochs()
+    cut = {trial.key for trial in trials if trial.state != "COMPLETE"}
+    assert any(epochs[complete[key]][0] > 1 for key in cut), "no trial that was cut went on from its checkpoint"
 
 
 def test_a_driver_frozen_past_its_lease_writes_nothing_when_it_wakes(without_ray: Running) -> None:

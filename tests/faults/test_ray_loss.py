@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,11 @@ import pytest
 from tests.search.stored import show, submit
 from tests.search.worker_service import Service
 
-VICTIMS = {"killed raylet": ("raylet/raylet", signal.SIGKILL)}
-if os.environ.get("FAULTS_LONG"):  # set by make faults
-    VICTIMS |= {"killed GCS": ("gcs_server", signal.SIGKILL), "frozen GCS": ("gcs_server", signal.SIGSTOP)}
+VICTIMS = {
+    "killed raylet": ("raylet/raylet", signal.SIGKILL),
+    "killed GCS": ("gcs_server", signal.SIGKILL),
+    "frozen GCS": ("gcs_server", signal.SIGSTOP),
+}
 
 
 @pytest.fixture
