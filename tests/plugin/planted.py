@@ -34,6 +34,8 @@ class PlantedNumbers(Numbers):
     diverge_at: int = number(-1, "gm whose trials end in nan")
     chance_at: int = number(-1, "gm whose trials end at chance")
     hang_at: int = number(-1, "gm whose trials never end")
+    hold_at: int = number(-1, "gm whose trials wait when they have reported")
+    hold_until: str = number("", "file for which they wait")
     hoard_at: int = number(-1, "gm whose trials take memory without end")
     die_at: int = number(-1, "gm whose trials kill their process")
     misbehave_at: int = number(-1, "gm whose trials misbehave, with each seed in another way")
@@ -92,6 +94,8 @@ def run(params: Params, report: Report) -> Result:
             validation_loss=1 / epoch,
             validation_accuracy=value * epoch / numbers.epochs,
         )
+    while params.gm == numbers.hold_at and not Path(numbers.hold_until).exists():
+        time.sleep(0.1)
     if params.gm == numbers.diverge_at:
         value = math.nan
     if params.gm == numbers.chance_at:

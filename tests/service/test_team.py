@@ -141,12 +141,14 @@ def test_a_search_of_a_team_outlives_a_node_and_takes_up_another(team: Team, bro
     team.run("schema")
     token = team.run("web", "seqnorm", "token", "create", "me", "--owner=me", "--scopes=admin").strip()
     team.start("web")
+    team.wait_for_node("ray-head", 1)  # each question before would take seconds of CPU
     team.wait(lambda: team.is_healthy("ray-head"), "Ray does not answer")
     team.start("worker")
     team.wait(lambda: team.is_healthy("web"), "the web service does not answer")
     team.wait_for_node("worker", 1)  # nodes of one host join one by one, as Ray knows them by their address
 
-    journal = tmp_path / "journal"
+    journal, released = tmp_path / "journal", tmp_path / "released"
+    numbers = {"seconds": 0.6, "journal": str(journal), "hold_at": 8, "hold_until": str(released)}
     with httpx2.Client(base_url=team.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as api:
         team.wait(lambda: api.get("/readyz").status_code == 200, "no worker came")
         spec = {
@@ -157,7 +159,7 @@ def test_a_search_of_a_team_outlives_a_node_and_takes_up_another(team: Team, bro
             "gc": [2, 4],
             "seeds": 2,
             "test_seeds": 1,
-            "numbers": {"seconds": 6.0, "epochs": 6, "journal": str(journal)},
+            "numbers": numbers,
         }
         search = api.post("/api/searches", json=spec).raise_for_status().json()["search"]
         team.wait(lambda: is_running(api, search), "no driver took the search")
@@ -167,27 +169,33 @@ def test_a_search_of_a_team_outlives_a_node_and_takes_up_another(team: Team, bro
             answer = api.get(f"/api/searches/{search}/trials", params={"limit": 100}).raise_for_status()
             return list(answer.json()["trials"])
 
-        def nodes(state: str) -> set[str]:
-            places = [trial["where"] for trial in trials() if trial["state"] == state]
+        def nodes(state: str, gm: int) -> set[str]:
+            places = [trial["where"] for trial in trials() if (trial["state"], trial["gm"]) == (state, gm)]
             return {place["node"] for place in places if place}
 
-        team.wait(lambda: nodes("COMPLETE"), "no trial finished")
+        team.wait(lambda: nodes("COMPLETE", 1), "no trial finished")
         team.wait_for_node("ray-cpu", 1)
         team.start("ray-cpu", "--num-cpus=1")
-        team.wait(lambda: len(nodes("RUNNING")) == 2, "the new node trains nothing")
+        team.wait(lambda: len(nodes("RUNNING", 8)) == 2, "the new node trains nothing")
         for process in team.processes("ray::"):
             assert not [name for name in process.environ() if name.startswith("SEQNORM_DB")]
         (raylet,) = [child for child in psutil.Process(first.pid).children() if "raylet" in child.name()]
+        cut = raylet.children(recursive=True)
         raylet.send_signal(signal.SIGKILL)
+        psutil.wait_procs(cut, timeout=30)
+        released.touch()
         shown = team.wait(lambda: is_done(api, search), "the search did not end", 180)
         rows = trials()
     assert first.wait(10) == 1, "a container whose node is gone ends, and starts anew"
     assert head.poll() is None
 
-    complete = Counter((t["stage"], t["gm"], t["gc"], t["seed"]) for t in rows if t["state"] == "COMPLETE")
+    complete = Counter(replicate(t) for t in rows if t["state"] == "COMPLETE")
     assert set(complete.values()) == {1}
     assert len(complete) == 2 * 2 * 2 + len(shown["test"])
-    assert {t["cause"] for t in rows if t["state"] != "COMPLETE"} == {"lost"}
+    (lost,) = [t for t in rows if t["state"] != "COMPLETE"]
+    assert (lost["cause"], lost["detail"]) == ("lost", "its node was lost")
+    (again,) = [t for t in rows if t["state"] == "COMPLETE" and replicate(t) == replicate(lost)]
+    assert again["where"]["node"] != lost["where"]["node"]
     ended = Counter(line for line in journal.read_text().splitlines() if line.startswith("end"))
     assert set(ended.values()) == {1}
     assert len(ended) == len(complete)
@@ -199,6 +207,11 @@ def test_a_search_of_a_team_outlives_a_node_and_takes_up_another(team: Team, bro
     expect(page.get_by_role("heading", name="of a team")).to_be_visible()
     expect(page.get_by_text(shown["stages"][0]["sentence"])).to_be_visible()
     page.close()
+
+
+def replicate(trial: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a trial trains."""
+    return tuple(trial[name] for name in ("stage", "gm", "gc", "seed"))
 
 
 def is_running(api: httpx2.Client, search: str) -> bool:
