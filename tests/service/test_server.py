@@ -19,6 +19,7 @@ from search.settings import Settings, to_environment
 from search.store import queries, searches
 from search.store.database import DatabaseError, open_engine
 from service import server
+from tests.faults.site import Site
 from tests.search.program import processes_of, wait_for_lines, wait_until_gone
 from tests.search.stored import prepare, submit
 from tests.service.clients import first_client
@@ -108,19 +109,19 @@ def test_a_start_that_finds_the_database_locked_says_so_and_tries_again(
 
 
 @pytest.fixture
-def training(shared_ray: None, tmp_path: Path) -> Iterator[tuple[Settings, subprocess.Popen[str], str]]:
-    """A service whose worker runs a search of which trials train, and the search."""
+def training(tmp_path: Path) -> Iterator[tuple[Site, str]]:
+    """A service whose worker runs a search of which trials train, in processes that Ray has no part in; the search."""
     home, journal = tmp_path / "home", tmp_path / "journal"
     settings = Settings(home=home, port=free_port(), lease_seconds=3.0, renew_seconds=0.5)
     search_id = submit(settings.database_url, numbers={"seconds": 60, "epochs": 600, "journal": str(journal)})
-    process = start(settings)
+    site = Site(settings, [], serves=True)
+    site.start()
     try:
         wait_for_lines(journal, 1)
-        yield settings, process, search_id
+        assert site.processes("trial"), site.logs()
+        yield site, search_id
     finally:
-        process.kill()
-        process.communicate(timeout=40)
-        wait_until_gone(home)
+        site.close()
 
 
 def left_as(settings: Settings, search_id: str) -> tuple[str, int]:
@@ -130,22 +131,16 @@ def left_as(settings: Settings, search_id: str) -> tuple[str, int]:
         return searches.get(connection, search_id).status, len(running)
 
 
-def test_a_service_that_is_told_to_end_leaves_its_search_queued_and_no_process(
-    training: tuple[Settings, subprocess.Popen[str], str],
-) -> None:
-    settings, process, search_id = training
-    process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=40)[1]
-    assert process.returncode == 0, rest
-    assert left_as(settings, search_id) == ("queued", 0)
-    assert processes_of(settings.home) == []
+def test_a_service_that_is_told_to_end_leaves_its_search_queued_and_no_process(training: tuple[Site, str]) -> None:
+    site, search_id = training
+    assert site.stop() == 0, site.logs()
+    assert left_as(site.settings, search_id) == ("queued", 0)
+    assert processes_of(site.settings.home) == []
 
 
-def test_two_signals_hurry_and_still_leave_no_process(training: tuple[Settings, subprocess.Popen[str], str]) -> None:
-    settings, process, _ = training
-    process.send_signal(signal.SIGTERM)
+def test_two_signals_hurry_and_still_leave_no_process(training: tuple[Site, str]) -> None:
+    site, _ = training
+    site.signal("service", signal.SIGTERM)
     time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    rest = process.communicate(timeout=40)[1]
-    assert process.returncode == 0, rest
-    assert processes_of(settings.home) == []
+    assert site.stop() == 0, site.logs()
+    assert processes_of(site.settings.home) == []
