@@ -175,20 +175,19 @@ def watched(own_ray: None) -> Iterator[Watched]:
         pass
 
 
-def test_a_driver_knows_that_its_raylet_was_killed(watched: Watched) -> None:
-    os.kill(watched.servers["raylet"], signal.SIGKILL)
-    watched.wait_for(lambda known: not known["own_node_alive"])
-    watched.wait_for(lambda known: known["alive"] == [False])
-    assert watched.close() < 10
-
-
-def test_a_driver_knows_that_ray_is_silent_and_that_it_answers_again(watched: Watched) -> None:
+def test_a_driver_knows_that_ray_is_silent_that_it_answers_again_and_that_its_raylet_was_killed(
+    watched: Watched,
+) -> None:
     os.kill(watched.servers["gcs_server"], signal.SIGSTOP)
     known = watched.wait_for(lambda known: known["silent_seconds"] > 3)
     assert known["own_node_alive"]
     assert known["alive"] == [True]
     os.kill(watched.servers["gcs_server"], signal.SIGCONT)
     watched.wait_for(lambda known: known["silent_seconds"] < 1)
+    os.kill(watched.servers["raylet"], signal.SIGKILL)
+    watched.wait_for(lambda known: not known["own_node_alive"])
+    watched.wait_for(lambda known: known["alive"] == [False])
+    assert watched.close() < 10
 
 
 def test_a_driver_leaves_a_ray_that_does_not_answer(watched: Watched) -> None:
