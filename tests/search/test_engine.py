@@ -12,7 +12,9 @@ import stat
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -34,7 +36,7 @@ from tests.search.program import (
     wait_until_gone,
 )
 
-SPACE = ("--gm", "1,2,4,8,16", "--gc", "1,2,4", "--seeds", "2", "--test-seeds", "2")
+SPACE = ("--gm", "4,8", "--gc", "1,4", "--seeds", "2", "--test-seeds", "1")
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +60,6 @@ def test_tuning_in_sequence_chooses_gm_then_gc_and_measures_both_against_the_bas
     assert sorted(labels) == ["BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization"]
     assert all(row["n"] == 3 and row["mean"] > 0.5 for row in result["test"])
     assert result["trials"]["failed"] == 0
-
-
-def test_the_same_search_again_gives_the_same_figures_to_the_bit(digits, tmp_path: Path) -> None:
-    _, first = digits
-    second = seqnorm_json(tmp_path, "tune", "digits-mlp", "--gm", "1,4,16", "--gc", "1,2", "--seeds", "2")
-    assert (second["stages"], second["test"]) == (first["stages"], first["test"])
 
 
 def test_a_finished_search_is_shown_listed_and_resumed_without_training(digits) -> None:
@@ -96,12 +92,16 @@ def test_what_trials_print_is_kept_in_a_file_each(digits) -> None:
     assert len(logs) == result["trials"]["run"]
 
 
-def test_an_interrupted_search_is_finished_by_the_line_it_prints(own_ray: None, tmp_path: Path) -> None:
+def test_an_interrupted_search_is_finished_by_the_line_it_prints(
+    own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "not for trials")
     journal = tmp_path / "journal"
     process = start(
         tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.3", "--set", "epochs=5", "--set", f"journal={journal}"
     )
-    wait_for_lines(journal, 9)
+    wait_for_lines(journal, 5)  # so one trial began after another had ended
+    private_ray_is_closed_to_others(tmp_path)
     _, said = interrupt(process)
     assert process.returncode == 130
     wait_until_gone(tmp_path)
@@ -123,7 +123,7 @@ def test_an_interrupted_search_is_finished_by_the_line_it_prints(own_ray: None, 
     assert kept
     assert not {f"begin {trial}" for trial in kept} & set(after), "a finished trial was trained again"
     everything = finished_trials(tmp_path, search_id)
-    assert len(everything) == len(set(everything)) == 5 * 2 + 3 * 2 + 4 * 2
+    assert len(everything) == len(set(everything)) == 2 * 2 + 2 * 2 + 4
 
 
 def finished_trials(home: Path, search_id: str) -> list[str]:
@@ -140,10 +140,9 @@ def finished_trials(home: Path, search_id: str) -> list[str]:
 @pytest.mark.parametrize(
     ("moment", "numbers", "code"),
     [
-        ("start-up", [signal.SIGINT], 130),
+        ("start-up", [signal.SIGHUP], 129),
         ("start-up", [signal.SIGTERM], 143),
         ("training", [signal.SIGINT, signal.SIGINT], 130),
-        ("training", [signal.SIGHUP], 129),
     ],
 )
 def test_whenever_a_search_is_interrupted_it_is_paused_and_nothing_is_left(
@@ -210,31 +209,6 @@ def private_ray_is_closed_to_others(home: Path) -> None:
     assert {place for place in listening if place[1].removeprefix("::ffff:") not in ("127.0.0.1", "::1")} == set()
 
 
-def test_a_paused_search_holds_no_process_and_is_resumed(
-    own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PGPASSWORD", "not for trials")
-    journal = tmp_path / "journal"
-    process = start(tmp_path, "tune", "planted", *SPACE, "--set", "seconds=1", "--set", f"journal={journal}")
-    wait_for_lines(journal, 4)
-    private_ray_is_closed_to_others(tmp_path)
-    (row,) = seqnorm_json(tmp_path, "list", "--status", "running")
-    assert seqnorm_json(tmp_path, "pause", row["search"]) == {
-        "search": row["search"],
-        "status": "running",
-        "requested_status": "paused",
-        "parent": None,
-        "trials": None,
-    }
-    _, said = process.communicate(timeout=90)
-    assert process.returncode == 3
-    assert "The search is paused: paused by a person" in said
-    wait_until_gone(tmp_path, 20)
-    assert seqnorm_json(tmp_path, "cancel", row["search"])["status"] == "cancelled"
-    refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
-    assert f"only an unfinished search can be resumed: got {row['search']}, which is cancelled." in refused.stderr
-
-
 def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     for content, words in {
         "gm: [1": "-f must name a YAML file: got",
@@ -247,34 +221,71 @@ def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-LITTLE = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1", "--set", "seconds=1")
+LITTLE = ("tune", "planted", "--gm", "4,8", "--gc", "4", "--seeds", "2", "--test-seeds", "1", "--set", "seconds=0.5")
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A little search that was paused in the middle, then resumed to its end."""
+
+    home: Path
+    code: int  #: of the command that was paused
+    said: str
+    left: list[psutil.Process]  #: processes of trials that outlived the pause
+    result: dict[str, Any]  #: of its end
+
+    @property
+    def journal(self) -> Path:
+        return self.home / "journal.jsonl"
 
 
 @pytest.fixture(scope="module")
-def little(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of a little search with a journal and the variables of its trials."""
+def paused(shared_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Paused:
+    """The search, with a journal and the variables of its trials."""
     home = tmp_path_factory.mktemp("little")
-    files = ("--set", f"journal={home / 'journal'}", "--set", f"variables={home / 'variables'}")
+    journal = home / "journal.jsonl"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQNORM_TRIAL_ENVIRONMENT", "MY_*")
-        assert seqnorm_json(home, *LITTLE, *files, "--concurrency", "1")["status"] == "done"
-    return home
+        files = ("--set", f"journal={journal}", "--set", f"variables={home / 'variables'}")
+        process = start(home, *LITTLE, *files, "--concurrency", "1")
+        wait_for_lines(journal, 3)
+        (row,) = seqnorm_json(home, "list", "--status", "running")
+        assert seqnorm_json(home, "pause", row["search"]) == {
+            "search": row["search"],
+            "status": "running",
+            "requested_status": "paused",
+            "parent": None,
+            "trials": None,
+        }
+        _, said = process.communicate(timeout=90)
+        wait_until_gone(home, 20)
+        pids = {json.loads(line)["pid"] for line in journal.read_text().splitlines()}
+        _, left = psutil.wait_procs([each for each in psutil.process_iter() if each.pid in pids], timeout=20)
+        journal.unlink()  # a trial that was cut wrote no end
+        return Paused(home, process.returncode, said, left, seqnorm_json(home, "resume", row["search"]))
 
 
-def test_a_cap_on_concurrency_is_kept_and_the_search_ends(little: Path) -> None:
-    assert most_at_once(little / "journal") == 1
+def test_a_paused_search_holds_no_process_and_is_resumed_to_its_end(paused: Paused) -> None:
+    assert paused.code == 3
+    assert "The search is paused: paused by a person" in paused.said
+    assert paused.left == [], "trials outlive the pause"
+    assert paused.result["status"] == "done"
 
 
-def test_recipes_on_a_cluster_see_the_variables_of_the_list_and_no_others(little: Path) -> None:
-    seen = [set(line.split()) for line in (little / "variables").read_text().splitlines()]
+def test_a_cap_on_concurrency_is_kept(paused: Paused) -> None:
+    assert most_at_once(paused.journal) == 1
+
+
+def test_recipes_on_a_cluster_see_the_variables_of_the_list_and_no_others(paused: Paused) -> None:
+    seen = [set(line.split()) for line in (paused.home / "variables").read_text().splitlines()]
     assert len(seen) > 1, "loading data and training"
     for names in seen:
         assert names >= {"PATH", "HOME", "PYTHONPATH", "RAY_JOB_ID", "MY_LIBRARY"}
         assert names & {"PGPASSWORD", "RAY_AUTH_TOKEN", "SEQNORM_DB", "SEQNORM_TRIAL_ENVIRONMENT"} == set()
 
 
-def test_what_trials_write_is_for_their_user_alone(little: Path) -> None:
-    written = [path for path in little.rglob("*") if path.name not in ("journal", "variables")]
+def test_what_trials_write_is_for_their_user_alone(paused: Paused) -> None:
+    written = [path for path in paused.home.rglob("*") if path.name not in ("journal.jsonl", "variables")]
     assert len(written) > 5
     assert [path for path in written if path.stat().st_mode & 0o077] == []
 
@@ -295,6 +306,6 @@ def most_at_once(journal: Path) -> int:
     """Return how many trials ran at the same time, at the most."""
     running, most = 0, 0
     for line in journal.read_text().splitlines():
-        running += 1 if line.startswith("begin") else -1
+        running += 1 if "begin" in line else -1
         most = max(most, running)
     return most

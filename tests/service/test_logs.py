@@ -121,9 +121,7 @@ def test_a_search_that_no_node_can_hold_fails_as_the_worker_and_driver_log_in_ob
     )
     with serving(settings) as printed:
         headers = {"Authorization": f"Bearer {settings.token_file.read_text().strip()}"}
-        answer = httpx2.post(
-            f"http://127.0.0.1:{settings.port}/api/searches", json=SPEC | {"gpus": 2}, headers=headers
-        )
+        answer = httpx2.post(f"http://127.0.0.1:{settings.port}/api/searches", json=SPEC | {"gpus": 2}, headers=headers)
         search_id = answer.json()["search"]
         deadline = time.monotonic() + 180
         while f"{search_id} is failed" not in printed.read_text():
