@@ -113,7 +113,7 @@ def test_settings_that_are_refused_are_an_object_too(tmp_path: Path) -> None:
         assert said["message"].startswith("SEQNORM_PORT must be a whole number: got 'web'.")
 
 
-def test_a_search_that_no_node_can_hold_fails_as_the_worker_and_driver_log_in_objects_that_name_it(
+def test_a_worker_and_a_driver_log_objects_that_name_the_search_and_say_that_no_node_can_hold_it(
     own_ray: None, tmp_path: Path
 ) -> None:
     settings = Settings(
