@@ -116,9 +116,7 @@ def test_settings_that_are_refused_are_an_object_too(tmp_path: Path) -> None:
 def test_a_worker_and_a_driver_log_objects_that_name_the_search_and_say_that_no_node_can_hold_it(
     own_ray: None, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        home=tmp_path, port=free_port(), log_format="json", lease_seconds=3.0, renew_seconds=0.5, max_cpus=0
-    )
+    settings = Settings(home=tmp_path, port=free_port(), log_format="json", lease_seconds=3.0, renew_seconds=0.5)
     with serving(settings) as printed:
         headers = {"Authorization": f"Bearer {settings.token_file.read_text().strip()}"}
         answer = httpx2.post(f"http://127.0.0.1:{settings.port}/api/searches", json=SPEC | {"gpus": 2}, headers=headers)
