@@ -292,8 +292,8 @@ def test_what_trials_write_is_for_their_user_alone(paused: Paused) -> None:
 
 def test_two_processes_never_run_one_search_which_runs_as_many_trials_as_fit(shared_ray: None, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    long = ("--set", "seconds=2", "--set", f"journal={journal}")  # it still runs when the second process is refused
-    process = start(tmp_path, *LITTLE, *long, "--concurrency", "2", "--json")
+    longer = (*LITTLE[:-1], "seconds=2")  # it still runs when the second process is refused
+    process = start(tmp_path, *longer, "--set", f"journal={journal}", "--concurrency", "2", "--json")
     wait_for_lines(journal, 1)
     (row,) = seqnorm_json(tmp_path, "list")
     refused = seqnorm(tmp_path, "resume", row["search"], expect=4)
