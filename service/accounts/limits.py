@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 from search.settings import Settings
@@ -12,7 +13,7 @@ from search.store.database import Connection, hold_transaction_lock
 from search.vocabulary.errors import Conflict, Denied
 from service.accounts import Token
 
-MAX_BUCKETS = 10_000  # above this, full buckets are dropped
+MAX_BUCKETS = 10_000  # above this, the one that was used least recently is dropped
 
 
 class RateLimiter:
@@ -22,7 +23,7 @@ class RateLimiter:
         self.per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}  # requests left, and when that was counted
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests left, and when that was counted
 
     def acquire(self, key: str) -> float:
         """Count a request; return 0 if it is allowed, else the seconds until the next one is."""
@@ -30,13 +31,12 @@ class RateLimiter:
             return 0.0
         with self._lock:
             left, now = self._count(key)
-            if left < 1:
-                self._buckets[key] = left, now
-                return (1 - left) * 60 / self.per_minute
-            if len(self._buckets) >= MAX_BUCKETS:
-                self._buckets = {each: (had, when) for each, (had, when) in self._buckets.items() if had < left}
-            self._buckets[key] = left - 1, now
-            return 0.0
+            allowed = left >= 1
+            self._buckets[key] = left - allowed, now
+            self._buckets.move_to_end(key)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+            return 0.0 if allowed else (1 - left) * 60 / self.per_minute
 
     def seconds_to_wait(self, key: str) -> float:
         """Return what :meth:`acquire` would, without counting a request."""

@@ -98,6 +98,6 @@ def median(measure: Any) -> float:
     return sorted(measure() for _ in range(REPEATS))[REPEATS // 2]
 
 
-def row(figure: str, measured: float, unit: str, bound: float) -> None:
+def row(figure: str, measured: float, unit: str, bound: float, relation: str = "≤") -> None:
     """Print a row."""
-    print(f"| {figure} | {measured:.3f} {unit} | ≤ {bound} {unit} |", flush=True)
+    print(f"| {figure} | {measured:.3f} {unit} | {relation} {bound:g} {unit} |", flush=True)

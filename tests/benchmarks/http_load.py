@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,13 @@ class Answers:
     seconds: list[float] = field(default_factory=list)  #: of each successful answer, from when it was to be asked for
     statuses: Counter[int] = field(default_factory=Counter)  #: 0: the connection broke
     lasted: float = 0.0
+    wanted: Container[int] = range(200, 400)  #: statuses of successful answers
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self.statuses[status] += 1
+        if status in self.wanted:
+            self.seconds.append(seconds)
 
     @property
     def successes(self) -> int:
@@ -29,6 +36,11 @@ class Answers:
     def errors(self) -> int:
         """The number of answers that a service must not give, however busy it is."""
         return sum(count for status, count in self.statuses.items() if status == 0 or (status >= 500 and status != 503))
+
+    @property
+    def refused(self) -> int:
+        """The number of answers that were refused for now."""
+        return 0 if 503 in self.wanted else self.statuses[503]
 
     @property
     def rate(self) -> float:
@@ -87,17 +99,17 @@ def build_request(method: str, path: str, headers: dict[str, str], body: bytes =
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def crowd(port: int, request: bytes, clients: int, seconds: float) -> Answers:
+async def crowd(
+    port: int, request: bytes, clients: int, seconds: float, wanted: Container[int] = range(200, 400)
+) -> Answers:
     """Have clients ask the same, each again as soon as it is answered, also after a refusal."""
-    answers, end = Answers(), time.perf_counter() + seconds
+    answers, end = Answers(wanted=wanted), time.perf_counter() + seconds
 
     async def keep_asking() -> None:
         connection = Connection(port)
         while (asked := time.perf_counter()) < end:
             status = await connection.ask(request)
-            answers.statuses[status] += 1
-            if 200 <= status < 400:
-                answers.seconds.append(time.perf_counter() - asked)
+            answers.add(status, time.perf_counter() - asked)
         connection.close()
 
     start = time.perf_counter()
@@ -114,9 +126,7 @@ async def open_loop(port: int, next_request: Callable[[], bytes], per_second: fl
         connection = free.pop() if free else Connection(port)
         status = await connection.ask(request)
         free.append(connection)
-        answers.statuses[status] += 1
-        if 200 <= status < 400:
-            answers.seconds.append(time.perf_counter() - due)
+        answers.add(status, time.perf_counter() - due)
 
     start = time.perf_counter()
     for number in range(int(per_second * seconds)):
@@ -141,8 +151,7 @@ async def beside(port: int, request: bytes, per_second: float = 20.0) -> AsyncIt
         while not done.is_set():
             asked = time.perf_counter()
             status = await connection.ask(request)
-            answers.statuses[status] += 1
-            answers.seconds.append(time.perf_counter() - asked)
+            answers.add(status, time.perf_counter() - asked)
             await asyncio.sleep(max(0.0, asked + 1 / per_second - time.perf_counter()))
 
     asking = asyncio.create_task(keep_asking())

@@ -81,8 +81,9 @@ def main() -> None:
     row(f"{name}: last slot's first start to last end, over the ideal", median(u.over_ideal for u in uses), "×", 1.10)
     starts = median(use.start_seconds / other for use, other in zip(uses, bare, strict=True))
     row(f"{name}: first start to last slot busy, over {SLOTS} bare actors", starts, "×", 1.5)
-    row(f"{name}: slots busy at once at most", min(use.most_busy for use in uses), "≥", SLOTS)
-    row(f"{name}: slots busy on average once all have started", median(use.mean_busy for use in uses), "≥", SLOTS / 1.1)
+    row(f"{name}: slots busy at once at most", min(use.most_busy for use in uses), "slots", SLOTS, "≥")
+    mean_busy = median(use.mean_busy for use in uses)
+    row(f"{name}: slots busy on average once all have started", mean_busy, "slots", round(SLOTS / 1.1, 2), "≥")
 
 
 def search(trials: int) -> Use:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.settings import Settings
+from service.accounts import limits
 from service.accounts.limits import RateLimiter
 from tests.search.stored import submit
 from tests.service.clients import first_client
@@ -26,6 +27,12 @@ def test_requests_beyond_the_rate_wait() -> None:
     clock[0] = 1.5
     assert rate.acquire("a") == 0.0
     assert RateLimiter(0).acquire("a") == 0.0
+
+
+def test_as_many_keys_as_there_are_hosts_take_no_more_room_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_BUCKETS", 2)
+    rate = RateLimiter(1)
+    assert [rate.acquire(key) > 0 for key in ("a", "b", "a", "c", "a", "b")] == [False, False, True, False, True, False]
 
 
 def test_limits_of_rate_and_of_what_waits_are_said(tmp_path: Path) -> None:
