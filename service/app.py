@@ -20,6 +20,7 @@ from service import api, problems
 from service.accounts.guesses import Guesses
 from service.admission import Admission
 from service.api.document import build_document
+from service.api.files import MAX_DOWNLOADS, MAX_DOWNLOADS_OF_TOKEN
 from service.api.health import ReadinessCheck
 from service.database import Database
 from service.event_notifier import EventNotifier
@@ -29,6 +30,8 @@ from service.middleware.body import BodyMiddleware
 from service.middleware.gate import GateMiddleware
 from service.middleware.headers import EntityTagMiddleware, SecurityHeadersMiddleware
 from service.middleware.metrics import Metrics
+from service.middleware.pieces import PiecesMiddleware
+from service.open_responses import OpenResponses
 from service.pages import login, plotly_script, routes
 from service.recovery_sweep import recover_regularly
 from service.response_cache import GZIP_LEVEL, ResponseCache
@@ -69,9 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.database, app.state.settings, app.state.notifier = database, settings, notifier
     app.state.admission, app.state.guesses = admission, guesses
+    app.state.downloads = OpenResponses("downloads", MAX_DOWNLOADS_OF_TOKEN, MAX_DOWNLOADS)
     app.state.readiness_check = ReadinessCheck(database, settings)
     app.state.response_cache = ResponseCache()
-    app.state.metrics = metrics = Metrics(lambda: notifier.stream_count)
+    app.state.metrics = metrics = Metrics(lambda: notifier.streams.count)
     app.include_router(api.router)
     app.include_router(login.router)
     app.include_router(routes.router)
@@ -94,9 +98,10 @@ def create_app(settings: Settings) -> FastAPI:
         token_uses=token_uses,
         settings=settings,
     )
-    app.add_middleware(BodyMiddleware)
+    app.add_middleware(BodyMiddleware, guesses=guesses)
     app.add_middleware(GateMiddleware, guesses=guesses, settings=settings)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=GZIP_LEVEL)
+    app.add_middleware(PiecesMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware, metrics=metrics, log_requests=settings.log_format == "json")
     return app

@@ -16,12 +16,12 @@ from service.problems import raw_problem
 from service.source import get_source
 
 HEADER_SECONDS = 10.0  # for the headers of a request to arrive
-WRITE_SECONDS = 30.0  # for a client to take what the buffers of a connection hold
+WRITE_SECONDS = 30.0  # without a client taking anything of what is sent
 MAX_CONNECTIONS = 2000
 
 
 class ConnectionTable:
-    """The open connections by source. When there are too many, idle ones make room for new ones."""
+    """The open connections by source. When there are too many, those without a whole request make room for new ones."""
 
     def __init__(self, per_source: int, total: int = MAX_CONNECTIONS) -> None:
         self._per_source = per_source or total
@@ -30,13 +30,13 @@ class ConnectionTable:
         self._by_source: dict[str, dict[Connection, None]] = {}  # in the order of arrival
 
     def add(self, connection: Connection) -> bool:
-        """Add a connection; close an idle one if it has no room. Return whether it has."""
+        """Add a connection; end another one if there is no room. Return whether there is."""
         source = connection.source
-        if len(self._by_source.get(source, ())) >= self._per_source and not self._close_idle(source):
+        if len(self._by_source.get(source, ())) >= self._per_source and not self._make_room(source):
             return False
         if self._count >= self._total:
-            largest = max(self._by_source, key=lambda each: len(self._by_source[each]))
-            if not self._close_idle(largest):
+            largest_first = sorted(self._by_source, key=lambda each: -len(self._by_source[each]))
+            if not any(self._make_room(each) for each in largest_first):
                 return False
         self._by_source.setdefault(source, {})[connection] = None
         self._count += 1
@@ -51,13 +51,14 @@ class ConnectionTable:
             if not of_source:
                 del self._by_source[connection.source]
 
-    def _close_idle(self, source: str) -> bool:
-        """Close the connection of a source that has been without a request for longest; return whether there is one."""
-        for connection in self._by_source[source]:
-            if connection.idle:
-                self.discard(connection)
-                connection.close()
-                return True
+    def _make_room(self, source: str) -> bool:
+        """End the oldest connection of a source without a request, else with part of one; return whether one was."""
+        for can_go in (Connection.is_idle, Connection.waits_for_body):
+            for connection in self._by_source[source]:
+                if can_go(connection):
+                    self.discard(connection)
+                    connection.transport.abort()  # closing would wait for the client to take what was sent
+                    return True
         return False
 
 
@@ -69,24 +70,33 @@ class BoundedState(ServerState):
         self.table = table
 
 
-class Deadline:
-    """A time by which something must have happened."""
+class Timer:
+    """Calls a function after some seconds, unless it is stopped before."""
 
-    def __init__(self, seconds: float, miss: Callable[[], object]) -> None:
+    def __init__(self, seconds: float, call: Callable[[], object]) -> None:
         self._seconds = seconds
-        self._miss = miss
-        self._timer: asyncio.TimerHandle | None = None
+        self._call = call
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the timer is running."""
+        return self._handle is not None
 
     def start(self) -> None:
-        """Wait, unless it is waited for already."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._miss)
+        """Start the timer unless it is running."""
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(self._seconds, self._fire)
 
     def stop(self) -> None:
-        """Wait no longer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Stop the timer if it is running."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _fire(self) -> None:
+        self._handle = None
+        self._call()
 
 
 class Connection(H11Protocol):
@@ -96,77 +106,97 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._headers = Deadline(HEADER_SECONDS, self._miss_headers)
-        self._writing = Deadline(WRITE_SECONDS, lambda: self.transport.abort())
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        self._header_timer = Timer(HEADER_SECONDS, self._miss_headers)
+        self._write_timer = Timer(WRITE_SECONDS, self._check_progress)
+        self._unsent_bytes = 0  # when the timer was started
+        self._resumed = False  # whether the client has taken so much since then that more was sent
 
     @property
     def source(self) -> str:
         """Where the connection comes from."""
         return get_source(self.client[0] if self.client else None)
 
+    def is_idle(self) -> bool:
+        """Return whether no request is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def waits_for_body(self) -> bool:
+        """Return whether the body of a request is still to come, and nothing was answered yet."""
+        return not self.is_idle() and self.cycle.more_body and not self.cycle.response_started
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin: wait for a request, or refuse the connection."""
         super().connection_made(transport)
         if self.server_state.table.add(self):
-            self._headers.start()
+            self._header_timer.start()
         else:
-            self._refuse(503, "a service has room for a limited number of connections: got one more. Close some.")
+            self._refuse(503, "a connection needs room: got none, as all of its source or of the service are in use.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self.server_state.table.discard(self)
-        self._headers.stop()
-        self._writing.stop()
+        self._header_timer.stop()
+        self._write_timer.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived. What is not a whole request by then must become one soon."""
         super().data_received(data)
-        if not self.idle:
-            self._headers.stop()
+        if not self.is_idle():
+            self._header_timer.stop()
         elif not self.transport.is_closing():
-            self._headers.start()
+            self._header_timer.start()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request. A part of it may be here already."""
+        """Wait for the next request, a part of which may be here already, and for the client to take the response."""
         super().on_response_complete()
-        if self.idle and self.conn.trailing_data[0]:
-            self._headers.start()
+        if self.is_idle() and self.conn.trailing_data[0]:
+            self._header_timer.start()
+        self._watch_progress()
 
     def pause_writing(self) -> None:
         """Wait until the client takes what was sent, but not for ever."""
         super().pause_writing()
-        self._writing.start()
+        self._watch_progress()
 
     def resume_writing(self) -> None:
         """Go on sending."""
-        self._writing.stop()
+        self._resumed = True
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP request."""
         self._refuse(400, "a request must be valid HTTP/1.1: got something else. Check what sends it.")
 
-    def close(self) -> None:
-        """Close an idle connection."""
-        self._headers.stop()
-        self.transport.close()
-
     def _miss_headers(self) -> None:
         if self.conn.trailing_data[0]:
             detail = f"the headers of a request must arrive within {HEADER_SECONDS:g} s: got a part. Send it again."
             self._refuse(408, detail)
         else:  # a browser that connected in advance, or a body that nobody reads
-            self.close()
+            self._close()
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer without the application, unless it is just answering, and close the connection."""
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if not answering and not self.transport.is_closing():
             self.transport.write(raw_problem(status, detail))
-        self.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._header_timer.stop()
+        self._watch_progress()
+        self.transport.close()
+
+    def _watch_progress(self) -> None:
+        """See to it that what is not sent yet is taken, also while the connection is closing."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes and not self._write_timer.running:
+            self._unsent_bytes, self._resumed = unsent_bytes, False
+            self._write_timer.start()
+
+    def _check_progress(self) -> None:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes and not self._resumed and unsent_bytes >= self._unsent_bytes:
+            self.transport.abort()
+        else:
+            self._watch_progress()

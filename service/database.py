@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from search.settings import Settings
 from search.store.database import Connection, open_engine
 from search.vocabulary.errors import StoreUnavailable
-from service.admission import CONNECTIONS
+from service.admission import READ_CONNECTIONS, WRITE_CONNECTIONS
 from service.route import Later
 
 WRITE_SECONDS = 4.0  # that a request waits for other writers, before it is refused
@@ -24,8 +24,8 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         url = settings.database_url
-        self.read_engine = open_engine(url, read_only=True, wait_seconds=WRITE_SECONDS, connections=CONNECTIONS)
-        self.write_engine = open_engine(url, wait_seconds=WRITE_SECONDS, connections=CONNECTIONS)
+        self.read_engine = open_engine(url, read_only=True, wait_seconds=WRITE_SECONDS, connections=READ_CONNECTIONS)
+        self.write_engine = open_engine(url, wait_seconds=WRITE_SECONDS, connections=WRITE_CONNECTIONS)
         self._one_writer = self.write_engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock()
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from search.store import queries
 from search.views import EventView
-from search.vocabulary.errors import Busy
-from service.admission import Admission
+from service.admission import Admission, Lane
 from service.database import Database
+from service.open_responses import OpenResponses
 
 log = logging.getLogger(__name__)
 
@@ -36,35 +34,16 @@ class EventNotifier:
         self._waiting: dict[str, set[asyncio.Event]] = {}  # by search id
         self._newest: dict[str, int] = {}  # id of the newest event, by search id
         self.closing = False  #: set when the server shuts down; ends all streams
-        self._streams: Counter[str] = Counter()  # open streams, by token id
+        self.streams = OpenResponses("event streams", MAX_STREAMS_OF_TOKEN, MAX_STREAMS)  #: open ones
 
-    @property
-    def stream_count(self) -> int:
-        """The number of open streams."""
-        return self._streams.total()
+    async def subscribe(self, search_id: str, after: int, who: str) -> AsyncIterator[list[EventView] | None]:
+        """Yield the events of a search with ids above ``after``, in order; None about once a second without any.
 
-    @contextmanager
-    def open_stream(self, token_id: str) -> Iterator[None]:
-        """Count a stream of a token while it is open.
-
-        Raises:
-            Busy: if too many are open.
+        Args:
+            search_id: the search.
+            after: id of the last event that the subscriber has.
+            who: the subscriber, who takes turns with others in reading.
         """
-        for whose, limit, opened in (
-            ("a token has", MAX_STREAMS_OF_TOKEN, self._streams[token_id]),
-            ("a service has", MAX_STREAMS, self.stream_count),
-        ):
-            if opened >= limit:
-                raise Busy(f"{whose} at most {limit} event streams open: got one more. Close some, or try again later.")
-        self._streams[token_id] += 1
-        try:
-            yield
-        finally:
-            self._streams[token_id] -= 1
-            self._streams += Counter()  # drops the tokens that have none
-
-    async def subscribe(self, search_id: str, after: int) -> AsyncIterator[list[EventView] | None]:
-        """Yield the events of a search with ids above ``after``, in order; None about once a second without any."""
         wake_up = asyncio.Event()
         wake_up.set()  # read the events that exist already
         self._waiting.setdefault(search_id, set()).add(wake_up)
@@ -73,7 +52,7 @@ class EventNotifier:
                 events: list[EventView] = []
                 if wake_up.is_set():
                     wake_up.clear()
-                    events = await self._admission.run(self._read_events, search_id, after)
+                    events = await self._admission.run(Lane.FOLLOW, who, self._read_events, search_id, after)
                 if events:
                     after = events[-1].id
                     if len(events) == BATCH_SIZE:

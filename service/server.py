@@ -9,14 +9,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 
 from search.cli.interruption import StopSignals
 from search.engine import logs
-from search.private_files import make_private_folder
+from search.private_files import make_private_folder, make_private_home
 from search.settings import Settings, read_settings
 from search.store.database import DatabaseError, Engine, open_engine
 from search.store.faults import Fault, database_message, find_fault
@@ -43,6 +43,8 @@ def serve(signals: StopSignals) -> int:
         settings = read_settings()
         logs.configure(settings)
         require_free_port(settings)
+        with suppress(OSError):  # what needs the home folder says what is wrong with it
+            make_private_home(settings.home, chosen=not settings.home_is_default)
         open_store(settings.database_url, create=True).dispose()
         code = wait_for_writers(settings)
     except SearchError as error:

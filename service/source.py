@@ -11,8 +11,8 @@ def get_source(address: str | None) -> str:
     """Return what counts as one source: an IPv4 address, or the network of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address((address or "").partition("%")[0])
-    except ValueError:
-        return address or "unknown"
+    except ValueError:  # proxies pass on what their clients write
+        return "unknown"
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped:

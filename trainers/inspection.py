@@ -83,8 +83,9 @@ def _find(key: tuple[Hashable, ...], request: dict[str, Any]) -> Finding:
             finding = _recall((*key, state)) or _run(request)
         finally:
             _room.release()
-        # What is wrong with a folder may be put right without a trace in what is looked at here.
-        if state is not None and not (finding.refusal and os.path.isdir(path)):
+        # Files may change within a folder without a trace in what is looked at here, so its identity is found anew
+        # each time, and so is what is wrong with it.
+        if state is not None and not ((finding.refusal or finding.answer) and os.path.isdir(path)):
             _keep((*key, state), finding)
     if finding.refusal is not None:
         raise RecipeError(finding.refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -168,8 +169,13 @@ def wrap_model(network: nn.Module, numbers: Any, process: TrainingProcess) -> nn
     if not numbers.compile:
         return network
     # torch keeps them in the temporary folder under a known name, where another user of the host could plant programs
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(caches / "torchinductor"))
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torchinductor"
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        try:
+            caches.mkdir(parents=True, exist_ok=True)
+        except OSError:  # an account without a home
+            caches = Path(tempfile.mkdtemp(prefix="torchinductor-"))
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches)
     return torch.compile(network)  # type: ignore[return-value]
 
 

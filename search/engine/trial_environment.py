@@ -39,7 +39,7 @@ ALLOWED = (  # NAME, or PREFIX* for all that begin so
 RAY_CREDENTIALS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # of drivers and of Ray's own processes, not of recipes
 
 _SECRET_NAMES = re.compile(r"TOKEN|PASSW|SECRET|CREDENTIAL|API_?KEY|ACCESS_?KEY")  # within the prefixes
-_CREDENTIALS = re.compile(r"://[^/\s]*@")  # of a URL, such as a proxy's
+_CREDENTIALS = re.compile(r"://[^\s]*@")  # of a URL; a password may hold a slash
 
 
 def select_variables(environ: Mapping[str, str], added: Collection[str] = ()) -> dict[str, str]:
@@ -82,4 +82,5 @@ def _matches(name: str, patterns: Collection[str]) -> bool:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return bool(_SECRET_NAMES.search(name) or _CREDENTIALS.search(value))
+    is_proxy = name.lower().endswith("_proxy")  # whose scheme may be left out
+    return bool(_SECRET_NAMES.search(name) or _CREDENTIALS.search(value) or (is_proxy and "@" in value))

@@ -16,29 +16,32 @@ MAX_KNOWN = 10_000
 class Guesses:
     """Counts wrong credentials by source. A source with too many must wait before another is looked at.
 
-    Credentials that this process accepted before pass meanwhile: one address may be that of a proxy, behind which
-    others are.
+    Credentials that this process has accepted before pass meanwhile: the address may be that of a proxy, behind which
+    others are. A wrong credential that is sent again is no new guess: a program with a revoked token slows nobody.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
         self._wrong = RateLimiter(per_minute, clock)
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, bool] = OrderedDict()  # whether a credential was right, by its digest
         self._lock = threading.Lock()
+
+    def was_right(self, credential: str) -> bool | None:
+        """Return whether a credential was right when it was last looked at; None if that is not known."""
+        with self._lock:
+            return self._known.get(hash_secret(credential))
 
     def seconds_to_wait(self, source: str, credential: str) -> float:
         """Return for how long a credential of a source is not looked at; 0 if it is now."""
-        with self._lock:
-            known = hash_secret(credential) in self._known
-        return 0.0 if known else self._wrong.seconds_to_wait(source)
+        return 0.0 if self.was_right(credential) else self._wrong.seconds_to_wait(source)
 
     def record(self, source: str, credential: str, *, right: bool) -> None:
         """Record that a credential was looked at."""
         digest = hash_secret(credential)
         with self._lock:
-            self._known.pop(digest, None)
-            if right:
-                self._known[digest] = None
-                if len(self._known) > MAX_KNOWN:
-                    self._known.popitem(last=False)
-        if not right:
+            before = self._known.pop(digest, None)
+            self._known[digest] = right
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        if not right and before is not False:
             self._wrong.acquire(source)

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
-from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from search.views import EventView
 from search.vocabulary.states import EventKind
-from service.admission import AppAdmission
+from service.admission import AppAdmission, Lane
 from service.api.parameters import MAX_INTEGER, After, VisibleId
 from service.database import AppDatabase
 from service.event_notifier import EventNotifier, get_event_notifier
 from service.middleware.access import CurrentCaller, identify
+from service.open_responses import CountedResponse
 from service.route import OneVisitRoute
 
 router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
@@ -25,22 +24,10 @@ KEEPALIVE_SECONDS = 15.0  # without an event; then a comment keeps proxies and t
 RECONNECT_MS = 1000
 
 
-class EventStreamResponse(StreamingResponse):
+class EventStreamResponse(CountedResponse):
     """Server-sent events. FastAPI's own response logs an error whenever a client disconnects during a stream."""
 
     media_type = "text/event-stream"
-
-    def __init__(
-        self, lines: AsyncIterator[str], notifier: EventNotifier, token_id: str, status_code: int = 200
-    ) -> None:  # FastAPI documents the default of status_code
-        super().__init__(lines, status_code)
-        self._notifier = notifier
-        self._token_id = token_id
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream for as long as the client stays, if there is room for one more stream."""
-        with self._notifier.open_stream(self._token_id):
-            await super().__call__(scope, receive, send)
 
 
 @router.get(
@@ -67,7 +54,8 @@ async def follow(
     async def lines() -> AsyncIterator[str]:
         yield f"retry: {RECONNECT_MS}\n\n"
         checked = sent = time.monotonic()
-        async for events in notifier.subscribe(id, after if last_event_id is None else last_event_id):
+        first = after if last_event_id is None else last_event_id
+        async for events in notifier.subscribe(id, first, caller.token.id):
             now = time.monotonic()
             if events:
                 sent = now
@@ -77,10 +65,10 @@ async def follow(
                 yield ": no new events\n\n"
             if now - checked >= RECHECK_SECONDS:
                 checked = now
-                if await admission.run(identify, database, request) is None:
+                if await admission.run(Lane.FOLLOW, caller.token.id, identify, database, request) is None:
                     return
 
-    return EventStreamResponse(lines(), notifier, caller.token.id)
+    return EventStreamResponse(lines(), notifier.streams, caller.token.id)
 
 
 def _hide_child(event: EventView) -> EventView:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Request
 
 from search.actions.export import Format, export
 from search.engine.checkpoints import chosen_checkpoint
 from search.store import queries
 from search.vocabulary.errors import NotFound
-from service.admission import AppAdmission
+from service.admission import AppAdmission, Lane
 from service.api.parameters import VisibleId
 from service.api.stored_files import attachment_headers, open_regular_file, read_chunks
 from service.database import AppDatabase, AppSettings, ReadConnection
+from service.middleware.access import CurrentCaller
+from service.open_responses import CountedResponse, OpenResponses
 from service.route import OneVisitRoute
 
+MAX_DOWNLOADS, MAX_DOWNLOADS_OF_TOKEN = 100, 20
+
+
+async def get_downloads(request: Request) -> OpenResponses:
+    """Return the application's open downloads."""
+    downloads: OpenResponses = request.app.state.downloads
+    return downloads
+
+
+AppDownloads = Annotated[OpenResponses, Depends(get_downloads)]
 router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
@@ -24,7 +36,7 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 @router.get(
     "/export",
-    response_class=StreamingResponse,
+    response_class=CountedResponse,
     responses={
         200: {
             "description": "All trials, in the order in which they started.",
@@ -35,22 +47,25 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 def export_trials(
     admission: AppAdmission,
     database: AppDatabase,
+    downloads: AppDownloads,
+    caller: CurrentCaller,
     id: VisibleId,
     format: Format = "csv",
-) -> StreamingResponse:
+) -> CountedResponse:
     """Download all trials of a search."""
     pieces = export(database.read_engine.connect, id, format)
 
     async def text() -> AsyncIterator[str]:
-        while piece := await admission.run(next, pieces, ""):
+        while piece := await admission.run(Lane.DOWNLOAD, caller.token.id, next, pieces, ""):
             yield piece
 
-    return StreamingResponse(text(), media_type=MEDIA_TYPES[format], headers=attachment_headers(f"{id}.{format}"))
+    headers = attachment_headers(f"{id}.{format}")
+    return CountedResponse(text(), downloads, caller.token.id, headers=headers, media_type=MEDIA_TYPES[format])
 
 
 @router.get(
     "/checkpoint",
-    response_class=StreamingResponse,
+    response_class=CountedResponse,
     responses={
         200: {
             "description": "A file written by torch.save.",
@@ -58,7 +73,9 @@ def export_trials(
         }
     },
 )
-def checkpoint(connection: ReadConnection, settings: AppSettings, id: VisibleId) -> StreamingResponse:
+def checkpoint(
+    connection: ReadConnection, settings: AppSettings, downloads: AppDownloads, caller: CurrentCaller, id: VisibleId
+) -> CountedResponse:
     """Download the weights of the chosen point, from one of its finished trials."""
     found = chosen_checkpoint(settings.search_folder(id), queries.show_search(connection, id).chosen)
     file = open_regular_file(found) if found else None
@@ -66,6 +83,7 @@ def checkpoint(connection: ReadConnection, settings: AppSettings, id: VisibleId)
         raise NotFound(
             f"weights are kept for a chosen point that was measured on the test set: got none for {id} on this machine."
         )
-    return StreamingResponse(
-        read_chunks(file), media_type="application/octet-stream", headers=attachment_headers(f"{id}.pt")
+    headers = attachment_headers(f"{id}.pt")
+    return CountedResponse(
+        read_chunks(file), downloads, caller.token.id, headers=headers, media_type="application/octet-stream"
     )

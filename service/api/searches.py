@@ -114,11 +114,13 @@ def submit(
 
 
 @router.post("/searches/plan")
-def plan(body: SearchSpec, connection: ReadConnection, settings: AppSettings) -> PlanView:
+def plan(body: SearchSpec, database: AppDatabase, settings: AppSettings) -> PlanView:
     """Count the trials that a search would run, with each strategy; list refused group counts with the reason."""
     fields = resolve_data_set(settings, body.model_dump(mode="json", exclude_unset=True))
+    with database.read_engine.connect() as connection:  # closed before a data set is looked at, which may take long
+        seconds = queries.seconds_per_trial(connection, body.recipe)
     with naming_no_paths(settings):
-        return estimate(settings, fields, queries.seconds_per_trial(connection, body.recipe))
+        return estimate(settings, fields, seconds)
 
 
 @router.get("/searches/{id}", response_model=SearchView)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -17,13 +18,15 @@ from search.vocabulary.errors import Busy, Denied
 from service import accounts
 from service.accounts.guesses import Guesses
 from service.accounts.limits import RateLimiter
+from service.accounts.tokens import hash_secret
 from service.admission import Admission, Lane
 from service.database import Database
-from service.middleware.gate import COOKIE, is_public, read_credential, require_login, source_of
+from service.middleware.gate import COOKIE, is_public, read_credential, refuse_guess, require_login, source_of
 from service.problems import database_detail, error_response, problem_response
 from service.token_uses import TokenUses
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CHECKING_PATHS = re.compile(r"/api/searches(/plan|/[^/]+/(resume|retry|widen))?")  # which may look at a data set
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,8 @@ class AccessMiddleware:
         request = Request(scope, receive)
         if is_public(request.url.path) and not logs_in(request):
             return await self._app(scope, receive, send)
-        lane = Lane.READ if request.method in SAFE_METHODS else Lane.WRITE
         try:
-            async with self._admission.place(lane) as give_back:
+            async with self._admission.place(get_lane(request), self._get_turn(request)) as give_back:
 
                 async def send_without_place(message: Message) -> None:
                     give_back()  # a route closes its connections before its response starts
@@ -121,18 +123,29 @@ class AccessMiddleware:
         except Busy as error:
             await error_response(request, 503, str(error))(scope, receive, send)
 
+    def _get_turn(self, request: Request) -> str:
+        """Return by whom a request takes its turn: its credential, if that was right before, else its source."""
+        credential = read_credential(request)
+        if credential and self._guesses.was_right(credential.text):
+            return hash_secret(credential.text)
+        return source_of(request)
+
     async def _respond(self, request: Request, receive: Receive, send: Send) -> None:
         refusal = None if is_public(request.url.path) else await self._identify(request)
         await (refusal or self._app)(request.scope, receive, send)
 
     async def _identify(self, request: Request) -> Response | None:
         """Identify the caller of a request; return what to respond if it is refused."""
+        credential = read_credential(request)
+        if credential is None:
+            return require_login(request)
+        if refusal := refuse_guess(self._guesses, request, credential.text):  # others guessed while this one waited
+            return refusal
         try:
             caller = await run_in_threadpool(identify, self._database, request)
         except (DatabaseError, PoolTimeout) as fault:
             return error_response(request, 503, database_detail(fault))
-        if credential := read_credential(request):
-            self._guesses.record(source_of(request), credential.text, right=caller is not None)
+        self._guesses.record(source_of(request), credential.text, right=caller is not None)
         if caller is None:
             return require_login(request)
         self._token_uses.add(caller.token)
@@ -155,6 +168,13 @@ class AccessMiddleware:
             response.headers["Retry-After"] = seconds
             return response
         return None
+
+
+def get_lane(request: Request) -> Lane:
+    """Return what a request needs a place for."""
+    if request.method in SAFE_METHODS:
+        return Lane.READ
+    return Lane.CHECK if CHECKING_PATHS.fullmatch(request.url.path) else Lane.WRITE
 
 
 def logs_in(request: Request) -> bool:
@@ -193,7 +213,8 @@ def other_site_detail(request: Request) -> str:
     """Return why a request of another site is refused: the rule, and what was received."""
     return (
         f"a change from a browser must come from a page of this service, {get_origin(request)}: got the origin "
-        f"{request.headers.get('origin', 'none')!r}. Behind a proxy, have it keep Host and send X-Forwarded-Proto."
+        f"{request.headers.get('origin', 'none')!r}. Behind a proxy, have it keep Host and "
+        "send X-Forwarded-Proto, and name its address in FORWARDED_ALLOW_IPS."
     )
 
 

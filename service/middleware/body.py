@@ -9,10 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.accounts.guesses import Guesses
+from service.middleware.gate import is_public, read_credential
 from service.problems import error_response, problem_response
 
 MAX_BYTES = 2**20
-MAX_BYTES_OF_ALL = 64 * 2**20  # that a process holds for requests whose bodies arrive
+MAX_PUBLIC_BYTES = 8 * 1024  # of a login form
+MAX_BYTES_OF_KNOWN = 48 * 2**20  # of bodies that a process holds for credentials that were right before
+MAX_BYTES_OF_OTHERS = 16 * 2**20  # of bodies for all others
 READ_SECONDS = 10.0
 MAX_DIGITS = 15  # of a Content-Length; Python refuses to convert thousands
 
@@ -26,24 +30,29 @@ class BodyMiddleware:
     def __init__(
         self,
         app: ASGIApp,
+        guesses: Guesses,
         max_bytes: int = MAX_BYTES,
         read_seconds: float = READ_SECONDS,
-        max_bytes_of_all: int = MAX_BYTES_OF_ALL,
+        max_bytes_of_known: int = MAX_BYTES_OF_KNOWN,
+        max_bytes_of_others: int = MAX_BYTES_OF_OTHERS,
     ) -> None:
         self._app = app
+        self._guesses = guesses
         self._max_bytes = max_bytes
         self._read_seconds = read_seconds
-        self._max_bytes_of_all = max_bytes_of_all
-        self._held = 0  # bytes of all requests
+        self._max_held = {True: max_bytes_of_known, False: max_bytes_of_others}
+        self._held = {True: 0, False: 0}  # bytes of all requests, by whether the credential is known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body of a request, then pass the request on."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
             return await self._app(scope, receive, send)  # no body
-        body = bytearray()
+        request, body = Request(scope, receive), bytearray()
+        credential = read_credential(request)
+        known = credential is not None and self._guesses.was_right(credential.text) is True
         try:
-            refusal = await self._read(Request(scope, receive), body)
+            refusal = await self._read(request, body, known)
             if refusal is not None:
                 return await refusal(scope, receive, send)
             message: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
@@ -55,28 +64,27 @@ class BodyMiddleware:
 
             await self._app(scope, receive_read, send)
         finally:
-            self._held -= len(body)
+            self._held[known] -= len(body)
 
-    async def _read(self, request: Request, body: bytearray) -> Response | None:
+    async def _read(self, request: Request, body: bytearray, known: bool) -> Response | None:
         """Read a body; return what to respond if it is refused."""
-        too_large = problem_response(
-            413, f"a body may have at most {self._max_bytes} bytes: got more. Send less at once."
-        )
+        max_bytes = min(self._max_bytes, MAX_PUBLIC_BYTES) if is_public(request.url.path) else self._max_bytes
+        too_large = problem_response(413, f"a body may have at most {max_bytes} bytes: got more. Send less at once.")
         announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and (len(announced) > MAX_DIGITS or int(announced) > self._max_bytes):
+        if announced.isdecimal() and (len(announced) > MAX_DIGITS or int(announced) > max_bytes):
             return too_large
         try:
             async with asyncio.timeout(self._read_seconds):
                 async for chunk in request.stream():
                     body += chunk
-                    self._held += len(chunk)
-                    if len(body) > self._max_bytes:
+                    self._held[known] += len(chunk)
+                    if len(body) > max_bytes:
                         return too_large
-                    if self._held > self._max_bytes_of_all:
+                    if self._held[known] > self._max_held[known]:
                         return error_response(
                             request,
                             503,
-                            f"a service holds {self._max_bytes_of_all} bytes of bodies at once: got more. "
+                            f"a service reads {self._max_held[known]} bytes of bodies at once: got more. "
                             "Try again shortly.",
                         )
         except ClientDisconnect:

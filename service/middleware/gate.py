@@ -52,10 +52,9 @@ class GateMiddleware:
         credential = read_credential(request)
         if credential is None:
             return require_login(request)
-        wait = self._guesses.seconds_to_wait(source_of(request), credential.text)
-        if not wait:
-            return None
-        return require_login(request) if asks_for_page(request) else too_many_guesses(request, wait)
+        if self._guesses.was_right(credential.text) is False:
+            return require_login(request)
+        return refuse_guess(self._guesses, request, credential.text)
 
 
 def read_credential(request: Request) -> Credential | None:
@@ -114,11 +113,19 @@ def require_login(request: Request) -> Response:
     return response
 
 
-def too_many_guesses(request: Request, seconds: float) -> Response:
-    """Refuse to look at one more credential of a source."""
+def refuse_guess(guesses: Guesses, request: Request, credential: str) -> Response | None:
+    """Refuse to look at one more credential of a source that has sent too many wrong ones."""
+    seconds = guesses.seconds_to_wait(source_of(request), credential)
+    if not seconds:
+        return None
+    if asks_for_page(request) and not is_public(request.url.path):
+        return require_login(request)
     wait = str(round(seconds + 0.5))
     response = error_response(
-        request, 429, f"an address may send few wrong tokens in a minute: got more. Wait {wait} s."
+        request,
+        429,
+        f"an address may send {guesses.per_minute} wrong tokens a minute: got more. Wait {wait} s; tokens that were "
+        "right before still work.",
     )
     response.headers["Retry-After"] = wait
     return response

@@ -21,7 +21,7 @@ from service import accounts
 from service.accounts.guesses import Guesses
 from service.database import AppDatabase, Database
 from service.middleware.access import can_read, cookie_options, is_from_other_site, other_site_detail
-from service.middleware.gate import COOKIE, source_of, too_many_guesses
+from service.middleware.gate import COOKIE, refuse_guess, source_of
 from service.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
@@ -112,8 +112,8 @@ def _start_session(
 ) -> Response:
     """Open a session if the credential is right. One that is not takes no write lock."""
     source = source_of(request)
-    if wait := guesses.seconds_to_wait(source, credential):
-        return too_many_guesses(request, wait)
+    if refusal := refuse_guess(guesses, request, credential):
+        return refusal
     with database.read_engine.connect() as connection:
         right = method.is_right(connection, credential)
     cookie = _open_session(database, method, credential) if right else None

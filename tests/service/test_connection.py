@@ -21,13 +21,22 @@ from service.connection import BoundedState, Connection, ConnectionTable
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 Serve = Callable[..., tuple[str, int]]
 BLOCK = b"x" * 2**20
+HALF = 6 * 2**20
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once; with ``/slow`` go on until the client leaves, with ``/large`` send without an end."""
+    """Answer at once; with ``/slow`` go on until the client leaves, with ``/large`` send without an end.
+
+    With ``/half`` send more than a system takes from a client that stops reading; with ``/body`` wait for the body.
+    """
+    if scope["path"] == "/body":
+        while (await receive()).get("more_body"):
+            pass
 
     async def content() -> AsyncIterator[bytes]:
         yield b"done"
+        if scope["path"] == "/half":
+            yield b"x" * HALF
         while scope["path"] == "/slow":
             await asyncio.sleep(0.01)
         while scope["path"] == "/large":
@@ -174,6 +183,33 @@ def test_new_connections_close_idle_ones_of_their_source_and_of_no_other(
         for client in (second, third, other):
             client.sendall(REQUEST)
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_what_a_client_does_not_take_is_not_waited_for_when_its_connection_closes(serve: Serve) -> None:
+    """It takes nothing of answers that fill the buffers of the system, and some of the server's, which stays below its
+    limit for waiting."""
+    address = serve(per_source=1)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect(address)
+        stalled.sendall(REQUEST.replace(b"/ ", b"/half "))
+        time.sleep(2)  # the deadline for taking it, and that for the next request
+        with connected(address) as other:
+            other.sendall(REQUEST)
+            assert other.recv(4096).startswith(b"HTTP/1.1 200")
+        received = read(stalled)
+    assert len(received) < HALF, "it was not served to its end"
+
+
+def test_bodies_that_do_not_come_make_room_for_whole_requests(serve: Serve) -> None:
+    address = serve(per_source=2, seconds=30)
+    with connected(address) as first, connected(address) as second:
+        for client in (first, second):
+            client.sendall(b"POST /body HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n0")
+        time.sleep(0.1)
+        for _ in range(3):
+            assert is_served(address)
+        assert read(first) == b""
 
 
 def test_a_source_whose_connections_are_all_in_use_is_refused_another(serve: Serve) -> None:

@@ -9,29 +9,12 @@ import pytest
 
 from search.settings import Settings
 from search.store import queries, searches
-from search.vocabulary.errors import Busy
 from service import event_notifier
 from service.admission import Admission
 from service.database import Database
 from service.event_notifier import EventNotifier
 from tests.search.stored import submit
 from tests.service.loops import run
-
-
-@pytest.mark.parametrize(("whose", "limits"), [("a token has", (1, 9)), ("a service has", (9, 1))])
-def test_more_streams_than_a_token_or_a_process_may_have_are_refused_until_one_ends(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, whose: str, limits: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(event_notifier, "MAX_STREAMS_OF_TOKEN", limits[0])
-    monkeypatch.setattr(event_notifier, "MAX_STREAMS", limits[1])
-    notifier = EventNotifier(Database(settings), Admission())
-    with notifier.open_stream("ada"):
-        with pytest.raises(Busy, match=f"{whose} at most 1 event streams open"), notifier.open_stream("ada"):
-            raise AssertionError("it was opened")
-        assert notifier.stream_count == 1
-    with notifier.open_stream("ada"):
-        assert notifier.stream_count == 1
-    assert notifier.stream_count == 0
 
 
 def rename(database: Database, search_id: str, times: int) -> None:
@@ -47,7 +30,7 @@ def test_a_stream_has_what_happened_and_then_what_happens(settings: Settings) ->
     async def follow() -> list[object]:
         notifier = EventNotifier(database, Admission())
         polling = asyncio.create_task(notifier.poll())
-        async with aclosing(notifier.subscribe(search_id, 0)) as portions:
+        async with aclosing(notifier.subscribe(search_id, 0, "ada")) as portions:
             seen = list(await anext(portions) or [])
             rename(database, search_id, 2)
             while len(seen) < 3:
@@ -68,7 +51,7 @@ def test_what_is_too_much_for_one_portion_comes_in_several_without_a_wait(
     rename(database, search_id, 4)
 
     async def follow() -> list[int]:
-        async with aclosing(EventNotifier(database, Admission()).subscribe(search_id, 0)) as portions:
+        async with aclosing(EventNotifier(database, Admission()).subscribe(search_id, 0, "ada")) as portions:
             return [len(await anext(portions) or []) for _ in range(3)]
 
     assert run(follow()) == [2, 2, 1]
@@ -80,7 +63,7 @@ def test_a_server_that_ends_ends_its_streams(settings: Settings) -> None:
     async def follow() -> int:
         notifier = EventNotifier(database, Admission())
         seen = 0
-        async for events in notifier.subscribe(search_id, 0):
+        async for events in notifier.subscribe(search_id, 0, "ada"):
             seen += len(events or [])
             notifier.closing = True
         return seen

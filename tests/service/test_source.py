@@ -15,7 +15,8 @@ from service.source import get_source
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("testclient", "testclient"),
+        ("testclient", "unknown"),
+        ("192.0.2.7, 192.0.2.8", "unknown"),
         (None, "unknown"),
     ],
 )

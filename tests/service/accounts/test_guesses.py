@@ -38,11 +38,17 @@ def test_what_was_right_before_passes_until_it_is_wrong() -> None:
     assert guesses.seconds_to_wait("here", "right") > 0
 
 
+def test_a_wrong_credential_that_is_sent_again_is_no_new_guess() -> None:
+    guesses = Guesses(2)
+    for _ in range(50):
+        guesses.record("here", "revoked", right=False)
+    assert guesses.was_right("revoked") is False
+    assert guesses.seconds_to_wait("here", "other") == 0
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KNOWN", 2)
     guesses = Guesses(1)
     for token in ("one", "two", "three", "two"):
         guesses.record("here", token, right=True)
-    guesses.record("here", "wrong", right=False)
-    waits = [guesses.seconds_to_wait("here", token) > 0 for token in ("one", "two", "three")]
-    assert waits == [True, False, False]
+    assert [guesses.was_right(token) for token in ("one", "two", "three")] == [None, True, True]

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from service.accounts.guesses import Guesses
 from service.middleware.body import BodyMiddleware
 from tests.service.loops import run
 
@@ -25,9 +26,12 @@ async def echo(request: Request) -> PlainTextResponse:
     return PlainTextResponse(await request.body())
 
 
+ECHO = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/login", echo, methods=["POST"])])
+
+
 def limited(app: Starlette | None = None) -> TestClient:
     """Return a client of an application that takes ten bytes, by default one that echoes them."""
-    return TestClient(BodyMiddleware(app or Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes=10))
+    return TestClient(BodyMiddleware(app or ECHO, Guesses(0), max_bytes=10))
 
 
 def in_pieces(*pieces: bytes) -> Iterator[bytes]:
@@ -57,7 +61,7 @@ async def exchange(receive: Receive) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = BodyMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), read_seconds=0.01)
+    app = BodyMiddleware(ECHO, Guesses(0), read_seconds=0.01)
     await app(SCOPE, receive, send)
     return sent
 
@@ -96,17 +100,20 @@ def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
 
     heard: list[Message] = []
     heard_of_body: list[bool] = []
-    run(BodyMiddleware(wait_for_leaving, read_seconds=0.01)(SCOPE, leave, send))
+    run(BodyMiddleware(wait_for_leaving, Guesses(0), read_seconds=0.01)(SCOPE, leave, send))
     assert heard == [{"type": "http.disconnect"}]
 
 
 def test_bodies_that_arrive_together_have_a_bound_that_those_gone_leave() -> None:
     async def send_several() -> list[int]:
-        app = BodyMiddleware(Starlette(routes=[Route("/", echo, methods=["POST"])]), max_bytes_of_all=10)
+        guesses = Guesses(0)
+        guesses.record("here", "right", right=True)
+        app = BodyMiddleware(ECHO, guesses, max_bytes_of_others=10)
         first_is_here, statuses = asyncio.Event(), list[int]()
         rest_of_first = asyncio.Event()
 
-        async def ask(body: bytes, *, whole: bool) -> None:
+        async def ask(body: bytes, *, whole: bool, token: str = "other") -> None:
+            headers = [*SCOPE["headers"], (b"authorization", f"Bearer {token}".encode())]
             messages = [{"type": "http.request", "body": body, "more_body": not whole}]
 
             async def receive() -> Message:
@@ -120,17 +127,18 @@ def test_bodies_that_arrive_together_have_a_bound_that_those_gone_leave() -> Non
                 if "status" in message:
                     statuses.append(message["status"])
 
-            await app(SCOPE, receive, send)
+            await app({**SCOPE, "headers": headers}, receive, send)
 
         first = asyncio.create_task(ask(b"012345", whole=False))
         await first_is_here.wait()
         await ask(b"012345", whole=True)
+        await ask(b"012345", whole=True, token="right")
         rest_of_first.set()
         await first
         await ask(b"012345", whole=True)
         return statuses
 
-    assert run(send_several()) == [503, 200, 200]
+    assert run(send_several()) == [503, 200, 200, 200], "who is known has a bound of their own"
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody() -> None:
@@ -143,9 +151,17 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody() -> None
     async def send(_: Message) -> None:
         pass  # which goes nowhere
 
-    run(BodyMiddleware(reached)(SCOPE, leave, send))
+    run(BodyMiddleware(reached, Guesses(0))(SCOPE, leave, send))
 
 
 def test_a_length_of_thousands_of_digits_is_too_large() -> None:
     answer = limited().post("/", content=in_pieces(b"0"), headers={"Content-Length": "9" * 5000})
     assert answer.status_code == 413
+
+
+def test_a_login_form_has_less_room_than_a_search() -> None:
+    client = TestClient(BodyMiddleware(ECHO, Guesses(0)))
+    body = b"0" * 8193
+    assert client.post("/", content=body).status_code == 200
+    assert client.post("/login", content=body).status_code == 413
+    assert client.post("/login", content=body[1:]).status_code == 200

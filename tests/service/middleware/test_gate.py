@@ -70,18 +70,31 @@ def test_who_shows_nothing_costs_no_look_at_the_database(
     assert not [each for each in looked if "tokens" in str(each)]
 
 
-@pytest.mark.parametrize("guess", [bearer(WRONG), bearer("junk"), {"Cookie": f"{COOKIE}=junk"}])
+def wrong(number: int) -> str:
+    """Return one of many tokens of the right form."""
+    return f"seqnorm_{number:012}_{'A' * 43}"
+
+
+GUESSES = {
+    "tokens": lambda number: bearer(wrong(number)),
+    "junk": lambda number: bearer(f"junk{number}"),
+    "cookies": lambda number: {"Cookie": f"{COOKIE}=junk{number}"},
+}
+
+
+@pytest.mark.parametrize("kind", GUESSES)
 def test_an_address_that_guesses_is_slowed_and_costs_no_more_looks(
-    client: TestClient, token: str, looked: list[object], guess: dict[str, str]
+    client: TestClient, token: str, looked: list[object], kind: str
 ) -> None:
+    guess = GUESSES[kind](9)
     assert client.get("/api/searches", headers=bearer(token)).status_code == 200
-    statuses = [client.get(path, headers=guess).status_code for path in ROUTES]
+    statuses = [client.get(path, headers=GUESSES[kind](number)).status_code for number, path in enumerate(ROUTES)]
     assert statuses == [401, 401, 401, 429]
     looked.clear()
     refused = client.post("/api/searches", headers=guess)
     assert (refused.status_code, refused.headers["Content-Type"]) == (429, "application/problem+json")
     assert 1 <= int(refused.headers["Retry-After"]) <= 21
-    assert refused.json()["detail"].startswith("an address may send few wrong tokens in a minute: got more. Wait ")
+    assert refused.json()["detail"].startswith("an address may send 3 wrong tokens a minute: got more. Wait ")
     assert not [each for each in looked if "tokens" in str(each)]
     assert client.get("/api/searches", headers=bearer(token)).status_code == 200, "who was right before is not slowed"
     assert client.get("/healthz").status_code == 200
@@ -89,14 +102,23 @@ def test_an_address_that_guesses_is_slowed_and_costs_no_more_looks(
     assert (shown.status_code, shown.headers["Location"]) == (303, "/login?next=%2F"), "a browser may log in"
 
 
+def test_a_program_with_a_wrong_token_slows_nobody_and_costs_one_look(
+    client: TestClient, token: str, looked: list[object]
+) -> None:
+    statuses = {client.get("/api/searches", headers=bearer(WRONG)).status_code for _ in range(20)}
+    assert statuses == {401}
+    assert len([each for each in looked if "FROM tokens" in str(each)]) == 1
+    assert client.get("/api/searches", headers=bearer(token)).status_code == 200
+
+
 def test_logins_count_too_and_wait_for_no_writer(client: TestClient, token: str, settings: Settings) -> None:
     own = {"Origin": "http://127.0.0.1"}
     with open_engine(settings.database_url).begin():  # holds SQLite's lock for writers
-        for _ in range(2):
-            assert client.post("/login", data={"token": WRONG}, headers=own).status_code == 403
+        for number in range(2):
+            assert client.post("/login", data={"token": wrong(number)}, headers=own).status_code == 403
         assert client.post("/login", data={"code": "junk"}, headers=own).status_code == 403
         for refused in (
-            client.post("/login", data={"token": WRONG}, headers=own),
+            client.post("/login", data={"token": wrong(9)}, headers=own),
             client.post("/login", data={"token": token}, headers=own),
             client.post("/login", data={"code": "other"}, headers=own),
             client.get("/api/searches", headers=bearer(token)),
