@@ -253,6 +253,8 @@ def resolve_client_variables(url: Url) -> SecretUrl:
         field = {"user": "username", "dbname": "database"}.get(keyword, keyword)
         if field in ("username", "password", "database"):
             parsed = parsed.set(**{field: value})
+        elif field == "port" and parsed.host and value.isdecimal():  # there may be several, for several hosts
+            parsed = parsed.set(port=int(value))
         else:
             parsed = parsed.update_query_dict({field: value})
     return SecretUrl(parsed.render_as_string(hide_password=False))
