@@ -39,27 +39,28 @@ class OneVisitRoute(APIRoute):
         super().__init__(path, _make_parameters_first(endpoint), **options)
 
 
-def _make_parameters_first(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+def _make_parameters_first(endpoint: Callable[..., object]) -> Callable[..., object]:
     if inspect.iscoroutinefunction(endpoint):
 
         @wraps(endpoint)
-        async def run_coroutine(**parameters: Any) -> Any:
-            return await endpoint(**await run_in_threadpool(_make_and_close, parameters))
+        async def run_coroutine(**parameters: object) -> object:
+            result: object = await endpoint(**await run_in_threadpool(_make_and_close, parameters))
+            return result
 
         return run_coroutine
 
     @wraps(endpoint)
-    def run(**parameters: Any) -> Any:
+    def run(**parameters: object) -> object:
         with ExitStack() as stack:
             return endpoint(**_make(parameters, stack))
 
     return run
 
 
-def _make(parameters: Mapping[str, Any], stack: ExitStack) -> dict[str, Any]:
+def _make(parameters: Mapping[str, object], stack: ExitStack) -> dict[str, object]:
     return {name: value.get(stack) if isinstance(value, Later) else value for name, value in parameters.items()}
 
 
-def _make_and_close(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _make_and_close(parameters: Mapping[str, object]) -> dict[str, object]:
     with ExitStack() as stack:
         return _make(parameters, stack)

@@ -86,7 +86,7 @@ def test_a_person_submits_a_form_and_watches_the_search_finish(live: Live, perso
     person.get_by_label("gm, groups").fill("1,8")
     person.get_by_label("gc, groups").fill("1,4")
     person.get_by_role("textbox", name="Seeds").fill("2")
-    person.get_by_role("textbox", name="Name").fill("by form")
+    person.get_by_role("textbox", name="Name", exact=True).fill("by form")
     person.get_by_role("textbox", name="Tags").fill("mine, too")
     expect(person.locator("#plan-sentence")).to_contain_text("At most 20 trials (grid: 17")
     person.get_by_role("button", name="Start the search").click()
@@ -147,7 +147,7 @@ def test_a_clone_is_a_form_filled_in(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/searches/{parent}")
     page.get_by_role("link", name="Clone").click()
     expect(page.get_by_label("gm, groups")).to_have_value("2,4")
-    expect(page.get_by_role("textbox", name="Name")).to_have_value("to copy")
+    expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("to copy")
     page.get_by_role("button", name="Start the search").click()
     page.wait_for_url(re.compile(r"/searches/(?!.*new)"))
     copy = page.url.rpartition("/")[2]

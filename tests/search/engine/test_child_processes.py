@@ -29,7 +29,7 @@ def older() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_children_and_grandchildren_are_killed_and_older_ones_are_not(older: subprocess.Popen[bytes]) -> None:
     with kill_left_behind():
-        child = subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600"])
+        child = subprocess.Popen(["sh", "-c", "sleep 600 & exec sleep 600"])
         forked = os.fork()
         if forked == 0:  # as data loaders do
             time.sleep(600)

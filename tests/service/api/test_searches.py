@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from typing import Any
 
 import pytest
@@ -170,7 +171,8 @@ def test_searches_are_compared_each_once(site: Site) -> None:
     found = site.api.get(f"/api/compare?{both}&id={site.done}").json()["searches"]
     assert [shown["search"] for shown in found] == [site.done, site.grid]
     names = [trace["name"] for trace in site.api.get(f"/api/compare/test?{both}").json()["data"]]
-    assert names == ["a finished search", "<b>markup</b> & 'quotes'"]
+    assert list(map(unescape, names)) == ["a finished search", "<b>markup</b> & 'quotes'"]
+    assert "<" not in "".join(names), "Plotly would take it for markup"
     assert site.api.get("/api/compare").status_code == 422
     assert site.api.get(f"/api/compare?{both}&id=nowhere").status_code == 404
     assert site.api.get("/api/compare?" + "&".join(f"id=x{n}" for n in range(9))).status_code == 422
