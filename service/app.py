@@ -36,6 +36,7 @@ from service.pages import login, plotly_script, routes
 from service.recovery_sweep import recover_regularly
 from service.response_cache import GZIP_LEVEL, ResponseCache
 from service.token_uses import TokenUses
+from trainers import inspection
 
 SWAGGER_UI_FOLDER = Path(fastapi_swagger.__file__).parent / "resources"
 STATIC_FOLDER = Path(__file__).parent / "static"
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         recovering = asyncio.create_task(recover_regularly(settings, database))
         warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
         yield
+        inspection.end_children()  # threads that wait for one would keep the process from ending
         await warming_up
         polling.cancel()
         storing.cancel()

@@ -32,6 +32,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"
 _room = threading.BoundedSemaphore(AT_ONCE)
 _lock = threading.Lock()
 _kept: OrderedDict[Hashable, Finding] = OrderedDict()
+_children: set[subprocess.Popen[bytes]] = set()
 
 
 class Busy(RecipeError):
@@ -92,6 +93,12 @@ def _find(key: tuple[Hashable, ...], request: dict[str, Any]) -> Finding:
     return finding
 
 
+def end_children() -> None:
+    """End all children. Who waits for one is told that its check did not end."""
+    for child in tuple(_children):
+        child.kill()
+
+
 def _recall(key: Hashable) -> Finding | None:
     with _lock:
         return _kept.get(key)
@@ -137,16 +144,16 @@ def _run(request: dict[str, Any]) -> Finding:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # recipes are found where they are found here
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the child may write no files
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     try:
-        child = subprocess.run(
-            [sys.executable, "-P", "-m", "trainers.inspection"],
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            env=environment,
-            timeout=SECONDS,
-            check=False,
-        )
-        return Finding(**json.loads(child.stdout))
+        with subprocess.Popen([sys.executable, "-P", "-m", "trainers.inspection"], env=environment, **pipes) as child:
+            _children.add(child)
+            try:
+                answer, _ = child.communicate(json.dumps(request).encode(), timeout=SECONDS)
+            finally:
+                child.kill()
+                _children.discard(child)
+        return Finding(**json.loads(answer))
     except (subprocess.TimeoutExpired, ValueError, TypeError):  # killed, or ended without an answer
         return Finding(
             refusal=f"a data set must be checked within {SECONDS} s and {MEMORY_BYTES / 1e9:.1f} GB of memory: "

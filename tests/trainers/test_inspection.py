@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,13 @@ def test_no_more_is_kept_than_there_is_room_for(file: Path, monkeypatch: pytest.
     for number in range(4):
         inspection._keep(number, inspection.Finding())
     assert [inspection._recall(number) is None for number in range(4)] == [True, True, False, False]
+
+
+def test_children_are_ended_at_once_if_they_are_told_to(file: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(check, "hang", file)
+        while not inspection._children:
+            time.sleep(0.01)
+        inspection.end_children()
+        assert "whose check did not end" in str(waiting.result(20))
+    assert not inspection._children
