@@ -11,7 +11,6 @@ from typing import Any
 
 import fastapi_swagger
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -35,6 +34,7 @@ from service.open_responses import OpenResponses
 from service.pages import login, plotly_script, routes
 from service.recovery_sweep import recover_regularly
 from service.response_cache import GZIP_LEVEL, ResponseCache
+from service.static_files import CompressedStaticFiles
 from service.token_uses import TokenUses
 from trainers import inspection
 
@@ -82,8 +82,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(login.router)
     app.include_router(routes.router)
     app.include_router(plotly_script.router)
-    app.mount("/static", StaticFiles(directory=STATIC_FOLDER), name="static")
-    app.mount("/viewer", StaticFiles(directory=SWAGGER_UI_FOLDER), name="viewer")
+    app.mount("/static", CompressedStaticFiles(directory=STATIC_FOLDER), name="static")
+    app.mount("/viewer", CompressedStaticFiles(directory=SWAGGER_UI_FOLDER), name="viewer")
     problems.add_error_handlers(app)
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=[can_read])

@@ -6,7 +6,7 @@ import gzip
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, TypeVar
 from weakref import WeakValueDictionary
 
@@ -117,9 +117,16 @@ class CachedReader:
                 computed at most once in ``LIVE_SECONDS``, however many clients ask.
         """
         event, running = queries.read_version(self.connection, search_id)
-        interval = int(time.monotonic() / LIVE_SECONDS) if live and running else 0
+        return self._respond((event, int(time.monotonic() / LIVE_SECONDS) if live and running else 0), compute)
+
+    def respond_together(self, search_ids: Iterable[str], compute: Callable[[], View]) -> GzippedJSONResponse:
+        """Respond to this request with a view of several searches; the next event of any makes it out of date."""
+        newest = max(queries.read_version(self.connection, search_id)[0] for search_id in search_ids)
+        return self._respond((newest, 0), compute)
+
+    def _respond(self, version: Version, compute: Callable[[], View]) -> GzippedJSONResponse:
         key = f"{self._request.url.path}?{self._request.url.query}{self._variant}"
-        gzipped = self._cache.get(key, (event, interval), lambda: _compress(compute()))
+        gzipped = self._cache.get(key, version, lambda: _compress(compute()))
         return GzippedJSONResponse(gzipped, self._request)
 
 

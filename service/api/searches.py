@@ -30,8 +30,8 @@ from service.api.cursors import read_cursor, write_cursor
 from service.api.data_sets import naming_no_paths, resolve_data_set
 from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, VisibleId, require_visible
 from service.database import AppDatabase, AppSettings, ReadConnection
-from service.middleware.access import CurrentCaller, require_scope
-from service.response_cache import CachedReads, GzippedJSONResponse
+from service.middleware.access import Caller, CurrentCaller, require_scope
+from service.response_cache import CachedReader, CachedReads, GzippedJSONResponse
 from service.route import OneVisitRoute
 
 router = APIRouter(route_class=OneVisitRoute)
@@ -159,26 +159,37 @@ def list_candidates(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
     return cached.respond(id, collect)
 
 
-@router.get("/compare")
-def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Comparison:
+@router.get("/compare", response_model=Comparison)
+def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> GzippedJSONResponse:
     """Show several searches together; duplicate ids count once."""
-    if len(id) > MAX_COMPARED:  # the page calls this too
-        raise InvalidSpec(f"at most {MAX_COMPARED} searches can be compared: got {len(id)}. Leave some out.")
-    return Comparison(
-        searches=tuple(cached.search(require_visible(each, cached.connection, caller)) for each in dict.fromkeys(id))
-    )
+    ids = find_compared(cached, caller, id)
+    return cached.respond_together(ids, lambda: Comparison(searches=tuple(map(cached.search, ids))))
 
 
-@router.get("/compare/candidates")
-def compare_candidates(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Figure:
+@router.get("/compare/candidates", response_model=Figure)
+def compare_candidates(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> GzippedJSONResponse:
     """Draw the candidates of several searches in one figure, as Plotly JSON."""
-    return charts.compare_chart(compare(cached, caller, id).searches)
+    ids = find_compared(cached, caller, id)
+    return cached.respond_together(ids, lambda: charts.compare_chart(tuple(map(cached.search, ids))))
 
 
-@router.get("/compare/test")
-def compare_test(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> Figure:
+@router.get("/compare/test", response_model=Figure)
+def compare_test(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> GzippedJSONResponse:
     """Draw the test results of several searches in one figure, as Plotly JSON."""
-    return charts.compare_test_chart(compare(cached, caller, id).searches)
+    ids = find_compared(cached, caller, id)
+    return cached.respond_together(ids, lambda: charts.compare_test_chart(tuple(map(cached.search, ids))))
+
+
+def find_compared(cached: CachedReader, caller: Caller, ids: list[str]) -> list[str]:
+    """Return the ids of the searches to compare, each once.
+
+    Raises:
+        InvalidSpec: if there are too many.
+        NotFound: if one does not exist, or the caller may not see it.
+    """
+    if len(ids) > MAX_COMPARED:  # the page calls this too
+        raise InvalidSpec(f"at most {MAX_COMPARED} searches can be compared: got {len(ids)}. Leave some out.")
+    return [require_visible(each, cached.connection, caller) for each in dict.fromkeys(ids)]
 
 
 def _location(search_id: str) -> str:

@@ -210,7 +210,7 @@ def compare(
     id: Annotated[list[str], Query()] = [],  # noqa: B006
 ) -> HTMLResponse:
     """Compare several searches."""
-    found = search_routes.compare(cached, caller, id).searches if id else ()
+    found = [cached.search(each) for each in search_routes.find_compared(cached, caller, id)]
     return render_page(request, "compare.html", searches=found)
 
 
