@@ -190,7 +190,7 @@ async def _streams(target: Target) -> None:
 
     await visit()
     before, at_rest = await visit(), _held(target)
-    tokens = [target.token(f"reader {number}") for number in range(STREAM_TOKENS)]
+    tokens = [target.token(f"reader-{number}") for number in range(STREAM_TOKENS)]
     opened = []
     for number in range(STREAMS):
         request = target.get("/api/searches/ID/events", tokens[number % STREAM_TOKENS])
