@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 
 from search.settings import Settings
+from search.store import queries
 from search.store.database import open_engine
 from service import accounts
 from tests.benchmarks.http_load import Answers, beside, build_request, crowd, open_loop
@@ -75,6 +76,14 @@ class Target:
     def post(self, path: str, body: object, **headers: str) -> bytes:
         """Build a POST with a token."""
         return build_request("POST", path, self.service.headers | headers, json.dumps(body).encode())
+
+    def newest_event(self) -> int:
+        """Return the id of the newest event of the search."""
+        engine = open_engine(self.settings.database_url, read_only=True)
+        with engine.connect() as connection:
+            event, _ = queries.read_version(connection, self.search)
+        engine.dispose()
+        return event
 
     def token(self, owner: str) -> dict[str, str]:
         """Create a token that reads; return the header with it."""
@@ -145,7 +154,8 @@ async def _stalls(target: Target) -> None:
     path = f"/api/searches/{target.search}/export?format=json"
     alone = await crowd(target.port, target.get(path), 1, 0.1)
     stalled = [_stall(target.port, target.get(path)) for _ in range(STALLED)]
-    await asyncio.sleep(2)
+    while target.service.process.cpu_percent(1.0) > 20:  # until the buffers of the system are full
+        pass
     async with beside(target.port, target.get("/healthz", {})) as health:
         other = await crowd(target.port, target.get(path), 1, 0.1)
     for client in stalled:
@@ -191,9 +201,9 @@ async def _streams(target: Target) -> None:
     await visit()
     before, at_rest = await visit(), _held(target)
     tokens = [target.token(f"reader-{number}") for number in range(STREAM_TOKENS)]
-    opened = []
+    newest, opened = target.newest_event(), []  # a page follows from where it was when it was sent
     for number in range(STREAMS):
-        request = target.get("/api/searches/ID/events", tokens[number % STREAM_TOKENS])
+        request = target.get(f"/api/searches/ID/events?after={newest}", tokens[number % STREAM_TOKENS])
         reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
