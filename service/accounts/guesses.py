@@ -11,6 +11,7 @@ from service.accounts.limits import RateLimiter
 from service.accounts.tokens import hash_secret
 
 MAX_KNOWN = 10_000
+WRONG_SECONDS = 60.0  # for which a wrong credential is known to be wrong
 
 
 class Guesses:
@@ -23,13 +24,14 @@ class Guesses:
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
         self._wrong = RateLimiter(per_minute, clock)
-        self._known: OrderedDict[str, bool] = OrderedDict()  # whether a credential was right, by its digest
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[bool, float]] = OrderedDict()  # by digest: whether it was right, and when
         self._lock = threading.Lock()
 
     def was_right(self, credential: str) -> bool | None:
         """Return whether a credential was right when it was last looked at; None if that is not known."""
         with self._lock:
-            return self._known.get(hash_secret(credential))
+            return self._recall(hash_secret(credential))
 
     def seconds_to_wait(self, source: str, credential: str) -> float:
         """Return for how long a credential of a source is not looked at; 0 if it is now."""
@@ -39,9 +41,14 @@ class Guesses:
         """Record that a credential was looked at."""
         digest = hash_secret(credential)
         with self._lock:
-            before = self._known.pop(digest, None)
-            self._known[digest] = right
+            before = self._recall(digest)
+            self._known[digest] = right, self._clock()
+            self._known.move_to_end(digest)
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
         if not right and before is not False:
             self._wrong.acquire(source)
+
+    def _recall(self, digest: str) -> bool | None:
+        right, at = self._known.get(digest, (None, 0.0))
+        return None if right is False and self._clock() - at > WRONG_SECONDS else right

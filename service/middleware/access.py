@@ -126,8 +126,8 @@ class AccessMiddleware:
     def _get_turn(self, request: Request) -> str:
         """Return by whom a request takes its turn: its credential, if that was right before, else its source."""
         credential = read_credential(request)
-        if credential and self._guesses.was_right(credential.text):
-            return hash_secret(credential.text)
+        if credential and self._guesses.was_right(credential.key):
+            return hash_secret(credential.key)
         return source_of(request)
 
     async def _respond(self, request: Request, receive: Receive, send: Send) -> None:
@@ -139,13 +139,13 @@ class AccessMiddleware:
         credential = read_credential(request)
         if credential is None:
             return require_login(request)
-        if refusal := refuse_guess(self._guesses, request, credential.text):  # others guessed while this one waited
+        if refusal := refuse_guess(self._guesses, request, credential.key):  # others guessed while this one waited
             return refusal
         try:
             caller = await run_in_threadpool(identify, self._database, request)
         except (DatabaseError, PoolTimeout) as fault:
             return error_response(request, 503, database_detail(fault))
-        self._guesses.record(source_of(request), credential.text, right=caller is not None)
+        self._guesses.record(source_of(request), credential.key, right=caller is not None)
         if caller is None:
             return require_login(request)
         self._token_uses.add(caller.token)

@@ -50,7 +50,7 @@ class BodyMiddleware:
             return await self._app(scope, receive, send)  # no body
         request, body = Request(scope, receive), bytearray()
         credential = read_credential(request)
-        known = credential is not None and self._guesses.was_right(credential.text) is True
+        known = credential is not None and self._guesses.was_right(credential.key) is True
         try:
             refusal = await self._read(request, body, known)
             if refusal is not None:

@@ -16,6 +16,7 @@ from service.problems import error_response, problem_response
 from service.source import get_source
 
 COOKIE = "seqnorm_session"
+TOKEN_KIND, COOKIE_KIND, LINK_KIND = "token", "cookie", "link"
 HEALTH_PATHS = ("/healthz", "/readyz")  # monitoring may ask for them under any host name
 PUBLIC_PATHS = (*HEALTH_PATHS, "/login", "/plotly.js", "/static/")
 
@@ -26,6 +27,11 @@ class Credential:
 
     text: str
     by_cookie: bool  #: a browser's session cookie, not a bearer token
+
+    @property
+    def key(self) -> str:
+        """What guesses are counted by: a token that is sent as a cookie is wrong as a cookie alone."""
+        return f"{COOKIE_KIND if self.by_cookie else TOKEN_KIND} {self.text}"
 
 
 class GateMiddleware:
@@ -52,9 +58,9 @@ class GateMiddleware:
         credential = read_credential(request)
         if credential is None:
             return require_login(request)
-        if self._guesses.was_right(credential.text) is False:
+        if self._guesses.was_right(credential.key) is False:
             return require_login(request)
-        return refuse_guess(self._guesses, request, credential.text)
+        return refuse_guess(self._guesses, request, credential.key)
 
 
 def read_credential(request: Request) -> Credential | None:

@@ -21,7 +21,7 @@ from service import accounts
 from service.accounts.guesses import Guesses
 from service.database import AppDatabase, Database
 from service.middleware.access import can_read, cookie_options, is_from_other_site, other_site_detail
-from service.middleware.gate import COOKIE, refuse_guess, source_of
+from service.middleware.gate import COOKIE, LINK_KIND, TOKEN_KIND, Credential, refuse_guess, source_of
 from service.rendering import render_page
 
 router = APIRouter(include_in_schema=False)
@@ -41,8 +41,8 @@ class LoginMethod:
     refusal: str
 
 
-TOKEN = LoginMethod("token", accounts.authenticate_token, accounts.authenticate_token, REFUSED_LOGIN)
-LINK = LoginMethod("link", accounts.is_login_link, accounts.redeem_login_link, REFUSED_LINK)
+TOKEN = LoginMethod(TOKEN_KIND, accounts.authenticate_token, accounts.authenticate_token, REFUSED_LOGIN)
+LINK = LoginMethod(LINK_KIND, accounts.is_login_link, accounts.redeem_login_link, REFUSED_LINK)
 
 
 async def get_guesses(request: Request) -> Guesses:
@@ -112,15 +112,16 @@ def _start_session(
 ) -> Response:
     """Open a session if the credential is right. One that is not takes no write lock."""
     source = source_of(request)
-    if refusal := refuse_guess(guesses, request, credential):
+    key = f"{method.name} {credential}"
+    if refusal := refuse_guess(guesses, request, key):
         return refusal
     with database.read_engine.connect() as connection:
         right = method.is_right(connection, credential)
     cookie = _open_session(database, method, credential) if right else None
-    guesses.record(source, credential, right=cookie is not None)
+    guesses.record(source, key, right=cookie is not None)
     if cookie is None:
         return _render(request, next, 403, message=method.refusal)
-    guesses.record(source, cookie, right=True)
+    guesses.record(source, Credential(cookie, by_cookie=True).key, right=True)
     response = RedirectResponse(local_path(next), 303)
     response.set_cookie(value=cookie, max_age=int(SESSION_SECONDS), **cookie_options(request))
     return response

@@ -38,12 +38,15 @@ def test_what_was_right_before_passes_until_it_is_wrong() -> None:
     assert guesses.seconds_to_wait("here", "right") > 0
 
 
-def test_a_wrong_credential_that_is_sent_again_is_no_new_guess() -> None:
-    guesses = Guesses(2)
+def test_a_wrong_credential_that_is_sent_again_is_no_new_guess_for_a_minute() -> None:
+    clock = [0.0]
+    guesses = Guesses(2, lambda: clock[0])
     for _ in range(50):
         guesses.record("here", "revoked", right=False)
     assert guesses.was_right("revoked") is False
     assert guesses.seconds_to_wait("here", "other") == 0
+    clock[0] = 61.0
+    assert guesses.was_right("revoked") is None, "its database may have been restored meanwhile"
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.accounts.guesses import Guesses
 from service.middleware.body import BodyMiddleware
+from service.middleware.gate import Credential
 from tests.service.loops import run
 
 SCOPE: Scope = {
@@ -107,7 +108,7 @@ def test_a_client_may_stay_as_long_as_it_likes_once_its_body_is_there() -> None:
 def test_bodies_that_arrive_together_have_a_bound_that_those_gone_leave() -> None:
     async def send_several() -> list[int]:
         guesses = Guesses(0)
-        guesses.record("here", "right", right=True)
+        guesses.record("here", Credential("right", by_cookie=False).key, right=True)
         app = BodyMiddleware(ECHO, guesses, max_bytes_of_others=10)
         first_is_here, statuses = asyncio.Event(), list[int]()
         rest_of_first = asyncio.Event()

@@ -111,6 +111,14 @@ def test_a_program_with_a_wrong_token_slows_nobody_and_costs_one_look(
     assert client.get("/api/searches", headers=bearer(token)).status_code == 200
 
 
+def test_a_token_that_was_sent_in_a_wrong_place_is_right_in_its_own(client: TestClient, token: str) -> None:
+    assert client.get("/api/searches", headers={"Cookie": f"{COOKIE}={token}"}).status_code == 401
+    own = {"Origin": "http://127.0.0.1"}
+    assert client.post("/login", data={"code": token}, headers=own).status_code == 403
+    assert client.get("/api/searches", headers=bearer(token)).status_code == 200
+    assert client.post("/login", data={"token": token}, headers=own, follow_redirects=False).status_code == 303
+
+
 def test_logins_count_too_and_wait_for_no_writer(client: TestClient, token: str, settings: Settings) -> None:
     own = {"Origin": "http://127.0.0.1"}
     with open_engine(settings.database_url).begin():  # holds SQLite's lock for writers
