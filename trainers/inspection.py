@@ -144,9 +144,14 @@ def _run(request: dict[str, Any]) -> Finding:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # recipes are found where they are found here
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the child may write no files
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     try:
-        with subprocess.Popen([sys.executable, "-P", "-m", "trainers.inspection"], env=environment, **pipes) as child:
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "trainers.inspection"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        ) as child:
             _children.add(child)
             try:
                 answer, _ = child.communicate(json.dumps(request).encode(), timeout=SECONDS)
