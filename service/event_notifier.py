@@ -36,13 +36,16 @@ class EventNotifier:
         self.closing = False  #: set when the server shuts down; ends all streams
         self.streams = OpenResponses("event streams", MAX_STREAMS_OF_TOKEN, MAX_STREAMS)  #: open ones
 
-    async def subscribe(self, search_id: str, after: int, who: str) -> AsyncIterator[list[EventView] | None]:
+    async def subscribe(
+        self, search_id: str, after: int, who: str, owner: str | None = None
+    ) -> AsyncIterator[list[EventView] | None]:
         """Yield the events of a search with ids above ``after``, in order; None about once a second without any.
 
         Args:
             search_id: the search.
             after: id of the last event that the subscriber has.
             who: the subscriber, who takes turns with others in reading.
+            owner: hides the ids of other owners' children.
         """
         wake_up = asyncio.Event()
         wake_up.set()  # read the events that exist already
@@ -52,7 +55,7 @@ class EventNotifier:
                 events: list[EventView] = []
                 if wake_up.is_set():
                     wake_up.clear()
-                    events = await self._admission.run(Lane.FOLLOW, who, self._read_events, search_id, after)
+                    events = await self._admission.run(Lane.FOLLOW, who, self._read_events, search_id, after, owner)
                 if events:
                     after = events[-1].id
                     if len(events) == BATCH_SIZE:
@@ -84,9 +87,9 @@ class EventNotifier:
                     for wake_up in self._waiting.get(search_id, ()):
                         wake_up.set()
 
-    def _read_events(self, search_id: str, after: int) -> list[EventView]:
+    def _read_events(self, search_id: str, after: int, owner: str | None) -> list[EventView]:
         with self._database.read_engine.connect() as connection:
-            return queries.list_events(connection, search_id, after, BATCH_SIZE)
+            return queries.list_events(connection, search_id, after, BATCH_SIZE, owner)
 
     def _read_newest(self, search_ids: list[str]) -> dict[str, int]:
         with self._database.read_engine.connect() as connection:

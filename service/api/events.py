@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request
 
 from search.views import EventView
-from search.vocabulary.states import EventKind
 from service.admission import AppAdmission, Lane
 from service.api.parameters import MAX_INTEGER, After, VisibleId
 from service.database import AppDatabase
@@ -55,11 +54,11 @@ async def follow(
         yield f"retry: {RECONNECT_MS}\n\n"
         checked = sent = time.monotonic()
         first = after if last_event_id is None else last_event_id
-        async for events in notifier.subscribe(id, first, caller.token.id):
+        async for events in notifier.subscribe(id, first, caller.token.id, caller.only_owner):
             now = time.monotonic()
             if events:
                 sent = now
-                yield "".join(format_event(event if caller.can_see_all else _hide_child(event)) for event in events)
+                yield "".join(map(format_event, events))
             elif now - sent >= KEEPALIVE_SECONDS:
                 sent = now
                 yield ": no new events\n\n"
@@ -69,11 +68,6 @@ async def follow(
                     return
 
     return EventStreamResponse(lines(), notifier.streams, caller.token.id)
-
-
-def _hide_child(event: EventView) -> EventView:
-    """Leave out the id of a child, which may be another owner's."""
-    return event.model_copy(update={"search": None}) if event.kind is EventKind.CHILD else event
 
 
 def format_event(event: EventView) -> str:

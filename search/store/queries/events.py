@@ -6,18 +6,28 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from search.store.searches import get_owner
 from search.store.tables import events, searches
 from search.views import EventView
 from search.vocabulary.errors import NotFound
-from search.vocabulary.states import ACTIVE
+from search.vocabulary.states import ACTIVE, EventKind
 
 
-def list_events(connection: Connection, search_id: str, after: int = 0, limit: int = 200) -> list[EventView]:
-    """Return the events of a search, oldest first."""
+def list_events(
+    connection: Connection, search_id: str, after: int = 0, limit: int = 200, owner: str | None = None
+) -> list[EventView]:
+    """Return the events of a search, oldest first. ``owner`` hides the ids of other owners' children."""
     rows = connection.execute(
         select(events).where(events.c.search_id == search_id, events.c.id > after).order_by(events.c.id).limit(limit)
     )
-    return [EventView(**{**row.detail, "id": row.id, "at": row.at, "kind": row.kind}) for row in rows]
+    found = [EventView(**{**row.detail, "id": row.id, "at": row.at, "kind": row.kind}) for row in rows]
+    return found if owner is None else [_hide_child(connection, event, owner) for event in found]
+
+
+def _hide_child(connection: Connection, event: EventView, owner: str) -> EventView:
+    if event.kind is not EventKind.CHILD or event.search is None or get_owner(connection, event.search) == owner:
+        return event
+    return event.model_copy(update={"search": None})
 
 
 NEWEST = (  # one index lookup per search; GROUP BY would scan all events

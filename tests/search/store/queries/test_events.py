@@ -56,6 +56,17 @@ def test_a_search_is_as_new_as_its_newest_event(search_id: str, settings: Settin
     assert queries.newest_events(connection, [search_id, "nowhere"]) == {search_id: newer}
 
 
+def test_an_owner_reads_the_ids_of_own_children_alone(search_id: str, connection: Connection) -> None:
+    parent = searches.get(connection, search_id)
+    before = queries.list_events(connection, search_id)[-1].id
+    ids = [searches.submit(connection, parent.spec, parent.plan, {}, who, parent=search_id) for who in ("ada", "eve")]
+    read = {
+        owner: [event.search for event in queries.list_events(connection, search_id, before, owner=owner)]
+        for owner in ("ada", "eve", None)
+    }
+    assert read == {"ada": [ids[0], None], "eve": [None, ids[1]], None: ids}
+
+
 def test_an_unknown_search_has_no_version_and_no_events(connection: Connection) -> None:
     assert queries.list_events(connection, "nowhere") == []
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
