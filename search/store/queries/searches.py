@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, String, Text, cast, func, select
+from sqlalchemy import Connection, String, Text, cast, func, select, tuple_
 
 from search.plan.selection import Candidate, Mode, Point
 from search.plan.stages import Plan, label_test_point
@@ -82,20 +83,15 @@ def list_searches(
         statement = statement.where(beyond | ((column == value) & behind))
     order = (column.desc(), searches.c.id.desc()) if falling else (column, searches.c.id)
     rows = connection.execute(statement.order_by(*order).limit(limit)).all()
-    decided = connection.execute(
-        select(stages.c.search_id, stages.c.choice)
-        .where(stages.c.search_id.in_([row.id for row in rows]), stages.c.decided_at.is_not(None))
-        .order_by(stages.c.position)
-    )
-    chosen = {row.search_id: _read_choice(row.choice) for row in decided}  # the last decided stage wins
-    return [_search_row(row, *chosen.get(row.id, (None, None, None))) for row in rows]
+    chosen = _read_chosen(connection, [row.id for row in rows])
+    return [_search_row(row, chosen.get(row.id)) for row in rows]
 
 
 _ROW = "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned"
 _ROW_COLUMNS = [searches.c[name] for name in _ROW.split()]  # parsing the JSON of the others would take longest
 
 
-def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float | None) -> SearchRow:
+def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
     return SearchRow(
         search=row.id,
         name=row.name,
@@ -112,9 +108,9 @@ def _search_row(row: Any, chosen: Point | None, mean: float | None, std: float |
         finished=row.finished,
         planned=row.planned,
         seconds_left=_estimate_seconds_left(row),
-        chosen=chosen,
-        mean=mean,
-        std=std,
+        chosen=chosen.point if chosen else None,
+        mean=chosen.mean if chosen else None,
+        std=chosen.std if chosen else None,
     )
 
 
@@ -124,14 +120,38 @@ def _explain(search_id: str, status: str, reason: str, live: bool | None) -> str
     return f"its driver is gone; a worker takes it over, or: seqnorm resume {search_id}" if lost else reason
 
 
-def _read_choice(choice: dict[str, Any]) -> tuple[Point | None, float | None, float | None]:
-    """Return the point of a choice with its mean and std.
+class Chosen(NamedTuple):
+    """What a search has chosen so far."""
 
-    The stored JSON is not validated, because the evidence of a page of searches may have thousands of candidates.
+    point: Point
+    mean: float | None
+    std: float | None
+
+
+def _read_chosen(connection: Connection, search_ids: Sequence[str]) -> dict[str, Chosen]:
+    """Return what searches have chosen in their last decided stages.
+
+    Of a stored choice only the point is read: its evidence may have thousands of candidates, and the projection has the
+    chosen one's mean too.
     """
-    point = Point(**choice["point"]) if choice["point"] else None
-    rows = [row for row in choice["evidence"].get("candidates", ()) if row["chosen"]]
-    return (point, rows[0]["mean"], rows[0]["std"]) if rows else (point, None, None)
+    decided = connection.execute(
+        select(stages.c.search_id, stages.c.name, stages.c.choice["point"].label("point"))
+        .where(stages.c.search_id.in_(search_ids), stages.c.decided_at.is_not(None))
+        .order_by(stages.c.position)
+    )
+    last = {row.search_id: row for row in decided}
+    points = {search_id: (row.name, Point(**row.point)) for search_id, row in last.items() if row.point}
+    row = candidate_rows.c
+    keys = [(search_id, stage, point.variant, point.gm, point.gc) for search_id, (stage, point) in points.items()]
+    found = connection.execute(
+        select(row.search_id, row.mean, row.std).where(
+            tuple_(row.search_id, row.stage, row.variant, row.gm, row.gc).in_(keys)
+        )
+    )
+    measured = {each.search_id: (each.mean, each.std) for each in found}
+    return {
+        search_id: Chosen(point, *measured.get(search_id, (None, None))) for search_id, (_, point) in points.items()
+    }
 
 
 def _estimate_seconds_left(row: Any) -> float | None:
