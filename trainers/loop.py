@@ -168,15 +168,22 @@ def wrap_model(network: nn.Module, numbers: Any, process: TrainingProcess) -> nn
         network = nn.parallel.DistributedDataParallel(network, device_ids=ids, **NO_BUFFER_SYNC)
     if not numbers.compile:
         return network
-    # torch keeps them in the temporary folder under a known name, where another user of the host could plant programs
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torchinductor"
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-        try:
-            caches.mkdir(parents=True, exist_ok=True)
-        except OSError:  # an account without a home
-            caches = Path(tempfile.mkdtemp(prefix="torchinductor-"))
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches)
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(make_compile_cache())
     return torch.compile(network)  # type: ignore[return-value]
+
+
+def make_compile_cache() -> Path:
+    """Return a folder of this user's for compiled programs; a new one if the account has no home.
+
+    PyTorch's own is in the temporary folder under a known name, where another user of the host could plant programs.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torchinductor"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="torchinductor-"))
+    return folder
 
 
 def identity(params: Params, source: Source) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The training loop on the real digits."""
 
 import math
+import stat
+import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from trainers.data import digits
 from trainers.data.memory import InMemory
 from trainers.data.split import Images
 from trainers.devices import TrainingProcess
-from trainers.loop import Task, evaluate, make_network, train, wrap_model
+from trainers.loop import Task, evaluate, make_compile_cache, make_network, train, wrap_model
 from trainers.recipe import find, resolve
 from trainers.recipes.cifar10_resnet56 import schedule as cycle
 from trainers.recipes.digits_mlp import build, schedule
@@ -480,3 +482,11 @@ def test_compiled_programs_are_kept_where_no_other_user_can_plant_one(monkeypatc
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     wrap_model(nn.Linear(1, 1), find("cifar10-resnet56").with_overrides({"compile": True}), HERE)
     assert cache_dir() == str(tmp_path / "torchinductor")
+
+
+def test_an_account_without_a_home_compiles_in_a_new_folder_of_its_own(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = make_compile_cache()
+    assert (folder.parent, stat.S_IMODE(folder.stat().st_mode)) == (tmp_path, 0o700)
