@@ -62,7 +62,14 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: bytes) -> int:
-        """Send a request and read the whole response; return its status, 0 if the connection broke."""
+        """Send a request and read the whole response; return its status, 0 if the connection broke.
+
+        The service closes a connection that waits for long, perhaps as it is used again; then it is asked anew.
+        """
+        kept = self._streams is not None
+        return await self._ask_once(request) or (await self._ask_once(request) if kept else 0)
+
+    async def _ask_once(self, request: bytes) -> int:
         try:
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port, local_addr=(self._source, 0))

@@ -250,7 +250,8 @@ async def _open_loop(target: Target) -> None:
     lost, doubled = accepted - len(set(stored)), len(stored) - len(set(stored))
     what = f"{PER_SECOND:g} requests a second for {OPEN_LOOP_SECONDS:g} s, {READS:.0%} reads"
     _print_row(what, _ms(answers), "≤ 500 ms")
-    _print_row("the same: refused, errors", f"{answers.refused}, {answers.errors}", "–, 0")
+    statuses = ", ".join(f"{status}: {count}" for status, count in sorted(answers.statuses.items()))
+    _print_row("the same: answers by status, 0 for a broken connection", statuses, "no 0, no 5xx but 503")
     _print_row(f"the same: {accepted} submissions accepted; lost, doubled", f"{lost}, {doubled}", "0, 0")
     print(flush=True)
 
