@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, String, Text, cast, func, select, tuple_
+from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, select
 
 from search.plan.selection import Candidate, Mode, Point
 from search.plan.stages import Plan, label_test_point
@@ -60,13 +60,8 @@ def list_searches(
     match exactly, ``tag`` matches one of the tags, ``name`` matches a part of the name. ``archived`` selects archived
     searches instead of the others.
     """
-    done = (
-        select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
-        .where(candidate_rows.c.search_id == searches.c.id)
-        .scalar_subquery()
-    )
     hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
-    statement = select(*_ROW_COLUMNS, done.label("finished"), now().label("read_at"), LIVE).where(hidden)
+    statement = select(searches.c.id).where(hidden)
     for column, expected in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
         if expected:
             statement = statement.where(column == expected)
@@ -82,13 +77,22 @@ def list_searches(
         behind = searches.c.id < search_id if falling else searches.c.id > search_id
         statement = statement.where(beyond | ((column == value) & behind))
     order = (column.desc(), searches.c.id.desc()) if falling else (column, searches.c.id)
-    rows = connection.execute(statement.order_by(*order).limit(limit)).all()
-    chosen = _read_chosen(connection, [row.id for row in rows])
-    return [_search_row(row, chosen.get(row.id)) for row in rows]
+    ids = list(connection.execute(statement.order_by(*order).limit(limit)).scalars())
+    rows = {row.id: row for row in connection.execute(_DESCRIBED, {"ids": ids})}
+    chosen = _read_chosen(connection, ids)
+    return [_search_row(rows[search_id], chosen.get(search_id)) for search_id in ids]
 
 
 _ROW = "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned"
 _ROW_COLUMNS = [searches.c[name] for name in _ROW.split()]  # parsing the JSON of the others would take longest
+_FINISHED = (
+    select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
+    .where(candidate_rows.c.search_id == searches.c.id)
+    .scalar_subquery()
+)
+_DESCRIBED = select(*_ROW_COLUMNS, _FINISHED.label("finished"), now().label("read_at"), LIVE).where(
+    searches.c.id.in_(bindparam("ids", expanding=True))  # found before: else a sort would count for all searches
+)
 
 
 def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
@@ -134,24 +138,35 @@ def _read_chosen(connection: Connection, search_ids: Sequence[str]) -> dict[str,
     Of a stored choice only the point is read: its evidence may have thousands of candidates, and the projection has the
     chosen one's mean too.
     """
-    decided = connection.execute(
-        select(stages.c.search_id, stages.c.name, stages.c.choice["point"].label("point"))
-        .where(stages.c.search_id.in_(search_ids), stages.c.decided_at.is_not(None))
-        .order_by(stages.c.position)
-    )
-    last = {row.search_id: row for row in decided}
-    points = {search_id: (row.name, Point(**row.point)) for search_id, row in last.items() if row.point}
-    row = candidate_rows.c
-    keys = [(search_id, stage, point.variant, point.gm, point.gc) for search_id, (stage, point) in points.items()]
-    found = connection.execute(
-        select(row.search_id, row.mean, row.std).where(
-            tuple_(row.search_id, row.stage, row.variant, row.gm, row.gc).in_(keys)
-        )
-    )
-    measured = {each.search_id: (each.mean, each.std) for each in found}
+    last = {row.search_id: row for row in connection.execute(_CHOSEN, {"ids": list(search_ids)})}
     return {
-        search_id: Chosen(point, *measured.get(search_id, (None, None))) for search_id, (_, point) in points.items()
+        search_id: Chosen(Point(row.variant, row.gm, row.gc), row.mean, row.std)
+        for search_id, row in last.items()
+        if row.variant is not None
     }
+
+
+_POINT = {
+    "variant": stages.c.choice["point", "variant"].as_string(),
+    "gm": stages.c.choice["point", "gm"].as_integer(),
+    "gc": stages.c.choice["point", "gc"].as_integer(),
+}
+_CHOSEN = (
+    select(
+        stages.c.search_id,
+        *(column.label(name) for name, column in _POINT.items()),
+        candidate_rows.c.mean,
+        candidate_rows.c.std,
+    )
+    .outerjoin(
+        candidate_rows,
+        (candidate_rows.c.search_id == stages.c.search_id)
+        & (candidate_rows.c.stage == stages.c.name)
+        & and_(*(candidate_rows.c[name] == column for name, column in _POINT.items())),
+    )
+    .where(stages.c.search_id.in_(bindparam("ids", expanding=True)), stages.c.decided_at.is_not(None))
+    .order_by(stages.c.position)
+)
 
 
 def _estimate_seconds_left(row: Any) -> float | None:
