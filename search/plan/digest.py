@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 from search.plan.spec import SearchSpec
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
 from trainers.recipe import Recipe, RecipeError, resolve
+
+Stamp = tuple[int, int, int, int]
 
 ABSENT = "absent"  #: the identity of a missing data set
 
@@ -25,21 +30,39 @@ def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, st
     """
     numbers = {variant: asdict(found) for variant, found in spec.resolve_all_numbers(recipe).items()}
     return {
-        "recipe": _short(_package_source(recipe.run.partition(":")[0])),
+        "recipe": _hash_source(recipe.run.partition(":")[0]),
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
         "data": _data(spec, recipe, home),
-        "seqnorm": _short(_package_source("seqnorm")),
+        "seqnorm": _hash_source("seqnorm"),
     }
 
 
-def _package_source(module: str) -> bytes:
-    """Return the source of a module's whole top-level package, because recipes share training loops and data code."""
+def _hash_source(module: str) -> str:
+    """Hash the source of a module's whole top-level package, because recipes share training loops and data code."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None:
-        return b""
+        return _short(b"")
     folders = spec.submodule_search_locations  # a namespace package has no origin
-    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py")) if folders else [spec.origin]
-    return b"".join(Path(file).read_bytes() for file in files if file)
+    files = sorted(_find_sources(folders)) if folders is not None else [spec.origin or ""]
+    return _hash_files(tuple((file, _stamp(file)) for file in files if file))
+
+
+def _find_sources(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        for parent, _, names in os.walk(folder):  # five times as fast as Path.rglob
+            yield from (os.path.join(parent, name) for name in names if name.endswith(".py"))
+
+
+@lru_cache
+def _hash_files(stamped: tuple[tuple[str, Stamp], ...]) -> str:
+    """Hash the contents of files, once for each state of them: a service hashes at every submission."""
+    return _short(b"".join(Path(file).read_bytes() for file, _ in stamped))
+
+
+def _stamp(file: str) -> Stamp:
+    """Return what changes when a file is written or replaced."""
+    found = os.stat(file)
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _data(spec: SearchSpec, recipe: Recipe, home: Path) -> str:
