@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -18,9 +19,14 @@ def insert_or_ignore(connection: Connection, table: Table) -> Insert:
     return _INSERT[connection.dialect.name](table).on_conflict_do_nothing()
 
 
-def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changing: Iterable[str]) -> None:
+def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changing: Sequence[str]) -> None:
     """Insert a row; if its primary key exists, update the ``changing`` columns."""
-    statement = _INSERT[connection.dialect.name](table).values(**row)
+    connection.execute(_build(connection.dialect.name, table, tuple(changing)).values(**row))
+
+
+@lru_cache
+def _build(dialect: str, table: Table, changing: tuple[str, ...]) -> Insert:
+    """Build the statement without its values, once: that takes longer than to run it."""
+    statement = _INSERT[dialect](table)
     changes = {name: statement.excluded[name] for name in changing}
-    key = list(table.primary_key.columns)
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changes)

@@ -18,7 +18,7 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
     ``owner`` hides the searches of other owners, but they still count in positions and reasons.
     """
     alive = [_hide(worker, connection, owner) for worker in workers.list_alive(connection)]
-    unfinished = select(searches).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
+    unfinished = select(*_COLUMNS).where(searches.c.status.in_(ACTIVE), searches.c.archived_at.is_(None))
     rows = connection.execute(leases.order_by_turn(unfinished)).all()
     running = [row for row in rows if row.status == Status.RUNNING]
     waiting = [row for row in rows if row.status == Status.QUEUED]
@@ -42,6 +42,10 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
     )
 
 
+_PARTS = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
+_COLUMNS = [searches.c[name] for name in ("id", "status", "slots", "cluster", *_PARTS)]  # the others hold much JSON
+
+
 def _hide(worker: WorkerView, connection: Connection, owner: str | None) -> WorkerView:
     """Hide which search a worker runs, if that is another owner's."""
     if owner is None or worker.search is None:
@@ -51,8 +55,7 @@ def _hide(worker: WorkerView, connection: Connection, owner: str | None) -> Work
 
 
 def _common_fields(row: Any) -> dict[str, Any]:
-    parts = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
-    return {"search": row.id, **{part: getattr(row, part) for part in parts}}
+    return {"search": row.id, **{part: getattr(row, part) for part in _PARTS}}
 
 
 def _explain_wait(position: int, workers: int, running: int) -> str:
