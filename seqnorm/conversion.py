@@ -1,116 +1,190 @@
-"""Replace every BatchNorm of a model by another norm, keeping names and learned weights."""
+"""Replace every BatchNorm of a model by another norm, keeping names, learned weights and hooks.
+
+A layer becomes its replacement in place, as torch's lazy and parametrized modules change their class. So whatever
+refers to it (a second path, a list, a closure, the handle of a hook) refers to the new norm, and shared layers stay
+shared. The report is made by reading the model afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from seqnorm.layers import GhostNorm, SeqNorm
+from seqnorm.batch_norms import (
+    ACTIVATION_CHILDREN,
+    ATTRIBUTES,
+    BATCH_NORM_ATTRIBUTES,
+    LOOKED_FOR,
+    is_batch_norm,
+    is_timm_with_activation,
+    reason_for_children,
+    reason_to_keep,
+    unregistered,
+)
+from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 
-# timm's BatchNormAct2d is a BatchNorm whose children of these names apply dropout and activation to its output.
-ACTIVATION_CHILDREN = ("drop", "act")
+DEFAULTS = {"eps": 1e-5, "momentum": 0.1}  # of torch's BatchNorm and of every norm here
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
     """The result of :func:`convert`."""
 
-    model: nn.Module  #: the model itself, or its replacement if it was a BatchNorm
-    swapped: tuple[str, ...]  #: paths in the model, e.g. ``layer1.0.bn1``
+    model: nn.Module  #: the model itself, also if it was a BatchNorm
+    swapped: tuple[str, ...]  #: paths in the model, e.g. ``layer1.0.bn1``; a shared layer has several
     kept: dict[str, str]  #: path of each BatchNorm that was not swapped → the reason
+    notes: tuple[str, ...] = ()  #: what to know before training or evaluating
 
     def __str__(self) -> str:
         total = len(self.swapped) + len(self.kept)
         lines = [f"{len(self.swapped)} of {total} BatchNorm layers swapped"]
         lines += [f"kept {path or 'the model itself'}: {reason}" for path, reason in self.kept.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
     """Replace every BatchNorm of ``model`` in place.
 
-    A layer keeps its path, ``weight``, ``bias``, ``eps``, ``momentum``, device, dtype and mode; its parameters stay the
-    same objects, so an existing optimizer still trains them. Running statistics are kept if both layers track the same
-    quantity, that is if GhostNorm comes first; those of a SeqNorm track its GroupNorm half's output and start afresh.
-    Forward hooks of the layer are dropped.
+    A layer keeps its path, ``weight``, ``bias``, ``eps``, ``momentum``, hooks, device, dtype and mode; its parameters
+    stay the same objects, so an existing optimizer still trains them. Running statistics are kept if both layers track
+    the same quantity, that is if GhostNorm comes first; those of a SeqNorm track its GroupNorm half's output and start
+    afresh. A layer that several paths share stays one layer.
 
     Args:
         model: any model with ``torch.nn.BatchNorm1d``, ``2d``, ``3d``, ``SyncBatchNorm`` or subclasses of them.
-        norm: makes a layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. ``eps`` and
-            ``momentum`` given in a partial override the layer's own; ``affine=False`` and
-            ``track_running_stats=False`` are respected.
+        norm: makes a new layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. ``eps`` and
+            ``momentum`` given there override the layer's own; ``affine=False`` and ``track_running_stats=False`` are
+            respected.
 
     Returns:
-        What was swapped and what was not. A layer is kept, with the reason, if ``norm`` refuses its width, or if it is
-        a subclass that does more than normalize, or lazy and not yet initialized.
+        What was swapped and what was not. A layer is kept, with the reason, if ``norm`` refuses its width, or if it
+        does more than a BatchNorm that another norm could replace: see :mod:`seqnorm.batch_norms`.
+
+    Raises:
+        TypeError: if ``model`` is no module, or ``norm`` makes no new module. The model is then unchanged.
+
+    Warns:
+        UserWarning: if no layer was swapped.
     """
-    swapped: list[str] = []
-    kept: dict[str, str] = {}
-    replacements: dict[nn.Module, nn.Module] = {}  # a layer shared by several paths stays shared
-    for path, layer in list(model.named_modules(remove_duplicate=False)):
-        if not isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            continue
-        if layer not in replacements:
-            reason = reason_to_keep(layer)
-            if reason is None:
-                try:
-                    replacements[layer] = make_replacement(layer, norm)
-                except ValueError as refused:
-                    reason = str(refused)
-            if reason is not None:
-                kept[path] = reason
-                continue
-        swapped.append(path)
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if layer in replacements:
-                setattr(parent, name, replacements[layer])
-    return Conversion(model=replacements.get(model, model), swapped=tuple(swapped), kept=kept)
+    check_arguments(model, norm)
+    reasons = reasons_to_keep(model)
+    replacements: dict[_BatchNorm, nn.Module] = {}
+    for layer in model.modules():
+        if isinstance(layer, _BatchNorm) and layer not in reasons:
+            try:
+                replacements[layer] = make_replacement(layer, norm)
+            except ValueError as refused:
+                reasons[layer] = str(refused)
+    check_new(list(replacements.values()))
+    notes = make_notes(replacements)
+    for layer, new in replacements.items():
+        become(layer, new)
+    report = read(model, replacements, reasons, notes)
+    if not report.swapped:
+        warnings.warn(describe_nothing(model, report), stacklevel=2)
+    return report
 
 
-def reason_to_keep(layer: nn.Module) -> str | None:
-    """Return why a BatchNorm cannot be replaced by any norm; None if it can."""
-    kind = type(layer)
-    if isinstance(layer, nn.modules.batchnorm._LazyNormBase):
-        return "its width is not known yet: run the model once, then convert"
-    children = {name for name, _ in layer.named_children()}
-    is_timm = kind.__module__.startswith("timm.") and children <= set(ACTIVATION_CHILDREN)
-    if not is_timm and kind.forward not in TORCH_FORWARDS:
-        return f"{kind.__name__} does more than normalize: swap it by hand"
-    return None
+def check_arguments(model: nn.Module, norm: Callable[[int], nn.Module]) -> None:
+    """Check that there is a model, and something that makes norms.
+
+    Raises:
+        TypeError: naming what was received.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module: got a {type(model).__name__}. Pass the model itself.")
+    if isinstance(norm, nn.Module) or not callable(norm):
+        raise TypeError(
+            f"norm must make a layer for a number of channels: got a {type(norm).__name__}. "
+            "Pass e.g. functools.partial(SeqNorm, gc=4, gm=8)."
+        )
 
 
-TORCH_FORWARDS = {nn.modules.batchnorm._BatchNorm.forward, nn.SyncBatchNorm.forward}
+def check_new(made: Sequence[nn.Module]) -> None:
+    """Check that ``norm`` made a module for each layer, and never the same one twice.
+
+    Raises:
+        TypeError: naming what it made.
+    """
+    for layer in made:
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"norm must return a torch.nn.Module: got a {type(layer).__name__}.")
+    if len(set(map(id, made))) < len(made):
+        raise TypeError(
+            f"norm must make a new layer at each call: got the same {type(made[0]).__name__} again. "
+            "Make the layer inside the function."
+        )
 
 
-def make_replacement(layer: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module:
-    """Make a new norm with the weights, buffers and settings of a BatchNorm.
+def reasons_to_keep(model: nn.Module) -> dict[nn.Module, str]:
+    """Return the BatchNorms that no norm can replace, and those inside them, each with the reason."""
+    reasons: dict[nn.Module, str] = {}
+    for path, module in model.named_modules():
+        reason = reason_to_keep(module) if is_batch_norm(module) else None
+        if reason is None:
+            reason = reason_for_children(module)
+        else:
+            reasons.setdefault(module, reason)
+            reason = f"part of {path or 'the model itself'}, which is kept"
+        if reason is not None:
+            for part in module.modules():
+                if part is not module and is_batch_norm(part):
+                    reasons.setdefault(part, reason)
+    return reasons
+
+
+def make_replacement(layer: _BatchNorm, norm: Callable[[int], nn.Module]) -> nn.Module:
+    """Make a new norm with the weights, buffers and settings of a BatchNorm, which stays as it is.
 
     Raises:
         ValueError: if ``norm`` refuses the width.
     """
-    assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
     new = norm(layer.num_features)
-    tensor = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
+    if not isinstance(new, nn.Module):
+        return new  # for check_new to refuse
+    tensor = layer.running_mean if layer.running_mean is not None else layer.weight
     if tensor is not None:
         new.to(device=tensor.device, dtype=tensor.dtype)
     given = norm.keywords if isinstance(norm, partial) else {}
-    for name in ("eps", "momentum"):
-        if hasattr(new, name) and name not in given:
+    for name, default in DEFAULTS.items():
+        if name not in given and getattr(new, name, None) == default:
             setattr(new, name, getattr(layer, name))
-    if getattr(new, "weight", None) is not None:
-        new.weight, new.bias = layer.weight, layer.bias
+    for name in ("weight", "bias"):
+        if getattr(new, name, None) is not None:
+            setattr(new, name, getattr(layer, name))
     if getattr(new, "running_mean", None) is not None and (layer.running_mean is None or tracks_input_statistics(new)):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(new, name, getattr(layer, name))
     for name, child in layer.named_children():
         new.add_module(name, child)
-    if any(True for _ in layer.children()):
+    if is_timm_with_activation(layer):
         new.register_forward_hook(drop_and_activate)
     return new.train(layer.training)
+
+
+def become(layer: _BatchNorm, new: nn.Module) -> None:
+    """Turn a layer into another one in place, with the hooks and the attributes that people have added to it.
+
+    Handles that remove hooks refer to the layer's own dictionaries of hooks, so these are filled, not replaced.
+    """
+    state, old = vars(new), vars(layer)
+    for name, value in old.items():
+        if name in ATTRIBUTES and "_hooks" in name:
+            together = {**state[name], **value}
+            value.clear()
+            value.update(together)
+            state[name] = value
+        elif name not in BATCH_NORM_ATTRIBUTES:
+            state.setdefault(name, value)
+    if layer._backward_hooks:
+        new._is_full_backward_hook = layer._is_full_backward_hook
+    object.__setattr__(layer, "__dict__", state)
+    layer.__class__ = type(new)
 
 
 def tracks_input_statistics(new: nn.Module) -> bool:
@@ -125,3 +199,66 @@ def drop_and_activate(layer: nn.Module, _: tuple[object, ...], output: Tensor) -
         child = getattr(layer, name, None)
         output = output if child is None else child(output)
     return output
+
+
+def make_notes(replacements: dict[_BatchNorm, nn.Module]) -> tuple[str, ...]:
+    """Return what to know before training or evaluating."""
+    notes = []
+    counts = sorted({new.gm for new in replacements.values() if isinstance(new, SampleNorm) and new.gm > 1})
+    if counts:
+        notes.append(
+            f"in training a batch must be a multiple of gm={' and of '.join(map(str, counts))}: "
+            "let the loader drop the last, smaller one (drop_last=True)"
+        )
+    if any(isinstance(layer, nn.SyncBatchNorm) for layer in replacements):
+        notes.append("statistics are no longer synchronized over devices: gm counts groups on each device")
+    if any(restarts(layer, new) for layer, new in replacements.items()):
+        notes.append(
+            "running statistics start afresh, as those of a SeqNorm are of another quantity: "
+            "train, or call seqnorm.update_statistics, before evaluating"
+        )
+    return tuple(notes)
+
+
+def restarts(layer: _BatchNorm, new: nn.Module) -> bool:
+    """Whether a norm starts its running statistics afresh where those of a BatchNorm had been collected."""
+    before, after = layer.running_mean, getattr(new, "running_mean", None)
+    return (
+        before is not None and after is not None and before is not after and not before.is_meta and bool(before.any())
+    )
+
+
+def read(
+    model: nn.Module, swapped: Container[nn.Module], reasons: dict[nn.Module, str], notes: tuple[str, ...]
+) -> Conversion:
+    """Report what a model holds now, path by path."""
+    paths: list[str] = []
+    kept: dict[str, str] = {}
+    for path, layer in walk(model, swapped):
+        if layer in swapped:
+            paths.append(path)
+        elif is_batch_norm(layer):
+            kept[path] = reasons.get(layer, "it was not reached: swap it by hand")
+    for path, _ in unregistered(model):
+        kept[path] = (
+            "a plain list, tuple or dict holds it, where torch does not look: use nn.ModuleList or nn.ModuleDict"
+        )
+    return Conversion(model=model, swapped=tuple(paths), kept=kept, notes=notes)
+
+
+def walk(module: nn.Module, swapped: Container[nn.Module], path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Go through every path of a model, also those that lead to one layer, but not into layers that were swapped."""
+    yield path, module
+    if module not in swapped:
+        for name, child in module._modules.items():
+            if child is not None:
+                yield from walk(child, swapped, f"{path}.{name}" if path else name)
+
+
+def describe_nothing(model: nn.Module, report: Conversion) -> str:
+    """Return a sentence on why nothing was swapped."""
+    if report.kept:
+        return str(report)
+    already = sum(isinstance(layer, ChannelNorm) for layer in model.modules())
+    has = f"; it has {already} layers of seqnorm already, which convert does not change" if already else ""
+    return f"no BatchNorm was found in this {type(model).__name__}{has}. Looked for {LOOKED_FOR}."

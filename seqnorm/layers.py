@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from seqnorm.checks import (
     as_count,
@@ -17,6 +18,7 @@ from seqnorm.checks import (
     check_sample_groups,
     check_sigma,
 )
+from seqnorm.folding import UnfoldableEps
 from seqnorm.functional import ghost_norm, group_norm, seq_norm
 from seqnorm.rows import statistics_dtype
 from seqnorm.running import Convention
@@ -73,6 +75,18 @@ class ChannelNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_channels, device=device, dtype=dtype)) if affine else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer; ``torch.fx`` records it, with its hooks, as one node, as it does the layers of torch."""
+        input = args[0] if args else kwargs.get("input")
+        if not isinstance(input, Proxy):
+            return super().__call__(*args, **kwargs)
+        tracer = input.tracer
+
+        def record(*args: Any, **kwargs: Any) -> Proxy:
+            return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
+
+        return tracer.call_module(self, record, args, kwargs)
 
 
 class GroupNorm(ChannelNorm):
@@ -162,6 +176,11 @@ class SampleNorm(ChannelNorm):
         for name, value in buffers.items():
             self.register_buffer(name, value if track_running_stats else None)
 
+    @property
+    def num_features(self) -> int:
+        """BatchNorm's name for ``num_channels``, which hooks and ``fuse_linear_bn_eval`` read."""
+        return self.num_channels
+
     def call_arguments(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
         """Return the keyword arguments of :func:`ghost_norm` and :func:`seq_norm` for this call."""
         gm = self.gm if gm is None else as_count(gm, "gm")
@@ -175,7 +194,6 @@ class SampleNorm(ChannelNorm):
             "running_var": self.running_var,
             "training": self.training or self.running_mean is None,
             "momentum": self.momentum_for(gm),
-            "eps": self.eps,
             "strided": self.strided,
             "shared_var": self.shared_var,
             "running": self.running,
@@ -213,7 +231,7 @@ class GhostNorm(SampleNorm):
     def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
         check_input(input, self.num_channels)
-        output = ghost_norm(input, **self.call_arguments(input, gm))
+        output = ghost_norm(input, eps=self.eps, **self.call_arguments(input, gm))
         self.count_batches(gm)
         return output
 
@@ -276,11 +294,21 @@ class SeqNorm(SampleNorm):
         check_channel_groups(num_channels, self.gc)
         self.ghost_first = ghost_first
 
+    @property
+    def eps(self) -> float:  # type: ignore[override]  # an attribute of the base class
+        """The number added to every variance, in a form that fusers cannot use."""
+        return UnfoldableEps(self.plain_eps)
+
+    @eps.setter
+    def eps(self, eps: float) -> None:
+        self.plain_eps = float(eps)
+
     def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
         check_input(input, self.num_channels)
         gc = self.gc if gc is None else gc
-        output = seq_norm(input, gc, ghost_first=self.ghost_first, **self.call_arguments(input, gm))
+        arguments = self.call_arguments(input, gm)
+        output = seq_norm(input, gc, eps=self.plain_eps, ghost_first=self.ghost_first, **arguments)
         self.count_batches(gm)
         return output
 

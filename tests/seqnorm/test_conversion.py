@@ -44,7 +44,7 @@ def test_every_batch_norm_of_a_torchvision_model_is_swapped_under_its_own_name(r
     assert report.kept == {}
     assert all(isinstance(model.get_submodule(name), SeqNorm) for name in names)
     assert model.state_dict().keys() == resnet.state_dict().keys()
-    assert str(report) == "20 of 20 BatchNorm layers swapped"
+    assert str(report).splitlines()[0] == "20 of 20 BatchNorm layers swapped"
 
 
 def test_weights_stay_the_same_objects_so_that_an_optimizer_still_trains_them(resnet):
@@ -88,6 +88,23 @@ def test_layers_too_narrow_for_the_groups_are_kept_and_named(resnet):
         "15 of 20 BatchNorm layers swapped",
         f"kept bn1: {report.kept['bn1']}",
     ]
+
+
+def test_the_report_says_what_to_know_before_training_and_evaluating(resnet):
+    drop_last = (
+        "in training a batch must be a multiple of gm=2: let the loader drop the last, smaller one (drop_last=True)"
+    )
+    afresh = (
+        "running statistics start afresh, as those of a SeqNorm are of another quantity: "
+        "train, or call seqnorm.update_statistics, before evaluating"
+    )
+    untrained = torchvision.models.resnet18()
+    assert convert(copy.deepcopy(resnet), partial(SeqNorm, gc=4, gm=2)).notes == (drop_last, afresh)
+    assert convert(untrained, partial(SeqNorm, gc=4, gm=2)).notes == (drop_last,)
+    assert convert(copy.deepcopy(resnet), GHOST).notes == (drop_last,)
+    report = convert(copy.deepcopy(resnet), BatchNorm)
+    assert report.notes == ()
+    assert str(report) == "20 of 20 BatchNorm layers swapped"
 
 
 def test_a_converted_model_trains(resnet):
@@ -139,6 +156,34 @@ def test_what_the_caller_says_goes_before_what_the_layer_had():
     said = partial(GhostNorm, gm=2, eps=1e-3, momentum=None, affine=False, track_running_stats=False)
     new = convert(nn.BatchNorm2d(4), said).model
     assert (new.eps, new.momentum, dict(new.state_dict())) == (1e-3, None, {})
+
+
+@pytest.mark.parametrize(
+    "norm", [lambda width: SeqNorm(width, gc=2, gm=2, eps=1e-3, momentum=0.2), nn.Identity], ids=["lambda", "none"]
+)
+def test_a_plain_function_can_give_settings_too(norm):
+    new = convert(nn.BatchNorm2d(4, eps=1e-4, momentum=0.3), norm).model
+    assert [getattr(new, name, None) for name in ("eps", "momentum")] in ([1e-3, 0.2], [None, None])
+
+
+def test_statistics_keep_their_own_dtype_in_a_model_of_half_precision():
+    layer = nn.BatchNorm2d(4)
+    layer.weight.data, layer.bias.data = layer.weight.data.bfloat16(), layer.bias.data.bfloat16()
+    new = convert(layer, partial(SeqNorm, gc=2, gm=2)).model
+    assert (new.weight.dtype, new.running_var.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_a_norm_with_a_weight_only_gets_no_bias_that_it_would_not_use():
+    new = convert(nn.BatchNorm2d(4), nn.RMSNorm).model
+    assert [name for name, _ in new.named_parameters()] == ["weight"]
+
+
+def test_a_batch_norm_without_a_bias_stays_without_one():
+    theirs = nn.BatchNorm1d(4, bias=False)
+    ours = convert(copy.deepcopy(theirs), BatchNorm).model
+    assert ours.bias is None
+    x = draw(6, 4)
+    assert_close(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize(

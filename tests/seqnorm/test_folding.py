@@ -1,0 +1,154 @@
+"""Folding norms into the layer before them: exact for GhostNorm, refused for SeqNorm; graphs of ``torch.fx``."""
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import timm
+import torch
+import torchvision
+from timm.utils.model import reparameterize_model
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights, fuse_linear_bn_eval
+from torch.testing import assert_close
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from seqnorm import GhostNorm, GroupNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm, convert
+
+GHOST = partial(GhostNorm, gm=2)
+SEQ = partial(SeqNorm, gc=2, gm=2)
+REFUSAL = "a SeqNorm cannot be folded into the layer before it: its GroupNorm half depends on each sample"
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def trained(model, *shape):
+    """Move weights and statistics away from where they start; return the model in evaluation mode."""
+    torch.manual_seed(1)
+    for layer in model.modules():
+        if getattr(layer, "running_mean", None) is not None:
+            nn.init.normal_(layer.weight, 1, 0.1)
+            nn.init.normal_(layer.bias, 0, 0.1)
+    for seed in range(3):
+        model.train()(draw(*shape, seed=seed))
+    return model.eval()
+
+
+def by_hand(conv, norm):
+    """As in RepVGG, LeViT and YOLO."""
+    factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return conv.weight * factor.view(-1, 1, 1, 1)
+
+
+def by_hand_in_reverse(conv, norm):
+    return torch.diag(norm.weight.div(torch.sqrt(norm.eps + norm.running_var))) @ conv.weight.flatten(1)
+
+
+def by_weights(conv, norm):
+    return fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+
+
+@pytest.mark.parametrize("fuser", [fuse_conv_bn_eval, by_weights, by_hand, by_hand_in_reverse])
+@pytest.mark.parametrize(
+    "norm",
+    [SEQ, partial(SEQ, ghost_first=True), partial(SEQ, shared_var=True), partial(NoisySeqNorm, sigma=0.1, gc=2, gm=2)],
+)
+def test_no_fuser_folds_a_seq_norm_into_a_convolution(norm, fuser):
+    conv, layer = trained(nn.Sequential(nn.Conv2d(3, 8, 3), norm(8)), 4, 3, 5, 5)
+    with pytest.raises(ValueError, match=REFUSAL):
+        fuser(conv, layer)
+
+
+def test_nor_into_a_linear_layer():
+    linear, layer = trained(nn.Sequential(nn.Linear(3, 8), SEQ(8)), 4, 3)
+    with pytest.raises(ValueError, match=REFUSAL):
+        fuse_linear_bn_eval(linear, layer)
+
+
+def test_the_eps_of_a_seq_norm_is_a_number_in_all_else():
+    layer = SeqNorm(8, gc=2, gm=2, eps=1e-3)
+    assert layer.eps == 1e-3
+    assert layer.eps + 1 == 1.001
+    assert f"{layer.eps:.0e}" == "1e-03"
+    layer.eps = 1e-2
+    assert pickle.loads(pickle.dumps(copy.deepcopy(layer))).eps == 1e-2
+    x = draw(4, 8, 3, 3)
+    assert_close(layer(x), SeqNorm(8, gc=2, gm=2, eps=1e-2)(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [GHOST, partial(GHOST, shared_var=True), partial(GHOST, running="pooled"), partial(NoisyBatchNorm, sigma=0.1)],
+)
+def test_a_ghost_norm_folds_exactly(norm):
+    model = trained(nn.Sequential(nn.Conv2d(3, 8, 3), norm(8)), 4, 3, 5, 5)
+    x = draw(2, 3, 5, 5, seed=9)
+    assert_close(fuse_conv_bn_eval(*model)(x), model(x))
+    model = trained(nn.Sequential(nn.Linear(3, 8), norm(8)), 4, 3)
+    x = draw(2, 3, seed=9)
+    assert_close(fuse_linear_bn_eval(*model)(x), model(x))
+
+
+def test_timms_reparametrization_is_exact_with_ghost_norm_and_refused_with_seq_norm():
+    levit = timm.create_model("levit_128s", num_classes=3)
+    x = draw(2, 3, 224, 224)
+    ghost = convert(copy.deepcopy(levit), GHOST).model.eval()
+    assert_close(reparameterize_model(ghost)(x), ghost(x))
+    with pytest.raises(ValueError, match=REFUSAL):
+        reparameterize_model(convert(levit, SEQ).model.eval())
+
+
+@pytest.mark.parametrize("norm", [GHOST, SEQ, partial(GroupNorm, gc=2)], ids=["ghost", "seq", "group"])
+def test_the_fuser_of_fx_leaves_these_norms_alone(norm):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), norm(8))
+    model = trained(model, 4, 3, 5, 5)
+    x = draw(2, 3, 5, 5, seed=9)
+    fused = fuse(model)
+    assert_close(fused(x), model(x))
+    assert [type(layer) for layer in fused.children()][-1] is norm.func
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        GHOST,
+        SEQ,
+        partial(GroupNorm, gc=2),
+        partial(NoisyBatchNorm, sigma=0.1),
+        partial(NoisySeqNorm, sigma=0.1, gc=2, gm=2),
+    ],
+    ids=lambda norm: norm.func.__name__,
+)
+def test_fx_records_a_layer_as_one_node_in_either_mode(norm):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm(8), nn.ReLU())
+    traced = fx.symbolic_trace(model)
+    assert [node.target for node in traced.graph.nodes if node.op == "call_module"] == ["0", "1", "2"]
+    x = draw(4, 3, 5, 5)
+    for mode in (True, False):
+        torch.manual_seed(0)
+        expected = copy.deepcopy(model).train(mode)(x)
+        torch.manual_seed(0)
+        assert_close(traced.train(mode)(x), expected)
+
+
+def test_fx_calls_the_activation_of_a_converted_layer_of_timm_once():
+    model = nn.Sequential(timm.layers.BatchNormAct2d(8, act_layer=nn.SiLU))
+    convert(model, SEQ)
+    x = draw(4, 8, 3, 3)
+    assert_close(fx.symbolic_trace(model)(x), model(x))
+
+
+def test_feature_extractors_find_a_converted_layer_under_its_name():
+    model = convert(torchvision.models.resnet18(num_classes=3), SEQ).model.eval()
+    features = create_feature_extractor(model, {"layer1.0.bn1": "features"})
+    seen = []
+    model.layer1[0].bn1.register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    x = draw(1, 3, 32, 32)
+    model(x)
+    assert_close(features(x)["features"], seen[0])
