@@ -60,6 +60,10 @@ def reason_to_keep(layer: nn.Module) -> str | None:
     """Return why a layer that seems to be a BatchNorm cannot be replaced by any norm; None if it can."""
     if isinstance(layer, jit.ScriptModule):
         return f"this {kind(layer)} is compiled by torch.jit: convert the model before it is scripted or traced"
+    if type(layer) is nn.Module:
+        return (
+            "it is part of an exported graph, which has operations and no layers: convert the model before torch.export"
+        )
     if not isinstance(layer, _BatchNorm):
         return f"{kind(layer)} is no torch.nn.BatchNorm: swap it by hand"
     if isinstance(layer, _LazyNormBase):

@@ -28,6 +28,7 @@ from seqnorm.batch_norms import (
 )
 from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 
+MAX_LISTED = 3  # layers listed in a warning
 DEFAULTS = {"eps": 1e-5, "momentum": 0.1}  # of torch's BatchNorm and of every norm here
 
 
@@ -258,7 +259,9 @@ def walk(module: nn.Module, swapped: Container[nn.Module], path: str = "") -> It
 def describe_nothing(model: nn.Module, report: Conversion) -> str:
     """Return a sentence on why nothing was swapped."""
     if report.kept:
-        return str(report)
+        reasons = [f"{path or 'the model itself'}: {reason}" for path, reason in report.kept.items()]
+        more = f"; and {len(reasons) - MAX_LISTED} more" if len(reasons) > MAX_LISTED else ""
+        return f"no BatchNorm of this {type(model).__name__} was swapped. {'; '.join(reasons[:MAX_LISTED])}{more}"
     already = sum(isinstance(layer, ChannelNorm) for layer in model.modules())
     has = f"; it has {already} layers of seqnorm already, which convert does not change" if already else ""
     return f"no BatchNorm was found in this {type(model).__name__}{has}. Looked for {LOOKED_FOR}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack
+from typing import Any, NoReturn, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,17 @@ class ChannelNorm(nn.Module):
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
 
         return tracer.call_module(self, record, args, kwargs)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse ``torch.jit.script``, which calls this first.
+
+        Raises:
+            NotImplementedError: with what to use instead.
+        """
+        raise NotImplementedError(
+            f"torch.jit.script cannot compile a {type(self).__name__}, whose group counts may be numbers or tensors. "
+            "Use torch.export or torch.compile, or torch.jit.trace for evaluation."
+        )
 
 
 class GroupNorm(ChannelNorm):
@@ -302,6 +313,10 @@ class SeqNorm(SampleNorm):
     @eps.setter
     def eps(self, eps: float) -> None:
         self.plain_eps = float(eps)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a layer, also one that seqnorm 0.1 pickled whole, with its eps as a plain attribute."""
+        super().__setstate__({"plain_eps" if name == "eps" else name: value for name, value in state.items()})
 
     def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""

@@ -183,6 +183,23 @@ def test_the_layers_of_a_compiled_model_are_kept(build):
     }
 
 
+def test_an_exported_graph_is_named():
+    exported = torch.export.export(nn.Sequential(nn.BatchNorm2d(8)).eval(), (draw(2, 8, 3, 3),)).module()
+    with pytest.warns(UserWarning, match="convert the model before torch.export"):
+        assert list(convert(exported, GHOST).kept) == ["0"]
+
+
+def test_a_model_inside_distributed_data_parallel_is_named(tmp_path):
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8)))
+        with pytest.warns(UserWarning, match="convert the model before it is wrapped"):
+            assert list(convert(model, SEQ).kept) == ["module.1"]
+        assert convert(model.module, SEQ).swapped == ("1",)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_timms_split_batch_norm_is_kept_whole():
     assert kept(SplitBatchNorm2d(8, num_splits=3)) == {
         "1": f"SplitBatchNorm2d does more than normalize: {BY_HAND}",
@@ -243,9 +260,11 @@ def test_torchs_instance_norm_is_no_batch_norm():
 
 def test_a_frozen_model_of_timm_is_named_layer_by_layer():
     model = freeze_batch_norm_2d(timm.create_model("mobilenetv3_small_050", num_classes=3))
-    with pytest.warns(UserWarning, match=r"^0 of 34 BatchNorm layers swapped\nkept bn1: FrozenBatchNormAct2d is no"):
+    message = r"no BatchNorm of this MobileNetV3 was swapped. bn1: FrozenBatchNormAct2d is no .*; and 31 more$"
+    with pytest.warns(UserWarning, match=message):
         report = convert(model, GHOST)
     assert len(report.kept) == 34
+    assert str(report).startswith("0 of 34 BatchNorm layers swapped\nkept bn1: FrozenBatchNormAct2d is no torch.nn")
 
 
 def test_timms_synchronized_layers_are_swapped_with_their_activation_and_a_note():

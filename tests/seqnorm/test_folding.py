@@ -65,6 +65,15 @@ def test_no_fuser_folds_a_seq_norm_into_a_convolution(norm, fuser):
         fuser(conv, layer)
 
 
+def test_a_seq_norm_that_was_pickled_with_its_eps_as_an_attribute_still_loads():
+    state = vars(SeqNorm(8, gc=2, gm=2))
+    del state["plain_eps"]
+    layer = SeqNorm.__new__(SeqNorm)
+    layer.__setstate__({"eps": 1e-3, **state})
+    x = draw(4, 8, 3, 3)
+    assert_close(layer(x), SeqNorm(8, gc=2, gm=2, eps=1e-3)(x), rtol=0, atol=0)
+
+
 def test_nor_into_a_linear_layer():
     linear, layer = trained(nn.Sequential(nn.Linear(3, 8), SEQ(8)), 4, 3)
     with pytest.raises(ValueError, match=REFUSAL):
@@ -135,6 +144,15 @@ def test_fx_records_a_layer_as_one_node_in_either_mode(norm):
         expected = copy.deepcopy(model).train(mode)(x)
         torch.manual_seed(0)
         assert_close(traced.train(mode)(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+@pytest.mark.parametrize("norm", [GHOST, SEQ, partial(GroupNorm, gc=2)], ids=["ghost", "seq", "group"])
+def test_scripting_is_refused_with_what_to_use_instead(norm):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm(8))
+    with pytest.raises(NotImplementedError, match=r"torch.jit.script cannot compile a .*Use torch.export"):
+        torch.jit.script(model)
+    assert type(model[1]) is norm.func
 
 
 def test_fx_calls_the_activation_of_a_converted_layer_of_timm_once():
