@@ -81,7 +81,7 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
                 replacements[layer] = make_replacement(layer, norm)
             except ValueError as refused:
                 reasons[layer] = str(refused)
-    check_new(list(replacements.values()))
+    check_distinct(list(replacements.values()))
     notes = make_notes(replacements)
     for layer, new in replacements.items():
         become(layer, new)
@@ -106,15 +106,23 @@ def check_arguments(model: nn.Module, norm: Callable[[int], nn.Module]) -> None:
         )
 
 
-def check_new(made: Sequence[nn.Module]) -> None:
-    """Check that ``norm`` made a module for each layer, and never the same one twice.
+def as_module(made: object) -> nn.Module:
+    """Return what ``norm`` has made.
+
+    Raises:
+        TypeError: if it is no module.
+    """
+    if not isinstance(made, nn.Module):
+        raise TypeError(f"norm must return a torch.nn.Module: got a {type(made).__name__}. Return the layer it makes.")
+    return made
+
+
+def check_distinct(made: Sequence[nn.Module]) -> None:
+    """Check that ``norm`` has made a layer for each BatchNorm.
 
     Raises:
         TypeError: naming what it made.
     """
-    for layer in made:
-        if not isinstance(layer, nn.Module):
-            raise TypeError(f"norm must return a torch.nn.Module: got a {type(layer).__name__}.")
     if len(set(map(id, made))) < len(made):
         raise TypeError(
             f"norm must make a new layer at each call: got the same {type(made[0]).__name__} again. "
@@ -144,10 +152,9 @@ def make_replacement(layer: _BatchNorm, norm: Callable[[int], nn.Module]) -> nn.
 
     Raises:
         ValueError: if ``norm`` refuses the width.
+        TypeError: if it makes no module.
     """
-    new = norm(layer.num_features)
-    if not isinstance(new, nn.Module):
-        return new  # for check_new to refuse
+    new = as_module(norm(layer.num_features))
     tensor = layer.running_mean if layer.running_mean is not None else layer.weight
     if tensor is not None:
         new.to(device=tensor.device, dtype=tensor.dtype)
@@ -185,7 +192,7 @@ def become(layer: _BatchNorm, new: nn.Module) -> None:
     if layer._backward_hooks:
         new._is_full_backward_hook = layer._is_full_backward_hook
     object.__setattr__(layer, "__dict__", state)
-    layer.__class__ = type(new)
+    object.__setattr__(layer, "__class__", type(new))
 
 
 def tracks_input_statistics(new: nn.Module) -> bool:

@@ -81,9 +81,9 @@ class ChannelNorm(nn.Module):
         input = args[0] if args else kwargs.get("input")
         if not isinstance(input, Proxy):
             return super().__call__(*args, **kwargs)
-        tracer = input.tracer
+        tracer: Any = input.tracer  # a Tracer, which torch types as its base class
 
-        def record(*args: Any, **kwargs: Any) -> Proxy:
+        def record(*args: Any, **kwargs: Any) -> Any:
             return tracer.create_proxy("call_module", tracer.path_of_module(self), args, kwargs)
 
         return tracer.call_module(self, record, args, kwargs)
@@ -306,7 +306,7 @@ class SeqNorm(SampleNorm):
         self.ghost_first = ghost_first
 
     @property
-    def eps(self) -> float:  # type: ignore[override]  # an attribute of the base class
+    def eps(self) -> float:
         """The number added to every variance, in a form that fusers cannot use."""
         return UnfoldableEps(self.plain_eps)
 
@@ -316,7 +316,8 @@ class SeqNorm(SampleNorm):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a layer, also one that seqnorm 0.1 pickled whole, with its eps as a plain attribute."""
-        super().__setstate__({"plain_eps" if name == "eps" else name: value for name, value in state.items()})
+        state = {"plain_eps" if name == "eps" else name: value for name, value in state.items()}
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def forward(self, input: Tensor, *, gc: int | Tensor | None = None, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gc`` and ``gm`` replace the layer's for this call."""
