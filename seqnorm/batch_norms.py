@@ -11,7 +11,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
-from seqnorm.layers import ChannelNorm
+from seqnorm.layers import ChannelNorm, GhostNorm
 
 LOOKED_FOR = (
     "torch.nn.BatchNorm1d, 2d, 3d, SyncBatchNorm, subclasses of them, "
@@ -64,7 +64,7 @@ def reason_to_keep(layer: nn.Module) -> str | None:
         return (
             "it is part of an exported graph, which has operations and no layers: convert the model before torch.export"
         )
-    if not isinstance(layer, _BatchNorm):
+    if not isinstance(layer, (_BatchNorm, GhostNorm)):
         return f"{kind(layer)} is no torch.nn.BatchNorm: swap it by hand"
     if isinstance(layer, _LazyNormBase):
         return "its width is not known yet: run the model once, then convert"
@@ -77,11 +77,11 @@ def reason_to_keep(layer: nn.Module) -> str | None:
     return reason_in_tensors(layer) or reason_in_methods(layer) or reason_in_state(layer)
 
 
-def reason_in_tensors(layer: _BatchNorm) -> str | None:
+def reason_in_tensors(layer: _BatchNorm | GhostNorm) -> str | None:
     """Look for tensors that a BatchNorm does not have, or lacks: pruning, weight_norm and spectral_norm add some."""
     own = {*layer._parameters, *layer._buffers}
     added = sorted(own - TENSORS)
-    missing = sorted({"weight", "bias", "running_mean", "running_var"} - own)
+    missing = sorted(name for name in TENSORS - own if not hasattr(layer, name) or getattr(layer, name) is not None)
     if added and missing:
         return (
             f"its {', '.join(missing)} is computed from {', '.join(added)}: make it a parameter again (torch.nn.utils."
@@ -93,12 +93,12 @@ def reason_in_tensors(layer: _BatchNorm) -> str | None:
     return None
 
 
-def reason_in_methods(layer: _BatchNorm) -> str | None:
+def reason_in_methods(layer: _BatchNorm | GhostNorm) -> str | None:
     """Look for methods that a subclass or a person has replaced."""
     cls = type(layer)
     if not is_timm_with_activation(layer):
         for ancestor in cls.__mro__:
-            if ancestor.__module__ == _BatchNorm.__module__:
+            if ancestor.__module__ in (_BatchNorm.__module__, GhostNorm.__module__):
                 break
             for name, value in vars(ancestor).items():
                 is_method = isinstance(value, (FunctionType, classmethod, staticmethod, property))
@@ -110,11 +110,11 @@ def reason_in_methods(layer: _BatchNorm) -> str | None:
     return None
 
 
-def reason_in_state(layer: _BatchNorm) -> str | None:
+def reason_in_state(layer: _BatchNorm | GhostNorm) -> str | None:
     """Look for settings and hooks that another norm cannot honour."""
     if (layer.running_mean is None) != (layer.running_var is None):
         return "it has only one of running_mean and running_var: set both, or both to None, then convert"
-    if layer.running_mean is not None and not layer.track_running_stats:
+    if layer.running_mean is not None and not getattr(layer, "track_running_stats", True):
         return (
             "its running statistics are fixed, because track_running_stats was set to False after it was made: "
             "set it to True, or running_mean and running_var to None, then convert"

@@ -29,6 +29,7 @@ from seqnorm.batch_norms import (
 from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 
 MAX_LISTED = 3  # layers listed in a warning
+Source = _BatchNorm | GhostNorm  # what another norm can replace
 DEFAULTS = {"eps": 1e-5, "momentum": 0.1}  # of torch's BatchNorm and of every norm here
 
 
@@ -60,7 +61,8 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
         model: any model with ``torch.nn.BatchNorm1d``, ``2d``, ``3d``, ``SyncBatchNorm`` or subclasses of them.
         norm: makes a new layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. ``eps`` and
             ``momentum`` given there override the layer's own; ``affine=False`` and ``track_running_stats=False`` are
-            respected.
+            respected. A class of torch's BatchNorm, e.g. ``torch.nn.BatchNorm2d``, also replaces every GhostNorm, and
+            evaluates as it did, for tools that only know torch's layers.
 
     Returns:
         What was swapped and what was not. A layer is kept, with the reason, if ``norm`` refuses its width, or if it
@@ -73,10 +75,11 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
         UserWarning: if no layer was swapped.
     """
     check_arguments(model, norm)
-    reasons = reasons_to_keep(model)
-    replacements: dict[_BatchNorm, nn.Module] = {}
+    sources = (_BatchNorm, GhostNorm) if isinstance(norm, type) and issubclass(norm, _BatchNorm) else (_BatchNorm,)
+    reasons = reasons_to_keep(model, sources)
+    replacements: dict[Source, nn.Module] = {}
     for layer in model.modules():
-        if isinstance(layer, _BatchNorm) and layer not in reasons:
+        if isinstance(layer, sources) and layer not in reasons:
             try:
                 replacements[layer] = make_replacement(layer, norm)
             except ValueError as refused:
@@ -130,11 +133,11 @@ def check_distinct(made: Sequence[nn.Module]) -> None:
         )
 
 
-def reasons_to_keep(model: nn.Module) -> dict[nn.Module, str]:
+def reasons_to_keep(model: nn.Module, sources: tuple[type[Source], ...]) -> dict[nn.Module, str]:
     """Return the BatchNorms that no norm can replace, and those inside them, each with the reason."""
     reasons: dict[nn.Module, str] = {}
     for path, module in model.named_modules():
-        reason = reason_to_keep(module) if is_batch_norm(module) else None
+        reason = reason_to_keep(module) if is_batch_norm(module) or isinstance(module, sources) else None
         if reason is None:
             reason = reason_for_children(module)
         else:
@@ -147,7 +150,7 @@ def reasons_to_keep(model: nn.Module) -> dict[nn.Module, str]:
     return reasons
 
 
-def make_replacement(layer: _BatchNorm, norm: Callable[[int], nn.Module]) -> nn.Module:
+def make_replacement(layer: Source, norm: Callable[[int], nn.Module]) -> nn.Module:
     """Make a new norm with the weights, buffers and settings of a BatchNorm, which stays as it is.
 
     Raises:
@@ -168,6 +171,8 @@ def make_replacement(layer: _BatchNorm, norm: Callable[[int], nn.Module]) -> nn.
     if getattr(new, "running_mean", None) is not None and (layer.running_mean is None or tracks_input_statistics(new)):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(new, name, getattr(layer, name))
+    if isinstance(new, _BatchNorm):
+        new.affine, new.track_running_stats = new.weight is not None, new.running_mean is not None
     for name, child in layer.named_children():
         new.add_module(name, child)
     if is_timm_with_activation(layer):
@@ -175,7 +180,7 @@ def make_replacement(layer: _BatchNorm, norm: Callable[[int], nn.Module]) -> nn.
     return new.train(layer.training)
 
 
-def become(layer: _BatchNorm, new: nn.Module) -> None:
+def become(layer: Source, new: nn.Module) -> None:
     """Turn a layer into another one in place, with the hooks and the attributes that people have added to it.
 
     Handles that remove hooks refer to the layer's own dictionaries of hooks, so these are filled, not replaced.
@@ -197,6 +202,8 @@ def become(layer: _BatchNorm, new: nn.Module) -> None:
 
 def tracks_input_statistics(new: nn.Module) -> bool:
     """Whether the running statistics are, like BatchNorm's, those of each channel of the input."""
+    if isinstance(new, _BatchNorm):
+        return True
     ghost_first = isinstance(new, GhostNorm) or (isinstance(new, SeqNorm) and new.ghost_first)
     return ghost_first and not new.shared_var
 
@@ -209,7 +216,7 @@ def drop_and_activate(layer: nn.Module, _: tuple[object, ...], output: Tensor) -
     return output
 
 
-def make_notes(replacements: dict[_BatchNorm, nn.Module]) -> tuple[str, ...]:
+def make_notes(replacements: dict[Source, nn.Module]) -> tuple[str, ...]:
     """Return what to know before training or evaluating."""
     notes = []
     counts = sorted({new.gm for new in replacements.values() if isinstance(new, SampleNorm) and new.gm > 1})
@@ -228,7 +235,7 @@ def make_notes(replacements: dict[_BatchNorm, nn.Module]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def restarts(layer: _BatchNorm, new: nn.Module) -> bool:
+def restarts(layer: Source, new: nn.Module) -> bool:
     """Whether a norm starts its running statistics afresh where those of a BatchNorm had been collected."""
     before, after = layer.running_mean, getattr(new, "running_mean", None)
     return (
@@ -245,7 +252,7 @@ def read(
     for path, layer in walk(model, swapped):
         if layer in swapped:
             paths.append(path)
-        elif is_batch_norm(layer):
+        elif layer in reasons or is_batch_norm(layer):
             kept[path] = reasons.get(layer, "it was not reached: swap it by hand")
     for path, _ in unregistered(model):
         kept[path] = (

@@ -124,7 +124,9 @@ def test_a_norm_that_is_several_layers_is_one_in_the_report():
     assert isinstance(model[0][1], nn.BatchNorm2d)
 
 
-def test_torchs_own_batch_norm_can_be_the_norm():
+def test_torchs_own_batch_norm_can_be_the_norm_and_keeps_the_statistics():
     model = nn.Sequential(nn.SyncBatchNorm(8))
+    model[0].running_mean.fill_(5)
     assert convert(model, nn.BatchNorm2d).swapped == ("0",)
     assert type(model[0]) is nn.BatchNorm2d
+    assert model[0].running_mean.eq(5).all()

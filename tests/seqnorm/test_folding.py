@@ -113,6 +113,51 @@ def test_timms_reparametrization_is_exact_with_ghost_norm_and_refused_with_seq_n
         reparameterize_model(convert(levit, SEQ).model.eval())
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [GHOST, partial(GHOST, shared_var=True), partial(GHOST, affine=False), partial(NoisyBatchNorm, sigma=0.1)],
+    ids=["ghost", "shared variance", "no affine", "noisy"],
+)
+def test_ghost_norms_become_torchs_batch_norms_again_and_evaluate_as_they_did(norm):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm(8))
+    for seed in range(3):
+        model(draw(4, 3, 5, 5, seed=seed))
+    model.eval()
+    x = draw(2, 3, 5, 5, seed=9)
+    expected = model(x)
+    assert convert(model, nn.BatchNorm2d).swapped == ("1",)
+    assert type(model[1]) is nn.BatchNorm2d
+    assert_close(model(x), expected)
+    fused = fuse(model)
+    assert [type(layer) for layer in fused.children()] == [nn.Conv2d]
+    assert_close(fused(x), expected)
+
+
+def test_a_ghost_norm_that_was_patched_stays_and_is_named():
+    layer = GHOST(8)
+    layer.forward = lambda input: input
+    report = convert(nn.Sequential(GHOST(8), layer), nn.BatchNorm2d)
+    assert report.swapped == ("0",)
+    assert report.kept == {"1": "its forward was replaced on this one layer: swap it by hand"}
+
+
+def test_a_reparametrization_that_asks_for_torchs_class_is_exact_once_ghost_norms_are_batch_norms():
+    model = timm.create_model("repghostnet_050", num_classes=3)
+    model = trained(convert(model, GHOST).model, 4, 3, 32, 32)
+    x = draw(2, 3, 32, 32, seed=9)
+    expected = model(x)
+    convert(model, nn.BatchNorm2d)
+    assert_close(reparameterize_model(model)(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_seq_norms_do_not_become_batch_norms():
+    model = nn.Sequential(nn.BatchNorm2d(8), SEQ(8), GHOST(8))
+    assert convert(model, nn.BatchNorm2d).swapped == ("0", "2")
+    assert type(model[1]) is SeqNorm
+    assert convert(model, SEQ).swapped == ("0", "2")
+    assert convert(nn.Sequential(nn.BatchNorm2d(8), GHOST(8)), SEQ).swapped == ("0",)
+
+
 @pytest.mark.parametrize("norm", [GHOST, SEQ, partial(GroupNorm, gc=2)], ids=["ghost", "seq", "group"])
 def test_the_fuser_of_fx_leaves_these_norms_alone(norm):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1), norm(8))
