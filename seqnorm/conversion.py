@@ -29,7 +29,7 @@ from seqnorm.batch_norms import (
 from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 
 MAX_LISTED = 3  # layers listed in a warning
-Source = _BatchNorm | GhostNorm  # what another norm can replace
+Swappable = _BatchNorm | GhostNorm  # what another norm can replace
 DEFAULTS = {"eps": 1e-5, "momentum": 0.1}  # of torch's BatchNorm and of every norm here
 
 
@@ -77,7 +77,7 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
     check_arguments(model, norm)
     sources = (_BatchNorm, GhostNorm) if isinstance(norm, type) and issubclass(norm, _BatchNorm) else (_BatchNorm,)
     reasons = reasons_to_keep(model, sources)
-    replacements: dict[Source, nn.Module] = {}
+    replacements: dict[Swappable, nn.Module] = {}
     for layer in model.modules():
         if isinstance(layer, sources) and layer not in reasons:
             try:
@@ -133,7 +133,7 @@ def check_distinct(made: Sequence[nn.Module]) -> None:
         )
 
 
-def reasons_to_keep(model: nn.Module, sources: tuple[type[Source], ...]) -> dict[nn.Module, str]:
+def reasons_to_keep(model: nn.Module, sources: tuple[type[Swappable], ...]) -> dict[nn.Module, str]:
     """Return the BatchNorms that no norm can replace, and those inside them, each with the reason."""
     reasons: dict[nn.Module, str] = {}
     for path, module in model.named_modules():
@@ -150,7 +150,7 @@ def reasons_to_keep(model: nn.Module, sources: tuple[type[Source], ...]) -> dict
     return reasons
 
 
-def make_replacement(layer: Source, norm: Callable[[int], nn.Module]) -> nn.Module:
+def make_replacement(layer: Swappable, norm: Callable[[int], nn.Module]) -> nn.Module:
     """Make a new norm with the weights, buffers and settings of a BatchNorm, which stays as it is.
 
     Raises:
@@ -180,7 +180,7 @@ def make_replacement(layer: Source, norm: Callable[[int], nn.Module]) -> nn.Modu
     return new.train(layer.training)
 
 
-def become(layer: Source, new: nn.Module) -> None:
+def become(layer: Swappable, new: nn.Module) -> None:
     """Turn a layer into another one in place, with the hooks and the attributes that people have added to it.
 
     Handles that remove hooks refer to the layer's own dictionaries of hooks, so these are filled, not replaced.
@@ -216,7 +216,7 @@ def drop_and_activate(layer: nn.Module, _: tuple[object, ...], output: Tensor) -
     return output
 
 
-def make_notes(replacements: dict[Source, nn.Module]) -> tuple[str, ...]:
+def make_notes(replacements: dict[Swappable, nn.Module]) -> tuple[str, ...]:
     """Return what to know before training or evaluating."""
     notes = []
     counts = sorted({new.gm for new in replacements.values() if isinstance(new, SampleNorm) and new.gm > 1})
@@ -235,7 +235,7 @@ def make_notes(replacements: dict[Source, nn.Module]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def restarts(layer: Source, new: nn.Module) -> bool:
+def restarts(layer: Swappable, new: nn.Module) -> bool:
     """Whether a norm starts its running statistics afresh where those of a BatchNorm had been collected."""
     before, after = layer.running_mean, getattr(new, "running_mean", None)
     return (
