@@ -154,13 +154,14 @@ class Progress(View):
 
 
 class Provenance(View):
-    """The versions that a search was submitted with."""
+    """The versions and the data that a search was submitted with."""
 
     seqnorm: str  #: version
     python: str  #: version
     torch: str | None  #: version, where the search was submitted
     package: str | None  #: the distribution that contains the recipe
     package_version: str | None
+    data: str = ""  #: what was found in the data set, and what was left out; empty if none was named
 
 
 class SearchRow(View):
@@ -292,6 +293,7 @@ class PlanView(View):
     sequential: int  #: trials of the sequential search over the same values
     totals: dict[str, int]  #: trials of every strategy over the same values
     refused: tuple[RefusedValue, ...]
+    data: str  #: what was found in the data set, and what was left out; empty if none is named
     seconds: float | None  #: of all trials run one after another; null if no search of the recipe has finished
 
 

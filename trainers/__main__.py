@@ -36,6 +36,8 @@ def main() -> int:
         numbers = recipe.with_overrides({**(recipe.unnormalized if flags.none else {}), **overrides})
         if flags.download and recipe.download:
             resolve(recipe.download)(flags.home)
+        if flags.data and recipe.check_data and (found := resolve(recipe.check_data)(numbers, flags.data)):
+            print(f"Data: {found}", file=sys.stderr)
         data = resolve(recipe.load)(numbers, flags.data, flags.home)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-from trainers.recipe import RecipeError, resolve
+from trainers.recipe import RecipeError, printable, resolve
 
 MEMORY_BYTES = 2 * 2**30  # of a child; the labels of a data set fit, its images need not
 SECONDS = 600  # of a child
@@ -47,8 +47,8 @@ class Finding:
     refusal: str | None = None
 
 
-def check(reference: str, numbers: Any, path: str) -> None:
-    """Run a recipe's check of a data set.
+def check(reference: str, numbers: Any, path: str) -> str:
+    """Run a recipe's check of a data set; return what it found, as a sentence, or nothing.
 
     Args:
         reference: ``module:function``, a recipe's ``check_data``.
@@ -61,10 +61,11 @@ def check(reference: str, numbers: Any, path: str) -> None:
     """
     kind = type(numbers)
     values = dataclasses.asdict(numbers)
-    _find(
+    finding = _find(
         (reference, numbers, path),
         {"call": reference, "kind": f"{kind.__module__}:{kind.__qualname__}", "values": values, "path": path},
     )
+    return finding.answer or ""
 
 
 def identify(path: str) -> str:
@@ -86,7 +87,7 @@ def _find(key: tuple[Hashable, ...], request: dict[str, Any]) -> Finding:
             _room.release()
         # Files may change within a folder without a trace in what is looked at here, so its identity is found anew
         # each time, and so is what is wrong with it.
-        if state is not None and not ((finding.refusal or finding.answer) and os.path.isdir(path)):
+        if state is not None and not ((finding.refusal or "values" not in request) and os.path.isdir(path)):
             _keep((*key, state), finding)
     if finding.refusal is not None:
         raise RecipeError(finding.refusal)
@@ -185,13 +186,14 @@ def _answer(call: str, path: str, kind: str | None = None, values: dict[str, Any
     try:
         if kind is None:
             return Finding(answer=resolve(call)(path))
-        resolve(call)(resolve(kind)(**(values or {})), path)
-        return Finding()
+        found = resolve(call)(resolve(kind)(**(values or {})), path)
+        return Finding(answer=printable(found) if isinstance(found, str) else None)
     except RecipeError as error:
         return Finding(refusal=str(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        return Finding(refusal=f"a data set must be readable: got {path} ({reason}). Replace it, or choose another.")
+        refusal = f"a data set must be readable: got {path} ({reason}). Replace it, or choose another."
+        return Finding(refusal=printable(refusal))
 
 
 if __name__ == "__main__":

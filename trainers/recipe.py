@@ -21,6 +21,14 @@ MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database
 class RecipeError(ValueError):
     """A recipe cannot run as requested; the message gives rule, received value and remedy."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Return text that can be stored and sent: names of files may hold bytes that are no text."""
+    return text.encode(errors="backslashreplace").decode()
+
 
 def number(
     default: float | str,
@@ -69,7 +77,8 @@ class Recipe:
     data: str = ""  #: accepted data sets, shown to people
     identify_data: str | None = None  #: ``module:function``, names the data set that ``load`` uses by default
     bundled: int | None = None  #: number of training samples, if the data set is always the bundled one
-    check_data: str | None = None  #: ``module:function``, ``check(numbers, path)``; None if it takes no data
+    #: ``module:function``, ``check(numbers, path) -> str``, what was found, for people; None if it takes no data
+    check_data: str | None = None
     download: str | None = None  #: ``module:function``, ``download(home)``; None if there is nothing to download
     check: str | None = None  #: ``module:function``, ``check(numbers, data, gc)``, used if `widths` returns None
     build: str = ""  #: ``module:function`` that builds the network, e.g. to load a trial's weights

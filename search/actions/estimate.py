@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
-from search.plan.spec import SearchSpec, find_refused_values, read_spec
+from search.plan.spec import SearchSpec, describe_data, find_refused_values, read_spec
 from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
 from search.settings import Settings
@@ -37,6 +37,7 @@ def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: floa
         sequential=totals["sequential"],
         totals=totals,
         refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in find_refused_values(spec, recipe)),
+        data=describe_data(spec, recipe),
         seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
 from search.plan.digest import ABSENT, compute_digest
-from search.plan.spec import NumberValue, SearchSpec, parse_spec
+from search.plan.spec import NumberValue, SearchSpec, describe_data, parse_spec
 from search.plan.stages import Plan, make_plan
 from search.settings import Settings
 from search.store import searches
@@ -26,6 +26,7 @@ class Submission:
     plan: Plan
     digest: dict[str, str]
     numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them
+    data: str  #: what was found in the data set; nothing if none is named
 
     def store(self, connection: Connection, owner: str = "local") -> str:
         """Store the search, queued; return its id."""
@@ -40,7 +41,7 @@ class Submission:
             owner,
             parent,
             numbers=self.numbers,
-            provenance=collect_provenance(self.spec.recipe),
+            provenance=collect_provenance(self.spec.recipe).model_copy(update={"data": self.data}),
         )
 
 
@@ -57,7 +58,7 @@ def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
     digest = compute_digest(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
         _raise_missing_data(spec, recipe, settings)
-    return Submission(spec, plan, digest, numbers)
+    return Submission(spec, plan, digest, numbers, describe_data(spec, recipe))
 
 
 def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:

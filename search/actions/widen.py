@@ -155,7 +155,7 @@ def _prepare_child(settings: Settings, parent: searches.Search, fields: dict[str
     _require_inactive(parent)
     submission = prepare(settings, fields)
     _require_same_digest(parent, submission.digest)
-    return ChildSubmission(submission.spec, submission.plan, submission.digest, submission.numbers, parent.id)
+    return ChildSubmission(**vars(submission), parent=parent.id)
 
 
 def _require_inactive(parent: searches.Search) -> None:

@@ -106,6 +106,10 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
     engine = open_engine(settings.database_url)
     worker = Worker(settings, engine)
     orphans.clean_up(settings.search_folders())  # of a command that was killed
+    with engine.connect() as connection:
+        provenance = searches.get(connection, search_id).provenance
+    if provenance and provenance.data:
+        print_stderr(f"Data: {provenance.data}")
     try:
         search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption)
     except KeyboardInterrupt:

@@ -99,6 +99,8 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
         print_view(plan)
         return
     console = TextConsole()
+    if plan.data:
+        console.print(f"Data: {plan.data}", soft_wrap=True)
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<5} {trials:>7} trials")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)

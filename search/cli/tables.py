@@ -20,6 +20,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         return
     console = TextConsole()
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
+    if shown.provenance and shown.provenance.data:
+        console.print(f"Data: {shown.provenance.data}", soft_wrap=True)
     for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
             console.print(_stage_table(stage, before))

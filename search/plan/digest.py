@@ -11,10 +11,9 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
-from search.plan.spec import SearchSpec
-from search.vocabulary.errors import Busy, InvalidSpec
+from search.plan.spec import SearchSpec, refusing_specs
 from trainers import inspection
-from trainers.recipe import Recipe, RecipeError, resolve
+from trainers.recipe import Recipe, resolve
 
 Stamp = tuple[int, int, int, int]
 
@@ -67,12 +66,8 @@ def _stamp(file: str) -> Stamp:
 
 def _data(spec: SearchSpec, recipe: Recipe, home: Path) -> str:
     if spec.data:
-        try:
+        with refusing_specs():
             return inspection.identify(spec.data)
-        except inspection.Busy as error:
-            raise Busy(str(error)) from None
-        except RecipeError as error:
-            raise InvalidSpec(str(error)) from None
     if recipe.identify_data is None:
         return "bundled"
     identity: str = resolve(recipe.identify_data)(home)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
@@ -196,17 +197,24 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
         ) from None
-    try:
+    with refusing_specs():
         recipe = find(spec.recipe)
         for numbers in spec.resolve_all_numbers(recipe).values():
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
-        _check_data(spec, recipe)
+        describe_data(spec, recipe)
+    return spec, recipe
+
+
+@contextmanager
+def refusing_specs() -> Iterator[None]:
+    """Raise what a recipe or a check of data refuses as :class:`InvalidSpec`, or :class:`Busy`."""
+    try:
+        yield
     except inspection.Busy as error:
         raise Busy(str(error)) from None
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
-    return spec, recipe
 
 
 def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
@@ -248,12 +256,20 @@ def _check_batch(spec: SearchSpec, recipe: Recipe, numbers: Any) -> None:
         )
 
 
-def _check_data(spec: SearchSpec, recipe: Recipe) -> None:
+def describe_data(spec: SearchSpec, recipe: Recipe) -> str:
+    """Check a search's data set; return what was found in it, as a sentence; nothing if it has none.
+
+    Raises:
+        InvalidSpec: if the recipe takes no data set, or not this one.
+        Busy: if too many data sets are being checked.
+    """
     if spec.data is None:
-        return
-    if recipe.check_data is None:
-        raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
-    inspection.check(recipe.check_data, spec.resolve_numbers(recipe, next(iter(spec.variants))), spec.data)
+        return ""
+    with refusing_specs():
+        if recipe.check_data is None:
+            raise RecipeError(f"{recipe.name} takes no data set: got {spec.data}. Leave out --data.")
+        numbers = spec.resolve_numbers(recipe, next(iter(spec.variants)))
+        return inspection.check(recipe.check_data, numbers, spec.data)
 
 
 _RULES = {

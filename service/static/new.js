@@ -54,7 +54,7 @@ async function showPlan() {
     const plan = await change("/api/searches/plan", { body: fields() });
     if (request !== requests) return; // a later one is under way
     const others = Object.entries(plan.totals).filter(([name]) => name !== plan.strategy);
-    sentence.textContent = `At most ${plan.trials} trials (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${plan.seconds ? `, about ${Math.ceil(plan.seconds / 60)} min` : ""}.`;
+    sentence.textContent = `At most ${plan.trials} trials (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${plan.seconds ? `, about ${Math.ceil(plan.seconds / 60)} min` : ""}.${plan.data && ` ${plan.data}`}`;
     stages.replaceChildren(...Object.entries(plan.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
     refused.replaceChildren(...plan.refused.map(({ value, reason }) => {
       const item = document.createElement("li");

@@ -1,17 +1,19 @@
 """Image folders: real MNIST images as PNG and JPEG files in every layout, good and bad."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from trainers.data import folder, own
+from trainers.data.listing import list_folders
 from trainers.data.mnist import read_bundled
 from trainers.descriptors.images import OwnNumbers
 from trainers.recipe import RecipeError
@@ -133,8 +135,8 @@ def write_one_of_every_kind(path):
 def test_the_files_are_those_that_torchvision_lists_in_its_order(tmp_path):
     write_one_of_every_kind(tmp_path)
     theirs = ImageFolder(tmp_path)
-    files = folder.list_files(str(tmp_path), folder.list_classes(str(tmp_path)))
-    assert folder.list_classes(str(tmp_path)) == theirs.classes
+    files = folder.list_files(str(tmp_path), list_folders(str(tmp_path)))
+    assert list_folders(str(tmp_path)) == theirs.classes
     assert [(files.path(row), int(files.labels[row])) for row in range(len(files))] == theirs.samples
     assert len(files) == 18
 
@@ -169,13 +171,13 @@ def test_links_to_files_and_folders_are_followed_but_not_in_circles(tmp_path):
 def test_numeric_classes_are_in_the_order_of_their_numbers(tmp_path):
     write_classes(tmp_path, [str(number) for number in range(12)], 5)
     images = load(tmp_path)
-    assert folder.list_classes(str(tmp_path)) == [str(number) for number in range(12)]
+    assert list_folders(str(tmp_path)) == [str(number) for number in range(12)]
     assert (LABELS[rows_of(images.train_x)] == images.train_y % 10).all()  # class 10 holds zeros, class 11 ones
 
 
 def test_other_classes_are_in_the_order_of_their_text(tmp_path):
     write_classes(tmp_path, ["10", "2", "x"], 1)
-    assert folder.list_classes(str(tmp_path)) == ["10", "2", "x"]
+    assert list_folders(str(tmp_path)) == ["10", "2", "x"]
 
 
 def test_files_are_named_in_one_array_of_bytes(tmp_path):
@@ -231,6 +233,19 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, content, reason):
     assert str(caught.value).endswith("). Replace or remove the file.")
 
 
+def test_all_images_that_cannot_be_read_are_counted_and_the_first_are_named(tmp_path):
+    write_classes(tmp_path, ["a", "b"], 10)
+    files = sorted(tmp_path.glob("*/*.png"))
+    for file in files[3:8]:
+        file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, split_seed=1)
+    said = str(caught.value)
+    assert re.match(r"every image must be readable: got \d that are not: ", said)
+    assert said.endswith("Replace or remove the files.")
+    assert 1 < len(set(re.findall(r"/\d{4}\.png", said))) <= 3
+
+
 def test_an_image_of_16_bits_is_refused_rather_than_turned_white(tmp_path):
     write_classes(tmp_path, ["a", "b"], 10)
     file = tmp_path / "a" / "deep.png"
@@ -250,6 +265,72 @@ def test_images_with_a_palette_and_transparency_are_read(tmp_path):
     assert load(tmp_path).train_x.shape[1:] == (28, 28, 3)
 
 
+def only_image(path):
+    """Return what is read of the one image that differs from the others, black ones."""
+    images = load(path, image_size=24)
+    (found,) = [image for image in [*images.train_x, *images.validation_x, *images.test_x] if image.any()]
+    return found
+
+
+def write_black(path):
+    """Write black images of two classes; return where another may be put."""
+    for name in "ab":
+        (path / name).mkdir()
+        for number in range(10):
+            Image.new("RGB", (24, 24)).save(path / name / f"{number}.png")
+    return path / "a"
+
+
+COLOURED = Image.fromarray(np.random.default_rng(0).integers(1, 256, (24, 24, 3), np.uint8))
+
+
+@pytest.mark.parametrize("orientation", range(9))
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_photos_are_turned_upright_as_their_orientation_says(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    COLOURED.save(write_black(tmp_path) / f"photo.{suffix}", exif=exif, lossless=True)
+    flip = {2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: np.fliplr(np.rot90(x, 3))}
+    flip |= {6: lambda x: np.rot90(x, 3), 7: lambda x: np.fliplr(np.rot90(x, 1)), 8: lambda x: np.rot90(x, 1)}
+    assert (only_image(tmp_path) == flip.get(orientation, np.asarray)(np.asarray(COLOURED))).all()
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"garbage", bytes(64)])
+def test_a_photo_with_a_damaged_orientation_is_read_as_it_lies(tmp_path, exif):
+    COLOURED.save(write_black(tmp_path) / "photo.png", exif=exif)
+    assert (only_image(tmp_path) == np.asarray(COLOURED)).all()
+
+
+def test_files_of_imagenet_are_read_as_torchvision_reads_them(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    COLOURED.save(tmp_path / "photo.png", exif=exif)
+    assert (np.asarray(folder.open_rgb(str(tmp_path / "photo.png"))[0]) == np.asarray(COLOURED)).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("CMYK", "jpg"), ("CMYK", "tif"), ("RGBA", "png"), ("LA", "png"), ("P", "png"), ("1", "png"), ("YCbCr", "jpg")],
+)
+def test_images_of_every_8_bit_mode_are_read_as_rgb(tmp_path, mode, suffix):
+    COLOURED.convert(mode).save(file := write_black(tmp_path) / f"other.{suffix}")
+    with Image.open(file) as image:
+        assert (only_image(tmp_path) == np.asarray(image.convert("RGB"))).all()
+
+
+def test_the_first_frame_of_several_is_taken(tmp_path):
+    rest = [Image.new("RGB", (24, 24), "red")] * 2
+    COLOURED.save(write_black(tmp_path) / "moving.webp", save_all=True, append_images=rest, lossless=True)
+    assert (only_image(tmp_path) == np.asarray(COLOURED)).all()
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.int32, "I"), (np.float32, "F"), (np.uint16, "I;16")])
+def test_pixels_of_more_than_8_bits_are_refused(tmp_path, dtype, mode):
+    Image.fromarray(np.full((24, 24), 300, dtype)).save(file := write_black(tmp_path) / "deep.tif")
+    with pytest.raises(RecipeError, match=rf"got {file} \(ValueError: pixels of mode {mode}, not of 8 bits\)"):
+        load(tmp_path)
+
+
 def test_a_folder_that_is_missing_is_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"^--data must name an existing folder: got .*nowhere\."):
         folder.check(NUMBERS, str(tmp_path / "nowhere"), 28)
@@ -265,13 +346,14 @@ def test_fewer_than_two_classes_are_refused(tmp_path, classes, number):
     )
 
 
-@pytest.mark.parametrize("splits", [["train"], ["test", "val"], ["test", "train", "valid"]])
+@pytest.mark.parametrize("splits", [["train"], ["test", "val"], ["extra", "test", "train"]])
 def test_splits_other_than_those_known_are_refused(tmp_path, splits):
     for split in splits:
         write_classes(tmp_path / split, ["a", "b"], 6)
     assert refused(tmp_path) == (
-        f"an image folder in splits has train, and val or test or both, and no other: got {', '.join(splits)} in "
-        f"{tmp_path}. Give one with DIR/CLASS/*, or DIR/train/CLASS/* with DIR/val/CLASS/* or DIR/test/CLASS/* or both."
+        "an image folder in splits has train, and val or test or both, and no other, each with the class folders: "
+        f"got {', '.join(splits)} in {tmp_path}. Give one with DIR/CLASS/*, or DIR/train/CLASS/* with DIR/val/CLASS/* "
+        "or DIR/test/CLASS/* or both. A class must hold its images, not folders."
     )
 
 
@@ -282,7 +364,7 @@ def test_a_class_without_an_image_is_named(tmp_path):
     (tmp_path / "texts" / "notes.txt").write_text("none")
     assert refused(tmp_path) == (
         "every class folder must hold an image (.jpg, .jpeg, .png, .ppm, .bmp, .pgm, .tif, .tiff, .webp): "
-        f"got none in empty, texts of {tmp_path}. Add images or remove the folder."
+        f"got none in empty, texts of {tmp_path} (1 file left out: 1 .txt). Add images or remove the folder."
     )
 
 
@@ -306,7 +388,9 @@ def test_an_npz_file_is_taken_as_well(tmp_path):
     np.savez(file, x=PIXELS[:100], y=np.arange(100) % 2)
     images = load(file, subset=10)
     assert (images.source, sizes(images)) == (str(file), [10, 10, 10])
-    assert own.check(NUMBERS, str(file)) is None
+    assert own.check(NUMBERS, str(file)) == (
+        "100 images of 2 classes: 72 for training, 14 for validation, 14 for test; an image is 28 × 28."
+    )
 
 
 def test_images_of_ones_own_must_be_given(tmp_path):

@@ -35,14 +35,14 @@ def load100(numbers: OwnNumbers, data: str | None, home: Path) -> Images:
     return _load(100, numbers, data, home)
 
 
-def check10(numbers: OwnNumbers, data: str) -> None:
-    """Check a file or folder like :func:`load10`, without decoding a folder's images."""
-    own.check(numbers, data)
+def check10(numbers: OwnNumbers, data: str) -> str:
+    """Check a file or folder like :func:`load10`, without decoding a folder's images; return what was found."""
+    return own.check(numbers, data)
 
 
-def check100(numbers: OwnNumbers, data: str) -> None:
-    """Check a file or folder like :func:`load100`, without decoding a folder's images."""
-    own.check(numbers, data)
+def check100(numbers: OwnNumbers, data: str) -> str:
+    """Check a file or folder like :func:`load100`, without decoding a folder's images; return what was found."""
+    return own.check(numbers, data)
 
 
 def identify10(home: Path) -> str:

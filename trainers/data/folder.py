@@ -1,11 +1,15 @@
 """Folders of image files: ``DIR/CLASS/*``, or ``DIR/train/CLASS/*`` beside ``DIR/val`` or ``DIR/test`` or both.
 
+Photos are turned upright. Of alpha only the colours are kept, of several frames the first; CMYK becomes RGB, and pixels
+of 16 bits are refused unless PIL reads them as 8.
+
 Lists the same files as torchvision's ``ImageFolder``, except hidden ones. It is not used because the web process checks
 folders without torch, and because it sorts numeric classes as text ("10" before "2").
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,25 +17,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
+from trainers.data.layout import LAYOUT, SPLITS, are_flat_splits, find_splits
+from trainers.data.listing import EXTENSIONS, LeftOut, Listing, first_few, list_folders
 from trainers.data.split import (
     MAX_BYTES,
     Images,
     Labels,
     Pixels,
     SplitNumbers,
+    describe,
     prepare_splits,
     split_in_three,
     split_in_two,
 )
 from trainers.recipe import RecipeError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's
 HELD_OUT = 0.1  # of the training split, for validation
-LAYOUT = "DIR/CLASS/*, or DIR/train/CLASS/* with DIR/val/CLASS/* or DIR/test/CLASS/* or both"
-SPLITS = {"train", "val", "test"}
 CHUNK = 64  # images per task of the thread pool
+SHOWN = 3  # unreadable images that are named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +67,7 @@ def load(numbers: SplitNumbers, path: str, size: int) -> Images:
     Raises:
         RecipeError: if the layout is wrong, the images do not fit in memory, or one cannot be read.
     """
-    planned = _plan(numbers, path, size)
+    planned, _ = _plan(numbers, path, size)
     train_x, train_grey = _decode(path, planned.train_x, size)
     validation_x, validation_grey = _decode(path, planned.validation_x, size)
     test_x, test_grey = _decode(path, planned.test_x, size)
@@ -71,65 +76,86 @@ def load(numbers: SplitNumbers, path: str, size: int) -> Images:
     return replace(planned, train_x=train_x, validation_x=validation_x, test_x=test_x)
 
 
-def check(numbers: SplitNumbers, path: str, size: int) -> None:
-    """Check a folder like :func:`load`, without decoding its images."""
-    _plan(numbers, path, size)
+def check(numbers: SplitNumbers, path: str, size: int) -> str:
+    """Check a folder like :func:`load`, without decoding its images; return what was found, as a sentence."""
+    planned, found = _plan(numbers, path, size)
+    return describe(planned, found.classes, [*found.notes, str(found.left_out)])
 
 
-def list_classes(path: str) -> list[str]:
-    """Return the class folders in label order: sorted as numbers if all are, else as text."""
-    names = [entry.name for entry in os.scandir(path) if entry.is_dir() and entry.name[0] != "."]
-    if all(name.isascii() and name.isdigit() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
-
-
-def list_files(path: str, classes: Sequence[str]) -> Files:
+def list_files(path: str, classes: Sequence[str], listing: Listing | None = None) -> Files:
     """List the images of each class folder in turn, sorted as text.
 
     Raises:
         RecipeError: naming the classes without an image.
     """
+    listing = listing or Listing(path)
     names: list[bytes] = []
     counts = []
     for name in classes:
         before = len(names)
-        names.extend(map(os.fsencode, _images_below(path, name)))
+        names.extend(map(os.fsencode, listing.images(path, name)))
         counts.append(len(names) - before)
     if empty := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        left_out = f" ({listing.left_out})" if str(listing.left_out) else ""
         raise RecipeError(
-            f"every class folder must hold an image ({', '.join(EXTENSIONS)}): got none in {_first_few(empty)} "
-            f"of {path}. Add images or remove the folder."
+            f"every class folder must hold an image ({', '.join(EXTENSIONS)}): got none in {first_few(empty)} "
+            f"of {path}{left_out}. Add images or remove the folder."
         )
     return Files(root=path, names=np.array(names), labels=np.repeat(np.arange(len(classes)), counts))
 
 
-def open_rgb(path: str) -> tuple[Image.Image, bool]:
+def open_rgb(path: str, upright: bool = False) -> tuple[Image.Image, bool]:
     """Decode an image file to RGB; also return whether it is greyscale.
+
+    Args:
+        path: of the file; of several frames the first is taken.
+        upright: whether to turn a photo as its EXIF orientation says, which torchvision does not do.
 
     Raises:
         RecipeError: naming the file.
     """
     try:
-        with Image.open(path) as image:
-            mode = image.mode
-            if mode[0] in "IF":  # PIL would clip 16-bit pixels to 8 bits, nearly all to white
-                raise ValueError(f"pixels of mode {mode}, not of 8 bits")
-            if "transparency" in image.info:
-                return image.convert("RGBA").convert("RGB"), False  # PIL warns about direct conversion
-            return image.convert("RGB"), mode == "L"
+        return _open(path, upright)
     except Exception as error:  # a decoder may raise anything for damaged bytes
         raise RecipeError(
-            f"every image must be readable: got {path} ({type(error).__name__}: {error}). Replace or remove the file."
+            f"every image must be readable: got {_name_unreadable(path, error)}. Replace or remove the file."
         ) from None
 
 
-def _plan(numbers: SplitNumbers, path: str, size: int) -> Images:
+def _open(path: str, upright: bool) -> tuple[Image.Image, bool]:
+    with Image.open(path) as image:
+        mode = image.mode
+        if mode[0] in "IF":  # PIL would clip 16-bit pixels to 8 bits, nearly all to white
+            raise ValueError(f"pixels of mode {mode}, not of 8 bits")
+        turned: Image.Image = image
+        if upright:
+            image.load()  # what cannot be decoded is not taken for what has no readable orientation
+            with contextlib.suppress(Exception):  # metadata may be damaged in as many ways as pixels
+                turned = ImageOps.exif_transpose(image)
+        if "transparency" in image.info:
+            return turned.convert("RGBA").convert("RGB"), False  # PIL warns about direct conversion
+        return turned.convert("RGB"), mode == "L"
+
+
+def _name_unreadable(path: str, error: Exception) -> str:
+    return f"{path} ({type(error).__name__}: {error})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found in a folder besides its images."""
+
+    classes: list[str]
+    left_out: LeftOut
+    notes: list[str]  #: how its folders were read, where they leave a choice
+
+
+def _plan(numbers: SplitNumbers, path: str, size: int) -> tuple[Images, Found]:
     """List, split, cap and check a folder before anything is decoded.
 
-    The result holds file names in place of pixels, so that the same code splits and caps both.
+    The images hold file names in place of pixels, so that the same code splits and caps both.
     """
-    files = _split(numbers, path)
+    files, found = _split(numbers, path)
     planned = prepare_splits(files, numbers)
     images = len(planned.train_y) + len(planned.validation_y) + len(planned.test_y)
     if (needed := images * size * size * 3) > MAX_BYTES:
@@ -137,58 +163,73 @@ def _plan(numbers: SplitNumbers, path: str, size: int) -> Images:
             f"the images must fit in {MAX_BYTES / 1e9:.0f} GB of memory: got {images} of {size} × {size} × 3 bytes, "
             f"{needed / 1e9:.1f} GB, of {path}. Choose smaller ones (--set image_size=…) or fewer (--set subset=…)."
         )
-    return planned
+    return planned, found
 
 
-def _split(numbers: SplitNumbers, path: str) -> Images:
+def _split(numbers: SplitNumbers, path: str) -> tuple[Images, Found]:
     """List a folder's files, in three splits."""
     if not os.path.isdir(path):
         raise RecipeError(f"--data must name an existing folder: got {path}. Give one with {LAYOUT}.")
-    found = set(list_classes(path))
-    # A data set of vehicles may have a class "train", which holds images instead of class folders.
-    if not any(list_classes(os.path.join(path, name)) for name in found & SPLITS):
-        files = list_files(path, _at_least_two_classes(path))
-        return split_in_three(files.names, files.labels, numbers.split_seed, path)
-    if "train" not in found or len(found & SPLITS) < 2 or found - SPLITS:
-        raise RecipeError(
-            "an image folder in splits has train, and val or test or both, and no other: "
-            f"got {_first_few(sorted(found))} in {path}. Give one with {LAYOUT}."
-        )
-    classes = _at_least_two_classes(os.path.join(path, "train"))
-    split = {name: _list_split(path, name, classes) for name in sorted(found)}
-    train, test = split["train"], split.get("test") or split["val"]
-    if found != SPLITS:
-        return split_in_two(
+    listing = Listing(path)
+    listing.count_outside(path)
+    split = find_splits(path)
+    if not split:
+        classes = _at_least_two_classes(path)
+        listing.claim(os.path.join(path, name) for name in classes)
+        files = list_files(path, classes, listing)
+        notes = [f"{first_few(classes)} hold no class folders and are read as classes"] if are_flat_splits(path) else []
+        images = split_in_three(files.names, files.labels, numbers.split_seed, path)
+        return images, Found(classes=classes, left_out=listing.left_out, notes=notes)
+    classes = _at_least_two_classes(os.path.join(path, split["train"]))
+    for folder in split.values():
+        listing.count_outside(os.path.join(path, folder))
+        check_classes(os.path.join(path, folder), list_folders(os.path.join(path, folder)), classes)
+    listing.claim(os.path.join(path, folder, name) for folder in split.values() for name in classes)
+    files_of = {name: _list_split(path, folder, classes, listing) for name, folder in split.items()}
+    found = Found(classes=classes, left_out=listing.left_out, notes=_name_splits(split))
+    train, test = files_of["train"], files_of.get("test") or files_of["val"]
+    if len(split) < len(SPLITS):
+        images = split_in_two(
             train.names, train.labels, test.names, test.labels, numbers.split_seed, path, held_out=HELD_OUT
         )
-    return Images(
+        return images, found
+    images = Images(
         train_x=train.names,
         train_y=train.labels,
-        validation_x=split["val"].names,
-        validation_y=split["val"].labels,
+        validation_x=files_of["val"].names,
+        validation_y=files_of["val"].labels,
         test_x=test.names,
         test_y=test.labels,
         classes=len(classes),
         source=path,
     )
+    return images, found
+
+
+def _name_splits(split: dict[str, str]) -> list[str]:
+    """Return how folders under other names, or one of two, were read."""
+    if len(split) == len(SPLITS):
+        return [", ".join(f"{folder} is read as {name}" for name, folder in split.items() if folder != name)]
+    train, measured = split.values()
+    return [f"validation is held out from {train}, and {measured} is the test set"]
 
 
 def _at_least_two_classes(path: str) -> list[str]:
-    classes = list_classes(path)
+    classes = list_folders(path)
     if len(classes) < 2:
+        below = os.path.join(path, *classes[:1])
+        deeper = f"Give {below} instead, or a folder" if classes and len(list_folders(below)) > 1 else "Give one"
         raise RecipeError(
             f"an image folder needs a folder for each of 2 classes or more: got {len(classes)} in {path}. "
-            f"Give one with {LAYOUT}."
+            f"{deeper} with {LAYOUT}."
         )
     return classes
 
 
-def _list_split(path: str, split: str, classes: list[str]) -> Files:
-    """List a split, with names relative to ``path``; its classes must be those of the training split."""
-    root = os.path.join(path, split)
-    check_classes(root, list_classes(root), classes)
-    files = list_files(root, classes)
-    return Files(root=path, names=np.char.add(os.fsencode(split + os.sep), files.names), labels=files.labels)
+def _list_split(path: str, folder: str, classes: list[str], listing: Listing) -> Files:
+    """List a split, with names relative to ``path``."""
+    files = list_files(os.path.join(path, folder), classes, listing)
+    return Files(root=path, names=np.char.add(os.fsencode(folder + os.sep), files.names), labels=files.labels)
 
 
 def check_classes(path: str, got: Iterable[str], classes: Iterable[str]) -> None:
@@ -196,46 +237,43 @@ def check_classes(path: str, got: Iterable[str], classes: Iterable[str]) -> None
     extra, missing = sorted(set(got) - set(classes)), sorted(set(classes) - set(got))
     if extra or missing:
         raise RecipeError(
-            f"every split must have the class folders of train: got {len(extra)} more ({_first_few(extra)}) and "
-            f"{len(missing)} fewer ({_first_few(missing)}) in {path}. Rename, add or remove folders."
+            f"every split must have the class folders of train: got {len(extra)} more ({first_few(extra)}) and "
+            f"{len(missing)} fewer ({first_few(missing)}) in {path}. Rename, add or remove folders."
         )
 
 
-def _first_few(names: Sequence[str], most: int = 5) -> str:
-    """Join the first few names."""
-    return ", ".join([*names[:most], *(["…"] if len(names) > most else [])]) or "none"
-
-
-def _images_below(root: str, folder: str) -> list[str]:
-    """List all images below a folder, relative to ``root``, in torchvision's order."""
-    found: list[tuple[str, str]] = []
-    visited: set[str] = set()  # a link to a parent folder would be followed forever
-    for parent, folders, files in os.walk(os.path.join(root, folder), followlinks=True):
-        if (real := os.path.realpath(parent)) in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = [name for name in folders if name[0] != "."]
-        inside = os.path.relpath(parent, root)
-        found += [(inside, name) for name in files if name.lower().endswith(EXTENSIONS) and name[0] != "."]
-    return [os.path.join(*names) for names in sorted(found)]
-
-
 def _decode(path: str, names: Any, size: int) -> tuple[Pixels, bool]:
-    """Decode files to ``(N, size, size, 3)``; also return whether all are greyscale."""
+    """Decode files to ``(N, size, size, 3)``; also return whether all are greyscale.
+
+    Raises:
+        RecipeError: naming the unreadable ones, and how many there are.
+    """
     pixels = np.empty((len(names), size, size, 3), np.uint8)
+    unreadable: list[str] = []
 
     def fill(start: int) -> bool:
         grey = True
         for row in range(start, min(start + CHUNK, len(names))):
-            image, is_grey = open_rgb(os.path.join(path, os.fsdecode(names[row])))
-            pixels[row] = np.asarray(resize_and_crop(image, size, size))
+            file = os.path.join(path, os.fsdecode(names[row]))
+            try:
+                image, is_grey = _open(file, upright=True)
+                pixels[row] = np.asarray(resize_and_crop(image, size, size))
+            except Exception as error:  # a decoder may raise anything for damaged bytes
+                unreadable.append(_name_unreadable(file, error))
+                continue
             grey &= is_grey
         return grey
 
     # Decoding and resizing release the GIL, and all threads write into one array.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pixels, all(list(pool.map(fill, range(0, len(names), CHUNK))))
+        grey = all(list(pool.map(fill, range(0, len(names), CHUNK))))
+    if unreadable:
+        many = f"{len(unreadable)} that are not: " if len(unreadable) > 1 else ""
+        raise RecipeError(
+            f"every image must be readable: got {many}{first_few(sorted(unreadable), SHOWN)}. "
+            f"Replace or remove the file{'s' * (len(unreadable) > 1)}."
+        )
+    return pixels, grey
 
 
 def resize_and_crop(image: Image.Image, shorter: int, size: int) -> Image.Image:

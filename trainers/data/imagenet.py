@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainers.data.folder import Files, check_classes, list_classes, list_files
+from trainers.data.folder import Files, check_classes, list_files
+from trainers.data.listing import list_folders
 from trainers.data.split import SplitNumbers, check_batch, subset_rows
 from trainers.recipe import RecipeError
 
@@ -49,9 +50,9 @@ def load(numbers: ImageNetNumbers, data: str | None, home: Path) -> Folders:
     """
     root = data or str(_default(home))
     found = _folders(numbers, root)
-    wnids = list_classes(found["train"])
+    wnids = list_folders(found["train"])
     train, validation, *tests = (
-        list_files(folder, wnids if split in ("train", "val") else list_classes(folder))
+        list_files(folder, wnids if split in ("train", "val") else list_folders(folder))
         for split, folder in found.items()
     )
     folders = Folders(
@@ -76,7 +77,7 @@ def check(numbers: ImageNetNumbers, data: str) -> None:
 def identify(home: Path) -> str:
     """Identify the classes and sets of the default folder, without listing files."""
     root = str(_default(home))
-    names = {name: list_classes(folder) for name in ("train", "val", *V2) if (folder := _folder(root, name))}
+    names = {name: list_folders(folder) for name in ("train", "val", *V2) if (folder := _folder(root, name))}
     if not names:
         return "absent"
     classes = hashlib.sha256("\n".join(names.get("train", [])).encode()).hexdigest()[:16]
@@ -96,16 +97,16 @@ def _folder(root: str, name: str) -> str | None:
 def _folders(numbers: ImageNetNumbers, root: str) -> dict[str, str]:
     """Return the folder of every set, ``train`` and ``val`` first; check that all exist with the same classes."""
     wanted = ("train", "val", *(V2 if numbers.imagenet_v2 else ()))
-    found = {name: folder for name in wanted if (folder := _folder(root, name)) and list_classes(folder)}
+    found = {name: folder for name in wanted if (folder := _folder(root, name)) and list_folders(folder)}
     if missing := [name for name in wanted if name not in found]:
         raise RecipeError(
             f"ImageNet needs folders of classes: got none in {', '.join(missing)} of {root}. "
             + " ".join(_remedies(missing))
         )
-    wnids = list_classes(found["train"])
-    check_classes(found["val"], list_classes(found["val"]), wnids)
+    wnids = list_folders(found["train"])
+    check_classes(found["val"], list_folders(found["val"]), wnids)
     for name in wanted[2:]:
-        ids = list_classes(found[name])
+        ids = list_folders(found[name])
         # A folder's name is the index of its class among train's sorted names; as text "10" would precede "2".
         if not all(text.isascii() and text.isdigit() for text in ids) or [*map(int, ids)] != [*range(len(wnids))]:
             raise RecipeError(

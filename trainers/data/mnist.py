@@ -28,9 +28,9 @@ def load(numbers: SplitNumbers, data: str | None, home: Path) -> Images:
     return prepare_splits(_full(numbers, root) if (root / "MNIST").exists() else _bundled(numbers), numbers)
 
 
-def check(numbers: SplitNumbers, data: str) -> None:
-    """Check a file or folder like :func:`load`, without decoding a folder's images."""
-    own.check_given(numbers, data, SIZE)
+def check(numbers: SplitNumbers, data: str) -> str:
+    """Check a file or folder like :func:`load`, without decoding a folder's images; return what was found."""
+    return own.check_given(numbers, data, SIZE)
 
 
 def identify(home: Path) -> str:

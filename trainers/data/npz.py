@@ -18,6 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from trainers.data.remedies import (
+    Range,
+    channels_are_first,
+    describe_members,
+    fix_classes,
+    fix_images,
+    fix_labels,
+    fix_members,
+)
 from trainers.data.split import MAX_BYTES, Labels, Pixels
 from trainers.recipe import RecipeError
 
@@ -36,6 +45,7 @@ class Member:
     info: zipfile.ZipInfo
     shape: tuple[int, ...]
     dtype: Any
+    start: int  #: bytes of the header
 
     def read(self) -> Any:
         """Read the array; its bytes were compared with its shape."""
@@ -47,6 +57,18 @@ class Member:
         with self.archive.open(self.info.filename) as stream:
             while most > 0 and (chunk := stream.read(CHUNK)):
                 most -= len(chunk)
+
+    def survey(self) -> Range:
+        """Return the range of the first 64 MB of numbers."""
+        found = Range()
+        with self.archive.open(self.info.filename) as stream:
+            stream.read(self.start)
+            for _ in range(VERIFIED_BYTES // CHUNK):
+                chunk = stream.read(CHUNK)
+                if not (whole := len(chunk) // self.dtype.itemsize):
+                    break
+                found = found.widen(np.frombuffer(chunk, self.dtype, whole))
+        return found
 
 
 def read(path: str | Path) -> tuple[Pixels, Labels]:
@@ -60,8 +82,8 @@ def read(path: str | Path) -> tuple[Pixels, Labels]:
         return x.read(), labels
 
 
-def read_labels(path: str | Path) -> Labels:
-    """Check a file like :func:`read`; of its images only the header is kept. Takes the memory of the labels.
+def read_labels(path: str | Path) -> tuple[Labels, tuple[int, ...]]:
+    """Check a file like :func:`read`; return its labels and the shape of an image. Takes the memory of the labels.
 
     Raises:
         RecipeError: as :func:`read` does, except that damage after the first 64 MB of images is not found.
@@ -69,7 +91,7 @@ def read_labels(path: str | Path) -> Labels:
     with _open(path) as (x, y):
         labels = _read_labels(path, x, y)
         x.verify(VERIFIED_BYTES)
-        return labels
+        return labels, x.shape[1:]
 
 
 @contextmanager
@@ -94,7 +116,10 @@ def _find(archive: zipfile.ZipFile, name: str) -> Member:
     """Read the header of an array; check that its shape fits its bytes."""
     found = [member for member in (f"{name}.npy", name) if member in archive.namelist()]
     if not found:
-        raise ValueError(f"it has no {name}")
+        raise RecipeError(
+            f"an .npz file of images must hold x and y: got {describe_members(archive.namelist())} in "
+            f"{archive.filename}. {fix_members(archive.namelist()) or f'Give {FORM}.'}"
+        )
     info = archive.getinfo(found[0])
     with archive.open(info.filename) as stream:
         start = io.BytesIO(stream.read(HEADER_BYTES))
@@ -114,19 +139,20 @@ def _find(archive: zipfile.ZipFile, name: str) -> Member:
         raise ValueError(
             f"its {name} declares {list(shape)} of {dtype}, {declared} bytes, and has {info.file_size - start.tell()}"
         )
-    return Member(archive, info, shape, dtype)
+    return Member(archive, info, shape, dtype, start.tell())
 
 
 def _read_labels(path: str | Path, x: Member, y: Member) -> Labels:
     """Check what both members declare, then read and check the labels."""
+    if channels_are_first(x.shape):
+        height, width, channels = x.shape[1:]
+        raise RecipeError(
+            f"x must be [N,H,W,C], its channels last: got {x.dtype} {list(x.shape)} in {path}, which is {channels} "
+            f"channels of {height} × {width}. {_fix_images(x)}"
+        )
     if x.dtype != np.uint8 or len(x.shape) not in (3, 4) or 0 in x.shape[1:]:
         raise RecipeError(
-            f"x must be uint8 [N,H,W] or [N,H,W,C]: got {x.dtype} {list(x.shape)} in {path}. Give {FORM}."
-        )
-    if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1]:
-        raise RecipeError(
-            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {x.shape[0]} images in {path}. "
-            f"Give {FORM}."
+            f"x must be uint8 [N,H,W] or [N,H,W,C]: got {x.dtype} {list(x.shape)} in {path}. {_fix_images(x)}"
         )
     for name, member, most in (("x", x, MAX_BYTES), ("y", y, MAX_LABEL_BYTES)):
         if member.info.file_size > most:
@@ -134,10 +160,21 @@ def _read_labels(path: str | Path, x: Member, y: Member) -> Labels:
                 f"{name} must have at most {most / 1e9:.0f} GB: got {member.info.file_size / 1e9:.1f} GB in {path}. "
                 "Give fewer or smaller images."
             )
+    if not np.issubdtype(y.dtype, np.integer) or y.shape != x.shape[:1]:
+        fractions = y.read() if y.dtype.kind == "f" else None
+        raise RecipeError(
+            f"y must be one integer per image: got {y.dtype} {list(y.shape)} for {x.shape[0]} images in {path}. "
+            f"{fix_labels(y.shape, y.dtype, x.shape, fractions) or f'Give {FORM}.'}"
+        )
     labels: Labels = y.read().astype(np.int64)
     found = np.unique(labels)
     if len(found) < 2 or not np.array_equal(found, np.arange(len(found))):
         raise RecipeError(
-            f"y must hold every label from 0 to the last, of 2 classes or more: got {found[:5]} in {path}. Give {FORM}."
+            f"y must hold every label from 0 to the last, of 2 classes or more: got {found[:5]} in {path}. "
+            f"{fix_classes(found) or f'Give {FORM}.'}"
         )
     return labels
+
+
+def _fix_images(x: Member) -> str:
+    return fix_images(x.shape, x.dtype, x.survey() if x.dtype.kind in "iuf" else Range()) or f"Give {FORM}."

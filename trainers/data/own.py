@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trainers.data import folder, npz
-from trainers.data.split import Images, SplitNumbers, prepare_splits, split_in_three
+from trainers.data.split import Images, SplitNumbers, describe, prepare_splits, split_in_three
 from trainers.recipe import RecipeError
 
 
@@ -36,9 +36,9 @@ def identify(home: Path) -> str:
     return "absent"
 
 
-def check(numbers: OwnNumbers, data: str) -> None:
-    """Check a file or folder like :func:`load`, without decoding a folder's images."""
-    check_given(numbers, data, numbers.image_size)
+def check(numbers: OwnNumbers, data: str) -> str:
+    """Check a file or folder like :func:`load`, without decoding a folder's images; return what was found."""
+    return check_given(numbers, data, numbers.image_size)
 
 
 def read(numbers: SplitNumbers, data: str, size: int) -> Images:
@@ -48,11 +48,11 @@ def read(numbers: SplitNumbers, data: str, size: int) -> Images:
     return prepare_splits(split_in_three(*npz.read(data), numbers.split_seed, data), numbers)
 
 
-def check_given(numbers: SplitNumbers, data: str, size: int) -> None:
-    """Check a file or folder like :func:`read`, without keeping or decoding images."""
+def check_given(numbers: SplitNumbers, data: str, size: int) -> str:
+    """Check a file or folder like :func:`read`, without keeping or decoding images; return what was found."""
     if os.path.isdir(data):
-        folder.check(numbers, data, size)
-        return
-    labels = npz.read_labels(data)
+        return folder.check(numbers, data, size)
+    labels, shape = npz.read_labels(data)
     rows: Any = np.arange(len(labels))  # in place of pixels, so that the same code splits and caps both
-    prepare_splits(split_in_three(rows, labels, numbers.split_seed, data), numbers)
+    planned = prepare_splits(split_in_three(rows, labels, numbers.split_seed, data), numbers)
+    return describe(planned, [], [f"an image is {' × '.join(map(str, shape))}"])

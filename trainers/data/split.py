@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.data.listing import first_few
 from trainers.recipe import RecipeError
 
 MAX_BYTES = 8 * 10**9  # largest data set in memory, in bytes
@@ -106,6 +108,27 @@ def prepare_splits(images: Images, numbers: SplitNumbers) -> Images:
         RecipeError: if too few images are left.
     """
     return check_sizes(cap_splits(images, numbers.subset, numbers.split_seed), numbers.batch)
+
+
+def describe(images: Images, names: Sequence[str], notes: Sequence[str]) -> str:
+    """Return a sentence about a data set for people: how many images of what, and what they should know.
+
+    Args:
+        images: in splits.
+        names: of the classes; empty if they have none.
+        notes: further clauses; empty ones are dropped.
+    """
+    counts = [len(y) for y in (images.train_y, images.validation_y, images.test_y)]
+    named = f" ({first_few(names)})" if names else ""
+    clauses = [
+        f"{sum(counts)} images of {images.classes} classes{named}: {counts[0]} for training, {counts[1]} for "
+        f"validation, {counts[2]} for test"
+    ]
+    for split, y in (("training", images.train_y), ("validation", images.validation_y), ("test", images.test_y)):
+        present = set(np.unique(y).tolist())
+        if absent := [str(names[k] if names else k) for k in range(images.classes) if k not in present]:
+            clauses.append(f"no {split} image of {first_few(absent)}")
+    return "; ".join([*clauses, *filter(None, notes)]) + "."
 
 
 def cap_splits(images: Images, subset: int, seed: int) -> Images:
