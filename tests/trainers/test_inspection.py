@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trainers import inspection
+from trainers.data.identity import identify
 from trainers.descriptors.images import OwnNumbers
 from trainers.recipe import RecipeError
 
@@ -126,6 +127,26 @@ def test_a_folder_is_looked_at_again_when_a_file_is_added_or_after_it_was_refuse
     assert len(children) == 4
 
 
+def test_what_was_found_is_answered_again_from_what_is_kept(file: Path, children: list[str]) -> None:
+    found = "60 images of 3 classes: 42 for training, 9 for validation, 9 for test; an image is 4 × 4."
+    assert [inspection.check(OWN, NUMBERS, str(file)) for _ in range(2)] == [found, found]
+    assert children == [OWN]
+
+
+def test_names_of_files_that_are_no_text_are_answered_as_text(tmp_path: Path) -> None:
+    def answer() -> inspection.Finding:
+        return inspection._answer(OWN, str(tmp_path), "trainers.descriptors.images:OwnNumbers", {"batch": 4})
+
+    names = [os.fsdecode(b"caf\xe9"), "the"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert r"got none in caf\udce9, the" in (answer().refusal or "")
+    for name in names:
+        for number in range(9):
+            (tmp_path / name / f"{number}.png").touch()
+    assert r"(caf\udce9, the)" in (answer().answer or "")
+
+
 def test_the_identity_of_a_folder_is_its_names_and_sizes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.png").write_text("x")
@@ -133,6 +154,24 @@ def test_the_identity_of_a_folder_is_its_names_and_sizes(tmp_path: Path) -> None
     (tmp_path / "a" / "2.png").write_text("x")
     assert inspection.identify(str(tmp_path)) != first
     assert inspection.identify(str(tmp_path / "absent")) == "missing"
+
+
+def test_the_identity_of_a_folder_follows_links_and_passes_over_what_other_programs_leave(tmp_path: Path) -> None:
+    for name in ("linked", "data/a", "data/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").write_text("x")
+    data = str(tmp_path / "data")
+    first = identify(data)
+    (tmp_path / "data" / "__MACOSX").mkdir()
+    (tmp_path / "data" / "c").mkdir()
+    for foreign in (".DS_Store", "a/.DS_Store", "__MACOSX/1.png"):
+        (tmp_path / "data" / foreign).touch()
+    (tmp_path / "data" / "b" / "up").symlink_to(tmp_path / "data")
+    assert identify(data) == first
+    (tmp_path / "data" / "c" / "more").symlink_to(tmp_path / "linked")
+    with_link = identify(data)
+    (tmp_path / "linked" / "1.png").write_text("xy")
+    assert len({first, with_link, identify(data)}) == 3
 
 
 # Limits

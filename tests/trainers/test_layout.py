@@ -19,9 +19,9 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
-def in_splits(path: Path, *splits: str) -> Path:
-    """Make folders of the same two classes in each split."""
-    return make_folders(path, *(f"{split}/{name}" for split in splits for name in ("cat", "dog")))
+def in_splits(path: Path, *splits: str, count: int = 0) -> Path:
+    """Make folders of the same two classes in each split, with some images in each."""
+    return make_folders(path, *(f"{split}/{name}" for split in splits for name in ("cat", "dog")), count=count)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_splits_are_read_under_the_names_that_people_give_them(tmp_path: Path, s
 
 @pytest.mark.parametrize("other", ["Test", "valid", "eval", "holdout", "dev_images"])
 def test_one_other_split_is_the_test_set_whatever_its_name(tmp_path: Path, other: str) -> None:
-    said = describe(in_splits(tmp_path, "Training", other))
+    said = describe(in_splits(tmp_path, "Training", other, count=10))
     assert said == (
         "40 images of 2 classes (cat, dog): 18 for training, 2 for validation, 20 for test; validation is held out "
         f"from Training, and {other} is the test set."
@@ -58,7 +58,7 @@ def test_one_other_split_is_the_test_set_whatever_its_name(tmp_path: Path, other
 
 
 def test_what_was_read_as_what_is_said(tmp_path: Path) -> None:
-    assert describe(in_splits(tmp_path, "train", "valid", "Testing")).endswith(
+    assert describe(in_splits(tmp_path, "train", "valid", "Testing", count=10)).endswith(
         "20 for test; valid is read as val, Testing is read as test."
     )
 
@@ -94,7 +94,7 @@ def test_folders_in_unknown_words_that_hold_the_same_classes_are_refused(tmp_pat
 
 def test_images_beside_their_masks_are_refused(tmp_path: Path) -> None:
     folders = (f"{name}/{kind}" for name in ("COVID", "Normal") for kind in ("images", "masks"))
-    assert "got COVID, Normal in " in refused(make_folders(tmp_path, *folders))
+    assert "got COVID, Normal in " in refused(make_folders(tmp_path, *folders, count=0))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_images_beside_their_masks_are_refused(tmp_path: Path) -> None:
     ids=["same", "uneven", "labels"],
 )
 def test_splits_inside_classes_are_refused(tmp_path: Path, folders: tuple[str, ...]) -> None:
-    assert "Splits hold classes, not the other way round." in refused(make_folders(tmp_path, *folders))
+    assert "Splits hold classes, not the other way round." in refused(make_folders(tmp_path, *folders, count=0))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_splits_inside_classes_are_refused(tmp_path: Path, folders: tuple[str, .
     ids=" ".join,
 )
 def test_classes_are_classes_whatever_their_names(tmp_path: Path, classes: tuple[str, ...]) -> None:
-    assert find_splits(str(make_folders(tmp_path, *classes))) == {}
+    assert find_splits(str(make_folders(tmp_path, *classes, count=1))) == {}
 
 
 @pytest.mark.parametrize("names", [("test", "train"), ("Testing", "Training"), ("test", "train", "val")])

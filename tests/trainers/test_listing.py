@@ -151,3 +151,15 @@ def test_a_listing_that_was_not_told_the_classes_follows_links_to_files(tmp_path
     make_folders(tmp_path, "a", "b", count=2)
     (tmp_path / "a" / "9.png").symlink_to(tmp_path / "b" / "0.png")
     assert Listing(str(tmp_path)).images(str(tmp_path), "a") == ["a/0.png", "a/1.png", "a/9.png"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Cat", "cat"), ("cat", "cat "), ("1", "01"), ("caf\u00e9", "cafe\u0301")],
+    ids=["case", "space", "zero", "accent"],
+)
+def test_classes_that_look_alike_are_said_and_told_where_splits_differ(tmp_path: Path, one: str, other: str) -> None:
+    make_folders(tmp_path / "both", one, other)
+    assert describe(tmp_path / "both").endswith(" differ only in case, spaces, zeros or the form of accents.")
+    make_folders(tmp_path / "split", f"train/{one}", "train/dog", f"val/{other}", "val/dog")
+    assert ". Some differ only in case, spaces, zeros or the form of accents. Rename" in describe(tmp_path / "split")

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from trainers.data.layout import LAYOUT, SPLITS, are_flat_splits, find_splits
-from trainers.data.listing import EXTENSIONS, LeftOut, Listing, first_few, list_folders
+from trainers.data.listing import EXTENSIONS, LeftOut, Listing, find_alike, first_few, list_folders
 from trainers.data.split import (
     MAX_BYTES,
     Images,
@@ -36,6 +36,7 @@ from trainers.recipe import RecipeError
 
 HELD_OUT = 0.1  # of the training split, for validation
 CHUNK = 64  # images per task of the thread pool
+ALIKE = "differ only in case, spaces, zeros or the form of accents"
 SHOWN = 3  # unreadable images that are named
 
 
@@ -79,7 +80,12 @@ def load(numbers: SplitNumbers, path: str, size: int) -> Images:
 def check(numbers: SplitNumbers, path: str, size: int) -> str:
     """Check a folder like :func:`load`, without decoding its images; return what was found, as a sentence."""
     planned, found = _plan(numbers, path, size)
-    return describe(planned, found.classes, [*found.notes, str(found.left_out)])
+    alike = find_alike(found.classes)
+    notes = [
+        *found.notes,
+        f"{first_few(alike)} differ only in case, spaces, zeros or the form of accents" if alike else "",
+    ]
+    return describe(planned, found.classes, [*notes, str(found.left_out)])
 
 
 def list_files(path: str, classes: Sequence[str], listing: Listing | None = None) -> Files:
@@ -236,9 +242,12 @@ def check_classes(path: str, got: Iterable[str], classes: Iterable[str]) -> None
     """Check that a split has the class folders of the training split."""
     extra, missing = sorted(set(got) - set(classes)), sorted(set(classes) - set(got))
     if extra or missing:
+        alike = (
+            " Some differ only in case, spaces, zeros or the form of accents." if find_alike(extra + missing) else ""
+        )
         raise RecipeError(
             f"every split must have the class folders of train: got {len(extra)} more ({first_few(extra)}) and "
-            f"{len(missing)} fewer ({first_few(missing)}) in {path}. Rename, add or remove folders."
+            f"{len(missing)} fewer ({first_few(missing)}) in {path}.{alike} Rename, add or remove folders."
         )
 
 

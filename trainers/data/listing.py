@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from unicodedata import normalize
 
 from trainers.recipe import RecipeError
 
@@ -147,6 +148,14 @@ def scan(path: str) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError as error:
         _refuse_unreadable(error)
+
+
+def find_alike(names: Iterable[str]) -> list[str]:
+    """Return the names that people may take for one: they differ in case, spaces, leading zeros or Unicode's form."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(normalize("NFC", name).casefold().strip().lstrip("0"), []).append(name)
+    return [name for group in groups.values() if len(group) > 1 for name in group]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.listing import first_few
+from trainers.data.listing import first_few, is_image
 
 Shape = tuple[int, ...]
 CHANNELS_LAST = ".transpose(0, 2, 3, 1)"
@@ -141,7 +141,7 @@ def describe_members(names: Sequence[str]) -> str:
 def fix_members(names: Sequence[str]) -> str:
     """Return how to save arrays of other names as x and y; nothing if none of them is known."""
     arrays = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
-    if names and not arrays:
+    if not arrays and any(map(is_image, names)):
         return "If it is an archive of image files, unpack it and give the folder."
     images, labels = ({_part(name): name for name in arrays if _word(name) in words} for words in (IMAGES, LABELS))
     known = sum(_word(name) in IMAGES + LABELS for name in arrays)

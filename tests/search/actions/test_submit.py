@@ -11,6 +11,7 @@ import pytest
 
 from search.actions.estimate import estimate
 from search.actions.submit import prepare
+from search.cli.reading import print_plan, show_search
 from search.settings import Settings
 from search.store import searches
 from search.store.database import open_engine
@@ -18,6 +19,7 @@ from search.store.provenance import collect_provenance
 from search.store.schema import upgrade
 from search.vocabulary.errors import InvalidSpec
 from tests.search.stored import PLANTED
+from tests.trainers.folders import make_folders
 from trainers.data import npz
 
 
@@ -53,6 +55,25 @@ def test_a_search_that_cannot_be_run_is_refused(settings: Settings, fields: dict
     with pytest.raises(InvalidSpec, match=said):
         prepare(settings, {**PLANTED, **fields})
     assert not settings.home.exists()
+
+
+def test_what_was_found_in_a_data_set_is_planned_stored_and_printed(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folders(tmp_path / "photos", "Train/a", "Train/b", "valid/a", "valid/b")
+    make_folders(folder, "Train/a", suffix=".gif", count=3)
+    fields = {"recipe": "images", "gm": [1], "gc": [1], "numbers": {"batch": 4}, "data": str(folder)}
+    found = (
+        "40 images of 2 classes (a, b): 18 for training, 2 for validation, 20 for test; validation is held out from "
+        "Train, and valid is the test set; 3 files left out: 3 .gif."
+    )
+    print_plan(settings, fields, json=False)
+    assert capsys.readouterr().out.startswith(f"Data: {found}\n")
+    upgrade(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        search_id = prepare(settings, fields).store(connection)
+    assert show_search(settings, search_id, json=False, program="seqnorm") is None
+    assert f"\nData: {found}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("action", [prepare, estimate])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
 from service.api.data_sets import find_name, list_names, naming_no_paths, resolve_data_set
 from tests.service.conftest import Site
+from tests.trainers.folders import make_folders
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
 
@@ -101,6 +103,24 @@ def test_a_file_that_no_decoder_takes_is_refused_by_its_name_alone(
     assert answer.status_code == 422
     assert answer.json()["detail"].startswith(f"--data must be an .npz file without pickles: got {name} (")
     assert str(site.settings.home) not in answer.text
+
+
+def test_what_was_found_is_in_a_plan_in_a_search_and_on_its_page(site: Site) -> None:
+    folder = make_folders(site.settings.home / "data" / "photos", "a", "b", "__MACOSX")
+    make_folders(folder, "b", suffix=".gif", count=12)
+    fields = {"recipe": "images", "gm": [1], "gc": [1], "numbers": {"batch": 4}, "data": "photos"}
+    found = (
+        "20 images of 2 classes (a, b): 16 for training, 2 for validation, 2 for test; 12 files left out: 12 .gif; "
+        "folders left out: __MACOSX."
+    )
+    try:
+        assert site.api.post("/api/searches/plan", json=fields).json()["data"] == found
+        search = site.api.post("/api/searches", json=fields).json()["search"]
+        assert site.api.get(f"/api/searches/{search}").json()["provenance"]["data"] == found
+        assert f"Data: {found}" in site.api.get(f"/searches/{search}").text
+    finally:
+        site.api.post(f"/api/searches/{search}/cancel")
+        shutil.rmtree(folder)
 
 
 def test_a_data_set_that_is_absent_is_asked_for_without_paths(site: Site) -> None:
