@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from trainers.data import folder, npz
+from trainers.data.layout import LAYOUT
 from trainers.data.split import Images, SplitNumbers, describe, prepare_splits, split_in_three
 from trainers.recipe import RecipeError
 
@@ -25,7 +26,7 @@ def load(numbers: OwnNumbers, data: str | None, home: Path) -> Images:
     """Return the images of ``data``, which has no default; ``home`` is not used."""
     if not data:
         raise RecipeError(
-            f"this recipe trains on your own images: got no --data. Give a folder with {folder.LAYOUT}, "
+            f"this recipe trains on your own images: got no --data. Give a folder with {LAYOUT}, "
             f"or an .npz file with {npz.FORM}."
         )
     return read(numbers, data, numbers.image_size)
