@@ -217,10 +217,10 @@ def test_images_of_ones_own_come_first(folder, tmp_path, classes):
     np.savez(file, x=np.zeros((40, 2, 2, 3), np.uint8), y=np.arange(40) % 2)
     images = LOAD[classes](NUMBERS, file, tmp_path)
     assert (images.source, images.classes) == (file, 2)
-    assert CHECK[classes](NUMBERS, file) is None
+    assert CHECK[classes](NUMBERS, file).startswith("40 images of 2 classes: ")
     write_classes(tmp_path / "own", ["a", "b", "c"], 10, mode="RGB")
     assert LOAD[classes](NUMBERS, str(tmp_path / "own"), tmp_path).train_x.shape == (24, 32, 32, 3)
-    assert CHECK[classes](NUMBERS, str(tmp_path / "own")) is None
+    assert CHECK[classes](NUMBERS, str(tmp_path / "own")).startswith("30 images of 3 classes (a, b, c): ")
 
 
 def test_a_check_refuses_what_loading_would_refuse(tmp_path, classes):
