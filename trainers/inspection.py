@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from trainers.recipe import RecipeError, printable, resolve
@@ -141,13 +141,27 @@ def _state(path: str) -> Hashable:
 
 def _run(request: dict[str, Any]) -> Finding:
     """Let a child process look at a data set."""
+    found = ask_child("trainers.inspection", request)
+    if found is not None:
+        return Finding(**found)
+    return Finding(
+        refusal=f"a data set must be checked within {SECONDS} s and {MEMORY_BYTES / 1e9:.1f} GB of memory: "
+        f"got {request['path']}, whose check did not end. Give fewer files, or fewer images."
+    )
+
+
+def ask_child(module: str, request: dict[str, Any]) -> dict[str, Any] | None:
+    """Run a module in a child process with a request on stdin; return what it answers.
+
+    None if it was killed, or ended without an answer.
+    """
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # recipes are found where they are found here
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the child may write no files
     try:
         with subprocess.Popen(
-            [sys.executable, "-P", "-m", "trainers.inspection"],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -155,31 +169,39 @@ def _run(request: dict[str, Any]) -> Finding:
         ) as child:
             _children.add(child)
             try:
-                answer, _ = child.communicate(json.dumps(request).encode(), timeout=SECONDS)
+                printed, _ = child.communicate(json.dumps(request).encode(), timeout=SECONDS)
             finally:
                 child.kill()
                 _children.discard(child)
-        return Finding(**json.loads(answer))
-    except (subprocess.TimeoutExpired, ValueError, TypeError):  # killed, or ended without an answer
-        return Finding(
-            refusal=f"a data set must be checked within {SECONDS} s and {MEMORY_BYTES / 1e9:.1f} GB of memory: "
-            f"got {request['path']}, whose check did not end. Give fewer files, or fewer images."
-        )
+        found = json.loads(printed)
+    except (subprocess.TimeoutExpired, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def main() -> None:
     """Answer the request on stdin, in a child process."""
+    set_limits()
+    request = json.load(sys.stdin)
+    answer(lambda: dataclasses.asdict(_answer(**request)))
+
+
+def set_limits(file_bytes: int = 0) -> None:
+    """Limit what this process may take: time, memory, and the bytes of a file that it writes."""
     import resource  # not on every platform
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))  # AS would count libraries that are mapped
     signal.alarm(SECONDS)  # in case the process that asked is gone
-    request = json.load(sys.stdin)
-    with contextlib.redirect_stdout(sys.stderr):  # whatever a check prints is no answer
-        finding = _answer(**request)
-    json.dump(dataclasses.asdict(finding), sys.stdout)
+
+
+def answer(find: Callable[[], dict[str, Any]]) -> None:
+    """Write what a function finds to stdout. Whatever it prints is no answer."""
+    with contextlib.redirect_stdout(sys.stderr):
+        found = find()
+    json.dump(found, sys.stdout)
 
 
 def _answer(call: str, path: str, kind: str | None = None, values: dict[str, Any] | None = None) -> Finding:

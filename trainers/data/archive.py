@@ -1,0 +1,169 @@
+"""Archives of image folders: ``.zip`` files, unpacked into a new folder or refused with the reason.
+
+Names, kinds and sizes are checked for all members before any is written, so an archive that is refused has cost no more
+than its table of contents.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainers.recipe import RecipeError
+
+MAX_FILES = 200_000
+MAX_NAME_BYTES = 255  # of a file or folder, on common file systems
+MAX_DEPTH = 32  # folders in folders
+CHUNK = 2**20
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")  # of the systems that packed it; hidden files are left out too
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Parts = tuple[str, ...]
+
+
+def unpack(file: Path, folder: Path, name: str, most_bytes: int) -> int:
+    """Unpack an archive into a folder that is created; return the bytes of its files.
+
+    A folder that holds everything else in the archive is left out, as packing a folder adds one.
+
+    Args:
+        file: the archive.
+        folder: where its files go.
+        name: what messages call the archive.
+        most_bytes: that its files may have together.
+
+    Raises:
+        RecipeError: if it is not an archive of ordinary files, or has too many or too large ones.
+        OSError: if there is no room for its files.
+    """
+    with _open(file, name) as archive:
+        members = _find_files(archive, name, most_bytes)
+        outer = _count_outer_folders(members)
+        for parts, member in members.items():
+            target = folder.joinpath(*parts[outer:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(member) as packed, target.open("xb") as unpacked:
+                while chunk := packed.read(CHUNK):
+                    unpacked.write(chunk)
+        return sum(member.file_size for member in members.values())
+
+
+@contextmanager
+def _open(file: Path, name: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive. Whatever zipfile and its decoders raise becomes a RecipeError."""
+    try:
+        with zipfile.ZipFile(file, metadata_encoding="utf-8") as archive:  # else names without a flag are guessed
+            yield archive
+    except RecipeError:
+        raise
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"the names in an archive must be UTF-8: got {bytes(error.object)[:100]!r} in {name}. "
+            "Rename the file, or pack the archive with a program that writes UTF-8."
+        ) from None
+    except Exception as error:  # decoders raise anything for damaged bytes
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
+        reason = str(error) or type(error).__name__
+        raise RecipeError(f"an archive must be an undamaged .zip: got {name} ({reason}). Pack it again.") from None
+
+
+def _find_files(archive: zipfile.ZipFile, name: str, most_bytes: int) -> dict[Parts, zipfile.ZipInfo]:
+    """Return the files to unpack, by the parts of their paths."""
+    files: dict[Parts, zipfile.ZipInfo] = {}
+    folders: set[Parts] = set()
+    left_bytes = most_bytes
+    for member in archive.infolist():
+        parts = _split(member, name)
+        if any(part.startswith(".") or part.lower() in LEFT_OUT for part in parts):
+            continue
+        above = parts if _is_folder(member) else parts[:-1]
+        folders.update(above[:depth] for depth in range(1, len(above) + 1))
+        if _is_folder(member):
+            continue
+        _check_kind(member, name)
+        if parts in files:
+            raise _one_file(parts, name)
+        files[parts] = member
+        left_bytes -= member.file_size
+        if len(files) > MAX_FILES:
+            raise RecipeError(f"an archive may hold at most {MAX_FILES} files: got more in {name}. Pack fewer.")
+        if left_bytes < 0:
+            raise RecipeError(
+                f"the files in an archive may have at most {most_bytes / 1e9:g} GB together, unpacked: got more in "
+                f"{name}. Pack fewer or smaller images."
+            )
+    if twice := files.keys() & folders:
+        raise _one_file(min(twice), name)
+    if not files:
+        raise RecipeError(f"an archive must hold files: got none in {name}. Pack folders of images.")
+    return files
+
+
+def _split(member: zipfile.ZipInfo, name: str) -> Parts:
+    """Split the path of a member; old programs on Windows separate with backslashes."""
+    path = member.orig_filename.replace("\\", "/")
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
+        raise RecipeError(
+            f"the files in an archive must lie below its own folder: got {path[:200]!r} in {name}. "
+            "Pack it with relative names."
+        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise RecipeError(
+            f"the names in an archive must hold no control characters: got {path[:200]!r} in {name}. Rename the file."
+        )
+    if len(parts) > MAX_DEPTH or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+        raise RecipeError(
+            f"the names in an archive may have {MAX_NAME_BYTES} bytes each, in {MAX_DEPTH} folders: got "
+            f"{path[:100]!r}… in {name}. Rename the file."
+        )
+    return parts
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.orig_filename.endswith(("/", "\\"))
+
+
+def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
+    """Refuse what is no ordinary file that can be read without a password."""
+    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 if the archive says nothing of it
+    found = "a link" if stat.S_ISLNK(kind) else "a device, pipe or socket" if kind and not stat.S_ISREG(kind) else ""
+    if found:
+        raise RecipeError(
+            f"an archive must hold ordinary files: got {found}, {member.filename[:200]!r}, in {name}. "
+            "Pack the files themselves."
+        )
+    if member.flag_bits & 1:
+        raise RecipeError(f"an archive must need no password: got an encrypted {name}. Pack it without one.")
+    if member.compress_type not in METHODS:
+        raise RecipeError(
+            f"an archive must be stored, or compressed with deflate, bzip2 or LZMA: got method {member.compress_type} "
+            f"in {name}. Pack it as an ordinary .zip."
+        )
+
+
+def _one_file(parts: Parts, name: str) -> RecipeError:
+    return RecipeError(
+        f"a name in an archive must stand for one file: got {'/'.join(parts)[:200]!r} twice in {name}. Rename one."
+    )
+
+
+def _count_outer_folders(files: dict[Parts, zipfile.ZipInfo]) -> int:
+    """Count the folders that hold everything else and no images themselves: those that packing a folder adds."""
+    outer = 0
+    while len({parts[outer] for parts in files}) == 1 and _has_folders(files, outer + 1):
+        outer += 1
+    return outer
+
+
+def _has_folders(files: dict[Parts, zipfile.ZipInfo], depth: int) -> bool:
+    """Whether there are folders at a depth, below a folder and not a file."""
+    lengths = [len(parts) for parts in files]
+    return min(lengths) > depth and max(lengths) > depth + 1
