@@ -23,6 +23,7 @@ from search.views import (
     CandidatesView,
     ClusterView,
     Comparison,
+    DataSetView,
     EventView,
     NewTokenView,
     PlanView,
@@ -38,12 +39,14 @@ from search.views import (
     TrialView,
 )
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.places import PLACE_HEADER, Place
 from search.vocabulary.states import Status, TrialState
 
 ViewT = TypeVar("ViewT")
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0  # without data a connection counts as lost; an idle event stream sends something every 15 s
+UPLOAD_SECONDS = 1200.0  # until a data set that was sent is unpacked and checked
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
 RECONNECT_SECONDS = 0.5
 FOLLOW_SECONDS = 0.5  # between two reads of a followed search
@@ -66,6 +69,7 @@ class Client:
         url: of the service, e.g. ``http://127.0.0.1:8000``.
         token: identifies the caller; ``seqnorm token create`` creates one.
         patience: how long a request is retried, in seconds.
+        place: where messages are read, which decides their words.
 
     Every method may raise:
         NotFound: there is no such search, trial, recipe or token.
@@ -75,13 +79,22 @@ class Client:
         StoreUnavailable: there was no response, or not one of a seqnorm service.
     """
 
-    def __init__(self, url: str, token: str = "", patience: float = 30.0) -> None:  # nosec B107  # no token
+    def __init__(
+        self,
+        url: str,
+        token: str = "",  # nosec B107  # no token
+        patience: float = 30.0,
+        place: Place = Place.API,
+    ) -> None:
         self.url = _checked_url(url)
         self.patience = patience
         self._reached = False  # whether the address ever responded
         self._http = httpx2.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {_checked_token(token)}"} if token else {},
+            headers={
+                **({"Authorization": f"Bearer {_checked_token(token)}"} if token else {}),
+                **({PLACE_HEADER: place} if place else {}),
+            },
             timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
             follow_redirects=False,  # the token is only for this service
             trust_env=not is_loopback(self.url),  # a proxy cannot reach this machine
@@ -281,6 +294,27 @@ class Client:
     def recipe(self, name: str) -> RecipeView:
         """Return one recipe."""
         return self._call(RecipeView, "GET", "recipes", name)
+
+    def data_sets(self) -> list[DataSetView]:
+        """Return the data sets that a search may name."""
+        return self._call(list[DataSetView], "GET", "data")
+
+    def upload(self, name: str, file: BinaryIO) -> DataSetView:
+        """Add a data set, from a file opened for reading; nothing is sent twice.
+
+        Args:
+            name: NAME.npz, or NAME.zip of class folders, which becomes the data set NAME.
+            file: its content.
+        """
+        request = self._http.build_request(
+            "POST",
+            "/api/data",
+            params={"name": name},
+            content=file,
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=httpx2.Timeout(UPLOAD_SECONDS, connect=CONNECT_SECONDS),
+        )
+        return _parse_response(DataSetView, self._attempt(request, stream=False, allowed_status=None))
 
     def cluster(self) -> ClusterView:
         """Return the workers, the running searches with their nodes, and the queued searches with the reason."""

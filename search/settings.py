@@ -75,6 +75,9 @@ class Settings:
     max_cpus: float = _setting("most CPUs that a trial may ask for; 0 for no limit", 256.0)
     max_gpus: float = _setting("most GPUs that a trial may ask for; 0 for no limit", 16.0)
     max_memory_gb: float = _setting("most memory that a trial may ask for, in GB; 0 for no limit", 1024.0)
+    max_upload_gb: float = _setting(
+        "most GB of a data set that is uploaded, as a file and unpacked; 0 for no uploads", 2.0
+    )
     max_node_processes: int = _setting(
         "training processes of one search on one node: its trials there times their real_devices; 0 for no limit", 256
     )

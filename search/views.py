@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -277,9 +278,9 @@ class ResultView(View):
 
 
 class RefusedValue(View):
-    """A group count that a recipe cannot train with."""
+    """A group count that a recipe cannot train with, or a data set that is missing."""
 
-    value: str  #: e.g. ``gm=3``
+    value: str  #: e.g. ``gm=3``; ``data`` if the search must name a data set
     reason: str
 
 
@@ -555,10 +556,20 @@ class RecipeView(View):
         return cls.model_validate(describe(recipe))
 
 
+class DataSetKind(StrEnum):
+    """What a data set is made of."""
+
+    FOLDER = "folder"  #: image files in class folders
+    ARRAYS = "npz"  #: arrays in one file
+
+
 class DataSetView(View):
-    """The name of a data set that a search can use."""
+    """A data set that a search can use."""
 
     name: str
+    kind: DataSetKind
+    size: int | None  #: bytes of its files; null where counting them would take long
+    classes: int | None  #: null where that needs reading it
 
 
 class TokenView(View):
@@ -590,7 +601,7 @@ class AuditView(View):
     token_id: str | None  #: null if no token was used
     owner: str
     action: Action
-    subject: str  #: the id of a search or a token
+    subject: str  #: the id of a search or a token, or the name of a data set
     detail: dict[str, JsonValue]
 
 

@@ -18,6 +18,7 @@ from search.settings import Settings
 from service import api, problems
 from service.accounts.guesses import Guesses
 from service.admission import Admission
+from service.api.data_sets import uploads_folder
 from service.api.document import build_document
 from service.api.files import MAX_DOWNLOADS, MAX_DOWNLOADS_OF_TOKEN
 from service.api.health import ReadinessCheck
@@ -36,6 +37,7 @@ from service.recovery_sweep import recover_regularly
 from service.response_cache import GZIP_LEVEL, ResponseCache
 from service.static_files import CompressedStaticFiles
 from service.token_uses import TokenUses
+from service.uploads import Uploads, remove_leftovers
 from trainers import inspection
 
 SWAGGER_UI_FOLDER = Path(fastapi_swagger.__file__).parent / "resources"
@@ -55,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         storing = asyncio.create_task(token_uses.store_regularly())
         recovering = asyncio.create_task(recover_regularly(settings, database))
         warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
+        await run_in_threadpool(remove_leftovers, uploads_folder(settings))
         yield
         inspection.end_children()  # threads that wait for one would keep the process from ending
         await warming_up
@@ -75,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database, app.state.settings, app.state.notifier = database, settings, notifier
     app.state.admission, app.state.guesses = admission, guesses
     app.state.downloads = OpenResponses("downloads", MAX_DOWNLOADS_OF_TOKEN, MAX_DOWNLOADS)
+    app.state.uploads = Uploads()
     app.state.readiness_check = ReadinessCheck(database, settings)
     app.state.response_cache = ResponseCache()
     app.state.metrics = metrics = Metrics(lambda: notifier.streams.count)

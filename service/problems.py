@@ -16,9 +16,20 @@ from starlette.exceptions import HTTPException
 from search.plan.spec import validation_message, violated_rule
 from search.store.database import DatabaseError, PoolTimeout
 from search.store.faults import Fault, find_fault, own_sentence
-from search.vocabulary.errors import Busy, Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.errors import (
+    Busy,
+    Conflict,
+    Denied,
+    InvalidSpec,
+    NotFound,
+    SearchError,
+    StoreUnavailable,
+    TooLarge,
+    TooSlow,
+)
 from service.middleware.headers import HEADERS
 from service.rendering import render_page
+from service.wording import in_words_of, place_of
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +40,8 @@ STATUS_CODES: dict[type[Exception], int] = {
     Denied: 403,
     StoreUnavailable: 503,
     Busy: 503,
+    TooLarge: 413,
+    TooSlow: 408,
 }
 _DATABASE_FAULTS = {  # strangers read them too, so they say no more
     Fault.LOCKED: "the database must be free: got a lock of another process. Try again shortly.",
@@ -103,7 +116,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(SearchError)
     def handle_search_error(request: Request, error: SearchError) -> Response:
-        return error_response(request, STATUS_CODES.get(type(error), 500), str(error))
+        detail = in_words_of(place_of(request), str(error))
+        return error_response(request, STATUS_CODES.get(type(error), 500), detail)
 
     @app.exception_handler(RequestValidationError)
     def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
 from search.vocabulary.formatting import format_duration, format_mean_std, format_metric
+from service.wording import on_page
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
@@ -27,6 +28,18 @@ def format_time(seconds: float | None) -> str:
     return "–" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def format_size(count: int | None) -> str:
+    """Format a number of bytes."""
+    if count is None:
+        return "–"
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
+
+
 def build_query(values: dict[str, Any], **changes: Any) -> str:
     """Build the query string of a URL from values, some of them changed; leave empty ones out."""
     kept = {name: value for name, value in {**values, **changes}.items() if value not in (None, "", False)}
@@ -39,4 +52,6 @@ _templates.env.filters |= {
     "duration": format_duration,
     "mean_std": format_mean_std,
     "query": build_query,
+    "size": format_size,
+    "on_page": on_page,
 }

@@ -73,6 +73,17 @@ def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) ->
         raise InvalidSpec(str(error)) from None
 
 
+def find_missing_data(settings: Settings, spec: SearchSpec, recipe: Recipe) -> str | None:
+    """Return why a search cannot train on its recipe's own data set; None if it can, or names another."""
+    if spec.data or recipe.identify_data is None or resolve(recipe.identify_data)(settings.home) != ABSENT:
+        return None
+    try:
+        _raise_missing_data(spec, recipe, settings)
+    except InvalidSpec as error:
+        return str(error)
+    return None
+
+
 def submit_search(settings: Settings, fields: dict[str, Any]) -> str:
     """Check a search and store it; return its id.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
+from search.vocabulary.places import Place
 from search.vocabulary.secret import redact
 from search.vocabulary.states import Action, Status
 
@@ -221,7 +222,7 @@ class RemoteBackend:
     def __init__(self, settings: Settings) -> None:
         from search.client import Client
 
-        self._client = Client(settings.url, settings.token_for(settings.url).reveal())
+        self._client = Client(settings.url, settings.token_for(settings.url).reveal(), place=Place.COMMAND_LINE)
         weakref.finalize(self, self._client.close)
         self.address = f"Service: {settings.url}"
 

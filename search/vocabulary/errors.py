@@ -7,6 +7,8 @@ SearchError
 ├── Denied           a service does not know the caller, or does not allow this
 ├── StoreUnavailable the database cannot be opened, read or written
 ├── Busy             a service has no capacity for this now
+├── TooLarge         a service does not take so much at once
+├── TooSlow          what was sent did not arrive in time
 └── Fenced           another driver holds the search; this one must stop writing
 """
 
@@ -39,6 +41,14 @@ class StoreUnavailable(SearchError):
 
 class Busy(SearchError):
     """A service has no capacity for this now."""
+
+
+class TooLarge(SearchError):
+    """A service does not take so much at once."""
+
+
+class TooSlow(SearchError):
+    """What was sent did not arrive in time."""
 
 
 class Fenced(SearchError):

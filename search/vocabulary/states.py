@@ -72,6 +72,7 @@ class Action(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     WIDEN = "widen"
+    UPLOAD = "upload"
     LOG_IN = "login"
     CREATE_TOKEN = "create token"  # noqa: S105  # nosec B105  # a name
     REVOKE_TOKEN = "revoke token"  # noqa: S105  # nosec B105  # a name

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to which search or token."""
+"""The audit trail: who did what to which search, token or data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record_action(
         connection: must be able to write.
         token: whose holder acts; None for a process without a token.
         action: what is done.
-        subject: id of an existing search or token.
+        subject: id of an existing search or token, or the name of a data set.
         detail: a JSON object, without secrets.
     """
     owner, token_id = (token.owner, token.id) if token else (LOCAL_OWNER, None)

@@ -4,7 +4,20 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service.api import actions, cluster, events, figures, files, health, metrics, recipes, searches, tokens, trials
+from service.api import (
+    actions,
+    cluster,
+    data,
+    events,
+    figures,
+    files,
+    health,
+    metrics,
+    recipes,
+    searches,
+    tokens,
+    trials,
+)
 from service.middleware.access import can_read, is_admin
 from service.problems import TITLES
 
@@ -19,7 +32,7 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 router = APIRouter()
 router.include_router(health.router, tags=["health"])
 router.include_router(metrics.router, tags=["health"], responses=PROBLEM_RESPONSES)
-for part in (recipes, cluster, searches, actions, trials, figures, files, events):
+for part in (recipes, data, cluster, searches, actions, trials, figures, files, events):
     name = part.__name__.rpartition(".")[2]
     router.include_router(part.router, prefix="/api", tags=[name], dependencies=[can_read], responses=PROBLEM_RESPONSES)
 router.include_router(

@@ -1,34 +1,31 @@
-"""The installed recipes, and the data sets of this service."""
+"""The installed recipes."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
-from search.views import DataSetView, RecipeView
+from search.views import RecipeView
 from search.vocabulary.errors import NotFound
-from service.api import data_sets
-from service.database import AppSettings
+from service.wording import place_of, reword
 from trainers.recipe import RecipeError, find, names
 
 router = APIRouter()
 
 
 @router.get("/recipes")
-def list_recipes() -> list[RecipeView]:
+def list_recipes(request: Request) -> list[RecipeView]:
     """List the installed recipes with their numbers and presets."""
-    return [RecipeView.from_recipe(find(name)) for name in names()]
+    return [_view(request, name) for name in names()]
 
 
 @router.get("/recipes/{name}")
-def show_recipe(name: str) -> RecipeView:
+def show_recipe(request: Request, name: str) -> RecipeView:
     """Show one recipe."""
     try:
-        return RecipeView.from_recipe(find(name))
+        return _view(request, name)
     except RecipeError as error:
         raise NotFound(str(error)) from None
 
 
-@router.get("/data")
-def list_data(settings: AppSettings) -> list[DataSetView]:
-    """List the data sets that a search may use."""
-    return [DataSetView(name=name) for name in data_sets.list_names(settings)]
+def _view(request: Request, name: str) -> RecipeView:
+    return reword(RecipeView.from_recipe(find(name)), place_of(request), "title", "data")

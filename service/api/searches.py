@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from search.actions.estimate import estimate
-from search.actions.submit import prepare
+from search.actions.submit import find_missing_data, prepare
 from search.plan.request import RequestModel
 from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
@@ -18,6 +18,7 @@ from search.views import (
     Comparison,
     Figure,
     PlanView,
+    RefusedValue,
     SearchPage,
     SearchState,
     SearchView,
@@ -27,12 +28,14 @@ from search.vocabulary.states import Action, Status
 from service import accounts, charts
 from service.accounts.limits import require_capacity, require_priority
 from service.api.cursors import read_cursor, write_cursor
-from service.api.data_sets import naming_no_paths, resolve_data_set
+from service.api.data_sets import naming_no_paths, resolve_data_set, without_paths
 from service.api.parameters import ChangeableId, Filter, IdempotencyKey, Limit, VisibleId, require_visible
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import Caller, CurrentCaller, require_scope
 from service.response_cache import CachedReader, CachedReads, GzippedJSONResponse
 from service.route import OneVisitRoute
+from service.wording import place_of, reword
+from trainers.recipe import find
 
 router = APIRouter(route_class=OneVisitRoute)
 MAX_COMPARED = 8
@@ -114,13 +117,18 @@ def submit(
 
 
 @router.post("/searches/plan")
-def plan(body: SearchSpec, database: AppDatabase, settings: AppSettings) -> PlanView:
-    """Count the trials that a search would run, with each strategy; list refused group counts with the reason."""
+def plan(request: Request, body: SearchSpec, database: AppDatabase, settings: AppSettings) -> PlanView:
+    """Count the trials that a search would run, with each strategy; list what is refused of it with the reason."""
     fields = resolve_data_set(settings, body.model_dump(mode="json", exclude_unset=True))
     with database.read_engine.connect() as connection:  # closed before a data set is looked at, which may take long
         seconds = queries.seconds_per_trial(connection, body.recipe)
     with naming_no_paths(settings):
-        return estimate(settings, fields, seconds)
+        found = estimate(settings, fields, seconds)
+    refused, spec = list(found.refused), SearchSpec(**fields)
+    if missing := find_missing_data(settings, spec, find(spec.recipe)):
+        refused.append(RefusedValue(value="data", reason=without_paths(settings, missing)))
+    place = place_of(request)
+    return found.model_copy(update={"refused": tuple(reword(each, place, "reason") for each in refused)})
 
 
 @router.get("/searches/{id}", response_model=SearchView)

@@ -21,7 +21,15 @@ from service.accounts.limits import RateLimiter
 from service.accounts.tokens import hash_secret
 from service.admission import Admission, Lane
 from service.database import Database
-from service.middleware.gate import COOKIE, is_public, read_credential, refuse_guess, require_login, source_of
+from service.middleware.gate import (
+    COOKIE,
+    is_public,
+    is_upload,
+    read_credential,
+    refuse_guess,
+    require_login,
+    source_of,
+)
 from service.problems import database_detail, error_response, problem_response
 from service.token_uses import TokenUses
 
@@ -119,7 +127,10 @@ class AccessMiddleware:
                     give_back()  # a route closes its connections before its response starts
                     await send(message)
 
-                await self._respond(request, receive, send_without_place)
+                refusal = None if is_public(request.url.path) else await self._identify(request)
+                if is_upload(scope):
+                    give_back()  # the body is still to come; whoever sends it slowly holds no place
+                await (refusal or self._app)(scope, receive, send_without_place)
         except Busy as error:
             await error_response(request, 503, str(error))(scope, receive, send)
 
@@ -129,10 +140,6 @@ class AccessMiddleware:
         if credential and self._guesses.was_right(credential.key):
             return hash_secret(credential.key)
         return source_of(request)
-
-    async def _respond(self, request: Request, receive: Receive, send: Send) -> None:
-        refusal = None if is_public(request.url.path) else await self._identify(request)
-        await (refusal or self._app)(request.scope, receive, send)
 
     async def _identify(self, request: Request) -> Response | None:
         """Identify the caller of a request; return what to respond if it is refused."""
@@ -172,7 +179,7 @@ class AccessMiddleware:
 
 def get_lane(request: Request) -> Lane:
     """Return what a request needs a place for."""
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or is_upload(request.scope):
         return Lane.READ
     return Lane.CHECK if CHECKING_PATHS.fullmatch(request.url.path) else Lane.WRITE
 

@@ -14,10 +14,12 @@ from service.accounts.guesses import Guesses
 from service.middleware.loopback import LOOPBACK, is_loopback
 from service.problems import error_response, problem_response
 from service.source import get_source
+from service.wording import in_words_of, place_of
 
 COOKIE = "seqnorm_session"
 TOKEN_KIND, COOKIE_KIND, LINK_KIND = "token", "cookie", "link"
 HEALTH_PATHS = ("/healthz", "/readyz")  # monitoring may ask for them under any host name
+UPLOAD_PATH = "/api/data"
 PUBLIC_PATHS = (*HEALTH_PATHS, "/login", "/plotly.js", "/static/")
 
 
@@ -82,6 +84,11 @@ def is_public(path: str) -> bool:
     return any(path == public or (public.endswith("/") and path.startswith(public)) for public in PUBLIC_PATHS)
 
 
+def is_upload(scope: Scope) -> bool:
+    """Tell whether a request's route reads its body by itself, once the caller is known."""
+    return (scope["method"], scope["path"]) == ("POST", UPLOAD_PATH)
+
+
 def allowed_hosts(settings: Settings) -> list[str]:
     """Return the host names under which the service responds; an empty list allows any.
 
@@ -110,11 +117,11 @@ def require_login(request: Request) -> Response:
     if asks_for_page(request):
         requested = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(requested, safe='')}", 303)
-    response: Response = problem_response(
-        401,
+    detail = (
         "this needs a token: got none that is known, unexpired and unrevoked. "
-        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create",
+        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create"
     )
+    response: Response = problem_response(401, in_words_of(place_of(request), detail))
     response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
 from search.plan.spec import SearchSpec
@@ -27,7 +28,7 @@ from service.middleware.access import CurrentCaller, can_read, is_admin, require
 from service.rendering import render_page
 from service.response_cache import CachedReader, CachedReads
 from service.route import OneVisitRoute
-from trainers.recipe import names
+from trainers.recipe import find, names
 
 router = APIRouter(
     include_in_schema=False, dependencies=[can_read], default_response_class=HTMLResponse, route_class=OneVisitRoute
@@ -192,13 +193,17 @@ def new(
         request,
         "new.html",
         recipes=known,
-        recipe=recipe_routes.show_recipe(spec.recipe),
+        recipe=recipe_routes.show_recipe(request, spec.recipe),
         form=form_fields(),
         groups=FormGroup,
         spec={**spec.model_dump(mode="json"), "data": data_sets.find_name(settings, spec.data)},
         hidden_fields=spec.model_dump(mode="json", exclude=FORM_FIELDS, exclude_defaults=True),
         parent=parent,
-        data=data_sets.list_names(settings),
+        data_sets=data_sets.list_data_sets(settings),
+        missing_data=data_sets.without_paths(
+            settings, find_missing_data(settings, spec.model_copy(update={"data": None}), find(spec.recipe)) or ""
+        ),
+        max_upload_bytes=int(settings.max_upload_gb * 1e9),
     )
 
 
@@ -217,7 +222,7 @@ def compare(
 @router.get("/cluster")
 def cluster(request: Request, connection: ReadConnection, caller: CurrentCaller) -> HTMLResponse:
     """Show workers, running searches and queued searches."""
-    found = api.cluster.show_cluster(connection, caller)
+    found = api.cluster.show_cluster(request, connection, caller)
     return render_page(request, "cluster.html", workers=found.workers, running=found.running, waiting=found.waiting)
 
 

@@ -58,7 +58,7 @@ async function showPlan() {
     stages.replaceChildren(...Object.entries(plan.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
     refused.replaceChildren(...plan.refused.map(({ value, reason }) => {
       const item = document.createElement("li");
-      item.textContent = `${value} is refused: ${reason}`;
+      item.textContent = value === "data" ? reason : `${value} is refused: ${reason}`;
       return item;
     }));
     document.getElementById("submit").disabled = plan.refused.length > 0;

@@ -44,6 +44,7 @@ TABLE = {
     "GET /api/recipes": For.TOKENS,
     "GET /api/recipes/{name}": For.TOKENS,
     "GET /api/data": For.TOKENS,
+    "POST /api/data": For.SUBMITTERS,
     "GET /api/cluster": For.TOKENS,
     "GET /api/searches": For.TOKENS,
     "POST /api/searches": For.SUBMITTERS,

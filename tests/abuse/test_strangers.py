@@ -113,7 +113,7 @@ def test_a_copy_of_anothers_search_is_refused_as_one_of_none(target: Target) -> 
         answer = target.ask("stranger", "GET", f"/new?from={id}")
         assert (answer.status, answer.json()["detail"]) == (
             404,
-            f"no search has the id {id!r}. List them with: seqnorm list",
+            f"no search has the id {id!r}. List them with: GET /api/searches",
         )
 
 

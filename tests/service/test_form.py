@@ -46,6 +46,20 @@ def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
     assert re.search(r'name="concurrency" [^>]*value="" placeholder="as many as fit">', form)
 
 
+def test_data_sets_are_listed_with_what_is_known_of_them_and_how_to_add_one(site: Site) -> None:
+    folder = site.settings.home / "uploads"
+    for name in ("listed/rose", "listed/tulip"):
+        (folder / name).mkdir(parents=True)
+    (folder / "listed.npz").write_bytes(bytes(12_345))
+    form = site.api.get("/new?recipe=images").text
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall("<tr>.*?</tr>", form)]
+    assert ["listed", "folder", "–", "2"] in rows
+    assert ["listed.npz", "npz", "12.3", "kB", "–"] in rows
+    assert 'data-max-bytes="2000000000"' in form
+    assert "the recipe's own" not in form, "there is none"
+    (folder / "listed.npz").unlink()
+
+
 def test_the_script_reads_every_kind_that_there_is() -> None:
     readers = SCRIPT.read_text().partition("const read = {")[2].partition("};")[0]
     assert set(re.findall(r'^  "?([\w-]+)"?:', readers, re.MULTILINE)) == set(InputKind)

@@ -32,7 +32,7 @@ def test_a_database_that_does_not_answer_is_said_to_be_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("path", "status", "detail"),
     [
-        ("/api/searches/nowhere", 404, "no search has the id 'nowhere'. List them with: seqnorm list"),
+        ("/api/searches/nowhere", 404, "no search has the id 'nowhere'. List them with: GET /api/searches"),
         ("/api/nothing", 404, "nothing is at '/api/nothing'"),
         ("/api/searches?status=sleeping", 422, "status should be 'queued', 'running'"),
         ("/api/searches?limit=0", 422, "limit should be greater than or equal to 1"),

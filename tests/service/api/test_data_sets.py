@@ -28,10 +28,13 @@ def test_data_sets_are_named_and_links_are_none(site: Site) -> None:
     (folder / "link").symlink_to("/etc", target_is_directory=True)
     (folder / "other.npz").write_bytes(b"")
     (folder / "notes.txt").write_text("")
-    assert site.api.get("/api/data").json() == [{"name": "mine"}, {"name": "other.npz"}]
+    names = [each["name"] for each in site.api.get("/api/data").json()]
+    assert [name for name in names if (folder / name).exists()] == ["mine", "other.npz"]
     for name in ("link", ".hidden", "notes.txt", "mine/..", "mine/"):
         refusal = site.api.post("/api/searches", json={**SPEC, "data": name}).json()["detail"]
-        assert refusal.startswith(f"data must name a data set of this service: got {name!r}. Known: mine, other.npz.")
+        assert refusal.startswith(
+            f"data must name a data set of this service: got {name!r}. Known: {', '.join(names)}."
+        )
 
 
 def test_a_name_stands_for_a_path_that_only_the_service_knows(settings: Settings) -> None:
@@ -46,7 +49,7 @@ def test_a_name_stands_for_a_path_that_only_the_service_knows(settings: Settings
 
 def test_without_a_data_folder_no_name_is_known(settings: Settings) -> None:
     assert list_names(settings) == []
-    with pytest.raises(InvalidSpec, match=r"got 'mine'. Known: none. The operator adds one by putting an .npz file"):
+    with pytest.raises(InvalidSpec, match=r"got 'mine'. Known: none. Upload one with POST /api/data"):
         resolve_data_set(settings, {"data": "mine"})
 
 
@@ -101,7 +104,7 @@ def test_a_file_that_no_decoder_takes_is_refused_by_its_name_alone(
     fields = {"recipe": "images", "gm": [1], "gc": [1], "numbers": {"batch": 4}, "data": name}
     answer = site.api.post(path, json=fields)
     assert answer.status_code == 422
-    assert answer.json()["detail"].startswith(f"--data must be an .npz file without pickles: got {name} (")
+    assert answer.json()["detail"].startswith(f"data must be an .npz file without pickles: got {name} (")
     assert str(site.settings.home) not in answer.text
 
 
@@ -127,8 +130,8 @@ def test_a_data_set_that_is_absent_is_asked_for_without_paths(site: Site) -> Non
     answer = site.api.post("/api/searches", json={"recipe": "cifar10-resnet56", "gm": [1], "gc": [1]})
     assert answer.status_code == 422
     assert answer.json()["detail"] == (
-        "CIFAR-10 must be at cifar-10-batches-py: got no such folder. Fetch it with --download, unpack "
-        "cifar-10-python.tar.gz in the data folder, or give your own images with --data."
+        "CIFAR-10 must be at cifar-10-batches-py: got no such folder. The operator fetches it with --download, unpack "
+        "cifar-10-python.tar.gz in the data folder, or give your own images as data."
     )
 
 

@@ -17,6 +17,7 @@ from service.pages.routes import MAX_ROWS
 from tests.benchmarks.seeding import GC, GM, write_finished
 from tests.search.stored import PLANTED, open_recorder, show, submit, train
 from tests.service.conftest import Site
+from tests.trainers.archives import class_folders, pack
 
 
 def test_the_list_leads_to_a_search_and_its_reason(site: Site, page: Page) -> None:
@@ -109,6 +110,29 @@ def test_a_page_goes_on_without_the_drawing_library_and_draws_once_it_is_there(s
     expect(page.locator("#connection")).to_have_text("")
     recorder.close()
     page.context.close()
+
+
+def test_a_data_set_is_uploaded_in_the_form_and_chosen(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/new?recipe=images")
+    page.get_by_label("gm, groups of samples").fill("1")
+    page.get_by_text("Numbers of images").click()
+    page.locator("[name='numbers.batch']").fill("4")
+    expect(page.locator("#refused")).to_contain_text(
+        "got no data set. Choose one under “Data set”, or add a file there."
+    )
+    expect(page.locator("#submit")).to_be_disabled()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    packed = {"name": "My roses (2).zip", "mimeType": "application/zip", "buffer": pack(class_folders("My roses/"))}
+    page.get_by_label("Add a file").set_input_files(packed)  # type: ignore[arg-type]
+    expect(page.get_by_label("Name of the data set")).to_have_value("My-roses-2")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#upload-message")).to_have_text("My-roses-2 is there, with 2 classes, and chosen.")
+    expect(page.get_by_role("row", name="My-roses-2").get_by_role("radio")).to_be_checked()
+    expect(page.locator("#refused")).to_have_text("")
+    expect(page.locator("#submit")).to_be_enabled()
+    page.get_by_label("Add a file").set_input_files(packed)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#upload-message")).to_contain_text("My-roses-2 is there already: give another")
 
 
 def test_an_unknown_search_has_a_page_that_says_so(site: Site, page: Page) -> None:
