@@ -12,9 +12,15 @@ import pytest
 from search.client import Client
 from search.settings import Settings
 from search.vocabulary.errors import Conflict, InvalidSpec
+from service.admission import PLACES, Lane
 from service.api.data_sets import list_data_sets
+from service.middleware.body import MAX_BYTES
+from service.uploads import MAX_UPLOADS, MAX_UPLOADS_OF_TOKEN
 from tests.service.conftest import Site
 from tests.trainers.archives import arrays, class_folders, pack
+
+LARGER = arrays(70_000)
+assert len(LARGER) > MAX_BYTES, "of the bodies of other routes"
 
 
 @pytest.fixture
@@ -55,14 +61,14 @@ def open_file(site: Site, content: bytes):
 
 
 def test_arrays_are_uploaded_once(site: Site, folder: Path) -> None:
-    with Client(site.url, site.token("submit")) as client, open_file(site, arrays()) as file:
+    with Client(site.url, site.token("submit")) as client, open_file(site, LARGER) as file:
         assert client.upload("small.npz", file).classes == 3
         file.seek(0)
         with pytest.raises(Conflict, match=r"^the name of a data set must be free: got 'small.npz'"):
             client.upload("small.npz", file)
         with pytest.raises(InvalidSpec, match=r"must be free|must be NAME.npz or NAME.zip"):
             client.upload("small.gz", file)
-    assert (folder / "small.npz").read_bytes() == arrays()
+    assert (folder / "small.npz").read_bytes() == LARGER
 
 
 def test_what_is_refused_leaves_nothing(site: Site, folder: Path) -> None:
@@ -85,16 +91,33 @@ def test_what_is_refused_leaves_nothing(site: Site, folder: Path) -> None:
     assert not [path for path in folder.glob("*") if "evil" in path.name]
 
 
-def test_a_client_that_leaves_leaves_nothing(site: Site, folder: Path) -> None:
-    token = site.token("submit")
+def begin_upload(site: Site, token: str, content: bytes, length: int = 10**6) -> socket.socket:
+    """Send a part of an upload."""
+    client = socket.create_connection(("127.0.0.1", site.settings.port), timeout=30)
     head = (
         f"POST /api/data?name=left.zip HTTP/1.1\r\nHost: 127.0.0.1:{site.settings.port}\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Length: 1000000\r\n\r\n"
+        f"Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", site.settings.port)) as client:
-        client.sendall(head.encode() + pack(class_folders())[:2000])
-        while not list(folder.glob(".upload-*/received")):
-            time.sleep(0.01)
+    client.sendall(head.encode() + content)
+    return client
+
+
+def test_clients_that_leave_leave_nothing_and_those_who_stay_keep_nobody_out(site: Site, folder: Path) -> None:
+    started = pack(class_folders())[:2000]
+    tokens = [site.token("submit") for _ in range(MAX_UPLOADS // MAX_UPLOADS_OF_TOKEN)]
+    clients = [begin_upload(site, token, started) for token in tokens for _ in range(MAX_UPLOADS_OF_TOKEN)]
+    for _ in range(500):
+        if len(list(folder.glob(".upload-*/received"))) == MAX_UPLOADS:
+            break
+        time.sleep(0.02)
+    else:
+        raise AssertionError("files are written as they arrive")
+    assert PLACES[Lane.READ] < MAX_UPLOADS
+    assert site.api.get("/api/data").status_code == 200, "a body on its way holds no place"
+    refused = site.api.post("/api/data", params={"name": "x.npz"}, content=arrays())
+    assert (refused.status_code, refused.json()["detail"][:44]) == (503, "a service has at most 8 uploads open at once")
+    for client in clients:
+        client.close()
     wait_until_clean(folder)
     assert not (folder / "left").exists()
 
@@ -109,12 +132,7 @@ def test_strangers_are_refused_before_anything_is_written(site: Site, folder: Pa
 
 
 def test_a_length_that_cannot_be_is_too_large(site: Site, folder: Path) -> None:
-    with socket.create_connection(("127.0.0.1", site.settings.port)) as client:
-        head = (
-            f"POST /api/data?name=left.zip HTTP/1.1\r\nHost: 127.0.0.1:{site.settings.port}\r\n"
-            f"Authorization: Bearer {site.token('submit')}\r\nContent-Length: {'9' * 18}\r\n\r\n"
-        )
-        client.sendall(head.encode())
+    with begin_upload(site, site.token("submit"), b"", length=int("9" * 18)) as client:
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
