@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from search.plan.spec import validation_message, violated_rule
+from search.plan.spec import first_problem, validation_message, violated_rule
 from search.store.database import DatabaseError, PoolTimeout
 from search.store.faults import Fault, find_fault, own_sentence
 from search.vocabulary.errors import (
@@ -121,7 +121,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def handle_invalid_request(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
+        first = first_problem(error.errors())
         location, *path = first["loc"]
         field = ".".join(str(part) for part in path)
         if location != "body":

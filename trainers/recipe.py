@@ -6,11 +6,12 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 from unicodedata import category
+
+from trainers.near_misses import did_you_mean, near_misses
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
 MAX_NAME = 100  # characters of the name of a number
@@ -101,7 +102,7 @@ class Recipe:
                     f"seqnorm recipes {self.name} lists the names."
                 )
             if name not in fields:
-                similar = get_close_matches(name, fields) or fields
+                similar = near_misses(name, fields) or fields
                 raise RecipeError(
                     f"{self.name} has no number {name}: got {name}={value}. Use {', '.join(similar)}; "
                     f"seqnorm recipes {self.name} lists them all."
@@ -148,15 +149,16 @@ def _parse(field: dataclasses.Field[Any], value: object) -> Any:
     return converted
 
 
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 
 
 def _convert(kind: type, value: object) -> Any:
     """Convert ``value`` (text from a command line, or a JSON value) to ``kind``, or raise ValueError."""
     if kind is bool:
-        if str(value).lower() not in ("true", "false"):
+        if str(value).lower() not in _BOOLEANS:
             raise ValueError
-        return str(value).lower() == "true"
+        return _BOOLEANS[str(value).lower()]
     if isinstance(value, bool) or (kind is int and isinstance(value, float)):
         raise ValueError
     if kind is not str and isinstance(value, str) and not value.isascii():  # Python reads digits of every script
@@ -188,7 +190,7 @@ def find(name: str) -> Recipe:
         if point.name == name:
             recipe: Recipe = point.load()
             return recipe
-    raise RecipeError(f"no recipe is named {name!r}. Known: {', '.join(names())}.")
+    raise RecipeError(f"no recipe is named {name!r}. Known: {', '.join(names())}.{did_you_mean(name, names())}")
 
 
 def resolve(reference: str) -> Callable[..., Any]:

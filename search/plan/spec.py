@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from unicodedata import category
@@ -18,7 +19,8 @@ from search.plan.strategies import STRATEGIES, Axis, Sweep
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
 from trainers.groups import share_of_batch
-from trainers.recipe import Recipe, RecipeError, find
+from trainers.near_misses import did_you_mean, near_misses
+from trainers.recipe import Recipe, RecipeError, find, names
 
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -192,7 +194,8 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
-        raise InvalidSpec(validation_message(error.errors()[0])) from None
+        problem = first_problem(error.errors())
+        raise InvalidSpec(validation_message(problem) + _describe_misplaced(problem, fields)) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
@@ -277,6 +280,7 @@ _RULES = {
     "extra_forbidden": "is not a field of a search",
     "int_type": "must be a whole number",
     "list_type": "must be a list",
+    "dict_type": "must give names with their values",
     "string_type": "must be text",
 }
 _UNIONS = {  # pydantic reports only one member of these
@@ -285,17 +289,33 @@ _UNIONS = {  # pydantic reports only one member of these
 }
 
 
+def first_problem(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the problem to report: an unknown field first, as it may be the one that is missing, spelt otherwise."""
+    return next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+
+
+def _describe_misplaced(problem: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """Return where a field belongs that is a number of the recipe; empty if it is none."""
+    if problem["type"] != "extra_forbidden" or fields.get("recipe") not in names():
+        return ""
+    recipe = find(fields["recipe"])
+    found = near_misses(str(problem["loc"][0]), [field.name for field in dataclasses.fields(recipe.numbers)])
+    return f" The number {found[0]} of {recipe.name} belongs under numbers." if found else ""
+
+
 def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
     """Convert a pydantic error to a message with rule, received value and remedy."""
     field = str(problem["loc"][0]) if problem["loc"] else "the search"
     received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
     if problem["type"] == "extra_forbidden":
-        return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(model.model_fields)}."
+        known = model.model_fields
+        hint = did_you_mean(field, known)
+        return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(known)}.{hint}"
     if problem["type"] == "literal_error" and field not in _UNIONS:
         return f"{field} {violated_rule(problem)}: got {received}. Give one of them."
-    known = model.model_fields.get(field)
+    described = model.model_fields.get(field)
     rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
-    return f"{field} {rule}: got {received}. Give {known.description if known else 'another value'}."
+    return f"{field} {rule}: got {received}. Give {described.description if described else 'another value'}."
 
 
 def violated_rule(problem: Mapping[str, Any]) -> str:

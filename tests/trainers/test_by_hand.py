@@ -28,7 +28,7 @@ def test_a_trial_prints_its_result_to_stdout_and_its_epochs_to_stderr():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digit-mlp"], f"no recipe is named 'digit-mlp'. Known: {', '.join(names())}."),
+        (["digit-mlp"], f"no recipe is named 'digit-mlp'. Known: {', '.join(names())}. Did you mean digits-mlp?"),
         (
             ["digits-mlp", "--set", "epochs=0"],
             "epochs must be at least 1 (passes over the training split): got 0. The default is 10.",

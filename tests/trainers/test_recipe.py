@@ -54,7 +54,8 @@ def test_a_recipe_is_found_by_its_own_name(name):
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
     with pytest.raises(RecipeError) as caught:
         recipe.find("digit-mlp")
-    assert str(caught.value) == f"no recipe is named 'digit-mlp'. Known: {', '.join(recipe.names())}."
+    known = ", ".join(recipe.names())
+    assert str(caught.value) == f"no recipe is named 'digit-mlp'. Known: {known}. Did you mean digits-mlp?"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -121,7 +122,14 @@ def test_what_is_no_finite_number_is_refused(value):
     )
 
 
-@pytest.mark.parametrize("value", ["yes", 1, ""])
+@pytest.mark.parametrize(
+    ("value", "read"), [("yes", True), ("On", True), ("no", False), ("off", False), ("TRUE", True)]
+)
+def test_true_and_false_are_written_as_people_write_them(value, read):
+    assert PLENTY.with_overrides({"augment": value}).augment is read
+
+
+@pytest.mark.parametrize("value", ["maybe", 1, "", "y"])
 def test_what_is_neither_true_nor_false_is_refused(value):
     assert refused({"augment": value}, PLENTY) == (
         f"augment must be a true or false (whether images are flipped): got {value!r}. The default is True."
