@@ -132,14 +132,14 @@ class Client:
         tag: str | None = None,
         sort: Literal["created", "-created", "name", "-name"] = "-created",
         archived: bool = False,
+        id: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> SearchPage:
         """Return a page of ``searches``; ``next`` is the cursor of the next page, None on the last."""
-        query = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "sort": sort}
-        return self._call(
-            SearchPage, "GET", "searches", query={**query, "archived": archived, "cursor": cursor, "limit": limit}
-        )
+        filters = {"status": status, "recipe": recipe, "name": name, "owner": owner, "tag": tag, "id": id}
+        query = {**filters, "sort": sort, "archived": archived, "cursor": cursor, "limit": limit}
+        return self._call(SearchPage, "GET", "searches", query=query)
 
     def searches(self, *, limit: int | None = None, **filters: Any) -> Iterator[SearchRow]:
         """Iterate over searches on all pages, newest first; ``filters`` are those of :meth:`searches_page`."""

@@ -63,10 +63,14 @@ def list_searches(
     tag: Filter = None,
     sort: queries.SearchSort = "-created",
     archived: bool = False,
+    id: Filter = None,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
     limit: Limit = 50,
 ) -> SearchPage:
-    """List searches, newest first. ``next`` is the cursor of the next page, null on the last one."""
+    """List searches, newest first. ``id`` is the start of an id.
+
+    ``next`` is the cursor of the next page, null on the last one.
+    """
     before = read_cursor(cursor, sort) if cursor else None
     owner = caller.only_owner or owner
     rows = queries.list_searches(
@@ -80,6 +84,7 @@ def list_searches(
         tag=tag,
         sort=sort,
         archived=archived,
+        id=id,
     )
     more = len(rows) > limit
     last = rows[limit - 1] if more else None

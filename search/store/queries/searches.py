@@ -53,18 +53,21 @@ def list_searches(
     tag: str | None = None,
     sort: SearchSort = "-created",
     archived: bool = False,
+    id: str | None = None,
 ) -> list[SearchRow]:
     """Return searches, newest first by default.
 
     ``before`` is the (sort value, id) of the last search on the previous page. ``status``, ``recipe`` and ``owner``
-    match exactly, ``tag`` matches one of the tags, ``name`` matches a part of the name. ``archived`` selects archived
-    searches instead of the others.
+    match exactly, ``tag`` matches one of the tags, ``name`` a part of the name, ``id`` the start of the id.
+    ``archived`` selects archived searches instead of the others.
     """
     hidden = searches.c.archived_at.is_not(None) if archived else searches.c.archived_at.is_(None)
     statement = select(searches.c.id).where(hidden)
     for column, expected in ((searches.c.status, status), (searches.c.recipe, recipe), (searches.c.owner, owner)):
         if expected:
             statement = statement.where(column == expected)
+    if id:
+        statement = statement.where(searches.c.id.startswith(id, autoescape=True))
     if name:
         statement = statement.where(searches.c.name.icontains(name, autoescape=True))
     if tag:

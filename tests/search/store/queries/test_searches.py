@@ -47,6 +47,8 @@ def test_searches_are_filtered(database_url: str) -> None:
         assert [row.search for row in queries.list_searches(connection, name="100%")] == [wanted]
         assert len(queries.list_searches(connection, recipe="planted-loss")) == 1
         assert queries.list_searches(connection, status=Status.DONE) == []
+        assert [row.search for row in queries.list_searches(connection, id=wanted[:9])] == [wanted]
+        assert queries.list_searches(connection, id=f"%{wanted[1:]}") == []
 
 
 def test_searches_are_paged_newest_first(database_url: str) -> None:
