@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.cli.flags import GridCommand, PlanCommand, TuneCommand, parse_integers
+from search.cli.program import NamedCommands, Program, takes_json
 from search.vocabulary.errors import InvalidSpec
-from search.vocabulary.states import Action
+from search.vocabulary.states import Action, Status
+from trainers.near_misses import did_you_mean
+from trainers.recipe import names
 
 if TYPE_CHECKING:
     from search.settings import Settings
 
 app = typer.Typer(
     name="seqnorm",
+    cls=Program,
     help="Tune GhostNorm and SeqNorm: group counts gm, then gc.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,16 +35,50 @@ app = typer.Typer(
 
 @dataclass
 class _GlobalOptions:
-    """The options that precede a command."""
+    """The options that may precede a command."""
 
     home: Path | None = None
     db: str | None = None
     url: str | None = None
+    json: bool = False
 
 
 _global_options = _GlobalOptions()
 
-Recipe = Annotated[str, typer.Argument(help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE")]
+
+def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
+    """Keep a global option; one that follows the command overrides one that precedes it."""
+    if value is not None or context.parent is None:
+        setattr(_global_options, str(option.name), value)
+    return value
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"seqnorm {version('seqnorm')}")
+        raise typer.Exit
+
+
+def _complete_ids(incomplete: str) -> list[tuple[str, str]]:
+    from search.cli.search_ids import complete
+
+    try:
+        return complete(_settings(), incomplete)
+    except Exception:  # a shell that completes words shows no errors
+        return []
+
+
+RecipeArgument = typer.Argument(
+    help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE", autocompletion=names
+)
+Recipe = Annotated[str, RecipeArgument]
+OptionalRecipe = Annotated[str | None, RecipeArgument]
+File = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", help="YAML or JSON file with the fields of a search, - for stdin; flags override it."),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe's number: NAME=VALUE; may be repeated.")
 ]
@@ -52,29 +90,66 @@ Model = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")]
 Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
-Id = Annotated[str, typer.Argument(help="Id of a search; seqnorm list shows them.", metavar="ID")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object to stdout.", callback=lambda given: given or _global_options.json
+    ),
+]
+Id = Annotated[
+    str,
+    typer.Argument(
+        help="Id of a search or its start, or last for the newest; seqnorm list shows them.",
+        metavar="ID",
+        autocompletion=_complete_ids,
+    ),
+]
 
 
 @app.callback()
 def options(
-    home: Annotated[Path | None, typer.Option(help="Folder of the default database, checkpoints, logs, data.")] = None,
-    db: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the database.", metavar="URL")] = None,
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder of the default database, checkpoints, logs, data.", callback=_keep)
+    ] = None,
+    db: Annotated[
+        str | None, typer.Option(help="SQLAlchemy URL of the database.", metavar="URL", callback=_keep)
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
-            help="Address of a service to use instead of the local database; its token is SEQNORM_TOKEN.", metavar="URL"
+            help="Address of a service to use instead of the local database; its token is SEQNORM_TOKEN.",
+            metavar="URL",
+            callback=_keep,
         ),
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of text.", callback=_keep)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Tune GhostNorm and SeqNorm: group counts gm, then gc."""
-    _global_options.home, _global_options.db, _global_options.url = home, db, url
+    command = str(context.invoked_subcommand)
+    if json and command != "token" and not takes_json(context.command, command):
+        raise InvalidSpec(f"--json must be given to a command that prints data: got it for {command}. Leave it out.")
 
 
-@app.command(cls=TuneCommand)
+EXAMPLES = """Examples:
+
+  seqnorm tune mnist-simplenet --gm 1,8,64 --gc 1,2,4 --seeds 3
+
+  seqnorm tune images --data photos/ --model timm:resnet26 --gm 1,2 --gc 2,4
+
+  seqnorm tune digits-mlp --gm 1,4 --gc 1,2 --set epochs=3 --name short --tag try
+
+  seqnorm tune -f search.yaml --seeds 5"""
+
+
+@app.command(cls=TuneCommand, epilog=EXAMPLES)
 def tune(
     context: typer.Context,
-    recipe: Recipe,
+    recipe: OptionalRecipe = None,
+    file: File = None,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
@@ -83,14 +158,15 @@ def tune(
     json: Json = False,
 ) -> None:
     """Run a search in the foreground; by default tune gm, keep the largest stable value, then tune gc."""
-    fields = {**context.obj, "numbers": _recipe_numbers(recipe, preset, set_, model)}
-    _run_locally("tune", recipe, fields, data, download, json)
+    settings = _local_settings("tune")
+    _run_locally(settings, _fields(settings, context, recipe, file, preset, set_, model, data), download, json)
 
 
 @app.command(cls=GridCommand)
 def grid(
     context: typer.Context,
-    recipe: Recipe,
+    recipe: OptionalRecipe = None,
+    file: File = None,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
@@ -99,44 +175,42 @@ def grid(
     json: Json = False,
 ) -> None:
     """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm."""
-    fields = {**context.obj, "strategy": "grid", "numbers": _recipe_numbers(recipe, preset, set_, model)}
-    _run_locally("grid", recipe, fields, data, download, json)
+    settings = _local_settings("grid")
+    fields = {**_fields(settings, context, recipe, file, preset, set_, model, data), "strategy": "grid"}
+    _run_locally(settings, fields, download, json)
 
 
-def _run_locally(
-    command: str, recipe: str, fields: dict[str, Any], data: str | None, download: bool, json: bool
-) -> None:
+def _run_locally(settings: Settings, fields: dict[str, Any], download: bool, json: bool) -> None:
     """Submit a search and run it."""
     from search.cli.foreground import run_locally
 
-    settings = _local_settings(command)
     if download:
-        _download_data(recipe)
-    given = {**fields, "recipe": recipe, **({"data": str(Path(data).absolute())} if data else {})}
-    raise typer.Exit(run_locally(settings, given, json, program()))
+        _download_data(str(fields["recipe"]))
+    raise typer.Exit(run_locally(settings, fields, json, program()))
 
 
-def _recipe_numbers(recipe: str, preset: str | None, set_: list[str] | None, model: str | None) -> dict[str, object]:
-    """Return the recipe's numbers that flags override."""
-    overrides = [*(set_ or []), *([f"model={model}"] if model else [])]
-    return {**_preset_numbers(recipe, preset), **parse_assignments(overrides)}
+def _fields(
+    settings: Settings,
+    context: typer.Context,
+    recipe: str | None,
+    file: Path | None,
+    preset: str | None,
+    set_: list[str] | None,
+    model: str | None,
+    data: str | None,
+) -> dict[str, Any]:
+    """Return the fields of a search, from its flags and its file."""
+    from search.cli.fields import gather_fields
 
-
-def _preset_numbers(name: str, preset: str | None) -> dict[str, object]:
-    """Return the numbers of a recipe's preset."""
-    from trainers.recipe import RecipeError, find
-
-    if preset is None:
-        return {}
-    try:
-        presets = find(name).presets
-    except RecipeError as error:
-        raise InvalidSpec(str(error)) from None
-    if preset not in presets:
-        raise InvalidSpec(
-            f"{name} has no preset {preset}: got --preset {preset}. Known: {', '.join(presets) or 'none'}."
-        )
-    return dict(presets[preset])
+    return gather_fields(
+        context.obj,
+        recipe=recipe,
+        file=file,
+        data=data,
+        preset=preset,
+        assignments=[*(set_ or []), *([f"model={model}"] if model else [])],
+        local=not settings.url,
+    )
 
 
 def _download_data(name: str) -> None:
@@ -161,7 +235,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Finish an interrupted search in the foreground; with --url, queue it for a worker of the service."""
-    settings = _settings()
+    settings, id = _find(id)
     if settings.url:
         from search.cli.foreground import resume_remotely
 
@@ -171,15 +245,22 @@ def resume(
     raise typer.Exit(resume_locally(settings, id, json, program(), accept_code_change))
 
 
-@app.command()
+@app.command(cls=TuneCommand)
 def submit(
-    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file with the fields of a search.")],
+    context: typer.Context,
+    recipe: OptionalRecipe = None,
+    file: File = None,
+    preset: Preset = None,
+    set_: Set = None,
+    model: Model = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
     """Queue a search for a worker, and print its id."""
-    from search.cli.control import submit_file
+    from search.cli.control import submit as submit_search
 
-    submit_file(_settings(), file, json)
+    settings = _settings()
+    submit_search(settings, _fields(settings, context, recipe, file, preset, set_, model, data), json)
 
 
 @app.command()
@@ -195,7 +276,8 @@ def watch(id: Id, json: Json = False) -> None:
     """Follow a search that a worker runs, until it ends or is paused; then print its result."""
     from search.cli.foreground import watch as watch_search
 
-    raise typer.Exit(watch_search(_settings(), id, json, program()))
+    settings, id = _find(id)
+    raise typer.Exit(watch_search(settings, id, json, program()))
 
 
 @app.command()
@@ -203,7 +285,8 @@ def pause(id: Id, json: Json = False) -> None:
     """Pause a search; finished trials are kept, and it can be resumed."""
     from search.cli.control import request_status
 
-    request_status(_settings(), id, Action.PAUSE, json)
+    settings, id = _find(id)
+    request_status(settings, id, Action.PAUSE, json)
 
 
 @app.command()
@@ -211,7 +294,8 @@ def cancel(id: Id, json: Json = False) -> None:
     """Cancel a search permanently; finished trials are kept."""
     from search.cli.control import request_status
 
-    request_status(_settings(), id, Action.CANCEL, json)
+    settings, id = _find(id)
+    request_status(settings, id, Action.CANCEL, json)
 
 
 @app.command()
@@ -219,7 +303,8 @@ def retry(id: Id, json: Json = False) -> None:
     """Queue a search again to rerun its failed trials."""
     from search.cli.control import retry_failed
 
-    retry_failed(_settings(), id, json, program())
+    settings, id = _find(id)
+    retry_failed(settings, id, json, program())
 
 
 @app.command()
@@ -238,30 +323,42 @@ def widen(
 
     more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
     more |= {"seeds": seeds or [], "test_seeds": test_seeds}
-    widen_search(_settings(), id, more, json, program())
+    settings, id = _find(id)
+    widen_search(settings, id, more, json, program())
 
 
-db_app = typer.Typer(help="The database.", no_args_is_help=True)
+db_app = typer.Typer(cls=NamedCommands, help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 
 
 @db_app.command()
-def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.", metavar="FILE")]) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist.", metavar="FILE")], json: Json = False
+) -> None:
     """Copy an SQLite database while searches run. The copy is a complete, consistent database."""
+    from search.cli.output import print_json
     from search.store.backup import back_up
 
     settings = _local_settings("db")
     back_up(settings.database_url, file)
-    print(f"{file} has all of {settings.database_url}")
+    if json:
+        print_json({"file": str(file), "database": str(settings.database_url)})
+    else:
+        print(f"{file} has all of {settings.database_url}")
 
 
 @db_app.command()
-def upgrade() -> None:
+def upgrade(json: Json = False) -> None:
     """Bring the database's schema up to date, creating the database if there is none."""
+    from search.cli.output import print_json
     from search.store.schema import upgrade as upgrade_schema
 
     settings = _local_settings("db")
-    print(f"{settings.database_url} has schema {upgrade_schema(settings.database_url)}")
+    schema = upgrade_schema(settings.database_url)
+    if json:
+        print_json({"database": str(settings.database_url), "schema": schema})
+    else:
+        print(f"{settings.database_url} has schema {schema}")
 
 
 @app.command("gc-files")
@@ -285,55 +382,92 @@ def gc_files(
 @app.command(cls=PlanCommand)
 def plan(
     context: typer.Context,
-    recipe: Annotated[str | None, typer.Argument(help="Recipe to train.", metavar="RECIPE")] = None,
+    recipe: OptionalRecipe = None,
+    file: File = None,
     preset: Preset = None,
     set_: Set = None,
     model: Model = None,
     data: Data = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="YAML file with the fields of a search.")] = None,
     json: Json = False,
 ) -> None:
     """Count the trials of a search, and those of the other strategies; nothing is stored."""
-    from search.cli.control import read_file
     from search.cli.reading import print_plan
 
-    if file is not None:
-        if recipe or "gm" in context.obj or "gc" in context.obj:
-            raise InvalidSpec("plan takes one search: got flags beside -f. Leave out one of them.")
-        print_plan(_settings(), read_file(file), json)
-        return
-    if recipe is None:
-        raise InvalidSpec("plan needs a search: got neither a recipe nor a file. Give RECIPE --gm 1,2 --gc 1,2, or -f.")
-    fields = {**context.obj, "recipe": recipe, "numbers": _recipe_numbers(recipe, preset, set_, model)}
-    print_plan(_settings(), {**fields, **({"data": data} if data else {})}, json)
+    settings = _settings()
+    print_plan(settings, _fields(settings, context, recipe, file, preset, set_, model, data), json)
 
 
 @app.command()
 def export(
     id: Id,
-    format: Annotated[str, typer.Option(help="csv or json.")] = "csv",
+    format: Annotated[str, typer.Option(help="csv or json.", autocompletion=lambda: [*FORMATS])] = "csv",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
 ) -> None:
     """Write every trial of a search as CSV or JSON."""
     from search.cli.reading import export_trials
 
-    if format not in ("csv", "json"):
-        raise InvalidSpec(f"--format must be csv or json: got {format!r}. Leave it out for csv.")
-    export_trials(_settings(), id, "json" if format == "json" else "csv", out)
+    _one_of("--format", format, FORMATS, FORMATS[0])
+    settings, id = _find(id)
+    export_trials(settings, id, "json" if format == "json" else "csv", out)
 
 
-@app.command("list")
+FORMATS = ("csv", "json")  # of an export
+SORTS = ("-created", "created", "name", "-name")  # as the API has them
+LIST_EXAMPLES = """Examples:
+
+  seqnorm list --status running
+
+  seqnorm list --recipe digits-mlp --tag night --owner ada --limit 10
+
+  seqnorm list --name resnet --sort name --archived --json"""
+
+
+@app.command("list", epilog=LIST_EXAMPLES)
 def list_(
     status: Annotated[
-        str | None, typer.Option(help="Only queued, running, paused, done, failed or cancelled ones.")
+        str | None,
+        typer.Option(
+            help="Only queued, running, paused, done, failed or cancelled ones.", autocompletion=lambda: [*Status]
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
+    owner: Annotated[str | None, typer.Option(help="Only those of an owner.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with a tag.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only those of a recipe.", autocompletion=names)] = None,
+    name: Annotated[str | None, typer.Option(help="Only those whose names contain this.")] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="The archived ones instead of the others.")] = False,
+    sort: Annotated[
+        str,
+        typer.Option(help="-created for the newest first, created, name or -name.", autocompletion=lambda: [*SORTS]),
+    ] = "-created",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many.")] = 50,
     json: Json = False,
 ) -> None:
-    """List searches, newest first."""
+    """List searches, newest first. Narrow terminals get fewer columns, never a part of an id."""
+    from search.cli.backends import Filters
     from search.cli.reading import list_searches
 
-    list_searches(_settings(), status, limit, json, program())
+    filters = Filters(
+        status=Status(_one_of("--status", status, Status, "all")) if status is not None else None,
+        owner=owner,
+        tag=tag,
+        recipe=recipe,
+        name=name,
+        archived=archived,
+        sort=_one_of("--sort", sort, SORTS, SORTS[0]),  # type: ignore[typeddict-item]  # it is one of them
+    )
+    list_searches(_settings(), limit, filters, json, program())
+
+
+def _one_of(flag: str, given: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a value that is known; ``otherwise`` is what leaving out the flag means.
+
+    Raises:
+        InvalidSpec: if it is not.
+    """
+    if given not in {*known}:
+        rule = f"{flag} must be one of {', '.join(known)}"
+        raise InvalidSpec(f"{rule}: got {given!r}. Leave it out for {otherwise}.{did_you_mean(given, known)}")
+    return given
 
 
 @app.command()
@@ -341,12 +475,15 @@ def show(id: Id, json: Json = False) -> None:
     """Show a search: each stage's candidates, what was chosen and why, and the test table."""
     from search.cli.reading import show_search
 
-    show_search(_settings(), id, json, program())
+    settings, id = _find(id)
+    show_search(settings, id, json, program())
 
 
 @app.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Only this one, with its numbers and presets.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Only this one, with its numbers and presets.", autocompletion=names)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the recipes that are installed; name one to see its numbers."""
@@ -370,6 +507,7 @@ def landscape(
     json: Json = False,
 ) -> None:
     """Measure the loss around every step of training, with and without norms, and draw it (the paper's Figure 6)."""
+    from search.cli.fields import parse_assignments
     from search.cli.landscape import run_landscape
     from search.landscape.trainings import LandscapeRequest
     from trainers.recipe import RecipeError, find
@@ -418,7 +556,8 @@ def token(context: typer.Context) -> None:
     from search.settings import to_environment
 
     os.environ.update(to_environment(_settings()))
-    words = [sys.executable, "-m", "service.accounts", *context.args]
+    as_json = ["--json"] if _global_options.json else []
+    words = [sys.executable, "-m", "service.accounts", *context.args, *as_json]
     # `search` never imports `service`
     os.execv(sys.executable, words)  # noqa: S606  # nosec B606  # this interpreter, with the caller's own words
 
@@ -431,6 +570,14 @@ def _settings(**given: Any) -> Settings:
     local = _global_options.home or _global_options.db  # these flags override SEQNORM_URL
     url = "" if local and _global_options.url is None else _global_options.url
     return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)
+
+
+def _find(id: str) -> tuple[Settings, str]:
+    """Return the settings, and the whole id of the search that was named."""
+    from search.cli.search_ids import find_id
+
+    settings = _settings()
+    return settings, find_id(settings, id)
 
 
 def _local_settings(command: str, **given: Any) -> Settings:
@@ -457,18 +604,3 @@ def program() -> str:
     for flag, value in (("--home", _global_options.home), ("--db", db), ("--url", url)):
         words += [flag, str(value)] if value else []
     return shlex.join(words)
-
-
-def parse_assignments(pairs: list[str]) -> dict[str, str]:
-    """Read ``NAME=VALUE`` pairs.
-
-    Raises:
-        InvalidSpec: if a pair is malformed, or a name is given twice.
-    """
-    from trainers.assignments import read_assignments
-    from trainers.recipe import RecipeError
-
-    try:
-        return read_assignments(pairs)
-    except RecipeError as error:
-        raise InvalidSpec(str(error)) from None

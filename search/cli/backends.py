@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypedDict, Unpack
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
@@ -15,10 +15,24 @@ from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
     from search.store.database import Connection, Engine
+    from search.store.queries import SearchSort
     from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
 
 Fields = dict[str, Any]  #: of a search, as the user gave them
 REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
+
+
+class Filters(TypedDict, total=False):
+    """Which searches are listed, in which order; the filters of ``GET /api/searches``."""
+
+    id: str  #: start of the id
+    status: Status | None
+    recipe: str | None
+    name: str | None  #: a part of it
+    owner: str | None
+    tag: str | None
+    archived: bool  #: the archived ones instead of the others
+    sort: SearchSort
 
 
 class Backend(Protocol):
@@ -32,8 +46,8 @@ class Backend(Protocol):
     def plan(self, fields: Fields) -> PlanView:
         """Count the trials that a search would take."""
 
-    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
-        """List searches, newest first."""
+    def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
+        """List searches, newest first unless sorted otherwise."""
 
     def show(self, search_id: str) -> SearchView:
         """Show a search."""
@@ -97,12 +111,12 @@ class LocalBackend:
         estimate(self._settings, fields)  # raises InvalidSpec before the database is opened
         return estimate(self._settings, fields, self._seconds_per_trial(fields["recipe"]))
 
-    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
-        """List searches, newest first."""
+    def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
+        """List searches, newest first unless sorted otherwise."""
         from search.store import queries
 
         with self._read_connection() as connection:
-            return queries.list_searches(connection, status, limit=limit)
+            return queries.list_searches(connection, limit=limit, **filters)
 
     def show(self, search_id: str) -> SearchView:
         """Show a search."""
@@ -234,9 +248,9 @@ class RemoteBackend:
         """Count the trials that a search would take."""
         return self._client.plan(fields)
 
-    def searches(self, status: Status | None, limit: int) -> list[SearchRow]:
-        """List searches, newest first."""
-        return list(self._client.searches(status=status, limit=limit))
+    def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
+        """List searches, newest first unless sorted otherwise."""
+        return list(self._client.searches(limit=limit, **filters))
 
     def show(self, search_id: str) -> SearchView:
         """Show a search."""

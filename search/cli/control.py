@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import yaml
 
 from search.cli.backends import make_backend
 from search.cli.interruption import StopSignals
@@ -19,43 +16,23 @@ from search.settings import Settings
 from search.store.database import Engine
 from search.store.opening import open_store
 from search.store.patience import Patience
-from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
     from search.actions.webhooks import Senders
 
 
-def submit_file(settings: Settings, file: Path, json: bool) -> None:
-    """Queue the search that a YAML file describes.
+def submit(settings: Settings, fields: dict[str, Any], json: bool) -> None:
+    """Queue a search.
 
     Raises:
-        InvalidSpec: if the file cannot be read or the search cannot be run; nothing is stored then.
+        InvalidSpec: if the search cannot be run; nothing is stored then.
     """
-    search_id = make_backend(settings).submit(read_file(file))
+    search_id = make_backend(settings).submit(fields)
     if json:
         print_json({"search": search_id, "status": Status.QUEUED})
     else:
         print(search_id)
-
-
-def read_file(file: Path) -> dict[str, object]:
-    """Read the fields of a search from a YAML file.
-
-    Raises:
-        InvalidSpec: if it cannot be read.
-    """
-    remedy = "Give a file with the fields of a search, e.g. recipe, gm and gc."
-    try:
-        fields = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSpec(f"-f must name a readable file: got {file} ({error}). {remedy}") from None
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InvalidSpec(f"-f must name a YAML file: got {file} ({problem}). {remedy}") from None
-    if not isinstance(fields, dict):
-        raise InvalidSpec(f"-f must name a YAML file of fields: got {type(fields).__name__} in {file}. {remedy}")
-    return fields
 
 
 def run_worker(settings: Settings, parent: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Flags for the fields of a search, generated from its schema when a command needs them."""
+"""Flags for the fields of a search, generated from its schema when a command needs them, and those of every command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and 
 
 
 class TuneCommand(TyperCommand):
-    """A command with a flag for each field of a search. The values end up in ``context.obj``.
+    """A command with a flag for each field of a search. The values that are given end up in ``context.obj``.
 
-    ``seqnorm --help`` does not read the schema, so that it is fast.
+    None is required, as a file may give the fields. ``seqnorm --help`` does not read the schema, so that it is fast.
     """
 
-    required: ClassVar[bool] = True  #: whether fields without a default are required
     excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
     flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
 
@@ -36,11 +35,11 @@ class TuneCommand(TyperCommand):
         Raises:
             InvalidSpec: if a value is not a number or a list of numbers.
         """
-        given = {field.name: ctx.params.pop(field.name) for field in self._fields()}
+        values = {field.name: ctx.params.pop(field.name) for field in self._fields()}
         ctx.obj = {
-            field.name: _parse(field, self._flag(field), given[field.name])
+            field.name: _parse(field, self._flag(field), values[field.name])
             for field in self._fields()
-            if given[field.name] is not None
+            if (source := ctx.get_parameter_source(field.name)) and source.name == "COMMANDLINE"
         }
         return super().invoke(ctx)
 
@@ -53,12 +52,15 @@ class TuneCommand(TyperCommand):
         return self.flag_names.get(field.name, f"--{field.name.replace('_', '-')}")
 
     def _option(self, field: SpecField) -> Parameter:
-        required = self.required and field.required
+        names = [self._flag(field)]
+        if field.kind == InputKind.WORDS:
+            names.append(names[0].removesuffix("s"))
+        option = typer.Option(*names, help=_help_text(field), autocompletion=_complete_with(field.choices))
         return Parameter(
             field.name,
             Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if required else _default(field),
-            annotation=Annotated[_python_type(field), typer.Option(self._flag(field), help=_help_text(field))],
+            default=_default(field),
+            annotation=Annotated[_python_type(field), option],
         )
 
 
@@ -70,12 +72,16 @@ class GridCommand(TuneCommand):
 
 
 class PlanCommand(TuneCommand):
-    """The flags of ``plan``: only what is tried counts, and a file may give the fields instead."""
-
-    required = False
+    """The flags of ``plan``: only what is tried counts."""
 
     def _fields(self) -> list[SpecField]:
         return [field for field in super()._fields() if field.form_field and field.form_field.group == FormGroup.TRY]
+
+
+def _complete_with(choices: Iterable[str]) -> Callable[[str], list[str]] | None:
+    """Return a function that completes a value; None if any value is allowed."""
+    words = [*choices]
+    return (lambda incomplete: [word for word in words if word.startswith(incomplete)]) if words else None
 
 
 def _make_options(parameters: Iterable[Parameter]) -> list[Any]:
@@ -92,10 +98,14 @@ def _make_options(parameters: Iterable[Parameter]) -> list[Any]:
 
 
 def _python_type(field: SpecField) -> object:
-    kind = {InputKind.COUNT: int, InputKind.INTEGER: int, InputKind.NUMBER: float, InputKind.CHECKBOX: bool}.get(
-        field.kind, str
-    )
-    return kind if field.required else kind | None
+    kinds: dict[InputKind, Any] = {
+        InputKind.COUNT: int,
+        InputKind.INTEGER: int,
+        InputKind.NUMBER: float,
+        InputKind.CHECKBOX: bool,
+        InputKind.WORDS: list[str],
+    }
+    return kinds.get(field.kind, str) | None
 
 
 def _default(field: SpecField) -> object:
@@ -115,7 +125,10 @@ def _help_text(field: SpecField) -> str:
         return f"{'; '.join(summaries)}."
     if field.kind == InputKind.CHOICE:
         return f"{text}: {' or '.join(field.choices)}."
-    return f"{text}{', e.g. 1,2,4' if field.kind == InputKind.INTEGERS else ''}."
+    if field.kind == InputKind.WORDS:
+        return f"{text}, separated by commas; may be repeated."
+    needed = "; needed without -f" if field.required else ""
+    return f"{text}{', e.g. 1,2,4' if field.kind == InputKind.INTEGERS else ''}{needed}."
 
 
 def _parse(field: SpecField, flag: str, given: Any) -> object:
@@ -123,7 +136,7 @@ def _parse(field: SpecField, flag: str, given: Any) -> object:
     if field.kind == InputKind.INTEGERS:
         return parse_integers(flag, given)
     if field.kind == InputKind.WORDS:
-        return [word.strip() for word in given.split(",") if word.strip()]
+        return [word.strip() for words in given for word in words.split(",") if word.strip()]
     if field.kind == InputKind.NUMBER_OR_WORD:
         return _parse_number_or_word(flag, given, [*field.choices])
     return given

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from search.views import View
 
 UNBOUNDED = 10_000  # columns
+LEAST_TEXT = 20  # columns of the one column that is wrapped
 
 
 class TextConsole(Console):
@@ -52,11 +53,32 @@ def print_views(views: Iterable[View]) -> None:
     print(f"[{','.join(view.model_dump_json() for view in views)}]")
 
 
-def print_table(table: Table) -> None:
-    """Print a table to stdout, a line for each row, however narrow the terminal: a truncated id is useless."""
+def print_table(table: Table, wrapped: str = "name") -> None:
+    """Print a table to stdout. Of its columns only ``wrapped`` is wrapped, by words: a truncated id is useless.
+
+    In a terminal it is as wide as the terminal, unless the other columns need more; elsewhere each row is one line.
+    """
+    console, least = TextConsole(), least_width(table, wrapped)
+    width = max(console.width, least) if console.is_terminal else _measure(table)
+    TextConsole(width=width).print(table)
+
+
+def least_width(table: Table, wrapped: str) -> int:
+    """Return how wide a table must be if only the text of one column is wrapped."""
+    for column in table.columns:
+        column.no_wrap = column.header != wrapped
+        column.overflow = "fold"
+        column.max_width = LEAST_TEXT if column.header == wrapped else None
+    least = _measure(table)
+    for column in table.columns:
+        column.max_width = None
+    return least
+
+
+def _measure(table: Table) -> int:
+    """Return the width of a table without wrapping."""
     console = TextConsole(width=UNBOUNDED)
-    console.width = Measurement.get(console, console.options, table).maximum
-    console.print(table)
+    return Measurement.get(console, console.options, table).maximum
 
 
 def print_stderr(text: str) -> None:

@@ -12,46 +12,67 @@ from typing import Any, BinaryIO, Literal
 from rich.table import Table
 from rich.text import Text
 
-from search.cli.backends import make_backend
-from search.cli.output import TextConsole, print_table, print_view, print_views
+from search.cli.backends import Filters, make_backend
+from search.cli.output import TextConsole, least_width, print_table, print_view, print_views
 from search.cli.tables import print_result
 from search.settings import Settings
+from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.formatting import format_duration
-from search.vocabulary.states import Status
+from trainers.near_misses import did_you_mean
+from trainers.recipe import names
+
+COLUMNS: dict[str, Callable[[SearchRow], str]] = {  # of a list
+    "search": lambda row: row.search,
+    "status": lambda row: row.status,
+    "recipe": lambda row: row.recipe,
+    "strategy": lambda row: row.strategy,
+    "trials": lambda row: f"{row.finished}/{row.planned}",
+    "chosen": lambda row: f"gm={row.chosen.gm}, gc={row.chosen.gc}" if row.chosen else "",
+    "created": lambda row: datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
+    "name": lambda row: row.name,
+}
+STATES = ("status", "archived")  # filters that say what a search is, not what it has
+LEFT_OUT_FIRST = ("strategy", "created", "recipe", "chosen", "trials")  # in narrow terminals
 
 
-def list_searches(settings: Settings, status: str | None, limit: int, json: bool, program: str) -> None:
-    """Print searches, newest first.
-
-    Raises:
-        InvalidSpec: if the status is unknown.
-    """
-    if status is not None and status not in set(Status):
-        raise InvalidSpec(f"--status must be one of {', '.join(Status)}: got {status!r}. Leave it out for all.")
-    rows = make_backend(settings).searches(Status(status) if status else None, limit)
+def list_searches(settings: Settings, limit: int, filters: Filters, json: bool, program: str) -> None:
+    """Print searches, newest first unless sorted otherwise."""
+    rows = make_backend(settings).searches(limit, **filters)
     if json:
         print_views(rows)
-        return
-    if not rows:
-        start = "submit -f FILE" if settings.url else "tune RECIPE"
-        print(f"No search is {status}." if status else f"No searches yet. Start one with: {program} {start}")
-        return
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("search", "status", "recipe", "strategy", "trials", "chosen", "created", "name"):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(
-            row.search,
-            row.status,
-            row.recipe,
-            row.strategy,
-            f"{row.finished}/{row.planned}",
-            f"gm={row.chosen.gm}, gc={row.chosen.gc}" if row.chosen else "",
-            datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
-            row.name,
-        )
-    print_table(table)
+    elif rows:
+        print_table(_fitting_table(rows))
+    else:
+        print(_describe_none(settings, filters, program))
+
+
+def _fitting_table(rows: list[SearchRow]) -> Table:
+    """Return a table of searches with the columns that fit the terminal."""
+    terminal = TextConsole()
+    for count in range(len(LEFT_OUT_FIRST) + 1):
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        shown = {header: write for header, write in COLUMNS.items() if header not in LEFT_OUT_FIRST[:count]}
+        for header in shown:
+            table.add_column(header)
+        for row in rows:
+            table.add_row(*(write(row) for write in shown.values()))
+        if not terminal.is_terminal or least_width(table, "name") <= terminal.width:
+            break
+    return table
+
+
+def _describe_none(settings: Settings, filters: Filters, program: str) -> str:
+    given = {name: value for name, value in filters.items() if value and name != "sort"}
+    states = [str(value) if name == "status" else name for name, value in given.items() if name in STATES]
+    others = [f"{name} {value}" for name, value in given.items() if name not in STATES]
+    recipe = filters.get("recipe")
+    hint = did_you_mean(recipe, names()) if recipe and recipe not in names() else ""
+    if others:
+        return f"No {' '.join([*states, 'search'])} has {', '.join(others)}.{hint}"
+    if states:
+        return f"No search is {' and '.join(states)}."
+    return f"No searches yet. Start one with: {program} {'submit -f FILE' if settings.url else 'tune RECIPE'}"
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
@@ -68,7 +89,10 @@ def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
     known = make_backend(settings).recipes()
     recipes = [recipe for recipe in known if name in (None, recipe.name)]
     if not recipes:
-        raise InvalidSpec(f"no recipe is named {name!r}. Known: {', '.join(recipe.name for recipe in known)}.")
+        all_names = [recipe.name for recipe in known]
+        raise InvalidSpec(
+            f"no recipe is named {name!r}. Known: {', '.join(all_names)}.{did_you_mean(name or '', all_names)}"
+        )
     if json:
         print_views(recipes)
         return

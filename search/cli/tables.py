@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from search.cli.output import TextConsole, print_view
+from search.cli.output import TextConsole, least_width, print_view
 from search.engine.checkpoints import chosen_checkpoint
 from search.settings import Settings
 from search.views import MeasuredView, ResultView, SearchView, StageView
@@ -24,13 +24,13 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         console.print(f"Data: {shown.provenance.data}", soft_wrap=True)
     for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
-            console.print(_stage_table(stage, before))
+            _print_table(console, _stage_table(stage, before), "why")
             console.print(
                 stage.sentence or ("Not decided." if shown.status.ended else "Not decided yet."), soft_wrap=True
             )
             console.print()
     if shown.test:
-        console.print(_test_table(shown.test))
+        _print_table(console, _test_table(shown.test), "what")
     trials = shown.trials
     cut = f" ({trials.interrupted} more were interrupted and run again)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
@@ -76,6 +76,11 @@ def _test_table(rows: Iterable[MeasuredView]) -> Table:
         groups = ("–", "–") if row.gm == 0 else (str(row.gm), str(row.gc))
         table.add_row(", ".join(row.labels), *groups, format_mean_std(row), str(row.n), str(row.failed))
     return table
+
+
+def _print_table(console: TextConsole, table: Table, wrapped: str) -> None:
+    """Print a table as wide as the terminal, or wider: numbers are never cut."""
+    TextConsole(width=max(console.width, least_width(table, wrapped))).print(table)
 
 
 def _table(title: str) -> Table:

@@ -278,12 +278,12 @@ def test_a_plan_counts_trials_and_names_refused_values_and_stores_nothing(tmp_pa
     assert not home.exists()
 
 
-def test_a_plan_is_of_flags_or_of_a_file(tmp_path: Path) -> None:
+def test_a_plan_is_of_flags_or_of_a_file_that_flags_override(tmp_path: Path) -> None:
     (tmp_path / "search.yaml").write_text("{recipe: planted, gm: [1], gc: [1], seeds: 1, strategy: grid}")
     assert seqnorm_json(tmp_path, "plan", "-f", str(tmp_path / "search.yaml"))["stages"] == {"grid": 1, "test": 9}
-    both = seqnorm(tmp_path, "plan", "planted", "-f", str(tmp_path / "search.yaml"), expect=2).stderr
-    assert both == "error: plan takes one search: got flags beside -f. Leave out one of them.\n"
-    assert "plan needs a search" in seqnorm(tmp_path, "plan", expect=2).stderr
+    both = seqnorm_json(tmp_path, "plan", "-f", str(tmp_path / "search.yaml"), "--seeds", "2", "--gm", "1,2")
+    assert both["stages"] == {"grid": 4, "test": 9}
+    assert "a search needs a recipe" in seqnorm(tmp_path, "plan", expect=2).stderr
     unknown = seqnorm(tmp_path, "plan", *TUNE[1:], "--set", "epoch=1", expect=2).stderr
     assert unknown.startswith("error: mnist-simplenet has no number epoch: got epoch=1.")
 
@@ -327,7 +327,8 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     for name in ("", "no/where.csv"):
         said = seqnorm(tmp_path, "export", search_id, "-o", str(tmp_path / name), expect=2).stderr
         assert said.startswith(f"error: -o must name a file that can be written: got {tmp_path / name} (")
-    assert "--format must be csv or json" in seqnorm(tmp_path, "export", search_id, "--format", "x", expect=2).stderr
+    unknown = seqnorm(tmp_path, "export", search_id, "--format", "cvs", expect=2).stderr
+    assert unknown == "error: --format must be one of csv, json: got 'cvs'. Leave it out for csv. Did you mean csv?\n"
 
 
 def test_an_export_replaces_no_pipe_and_no_link(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from search.cli.search_ids import find_id
 from search.client import Client
+from search.settings import Settings
 from search.store import leases, transitions
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, StoreUnavailable
 from search.vocabulary.outcome import Outcome
@@ -38,10 +40,18 @@ def test_what_a_service_answers_is_what_the_store_has(site: Site, client: Client
     assert client.show(site.done) == show(site.database, site.done)
     assert {site.done, site.grid} <= {row.search for row in client.searches()}
     assert len(list(client.searches(limit=2))) == 2
+    assert [row.search for row in client.searches(id=site.done[:9])] == [site.done]
     assert [len(list(client.trials(site.done, limit=size))) for size in (7, 500)] == [36, 36]
     assert client.trial(site.done, "gm", 3).number == 3
     assert client.recipe("planted").name == "planted"
     assert [len(shown.test) for shown in client.compare([site.done, site.grid]).searches] == [4, 4]
+
+
+def test_at_a_service_the_start_of_an_id_is_an_id_too_and_last_is_the_newest_one(site: Site, client: Client) -> None:
+    settings = Settings(url=site.url, token=site.token("read", owner="local"))
+    assert find_id(settings, site.grid[:9]) == site.grid
+    assert find_id(settings, "last") == next(client.searches(limit=1)).search
+    assert find_id(settings, "nowhere") == "nowhere"
 
 
 def test_a_search_is_submitted_described_steered_and_followed(site: Site, client: Client) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.cli.app import parse_assignments
+from search.cli.fields import parse_assignments
 from search.vocabulary.errors import InvalidSpec
 from trainers.assignments import read_assignments
 from trainers.recipe import RecipeError

@@ -37,14 +37,14 @@ def test_a_command_of_this_machine_is_refused_at_a_service(settings: Settings) -
 def test_here_a_search_is_submitted_listed_and_shown(settings: Settings) -> None:
     place = LocalBackend(settings)
     search_id = place.submit({**PLANTED, "name": "mine"})
-    assert [(row.search, row.name) for row in place.searches(Status.QUEUED, 5)] == [(search_id, "mine")]
-    assert place.searches(Status.DONE, 5) == []
+    assert [(row.search, row.name) for row in place.searches(5, status=Status.QUEUED)] == [(search_id, "mine")]
+    assert place.searches(5, status=Status.DONE) == []
     assert place.show(search_id).search == search_id
 
 
 def test_reading_creates_no_store(settings: Settings) -> None:
     with pytest.raises(StoreUnavailable, match="the database must exist"):
-        LocalBackend(settings).searches(None, 5)
+        LocalBackend(settings).searches(5)
     assert LocalBackend(settings).plan(PLANTED).seconds is None
     assert not settings.home.exists()
 

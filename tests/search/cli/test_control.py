@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from search.actions.submit import prepare
-from search.cli.control import read_file, request_status, retry_failed, submit_file, widen
+from search.cli.control import request_status, retry_failed, widen
+from search.cli.control import submit as submit_search
 from search.settings import Settings
 from search.store import searches, tables
 from search.store.database import open_engine
-from search.vocabulary.errors import Conflict, InvalidSpec
+from search.vocabulary.errors import Conflict
 from tests.search.stored import PLANTED, finished_search, submit
 
 
@@ -21,35 +21,14 @@ def stored(settings: Settings, search_id: str) -> searches.Search:
         return searches.get(connection, search_id)
 
 
-def write(tmp_path: Path, text: str) -> Path:
-    file = tmp_path / "search.yaml"
-    file.write_text(text)
-    return file
-
-
 @pytest.mark.parametrize("as_json", [False, True])
-def test_the_search_in_a_file_is_queued_and_its_id_printed(
-    settings: Settings, tmp_path: Path, as_json: bool, capsys: pytest.CaptureFixture[str]
+def test_a_search_is_queued_and_its_id_printed(
+    settings: Settings, as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    submit_file(settings, write(tmp_path, "recipe: planted\ngm: [1, 8]\ngc: [4]\n"), as_json)
+    submit_search(settings, {"recipe": "planted", "gm": [1, 8], "gc": [4]}, as_json)
     printed = capsys.readouterr().out.strip()
     search_id = json.loads(printed)["search"] if as_json else printed
     assert (stored(settings, search_id).status, stored(settings, search_id).spec.gm) == ("queued", [1, 8])
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("gm: [1", "-f must name a YAML file: got"),
-        ("- 1", "-f must name a YAML file of fields: got list in"),
-        (None, "-f must name a readable file: got"),
-    ],
-)
-def test_a_file_that_describes_no_search_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
-    with pytest.raises(InvalidSpec) as refused:
-        read_file(tmp_path / "missing.yaml" if text is None else write(tmp_path, text))
-    assert str(refused.value).startswith(said)
-    assert "\n" not in str(refused.value)
 
 
 def test_a_search_that_nobody_runs_is_paused_and_cancelled_at_once(

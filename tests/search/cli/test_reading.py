@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search.cli.backends import Filters
 from search.cli.reading import export_trials, list_recipes, list_searches, print_plan, show_search
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, NotFound
+from search.vocabulary.states import Status
 from tests.search.stored import PLANTED, finished_search, prepare, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
@@ -20,7 +24,7 @@ def test_a_list_has_a_line_for_each_search_newest_first(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")  # fewer than a line needs
     done, queued = finished_search(settings.database_url, **SMALL), submit(settings.database_url, name="mine")
-    list_searches(settings, None, 50, False, "seqnorm")
+    list_searches(settings, 50, {}, False, "seqnorm")
     _, *lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [line[:5] for line in lines[-2:]] == [
         [queued, "queued", "planted", "sequential", "0/36"],
@@ -36,19 +40,70 @@ def test_a_list_shows_a_name_as_it_is(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     submit(settings.database_url, name=name)
-    list_searches(settings, None, 50, False, "seqnorm")
+    list_searches(settings, 50, {}, False, "seqnorm")
     assert capsys.readouterr().out.splitlines()[-1].rstrip().endswith(f"  {name}")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 120])
+def test_in_a_terminal_ids_are_whole_and_names_are_wrapped_by_words(
+    columns: int, settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (("TTY_COMPATIBLE", "1"), ("TERM", "xterm"), ("NO_COLOR", "1"), ("COLUMNS", str(columns))):
+        monkeypatch.setenv(variable, value)
+    words = ["measured", "once", "more", "with", "seventeen", "epochs", "and", "a", "longer", "warmup"]
+    found = [
+        finished_search(settings.database_url, **SMALL),
+        submit(settings.database_url, name=" ".join(words)),
+        submit(settings.database_url, name="x" * 70),
+    ]
+    list_searches(settings, 50, {}, False, "seqnorm")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["search", *found[::-1]]
+    shown = [word for line in lines for word in line.split()]
+    assert [word for word in shown if word in words] == words
+    assert "".join(word for word in shown if not word.strip("x")) == "x" * 70
+    assert max(map(len, lines)) <= max(columns, 42)
+
+
+def test_a_list_takes_the_filters_of_the_api(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = submit(settings.database_url, name="b of mine", tags=["night"], owner="ada")
+    other = submit(settings.database_url, name="a", recipe="planted-loss")
+
+    def listed(**filters: Any) -> list[str]:
+        list_searches(settings, 50, Filters(**filters), True, "seqnorm")
+        return [row["search"] for row in json.loads(capsys.readouterr().out)]
+
+    for filters in ({"name": "mine"}, {"tag": "night"}, {"owner": "ada"}, {"recipe": "planted"}, {"id": mine[:8]}):
+        assert listed(**filters) == [mine], filters
+    assert listed() == listed(sort="name") == listed(sort="created")[::-1] == [other, mine]
+    assert listed(archived=True) == listed(status=Status.DONE) == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"status": Status.DONE}, "No search is done."),
+        ({"status": None, "tag": "day", "owner": "ada"}, "No search has tag day, owner ada."),
+        ({"recipe": "plantd"}, "No search has recipe plantd. Did you mean planted or planted-loss?"),
+        ({"archived": True}, "No search is archived."),
+        ({}, "No searches yet. Start one with: seqnorm tune RECIPE"),
+    ],
+)
+def test_an_empty_list_says_what_was_looked_for(
+    filters: Filters, said: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(settings.database_url)
+    list_searches(settings, 50, filters, False, "seqnorm")
+    assert capsys.readouterr().out == f"{said}\n"
 
 
 def test_a_list_is_filtered_cut_and_printed_as_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     ids = [submit(settings.database_url) for _ in range(3)]
-    list_searches(settings, "queued", 2, True, "seqnorm")
-    list_searches(settings, "done", 2, True, "seqnorm")
+    list_searches(settings, 2, {"status": Status.QUEUED}, True, "seqnorm")
+    list_searches(settings, 2, {"status": Status.DONE}, True, "seqnorm")
     first, second = capsys.readouterr().out.splitlines()
     assert [row["search"] for row in json.loads(first)] == ids[:0:-1]
     assert json.loads(second) == []
-    with pytest.raises(InvalidSpec, match=r"--status must be one of queued, running, .*: got 'finished'"):
-        list_searches(settings, "finished", 2, True, "seqnorm")
 
 
 def test_a_search_is_shown_and_an_unknown_one_named(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

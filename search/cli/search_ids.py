@@ -1,0 +1,63 @@
+"""Finds the search that a person names: by its id, by the start of its id, or as ``last``."""
+
+from __future__ import annotations
+
+from search.cli.backends import make_backend
+from search.settings import Settings
+from search.views import SearchRow
+from search.vocabulary.errors import InvalidSpec, NotFound
+
+LAST = "last"  # no id begins like it: ids have no l
+LENGTH = 10  # of an id
+MAX_NAMED = 5  # candidates of an ambiguous start
+MAX_COMPLETED = 30  # ids that a shell offers
+
+
+def find_id(settings: Settings, given: str) -> str:
+    """Return the id of the search that ``given`` names; what is no start of one is returned as it is.
+
+    Raises:
+        InvalidSpec: if several ids start so.
+        NotFound: if there is no last one.
+    """
+    if len(given) >= LENGTH or not given:
+        return given
+    backend = make_backend(settings)
+    if given == LAST:
+        newest = backend.searches(1)
+        if not newest:
+            raise NotFound("last is the newest search: got none in the list. Start one with: seqnorm tune RECIPE")
+        return newest[0].search
+    pages = (backend.searches(MAX_NAMED + 1, id=given, archived=archived) for archived in (False, True))
+    found = [row for page in pages for row in page if row.search.startswith(given)]  # an older service ignores `id`
+    if len(found) > 1:
+        more = ", …" if len(found) > MAX_NAMED else ""
+        raise InvalidSpec(
+            f"the start of an id must be of one search: got {given}, which is of "
+            f"{', '.join(map(_describe, found[:MAX_NAMED]))}{more}. Give more of it."
+        )
+    return found[0].search if found else given
+
+
+def complete(settings: Settings, start: str) -> list[tuple[str, str]]:
+    """Return the newest ids on this machine that start so, with what they are; the database is not migrated."""
+    from search.store import queries
+    from search.store.database import open_engine
+
+    if settings.url:  # a service may be slow to answer
+        return []
+    engine = open_engine(settings.database_url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            rows = queries.list_searches(connection, id=start, limit=MAX_COMPLETED)
+    finally:
+        engine.dispose()
+    return [*((row.search, _about(row)) for row in rows), (LAST, "the newest search")]
+
+
+def _describe(row: SearchRow) -> str:
+    return f"{row.search} ({_about(row)})"
+
+
+def _about(row: SearchRow) -> str:
+    return ", ".join(filter(None, (row.status, row.recipe, row.name)))
