@@ -25,6 +25,7 @@ from search.views import (
     Comparison,
     DataSetView,
     EventView,
+    LogPart,
     NewTokenView,
     PlanView,
     ReadinessView,
@@ -176,7 +177,7 @@ class Client:
         return self._call(SearchState, "POST", "searches", search_id, "cancel")
 
     def resume(self, search_id: str, accept_code_change: bool = False) -> SearchState:
-        """Queue a paused search for a worker."""
+        """Queue a paused or failed search for a worker."""
         body = {"accept_code_change": accept_code_change}
         return self._call(SearchState, "POST", "searches", search_id, "resume", body=body)
 
@@ -238,6 +239,11 @@ class Client:
     def log(self, search_id: str, stage: str, number: int) -> str:
         """Return the end of the log of a trial, which all attempts at its point and seed share."""
         return self._send(self._request("GET", "searches", search_id, "trials", stage, str(number), "log")).text
+
+    def log_part(self, search_id: str, stage: str, number: int, after: int = 0) -> LogPart:
+        """Return a part of the log of a trial from an offset; follow it by its ``after`` until it has ``ended``."""
+        parts = ("searches", search_id, "trials", stage, str(number), "log", "part")
+        return self._call(LogPart, "GET", *parts, query={"after": after})
 
     def export(self, search_id: str, file: BinaryIO, format: Literal["csv", "json"] = "csv") -> None:
         """Write all trials of a search to a file."""
@@ -535,7 +541,9 @@ def _to_error(response: httpx2.Response) -> SearchError:
         return _unexpected_response(response)
     if status == 401:
         rule = detail.partition(". ")[0]
-        return Denied(f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create` makes one at the service.")
+        return Denied(
+            f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create NAME --owner OWNER` makes one there."
+        )
     if status in _ERROR_TYPES:
         return _ERROR_TYPES[status](detail)
     return StoreUnavailable(

@@ -11,6 +11,7 @@ import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,18 @@ def make_private_home(home: Path, *, chosen: bool) -> None:
             rights,
             shlex.quote(str(home)),
         )
+
+
+def open_regular_file(path: Path) -> BinaryIO | None:
+    """Open a regular file; return None for a missing file, a link or anything else."""
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    return None
 
 
 def create_privately() -> None:

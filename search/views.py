@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from search.plan.selection import Candidate, Mode, Point, Rule
 from search.plan.spec import NumberValue, SearchSpec
+from search.plan.stages import Replicate
 from search.vocabulary.states import Action, Cause, EventKind, Status, TrialState
 
 if TYPE_CHECKING:
@@ -129,8 +130,19 @@ class TrialCounts(View):
     run: int  #: trained by this search, including running ones
     reused: int  #: linked from the parent
     failed: int  #: permanently
+    retriable: int = 0  #: replicates that have failed and were not retried since
     interrupted: int  #: stopped, and run again
     running: int
+
+
+class EpochProgress(View):
+    """How far the running trials of a search are."""
+
+    low: int  #: epochs that the trial has finished that is least far
+    high: int  #: epochs that the trial has finished that is furthest
+    planned: int | None  #: epochs of a trial; null if they differ, or a recipe reports more
+    done: float  #: what they have trained, in trials
+    seconds_per_trial: float | None  #: predicted; null before the first epoch
 
 
 class StageProgress(View):
@@ -149,6 +161,7 @@ class Progress(View):
     stages: tuple[StageProgress, ...]
     planned: int  #: maximum number of trials
     finished: int
+    epochs: EpochProgress | None = None  #: of the running trials; null if none runs
     slots: int | None  #: number of parallel trials; null until a driver knows it
     seconds_left: float | None
     seconds_per_trial: float | None
@@ -182,6 +195,7 @@ class SearchRow(View):
     age: float  #: seconds since it was submitted
     finished: int  #: trials
     planned: int  #: maximum number of trials
+    epochs: EpochProgress | None = None  #: of the running trials; null if none runs
     seconds_left: float | None
     chosen: Point | None
     mean: float | None  #: of the chosen point
@@ -358,6 +372,20 @@ class TrialRow(View):
     epoch: int | None  #: lease epoch of the driver that started it
     reused_from: str | None  #: ``<search>/<stage>/<number>`` of the original
     where: TrialLocation | None
+
+    @property
+    def key(self) -> str:
+        """The name of its folder and log, which all attempts at its point and seed share."""
+        return Replicate(self.stage, Point(self.variant, self.gm, self.gc), self.seed).key
+
+
+class LogPart(View):
+    """A part of the log that all attempts at a trial's point and seed share."""
+
+    text: str
+    after: int  #: where the next part begins
+    found: bool  #: whether the machine that answers has the log
+    ended: bool  #: whether the trial has ended and this is the end of its log
 
 
 class EpochView(View):

@@ -281,6 +281,20 @@ def watch(id: Id, json: Json = False) -> None:
 
 
 @app.command()
+def logs(
+    id: Id,
+    trial: Annotated[
+        str | None, typer.Argument(help="STAGE/NUMBER; by default those that run, or the newest.", metavar="TRIAL")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial or the search ends.")] = False,
+) -> None:
+    """Print the logs of trials: what they print, and a line for each epoch."""
+    from search.cli.logs import print_logs
+
+    raise typer.Exit(print_logs(_settings(), id, trial, follow, program()))
+
+
+@app.command()
 def pause(id: Id, json: Json = False) -> None:
     """Pause a search; finished trials are kept, and it can be resumed."""
     from search.cli.control import request_status

@@ -11,12 +11,12 @@ from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 from search.vocabulary.places import Place
 from search.vocabulary.secret import redact
-from search.vocabulary.states import Action, Status
+from search.vocabulary.states import Action, Status, TrialState
 
 if TYPE_CHECKING:
     from search.store.database import Connection, Engine
-    from search.store.queries import SearchSort
-    from search.views import PlanView, RecipeView, SearchRow, SearchState, SearchView
+    from search.store.queries import SearchSort, Sort
+    from search.views import LogPart, PlanView, RecipeView, SearchRow, SearchState, SearchView, TrialRow
 
 Fields = dict[str, Any]  #: of a search, as the user gave them
 REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
@@ -63,6 +63,14 @@ class Backend(Protocol):
 
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
+
+    def trials(
+        self, search_id: str, state: TrialState | None = None, sort: Sort = "started", after: int = 0, limit: int = 50
+    ) -> list[TrialRow]:
+        """List trials; ``after`` is the trial_id of the last one on the previous page."""
+
+    def log_part(self, search_id: str, stage: str, number: int, after: int) -> LogPart:
+        """Return a part of a trial's log from an offset."""
 
     def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""
@@ -173,6 +181,24 @@ class LocalBackend:
             child = submission.store(connection)
         return SearchState(search=child, status=Status.QUEUED, parent=search_id)
 
+    def trials(
+        self, search_id: str, state: TrialState | None = None, sort: Sort = "started", after: int = 0, limit: int = 50
+    ) -> list[TrialRow]:
+        """List trials; ``after`` is the trial_id of the last one on the previous page."""
+        from search.store import queries
+
+        with self._read_connection() as connection:
+            return queries.list_trials(connection, search_id, state=state, sort=sort, after=after, limit=limit)
+
+    def log_part(self, search_id: str, stage: str, number: int, after: int) -> LogPart:
+        """Return a part of a trial's log from an offset."""
+        from search.actions.logs import read_log
+        from search.store import queries
+
+        with self._read_connection() as connection:
+            trial = queries.find_trial(connection, search_id, stage, number)
+        return read_log(self._settings, search_id, trial, after)
+
     def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""
         from search.views import RecipeView
@@ -267,7 +293,7 @@ class RemoteBackend:
         return self._client.pause(search_id) if action == Action.PAUSE else self._client.cancel(search_id)
 
     def resume(self, search_id: str, accept_code_change: bool) -> SearchState:
-        """Queue a paused search for a worker of the service."""
+        """Queue a paused or failed search for a worker of the service."""
         return self._client.resume(search_id, accept_code_change)
 
     def retry(self, search_id: str) -> SearchState:
@@ -277,6 +303,16 @@ class RemoteBackend:
     def widen(self, search_id: str, more: Fields) -> SearchState:
         """Queue a child of a search with more values or seeds."""
         return self._client.widen(search_id, **more)
+
+    def trials(
+        self, search_id: str, state: TrialState | None = None, sort: Sort = "started", after: int = 0, limit: int = 50
+    ) -> list[TrialRow]:
+        """List trials; ``after`` is the trial_id of the last one on the previous page."""
+        return list(self._client.trials_page(search_id, state=state, sort=sort, after=after, limit=limit).trials)
+
+    def log_part(self, search_id: str, stage: str, number: int, after: int) -> LogPart:
+        """Return a part of a trial's log from an offset."""
+        return self._client.log_part(search_id, stage, number, after)
 
     def recipes(self) -> list[RecipeView]:
         """Describe the recipes."""

@@ -13,6 +13,7 @@ REPORT_SECONDS = 0.5  # at least, between messages: each costs the driver a tran
 MESSAGE_EPOCHS = 1000  # at most, of a message: the driver stores it in one short transaction
 
 Send = Callable[[dict[str, Any]], None]
+Write = Callable[[int, dict[str, float]], None]  # of an epoch and its metrics, to the log
 
 
 class Reporter:
@@ -22,8 +23,9 @@ class Reporter:
     side collects more than ``MESSAGE_EPOCHS`` epochs. The first report of an epoch stands, as in Optuna.
     """
 
-    def __init__(self, send: Send, where: dict[str, Any]) -> None:
+    def __init__(self, send: Send, where: dict[str, Any], write: Write = lambda epoch, figures: None) -> None:
         self._send = send
+        self._write = write
         self._where: dict[str, Any] | None = where  # sent once
         self._gathered: dict[int, dict[str, float]] = {}
         self._sent_at = time.monotonic()
@@ -48,6 +50,7 @@ class Reporter:
             raise
         with self._lock:
             self._check_running()
+            self._write(number, figures)
             self._gathered.setdefault(number, figures)
             seconds_left = self._sent_at + REPORT_SECONDS - time.monotonic()
             if seconds_left <= 0 or len(self._gathered) >= MESSAGE_EPOCHS:

@@ -11,6 +11,7 @@ import os
 import random
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from search.engine.child_processes import kill_left_behind
 from search.engine.failures import describe_failure
 from search.engine.figures import check_result
 from search.engine.reporter import Reporter, Send
+from search.engine.trial_log import EpochLines, TrialLog, now_utc, show_logging
+from search.vocabulary.formatting import format_duration
 from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable
 from search.vocabulary.states import Cause
 from trainers.recipe import find, resolve
@@ -46,21 +49,32 @@ class TrialJob:
 
 def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) -> None:
     """Run a trial; send its location and its metrics, and at the end its outcome."""
-    reporter = Reporter(send, {**location, "host": socket.gethostname(), "pid": os.getpid()})
+    host, log = socket.gethostname(), TrialLog(Path(job.log))
+    lines = EpochLines(log)
+    reporter = Reporter(send, {**location, "host": host, "pid": os.getpid()}, lines.write)
     with (
         _redirect_output(Path(job.log)),
+        log.bounded(),
+        show_logging(),
         _timeout(job.timeout),
         kill_left_behind(),
         _memory_limit(job.memory_bytes),
     ):
-        outcome = _run_recipe(job, data, reporter)
+        began = time.monotonic()
+        log.write(f"gm={job.gm} gc={job.gc} seed={job.seed} on {host}, process {os.getpid()}, {now_utc()}")
+        try:
+            outcome = _run_recipe(job, data, reporter, lines)
+        except BaseException:
+            log.write(f"stopped after {format_duration(time.monotonic() - began)}")
+            raise
         if outcome.detail:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{outcome.detail}\n".encode())  # the recipe may have closed sys.stderr
+            log.write(outcome.detail.rstrip())
+        end = outcome.cause or f"finished with {outcome.value:.6g}"
+        log.write(f"{end} after {format_duration(time.monotonic() - began)}")
     reporter.end(asdict(outcome))
 
 
-def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
+def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines) -> Outcome:
     """Train; return the outcome, whatever the recipe raises.
 
     Tune ends a trial by raising SystemExit inside ``report``. That one is raised again, even if the recipe caught it.
@@ -68,11 +82,13 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter) -> Outcome:
     try:
         recipe = find(job.recipe)
         _seed_everything(job.seed)
+        numbers = recipe.with_overrides(job.overrides)
+        lines.planned = numbers.epochs
         params = Params(
             gm=job.gm,
             gc=job.gc,
             seed=job.seed,
-            numbers=recipe.with_overrides(job.overrides),
+            numbers=numbers,
             data=data,
             normalize=job.normalize,
             measure=job.measure,

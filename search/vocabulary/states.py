@@ -12,7 +12,7 @@ class Status(StrEnum):
     RUNNING = "running"  #: a driver holds its lease, or held it until the driver was lost
     PAUSED = "paused"  #: can be resumed
     DONE = "done"
-    FAILED = "failed"
+    FAILED = "failed"  #: can be resumed, once its cause is mended
     CANCELLED = "cancelled"
 
     @property
@@ -22,7 +22,7 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the search cannot be resumed."""
+        """Whether nothing more happens to the search unless a person acts; a paused one is only interrupted."""
         return self in ENDED
 
 
@@ -94,4 +94,5 @@ class EventKind(StrEnum):
     OPENED = "opened"  #: a stage started
     REUSED = "reused"  #: trials of the parent were linked
     TRIAL = "trial"  #: a trial started or ended
+    PROGRESS = "progress"  #: running trials have finished epochs; replaces the event of this kind before it
     DECIDED = "decided"  #: a stage made its choice

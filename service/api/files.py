@@ -9,11 +9,12 @@ from fastapi import APIRouter, Depends, Request
 
 from search.actions.export import Format, export
 from search.engine.checkpoints import chosen_checkpoint
+from search.private_files import open_regular_file
 from search.store import queries
 from search.vocabulary.errors import NotFound
 from service.admission import AppAdmission, Lane
 from service.api.parameters import VisibleId
-from service.api.stored_files import attachment_headers, open_regular_file, read_chunks
+from service.api.stored_files import attachment_headers, read_chunks
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller
 from service.open_responses import CountedResponse, OpenResponses

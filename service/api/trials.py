@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from search.actions.logs import read_log
 from search.store import queries
 from search.store.database import Connection
-from search.views import TrialPage, TrialView
+from search.views import LogPart, TrialPage, TrialView
 from search.vocabulary.states import TrialState
 from service.api import stored_files
 from service.api.parameters import After, GroupCount, Limit, StageName, TrialNumber, VisibleId
@@ -63,4 +64,17 @@ def show_log(
     settings: AppSettings, connection: ReadConnection, id: VisibleId, stage: StageName, number: TrialNumber
 ) -> str:
     """Return the end of the log of all attempts at a trial's point and seed."""
-    return stored_files.read_log_tail(settings, id, queries.show_trial(connection, id, stage, number))
+    return stored_files.read_log_tail(settings, id, queries.find_trial(connection, id, stage, number))
+
+
+@router.get("/{stage}/{number}/log/part")
+def show_log_part(
+    settings: AppSettings,
+    connection: ReadConnection,
+    id: VisibleId,
+    stage: StageName,
+    number: TrialNumber,
+    after: After = 0,
+) -> LogPart:
+    """Return a part of a trial's log from an offset; ask again with ``after`` until it has ``ended`` to follow it."""
+    return read_log(settings, id, queries.find_trial(connection, id, stage, number), after)

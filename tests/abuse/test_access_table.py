@@ -64,6 +64,7 @@ TABLE = {
     "GET /api/searches/{id}/trials": For.WHO_SEES,
     "GET /api/searches/{id}/trials/{stage}/{number}": For.WHO_SEES,
     "GET /api/searches/{id}/trials/{stage}/{number}/log": For.WHO_SEES,
+    "GET /api/searches/{id}/trials/{stage}/{number}/log/part": For.WHO_SEES,
     "GET /api/searches/{id}/figures/{name}": For.WHO_SEES,
     "GET /api/searches/{id}/figures/{name}/curves": For.WHO_SEES,
     "GET /api/searches/{id}/figures/{name}/heatmap/{variant}": For.WHO_SEES,

@@ -95,6 +95,7 @@ def error_text(error: type[SearchError], *answers: Answer, **options: Any) -> st
         ),
         (lambda c: c.trial("A", "gm", 3), "GET", "/api/searches/A/trials/gm/3", None),
         (lambda c: c.log("A", "gm", 3), "GET", "/api/searches/A/trials/gm/3/log", None),
+        (lambda c: c.log_part("A", "gm", 3, 7), "GET", "/api/searches/A/trials/gm/3/log/part?after=7", None),
         (lambda c: c.recipe("x/../y"), "GET", "/api/recipes/x%2F%2E%2E%2Fy", None),
         (lambda c: c.show(".."), "GET", "/api/searches/%2E%2E", None),
         (lambda c: c.cluster(), "GET", "/api/cluster", None),
@@ -252,7 +253,7 @@ def test_who_is_not_known_learns_where_a_token_is_taken_from() -> None:
     )
     assert said == (
         "this needs a token: got none that is known. Commands take one from SEQNORM_TOKEN; "
-        "`seqnorm token create` makes one at the service."
+        "`seqnorm token create NAME --owner OWNER` makes one there."
     )
 
 

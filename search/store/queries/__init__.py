@@ -14,6 +14,7 @@ from search.store.queries.searches import (
 )
 from search.store.queries.trials import (
     Sort,
+    find_trial,
     list_newest_tuning,
     list_quartiles,
     list_seed_values,
@@ -27,6 +28,7 @@ __all__ = [
     "count_active",
     "find_ended",
     "find_known",
+    "find_trial",
     "learning_curves",
     "list_events",
     "list_newest_tuning",

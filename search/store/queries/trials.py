@@ -152,18 +152,27 @@ def show_trial(connection: Connection, search_id: str, stage: str, number: int) 
     Raises:
         NotFound: if no search has that id, or the search has no such trial.
     """
+    trial = find_trial(connection, search_id, stage, number)
+    return TrialView(
+        **dict(trial),
+        metrics=tuple(read_metrics(connection, trial.trial_id)),
+        attempts=_attempts(connection, search_id, trial, find_studies(connection, search_id, stage)),
+    )
+
+
+def find_trial(connection: Connection, search_id: str, stage: str, number: int) -> TrialRow:
+    """Return a trial by its stage and number.
+
+    Raises:
+        NotFound: if no search has that id, or the search has no such trial.
+    """
     get(connection, search_id)
     stages = find_studies(connection, search_id, stage)
     numbered = select(trials.c.trial_id).where(trials.c.study_id.in_(stages), trials.c.number == number)
     found = _read_trials(connection, numbered, stages)
     if not found:
         raise NotFound(f"no trial of {search_id} has that stage and number: got {stage} and {number}.")
-    (trial,) = found
-    return TrialView(
-        **dict(trial),
-        metrics=tuple(read_metrics(connection, trial.trial_id)),
-        attempts=_attempts(connection, search_id, trial, stages),
-    )
+    return found[0]
 
 
 def _attempts(

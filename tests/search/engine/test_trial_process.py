@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import random
 import subprocess
@@ -17,7 +18,7 @@ import planted
 import pytest
 from planted import surface
 
-from search.engine import reporter
+from search.engine import reporter, trial_log
 from search.engine.trial_process import TrialJob, run_trial
 from trainers.trial import Diverged, Params, Report, Result
 
@@ -171,7 +172,7 @@ def test_a_trial_prints_whatever_it_likes(monkeypatch: pytest.MonkeyPatch, tmp_p
         return Result(value=0.9)
 
     assert run_recipe(monkeypatch, tmp_path, run)["value"] == 0.9
-    assert (tmp_path / "logs" / "a.log").read_text() == "a lone \\ud800\n"
+    assert "\na lone \\ud800\n" in (tmp_path / "logs" / "a.log").read_text()
 
 
 def test_a_trial_draws_the_same_whatever_ran_before_it(tmp_path: Path) -> None:
@@ -188,8 +189,61 @@ def test_what_a_trial_prints_goes_to_its_log_and_what_follows_does_not(tmp_path:
     assert json.loads(done.stdout)["cause"] == "raised"
     assert done.stderr == ""
     printed = (tmp_path / "logs" / "a.log").read_text()
-    assert printed.startswith("training gm=8 gc=4 seed=1\nTraceback")
-    assert printed.endswith("RuntimeError: planted fault at gm=8\n\n")
+    first, second, third, *_, error, end = printed.splitlines()
+    assert first.startswith(f"gm=8 gc=4 seed=1 on {os.uname().nodename}, process ")
+    assert (second, third) == ("training gm=8 gc=4 seed=1", "Traceback (most recent call last):")
+    assert error == "RuntimeError: planted fault at gm=8"
+    assert end.startswith("raised after ")
+
+
+def test_a_log_has_a_line_for_each_epoch_and_how_the_trial_ended(tmp_path: Path) -> None:
+    sent(job(tmp_path, overrides={"epochs": 2, "noise": 0.0}))
+    sent(job(tmp_path, overrides={"epochs": 1, "diverge_at": 8}))  # another attempt
+    lines = (tmp_path / "logs" / "a.log").read_text().splitlines()
+    epochs = [line.rpartition("  ")[0] for line in lines if line.startswith("epoch ")]
+    assert epochs[:2] == [
+        "epoch 1/2  train_loss 1  validation_loss 1  validation_accuracy 0.46",
+        "epoch 2/2  train_loss 0.5  validation_loss 0.5  validation_accuracy 0.92",
+    ]
+    assert [line.partition(" after ")[0] for line in lines if " after " in line] == ["finished with 0.92", "diverged"]
+
+
+def test_what_a_recipe_logs_is_in_its_log_and_that_of_the_next_trial_only_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(params: Params, report: Report) -> Result:
+        logging.getLogger("my.recipe").info("began with %s", params.gm)
+        logging.getLogger("my.recipe").debug("too much")
+        return Result(value=0.9)
+
+    run_recipe(monkeypatch, tmp_path, run)
+    logging.getLogger("my.recipe").warning("after the trial")
+    run_recipe(monkeypatch, tmp_path, run)
+    printed = (tmp_path / "logs" / "a.log").read_text()
+    assert printed.count("\nINFO my.recipe: began with 8\n") == 2
+    assert "too much" not in printed
+    assert "after the trial" not in printed
+
+
+def test_a_trial_that_prints_without_end_fills_no_disk_and_its_last_words_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(params: Params, report: Report) -> Result:
+        for number in range(40):
+            os.write(number % 2 + 1, b"x" * 2**20)  # as a library of C does
+            subprocess.run(["sh", "-c", f"echo {number} from a child"], check=True)
+        raise ValueError("the last word")
+
+    monkeypatch.setattr(trial_log, "HEAD_BYTES", 2**20)
+    monkeypatch.setattr(trial_log, "LOG_BYTES", 2**21)
+    run_recipe(monkeypatch, tmp_path, run)
+    log = tmp_path / "logs" / "a.log"
+    printed = log.read_text()
+    assert log.stat().st_size < 2**21
+    assert printed.count("[a log holds at most ") == 1
+    assert printed.startswith("gm=8 ")
+    assert "39 from a child\nTraceback" in printed
+    assert "ValueError: the last word\nraised after " in printed
 
 
 def test_a_trial_that_hangs_ends_its_process_and_says_where_it_was(tmp_path: Path) -> None:

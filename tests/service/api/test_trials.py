@@ -37,6 +37,11 @@ def test_a_log_is_its_last_part_and_no_link_is_followed(site: Site) -> None:
     log.parent.mkdir(parents=True)
     log.write_text("first\n" + "x" * 2**16)
     assert site.api.get(url).content == b"x" * 2**16
+    part = get(site, f"{url}/part")
+    assert part == {"text": "first\n" + "x" * 2**16, "after": 2**16 + 6, "found": True, "ended": True}
+    assert get(site, f"{url}/part?after={2**16 + 5}")["text"] == "x"
+    assert refused(site, f"{url}/part?after=-1")["status"] == 422
     log.unlink()
     log.symlink_to("/etc/passwd")
     assert site.api.get(url).content == b""
+    assert get(site, f"{url}/part") == {"text": "", "after": 0, "found": False, "ended": True}

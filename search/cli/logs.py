@@ -1,0 +1,139 @@
+"""``logs``: print the logs of trials, and follow those that run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+
+from search.cli.advice import localize
+from search.cli.backends import Backend, make_backend
+from search.cli.exit_codes import EXIT_OK
+from search.cli.interruption import Interruption
+from search.cli.output import print_stderr
+from search.plan.stages import list_stages
+from search.settings import Settings
+from search.views import TrialRow
+from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.formatting import show_controls
+from search.vocabulary.states import TrialState
+
+FOLLOW_SECONDS = 1.0  # between looks for more
+NEW_TRIALS = 50  # taken up at once
+
+
+def print_logs(settings: Settings, search_id: str, trial: str | None, follow: bool, program: str) -> int:
+    """Print the log of a trial; without one, of the trials that run, or else of the newest. Return the exit code.
+
+    Raises:
+        NotFound: if there is no such search or trial.
+        InvalidSpec: if the trial is not given as STAGE/NUMBER.
+    """
+    backend = make_backend(settings)
+    with Interruption(at_once=True) as interruption:
+        try:
+            if trial is not None:
+                _print_one(LogReader(backend, search_id, *parse_trial(trial)), follow)
+            else:
+                _print_running(backend, search_id, follow, program)
+        except KeyboardInterrupt:
+            return interruption.exit_code
+    return EXIT_OK
+
+
+def parse_trial(text: str) -> tuple[str, int]:
+    """Parse ``STAGE/NUMBER``, as pages and exports name trials.
+
+    Raises:
+        InvalidSpec: if it is something else.
+    """
+    found = re.fullmatch(r"([a-z]+)/([0-9]{1,9})", text)
+    if found is None or found[1] not in list_stages():
+        raise InvalidSpec(
+            f"TRIAL must be STAGE/NUMBER: got {text!r}. Give e.g. gm/0; stages are {', '.join(list_stages())}."
+        )
+    return found[1], int(found[2])
+
+
+class LogReader:
+    """Reads the log of a trial, part by part, and prints its lines."""
+
+    def __init__(self, backend: Backend, search_id: str, stage: str, number: int, prefix: str = "") -> None:
+        self._backend = backend
+        self._search_id = search_id
+        self._stage = stage
+        self._number = number
+        self._prefix = prefix
+        self._after = 0
+        self._line = ""  # whose end is not there yet
+        self.ended = False  #: whether the trial has ended and all of its log is printed
+
+    @property
+    def trial(self) -> str:
+        """The trial as users name it."""
+        return f"{self._stage}/{self._number}"
+
+    def print_more(self) -> bool:
+        """Print what there is by now; return whether this machine has the log."""
+        while True:
+            part = self._backend.log_part(self._search_id, self._stage, self._number, self._after)
+            moved, self._after, self.ended = part.after != self._after, part.after, part.ended
+            self._print(part.text)
+            if self.ended or not moved:
+                return part.found
+
+    def _print(self, text: str) -> None:
+        *lines, self._line = (self._line + text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+        if self.ended and self._line:
+            lines, self._line = [*lines, self._line], ""
+        for line in lines:
+            print(f"{self._prefix}{show_controls(line)}")
+        sys.stdout.flush()
+
+
+def _print_one(reader: LogReader, follow: bool) -> None:
+    found = reader.print_more()
+    if not found:
+        print_stderr(f"This machine has no log of {reader.trial}; it is where the trial trains.")
+    while follow and not reader.ended:
+        time.sleep(FOLLOW_SECONDS)
+        reader.print_more()
+
+
+def _print_running(backend: Backend, search_id: str, follow: bool, program: str) -> None:
+    """Print the logs of the trials that run, and with ``follow`` of those that start, until the search stops."""
+    newest = next(iter(backend.trials(search_id, sort="-started", limit=1)), None)
+    running = backend.trials(search_id, state=TrialState.RUNNING, limit=NEW_TRIALS)
+    if newest is None and not follow:
+        print_stderr(f"No trial of {search_id} has started.")
+    elif not follow and not running:
+        assert newest is not None
+        _print_one(LogReader(backend, search_id, newest.stage, newest.number), follow=False)
+        return
+    readers = [_read(backend, search_id, row) for row in running]
+    last = newest.trial_id if newest else 0
+    said = ""
+    while True:
+        stopped = not backend.show(search_id).status.active
+        for reader in readers:
+            reader.print_more()
+        readers = [reader for reader in readers if not reader.ended]
+        started = backend.trials(search_id, after=last, limit=NEW_TRIALS) if follow else []
+        readers += [_read(backend, search_id, row) for row in started]
+        if not follow or (stopped and not readers):
+            return
+        if not readers and (reason := _why_none_runs(backend, search_id)) != said:
+            said = reason
+            print_stderr(localize(reason, program))
+        last = started[-1].trial_id if started else last
+        if not started:
+            time.sleep(FOLLOW_SECONDS)
+
+
+def _read(backend: Backend, search_id: str, trial: TrialRow) -> LogReader:
+    return LogReader(backend, search_id, trial.stage, trial.number, f"{trial.stage}/{trial.number} | ")
+
+
+def _why_none_runs(backend: Backend, search_id: str) -> str:
+    shown = backend.show(search_id)
+    return f"No trial of {search_id} runs, which is {shown.status}{f': {shown.reason}' if shown.reason else ''} …"
