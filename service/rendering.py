@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from search.vocabulary.formatting import format_duration, format_mean_std, format_metric
+from search.vocabulary.formatting import format_duration, format_epochs, format_mean_std, format_metric
 from service.wording import on_page
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -50,6 +50,7 @@ _templates.env.filters |= {
     "metric": format_metric,
     "utc_time": format_time,
     "duration": format_duration,
+    "epochs": format_epochs,
     "mean_std": format_mean_std,
     "query": build_query,
     "size": format_size,

@@ -13,8 +13,8 @@ from rich.text import Text
 from search.cli.output import TextConsole
 from search.store import queries
 from search.store.database import Engine
-from search.views import SearchView
-from search.vocabulary.formatting import format_duration
+from search.views import SearchRow, SearchView
+from search.vocabulary.formatting import format_duration, format_epochs
 
 READ_SECONDS = 0.5  # between reads of the database
 LINE_SECONDS = 5.0  # between plain lines, at least
@@ -71,7 +71,8 @@ class Progress:
     def _render(self, shown: SearchView) -> Table:
         progress = shown.progress
         picture = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(1, progress.planned), completed=progress.finished, width=30)
+        done = progress.finished + (progress.epochs.done if progress.epochs else 0.0)
+        bar = ProgressBar(total=max(1, progress.planned), completed=done, width=30)
         picture.add_row(bar, Text(describe(shown)))
         if not progress.slots:
             waited = time.monotonic() - self._started
@@ -87,6 +88,8 @@ def describe(shown: SearchView) -> str:
         f"stage {progress.stage or 'done'}",
         f"{progress.finished}/{progress.planned} trials done, {running} running, {max(0, left)} left",
     ]
+    if progress.epochs:
+        parts.append(format_epochs(progress.epochs))
     if shown.trials.failed:
         parts.append(f"{shown.trials.failed} failed")
     if best := best_so_far(shown):
@@ -94,6 +97,16 @@ def describe(shown: SearchView) -> str:
     if progress.seconds_left is not None:
         parts.append(f"{format_duration(progress.seconds_left)} left")
     return " · ".join(parts)
+
+
+def describe_row(row: SearchRow) -> str:
+    """Describe the progress of a search in a list: trials, epochs of those that run, and the time left."""
+    parts = [f"{row.finished}/{row.planned}"]
+    if row.epochs:
+        parts.append(format_epochs(row.epochs))
+    if row.seconds_left is not None:
+        parts.append(f"{format_duration(row.seconds_left)} left")
+    return ", ".join(parts)
 
 
 def best_so_far(shown: SearchView) -> str | None:

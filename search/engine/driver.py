@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 from search.engine import logs, orphans, ray_environment
 from search.engine.checkpoints import Checkpoints
 from search.engine.locked_folder import LockedFolder
+from search.engine.pace import ShownProgress
 from search.engine.recorder import Recorder, TooManyFailures
 from search.engine.resources import InsufficientResources, TrialResources
 from search.engine.trial_environment import RAY_CREDENTIALS, reduce_environment
 from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
-from search.plan.digest import changed_parts, compute_digest
+from search.plan.digest import changed_parts, compute_digest, lacks_data
 from search.plan.lifecycle import Event
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.stages import UNNORMALIZED, Replicate, make_plan
@@ -35,7 +36,7 @@ from search.store import leases, searches, transitions
 from search.store.database import CLIENT_PATHS, DatabaseError, open_engine, resolve_client_variables
 from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
-from search.vocabulary.errors import Conflict, Fenced, SearchError
+from search.vocabulary.errors import Conflict, Fenced, InvalidSpec, SearchError
 from search.vocabulary.outcome import last_line
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
@@ -141,7 +142,15 @@ class Driver:
 
     def _train(self) -> Ending:
         """Train all stages."""
-        if changed := changed_parts(self._search.digest, compute_digest(self._spec, self._recipe, self._settings.home)):
+        try:
+            digest = compute_digest(self._spec, self._recipe, self._settings.home)
+        except InvalidSpec as error:  # its data set is gone, or is none any more
+            return Ending(event=Event.FAIL, reason=str(error))
+        if changed := changed_parts(self._search.digest, digest):
+            if changed == ["data"] and lacks_data(digest):
+                place = self._spec.data or self._settings.home / "data"
+                reason = f"a search needs the data set that it began with: got none at {place}. Put it back."
+                return Ending(event=Event.GIVE_UP, reason=reason)
             reason = (
                 f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
                 f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
@@ -245,6 +254,7 @@ class Driver:
     def _keep_lease(self) -> None:
         """Renew the lease and watch for reasons to leave, until the driver ends."""
         renewed, cluster, answered = time.monotonic(), None, True
+        shown = ShownProgress(self._record.pace)
         while not self._ended.wait(min(POLL_SECONDS, self._settings.renew_seconds)):
             due = time.monotonic() - renewed >= self._settings.renew_seconds
             executor = self._executor
@@ -255,6 +265,7 @@ class Driver:
                         leases.renew(connection, self._lease, self._settings.lease_seconds)
                     if nodes != cluster and nodes:
                         searches.set_cluster(connection, self._lease.search_id, nodes)
+                    shown.save_if_due(connection, self._lease.search_id)
                     requested = searches.get(connection, self._lease.search_id).requested_status
             except Fenced:
                 os._exit(EXIT_BUSY)  # another driver took over
@@ -264,6 +275,7 @@ class Driver:
                 requested, answered = None, False
             else:
                 cluster, renewed, answered = nodes, time.monotonic() if due else renewed, True
+                shown.confirm()
             if requested:
                 self._stop(Ending(event=Event.LEAVE, trial_detail=f"{requested} by a person"))
             elif os.getppid() != self._parent:

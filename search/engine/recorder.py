@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from search.engine.checkpoints import Checkpoints
+from search.engine.pace import Pace
 from search.plan.selection import Candidate, Choice, Point, summarize
 from search.plan.stages import Plan, Replicate, Stage, count_groups
 from search.store import candidates as projection
-from search.store import leases, searches
+from search.store import leases, progress, searches
 from search.store.database import Connection, Url, on_begin, open_engine
 from search.store.events import add_event
 from search.store.metrics import UNSTORABLE, add_metrics, copy_metrics
@@ -57,6 +58,7 @@ class Recorder:
         self._plan = plan
         self._checkpoints = checkpoints
         self._patiently = patiently or Patience(0)
+        self.pace = Pace()  #: of the running trials
         self._failures_in_a_row = 0
         self._location_recorded = False  # whether any trial has started in its process
         self._lock = threading.RLock()
@@ -76,6 +78,7 @@ class Recorder:
         if not search.numbers:
             numbers = resolve_all_numbers(self._plan.spec, self._recipe)
             searches.set_measure(connection, self._search_id, self._plan, numbers)
+        progress.clear(connection, self._search_id)
         self._retried_upto = search.retried_upto
         self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
 
@@ -203,6 +206,7 @@ class Recorder:
             create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
+            self.pace.start(trial_id, numbers.epochs)
             self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 
@@ -227,6 +231,7 @@ class Recorder:
                 add_intermediate_values(connection, trial_id, values)
                 add_metrics(connection, trial_id, epochs)
 
+            self.pace.report(trial_id, epochs)
             try:
                 self.write(write)
             except UNSTORABLE as error:
@@ -247,6 +252,7 @@ class Recorder:
                 outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
             self._patiently(lambda again: self._trials.end(trial_id, outcome, again))
             state.end(replicate, outcome, trial_id)
+            self.pace.end(trial_id, finished=outcome.cause is None)
 
             def write(connection: Connection) -> None:
                 if not outcome.runs_again:

@@ -18,6 +18,7 @@ from trainers.recipe import Recipe, resolve
 Stamp = tuple[int, int, int, int]
 
 ABSENT = "absent"  #: the identity of a missing data set
+MISSING = "missing"  # that of one that a person named
 
 
 def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
@@ -81,3 +82,8 @@ def _short(content: bytes) -> str:
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """Return the parts that changed since a search was submitted; empty if it has no digest."""
     return [part for part in before if before[part] != after.get(part)]
+
+
+def lacks_data(digest: dict[str, str]) -> bool:
+    """Return whether the data set is not there."""
+    return digest["data"] in (ABSENT, MISSING)

@@ -61,6 +61,12 @@ def count_ended(connection: Connection, search_id: str) -> dict[str, int]:
     return {found.stage: found.ended for found in connection.execute(ended.group_by(row.stage))}
 
 
+def count_failed(connection: Connection, search_id: str) -> int:
+    """Count the replicates that have failed, unless they run again."""
+    failed = select(func.coalesce(func.sum(candidates.c.failed), 0)).where(candidates.c.search_id == search_id)
+    return int(connection.execute(failed).scalar_one())
+
+
 def read_candidates(connection: Connection, search_id: str, without: Iterable[str] = ()) -> dict[str, list[Candidate]]:
     """Return the candidates of a search by stage, except for the stages in ``without``."""
     found: dict[str, list[Candidate]] = {}

@@ -20,7 +20,7 @@ from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
 from search.store.upsert import upsert
-from search.views import ChoiceView, NodeView, Provenance
+from search.views import ChoiceView, EpochProgress, NodeView, Provenance
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import EventKind, Status
 
@@ -55,6 +55,7 @@ class Search:
     provenance: Provenance | None
     planned: int  #: maximum number of trials
     slots: int | None  #: number of parallel trials
+    running: EpochProgress | None  #: how far the running trials are, if a driver runs
     owner: str
     parent: str | None  #: the search whose finished trials it reuses
     epoch: int  #: number of leases so far
@@ -162,6 +163,7 @@ def get(connection: Connection, search_id: str) -> Search:
         provenance=Provenance(**row.provenance) if row.provenance else None,
         planned=row.planned,
         slots=row.slots,
+        running=EpochProgress(**row.running) if row.running else None,
         owner=row.owner,
         parent=row.parent,
         epoch=row.epoch,
@@ -175,7 +177,7 @@ def get(connection: Connection, search_id: str) -> Search:
 
 
 def resume(connection: Connection, search_id: str, digest: dict[str, str] | None = None) -> None:
-    """Queue a paused search again, and withdraw a request to pause or cancel it that is not carried out yet.
+    """Queue a paused or failed search again; withdraw a request to pause or cancel it that is not carried out yet.
 
     An archived search is listed again.
 
@@ -186,7 +188,7 @@ def resume(connection: Connection, search_id: str, digest: dict[str, str] | None
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it has ended, or a driver trains it with the code that a change replaces.
+        Conflict: if it is done or cancelled, or a driver trains it with the code that a change replaces.
     """
     transitions.apply(connection, search_id, Event.RESUME)
     _list_again(connection, search_id)
@@ -232,7 +234,7 @@ def retry(connection: Connection, search_id: str) -> int:
     transitions.lock(connection, search_id)
     failed_trials = count_retriable(connection, search_id)
     newest = select(func.coalesce(func.max(trials.c.trial_id), 0)).scalar_subquery()
-    connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest, finished_at=None))
+    connection.execute(update(searches).where(searches.c.id == search_id).values(retried_upto=newest))
     add_event(connection, search_id, EventKind.RETRY, {"trials": failed_trials})
     transitions.apply(connection, search_id, Event.RETRY)
     _list_again(connection, search_id)
@@ -262,7 +264,8 @@ def count_retriable(connection: Connection, search_id: str) -> int:
                 sum(failed.values()),
             )
     if not sum(failed.values()):
-        raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.")
+        remedy = "" if get(connection, search_id).status == Status.DONE else f" Go on with: seqnorm resume {search_id}"
+        raise Conflict(f"only failed trials can be retried: got {search_id}, which has none.{remedy}")
     return sum(failed.values())
 
 

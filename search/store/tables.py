@@ -50,6 +50,7 @@ searches = Table(
     Column("priority", Integer, nullable=False),
     Column("retried_upto", Integer, nullable=False),  # failed trials up to this trial_id run again
     Column("parent", String(32)),  # the search whose finished trials this one reuses
+    Column("running", JSON(none_as_null=True)),  # how far the running trials are; a projection, see progress.py
     Column("cluster", JSON(none_as_null=True)),  # nodes and their resources, as last seen by the driver
     # The lease: whoever increased `epoch` last is the driver; see leases.py
     Column("epoch", Integer, nullable=False),

@@ -26,6 +26,28 @@ def format_mean_std(measured: HasMeanAndStd) -> str:
     return format_metric(measured.mean) + spread
 
 
+class HasEpochs(Protocol):
+    """How far some running trials are."""
+
+    @property
+    def low(self) -> int:
+        """Epochs that the one has finished that is least far."""
+
+    @property
+    def high(self) -> int:
+        """Epochs that the one has finished that is furthest."""
+
+    @property
+    def planned(self) -> int | None:
+        """Epochs of a trial; None if unknown."""
+
+
+def format_epochs(running: HasEpochs) -> str:
+    """Format as ``epoch 7/30``; as ``epoch 3–7/30`` if some trials are further than others."""
+    reached = f"{running.low}–{running.high}" if running.low < running.high else str(running.high)
+    return f"epoch {reached}" + (f"/{running.planned}" if running.planned is not None else "")
+
+
 def format_metric(value: float | None) -> str:
     """Format a metric with four decimals; a dash for None."""
     return "–" if value is None else f"{value:.4f}"

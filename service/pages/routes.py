@@ -139,7 +139,11 @@ def trial(
     """Show one trial."""
     shown, found = get_summary(cached, id).search, queries.show_trial(cached.connection, id, stage, number)
     log = trial_routes.show_log(settings, cached.connection, id, stage, number)
-    return render_page(request, "trial.html", shown=shown, trial=found, log=log, command=build_command(shown, found))
+    planned_epochs = shown.numbers.get(found.variant, {}).get("epochs", 0)
+    command = build_command(shown, found)
+    return render_page(
+        request, "trial.html", shown=shown, trial=found, planned_epochs=planned_epochs, log=log, command=command
+    )
 
 
 def build_command(shown: SearchView, trial: TrialView) -> str:

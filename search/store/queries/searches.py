@@ -12,6 +12,7 @@ from search.plan.selection import Candidate, Mode, Point
 from search.plan.stages import Plan, label_test_point
 from search.plan.strategies import Sweep
 from search.store import candidates as projection
+from search.store import progress
 from search.store.attempts import find_studies
 from search.store.database import now
 from search.store.queries.events import newest_events
@@ -27,6 +28,7 @@ from search.store.tables import (
 from search.views import (
     CandidateView,
     ChoiceView,
+    EpochProgress,
     MeasuredView,
     Progress,
     SearchRow,
@@ -86,7 +88,10 @@ def list_searches(
     return [_search_row(rows[search_id], chosen.get(search_id)) for search_id in ids]
 
 
-_ROW = "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned"
+_ROW = (
+    "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned slots "
+    "running"
+)
 _ROW_COLUMNS = [searches.c[name] for name in _ROW.split()]  # parsing the JSON of the others would take longest
 _FINISHED = (
     select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
@@ -99,6 +104,8 @@ _DESCRIBED = select(*_ROW_COLUMNS, _FINISHED.label("finished"), now().label("rea
 
 
 def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
+    trained = row.status == Status.RUNNING and row.live and row.running  # else it is what a driver has left
+    running = EpochProgress(**row.running) if trained else None
     return SearchRow(
         search=row.id,
         name=row.name,
@@ -114,7 +121,8 @@ def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
         age=row.read_at - row.created_at,
         finished=row.finished,
         planned=row.planned,
-        seconds_left=_estimate_seconds_left(row),
+        epochs=running,
+        seconds_left=_estimate_seconds_left(row, running),
         chosen=chosen.point if chosen else None,
         mean=chosen.mean if chosen else None,
         std=chosen.std if chosen else None,
@@ -172,8 +180,12 @@ _CHOSEN = (
 )
 
 
-def _estimate_seconds_left(row: Any) -> float | None:
-    """Estimate the time left of a running search from its pace so far; None if unknown."""
+def _estimate_seconds_left(row: Any, running: EpochProgress | None) -> float | None:
+    """Estimate the time left of a running search, before the first report from its pace so far; None if unknown."""
+    if running is not None and running.seconds_per_trial is not None:
+        return progress.estimate_seconds_left(
+            row.planned, row.finished, running, running.seconds_per_trial, row.slots or 1
+        )
     if row.status != Status.RUNNING or not row.finished or row.started_at is None:
         return None
     return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
@@ -234,7 +246,7 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         stages=tuning,
         test=_test_table(found.get("test", []), winners, plan),
         trials=_count_trials(connection, search),
-        progress=_read_progress(connection, search, plan, set(decided)),
+        progress=_read_progress(connection, search, plan, set(decided), bool(live)),
         spec=search.spec,
         numbers=search.numbers,
         provenance=search.provenance,
@@ -317,6 +329,7 @@ def _count_trials(connection: Connection, search: Search) -> TrialCounts:
         run=count - reused,
         reused=reused,
         failed=found.failed - found.interrupted,
+        retriable=projection.count_failed(connection, search.id),
         interrupted=found.interrupted,
         running=found.running,
     )
@@ -332,7 +345,7 @@ def _count_reused(connection: Connection, search_id: str) -> int:
     ).scalar_one()
 
 
-def _read_progress(connection: Connection, search: Search, plan: Plan, decided: set[str]) -> Progress:
+def _read_progress(connection: Connection, search: Search, plan: Plan, decided: set[str], live: bool) -> Progress:
     """Return the progress of each stage, and the estimated time left."""
     ended = projection.count_ended(connection, search.id)
     planned = plan.count_trials()
@@ -342,15 +355,19 @@ def _read_progress(connection: Connection, search: Search, plan: Plan, decided: 
         for name in planned
     )
     total, finished = sum(planned.values()), sum(stage.finished for stage in by_stage)
+    running = search.running if live and search.status == Status.RUNNING else None
     seconds = _mean_seconds(connection, search.id)
+    if seconds is None and running is not None:
+        seconds = running.seconds_per_trial
     left = None
     if search.status.active and seconds is not None:
-        left = seconds * (total - finished) / (search.slots or 1)
+        left = progress.estimate_seconds_left(total, finished, running, seconds, search.slots or 1)
     return Progress(
         stage=next((stage.stage for stage in by_stage if stage.finished < stage.planned), None),
         stages=by_stage,
         planned=total,
         finished=finished,
+        epochs=running,
         slots=search.slots,
         seconds_left=left,
         seconds_per_trial=seconds,

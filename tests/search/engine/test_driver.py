@@ -7,17 +7,20 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search.engine.driver import check_points
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
+from search.plan.digest import compute_digest
+from search.plan.spec import SearchSpec
 from search.settings import Settings, to_environment
 from search.store import leases, searches, tables
 from search.store.database import open_engine
 from tests.search.stored import submit
-from trainers.recipe import RecipeError
+from trainers.recipe import RecipeError, find
 
 
 def drive(settings: Settings, search_id: str, *parent: str) -> subprocess.CompletedProcess[str]:
@@ -78,6 +81,26 @@ def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(s
     assert left.status == "paused"
     assert left.reason.startswith("a search must be resumed with unchanged code and data: got another recipe. ")
     assert left.reason.endswith(f"seqnorm resume {search_id} --accept-code-change")
+
+
+@pytest.mark.parametrize("data", [None, "mine.npz"])
+def test_a_search_whose_data_set_is_gone_asks_for_it_and_not_for_a_change_to_be_accepted(
+    settings: Settings, tmp_path: Path, data: str | None
+) -> None:
+    search_id = submit(settings.database_url)
+    expected = settings.home / "data" if data is None else tmp_path / data
+    with open_engine(settings.database_url).begin() as connection:
+        stored = searches.get(connection, search_id).spec.model_dump(mode="json")
+        spec = stored | {"recipe": "images", "data": None if data is None else str(expected)}
+        digest = compute_digest(SearchSpec(**spec), find("images"), settings.home)
+        connection.execute(tables.searches.update().values(spec=spec, digest=digest | {"data": "what it was"}))
+    assert drive(settings, search_id).returncode == 0
+    with open_engine(settings.database_url).begin() as connection:
+        left = searches.get(connection, search_id)
+        searches.resume(connection, search_id)
+        again = searches.get(connection, search_id)
+    assert (left.status, again.status) == ("paused", "queued")
+    assert left.reason == f"a search needs the data set that it began with: got none at {expected}. Put it back."
 
 
 def test_a_recipe_is_asked_about_every_gc_of_every_variant() -> None:
