@@ -111,6 +111,11 @@ class Settings:
         return self.db or SecretUrl(f"sqlite:///{self.home / 'seqnorm.db'}")
 
     @property
+    def has_own_database(self) -> bool:
+        """Whether only this host uses the database, as SQLite serves no other."""
+        return self.database_url.reveal().startswith("sqlite")
+
+    @property
     def webhook_urls(self) -> list[Secret]:
         """The URLs of ``webhooks``, without duplicates."""
         given = self.webhooks.reveal().split(",")

@@ -96,7 +96,9 @@ def print_address(settings: Settings, code: str | None) -> None:
             f"Log in with this link, once, within ten minutes: {address}/login?code={code}", file=sys.stderr, flush=True
         )
     else:
-        print("Log in with a token; create one with: seqnorm token create", file=sys.stderr, flush=True)
+        print(
+            "Log in with a token; create one with: seqnorm token create NAME --owner OWNER", file=sys.stderr, flush=True
+        )
 
 
 class Server(uvicorn.Server):
@@ -167,7 +169,7 @@ def create_login_code(settings: Settings, engine: Engine) -> str | None:
             if not is_loopback(settings.host):
                 raise InvalidSpec(
                     f"a service that other machines reach must have a token: got none, for {settings.host}. "
-                    "Create one first: seqnorm token create"
+                    "Create one first: seqnorm token create NAME --owner OWNER --scopes admin"
                 )
             token, text = accounts.create_token(
                 connection, name="first start", owner=accounts.LOCAL_OWNER, scopes=["admin"], lifetime=None

@@ -58,8 +58,8 @@ RULES = (
     ),
     Rule(rf"seqnorm recipes {ID} lists", r"GET /api/recipes/\1 lists", "the form of a new search lists"),
     Rule(
-        "create one with: seqnorm token create",
-        "the operator creates one with: seqnorm token create",
+        "create one with: seqnorm token create NAME --owner OWNER",
+        "the operator creates one with: seqnorm token create NAME --owner OWNER",
         "an admin creates one on the page Tokens",
     ),
     Rule("[Ss]tart one with:? seqnorm worker", "The operator starts one with: seqnorm worker", ""),

@@ -40,7 +40,7 @@ def load_model(folder: str | Path) -> Classifier:
     folder = Path(folder)
     state = Checkpoint(folder.parent if folder.suffix == ".pt" else folder).load()
     if state is None:
-        raise RecipeError(f"a folder with a trial's checkpoint is needed: got {folder}. seqnorm show names one.")
+        raise RecipeError(f"a folder with a trial's checkpoint is needed: got {folder}. seqnorm show ID names one.")
     check_format(state)
     identity = state["made_by"]
     recipe = find(identity["recipe"])

@@ -1,10 +1,12 @@
-"""What a search may ask for: the operator's ceilings, the same for REST, pages and command line."""
+"""What a search may ask for, the same for REST, pages and command line: the operator's ceilings, and what there is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from search.engine.host import read_capacity
+from search.engine.resources import TrialResources
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Plan
 from search.settings import ENV_PREFIX, Settings
@@ -25,6 +27,23 @@ def require_within_ceilings(settings: Settings, spec: SearchSpec, plan: Plan, nu
         ceiling = getattr(settings, setting)
         if ceiling and asked > ceiling:
             _refuse(name, f"at most {ceiling:.16g}", asked, setting, "less")
+    if not settings.ray_address and settings.worker and settings.has_own_database:
+        _require_host_fits(spec)
+
+
+def _require_host_fits(spec: SearchSpec) -> None:
+    """Refuse trials that no private Ray of this host can ever run; the driver refuses what a cluster cannot.
+
+    Raises:
+        InvalidSpec: with what there is.
+    """
+    needs = TrialResources(cpus=spec.cpus, gpus=spec.gpus, memory_bytes=int((spec.memory_gb or 0) * 1e9) or None)
+    capacity = read_capacity()
+    if not needs.fits(capacity):
+        raise InvalidSpec(
+            f"a trial must fit on this host, whose own Ray trains it: got {needs}, and the host has "
+            f"{needs.describe_node(capacity)}. Ask for less, or name the cluster of the worker (SEQNORM_RAY_ADDRESS)."
+        )
 
 
 def _asked(spec: SearchSpec, plan: Plan, numbers: AllNumbers) -> Iterator[tuple[str, float, str]]:

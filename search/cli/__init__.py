@@ -16,6 +16,7 @@ def main() -> None:
         import typer  # noqa: F401
     except ModuleNotFoundError:
         sys.exit("error: the seqnorm command needs more than the layers. Install it with: pip install 'seqnorm[all]'")
+    from search.cli.advice import localize
     from search.cli.app import app, program
     from search.engine.logs import log_error
     from search.vocabulary.errors import Conflict, SearchError
@@ -23,8 +24,7 @@ def main() -> None:
     try:
         app()
     except SearchError as error:
-        message = str(error).replace(": seqnorm ", f": {program()} ")  # so that hints can be copied
-        log_error(message)
+        log_error(localize(str(error), program()))
         sys.exit(EXIT_BUSY if isinstance(error, Conflict) else EXIT_INPUT)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from search.actions.submit import submit_search
+from search.cli.advice import localize
 from search.cli.backends import RemoteBackend, make_backend
 from search.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
@@ -42,7 +43,7 @@ def resume_locally(
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if another live process runs it, or it failed or was cancelled.
+        Conflict: if another live process runs it, or it was cancelled.
     """
     with Interruption() as interruption:
         engine = open_store(settings.database_url)
@@ -70,7 +71,7 @@ def resume_remotely(settings: Settings, search_id: str, json: bool, program: str
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it failed or was cancelled.
+        Conflict: if it was cancelled.
     """
     backend = RemoteBackend(settings)
     shown = backend.show(search_id)
@@ -166,18 +167,26 @@ def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> i
 def conclude(settings: Settings, shown: SearchView, json: bool, program: str) -> int:
     """Print the outcome of a search; return the exit code."""
     print_result(shown, json, settings, program)
-    search_id, status, reason = shown.search, shown.status, shown.reason
-    if status == Status.DONE:
+    if shown.status == Status.DONE:
         return EXIT_OK
-    print_stderr(f"The search is {status}: {reason or 'no reason was given'}")
-    if status == Status.FAILED:
-        if not settings.url:
-            print_stderr(f"Logs are under {settings.search_folder(search_id)}")
-        print_stderr(f"Train its failed trials again with: {program} retry {search_id}")
-        return EXIT_FAILED
-    if status == Status.PAUSED and "--accept-code-change" not in reason:
-        print_stderr(f"Go on with: {program} resume {search_id}")
-    return EXIT_STOPPED
+    print_stderr(f"The search is {shown.status}: {localize(shown.reason or 'no reason was given', program)}")
+    if shown.status == Status.FAILED and not settings.url:
+        print_stderr(f"Logs are under {settings.search_folder(shown.search)}")
+    for step in next_steps(shown, program):
+        print_stderr(step)
+    return EXIT_FAILED if shown.status == Status.FAILED else EXIT_STOPPED
+
+
+def next_steps(shown: SearchView, program: str) -> Iterator[str]:
+    """Say how a search that stopped goes on. Its reason names the command itself if the code has changed."""
+    if shown.status not in (Status.PAUSED, Status.FAILED) or "--accept-code-change" in shown.reason:
+        return
+    if shown.trials.retriable:
+        yield f"Train its failed trials again with: {program} retry {shown.search}"
+    if shown.status == Status.PAUSED:
+        yield f"Go on with: {program} resume {shown.search}"
+    elif not shown.trials.retriable:
+        yield f"Once that is mended, go on with: {program} resume {shown.search}"
 
 
 def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from search.cli.backends import Filters, make_backend
 from search.cli.output import TextConsole, least_width, print_table, print_view, print_views
+from search.cli.progress import describe_row
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import SearchRow
@@ -27,7 +28,7 @@ COLUMNS: dict[str, Callable[[SearchRow], str]] = {  # of a list
     "status": lambda row: row.status,
     "recipe": lambda row: row.recipe,
     "strategy": lambda row: row.strategy,
-    "trials": lambda row: f"{row.finished}/{row.planned}",
+    "trials": describe_row,
     "chosen": lambda row: f"gm={row.chosen.gm}, gc={row.chosen.gc}" if row.chosen else "",
     "created": lambda row: datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
     "name": lambda row: row.name,
@@ -72,7 +73,8 @@ def _describe_none(settings: Settings, filters: Filters, program: str) -> str:
         return f"No {' '.join([*states, 'search'])} has {', '.join(others)}.{hint}"
     if states:
         return f"No search is {' and '.join(states)}."
-    return f"No searches yet. Start one with: {program} {'submit -f FILE' if settings.url else 'tune RECIPE'}"
+    start = "submit -f FILE" if settings.url else "tune digits-mlp --gm 1,2,4,8 --gc 1,2"
+    return f"No searches yet. Start one with: {program} {start}"
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:

@@ -67,6 +67,7 @@ IF_NOTHING_IS_REQUESTED: Mapping[Event, Status] = {
     Event.LOSE: Status.QUEUED,
     Event.ABANDON: Status.FAILED,
 }
+RESUMABLE = (Status.PAUSED, Status.FAILED)
 RETRIABLE = (Status.PAUSED, Status.FAILED, Status.DONE)
 
 
@@ -111,9 +112,12 @@ def _request(state: State, event: Event) -> Change:
 
 
 def _resume(state: State) -> Change:
-    """Queue a paused search; withdraw a request that is not carried out yet."""
-    _require(not state.status.ended, "only an unfinished search can be resumed")
-    return Change(status=Status.QUEUED if state.status == Status.PAUSED else state.status)
+    """Queue a paused or failed search; withdraw a request that is not carried out yet.
+
+    A search may have failed for what has been mended since: no GPU, no data, a node that was down.
+    """
+    _require(state.status not in (Status.DONE, Status.CANCELLED), "only an unfinished or failed search can be resumed")
+    return Change(status=Status.QUEUED if state.status in RESUMABLE else state.status)
 
 
 def _claim(state: State) -> Change:

@@ -12,7 +12,7 @@ from search.store.events import add_event
 from search.store.processes import ProcessIdentity
 from search.store.tables import searches
 from search.vocabulary.errors import Conflict, NotFound
-from search.vocabulary.states import EventKind, Status
+from search.vocabulary.states import ACTIVE, EventKind, Status
 
 DECISIVE = select(  # what decides about a search
     searches.c.id,
@@ -93,11 +93,11 @@ def fence_out(connection: Connection, row: Row[Any]) -> None:
 
 def set_status(connection: Connection, search_id: str, status: Status, reason: str) -> None:
     """Set the status of a search, and add an event."""
-    ended = {"finished_at": now()} if status.ended else {}
+    finished_at = now() if status.ended else None
     connection.execute(
         update(searches)
         .where(searches.c.id == search_id)
-        .values(status=status, reason=reason, requested_status=None, **ended)
+        .values(status=status, reason=reason, requested_status=None, finished_at=finished_at)
     )
     add_event(connection, search_id, EventKind.STATUS, {"status": status, "reason": reason})
 
@@ -117,5 +117,15 @@ def _refuse(rule: str, row: Row[Any], event: Event) -> str:
             f"{rule}: got {row.id}, which process {holder.pid} on {holder.host} runs. "
             f"Follow it with: seqnorm watch {row.id}"
         )
-    remedy = f" End it first: seqnorm cancel {row.id}" if event == Event.ARCHIVE else ""
-    return f"{rule}: got {row.id}, which is {row.status}.{remedy}"
+    return f"{rule}: got {row.id}, which is {row.status}. {_remedy(row, event)}".rstrip()
+
+
+def _remedy(row: Row[Any], event: Event) -> str:
+    """Return what a person can do instead."""
+    if event == Event.ARCHIVE:
+        return f"End it first: seqnorm cancel {row.id}"
+    if event == Event.RETRY and row.status in ACTIVE:
+        return f"Follow it with: seqnorm watch {row.id}"
+    if event in (Event.RESUME, Event.RETRY, Event.PAUSE, Event.CANCEL):
+        return f"See what it has found with: seqnorm show {row.id}"
+    return ""

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from search.actions.widen import Widening, prepare_retry, prepare_widening
 from search.plan.digest import compute_digest
+from search.plan.lifecycle import RESUMABLE
 from search.plan.request import RequestModel
 from search.store import recovery, searches
 from search.views import SearchState
@@ -54,14 +55,14 @@ def resume(
     id: ChangeableId,
     body: Resumption | None = None,
 ) -> SearchState:
-    """Resume a paused search: queue it again."""
+    """Resume a paused or failed search: queue it again."""
     accepted = body is not None and body.accept_code_change
     spec = searches.get(connection, id).spec
     with naming_no_paths(settings, spec.data):
         digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
     with database.write() as writing:
         search = searches.get(writing, id)
-        if search.status == Status.PAUSED:
+        if search.status in RESUMABLE:
             require_capacity(writing, settings, search.owner, search.planned)
         searches.resume(writing, id, digest)
         accounts.record_action(writing, caller.token, Action.RESUME, id, {"accept_code_change": accepted})

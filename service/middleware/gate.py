@@ -119,7 +119,7 @@ def require_login(request: Request) -> Response:
         return RedirectResponse(f"/login?next={quote(requested, safe='')}", 303)
     detail = (
         "this needs a token: got none that is known, unexpired and unrevoked. "
-        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create"
+        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create NAME --owner OWNER"
     )
     response: Response = problem_response(401, in_words_of(place_of(request), detail))
     response.headers["WWW-Authenticate"] = "Bearer"

@@ -109,7 +109,9 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
 def test_bad_input_gets_one_sentence_and_stores_nothing(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refused(tmp_path / "home", words, monkeypatch, capsys) == said
+    home = tmp_path / "home"
+    advised = said.replace("seqnorm recipes", f"seqnorm --home {home} recipes")
+    assert refused(home, words, monkeypatch, capsys) == advised
 
 
 def test_a_missing_npz_is_named(
@@ -190,7 +192,7 @@ def test_an_empty_list_says_how_to_start(tmp_path: Path) -> None:
     seqnorm(tmp_path, "db", "upgrade")
     line = seqnorm(tmp_path, "list").stdout.strip()
     assert line.startswith("No searches yet. Start one with: ")
-    assert line.endswith(f"seqnorm --home {tmp_path} tune RECIPE")
+    assert line.endswith(f"seqnorm --home {tmp_path} tune digits-mlp --gm 1,2,4,8 --gc 1,2")
     assert seqnorm(tmp_path, "list", "--status", "done").stdout.strip() == "No search is done."
 
 

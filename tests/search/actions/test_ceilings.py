@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search.actions import ceilings
 from search.actions.estimate import estimate
 from search.actions.submit import prepare
 from search.actions.widen import Widening, prepare_retry, prepare_widening
@@ -70,16 +71,61 @@ def test_more_devices_than_processes_on_a_node_are_refused(settings: Settings) -
     }
 
 
+CLUSTER = "10.0.0.1:6379"  # whose nodes may be of any size
+
+
 def test_what_a_ceiling_names_is_allowed(settings: Settings) -> None:
+    settings = replace(settings, ray_address=CLUSTER)
     at_most = {"cpus": 256, "gpus": 16, "memory_gb": 1024, "trial_timeout": 604_800}
     assert prepare(settings, {**PLANTED, **at_most}).spec.cpus == 256
     assert prepare(settings, {**PLANTED, "cpus": 0.1}).spec.cpus == 0.1
 
 
 def test_a_ceiling_of_0_is_none(settings: Settings) -> None:
-    ceilings = {name: 0 for name in vars(settings) if name.startswith(("max_", "min_"))}
-    limitless = replace(settings, **ceilings)
+    none = {name: 0 for name in vars(settings) if name.startswith(("max_", "min_"))}
+    limitless = replace(settings, ray_address=CLUSTER, **none)
     assert prepare(limitless, {**PLANTED, "cpus": 1024, "memory_gb": 65536, "trial_timeout": 1e300}).spec.cpus == 1024
+
+
+HOST = {"CPU": 4, "GPU": 0, "memory": 8e9}
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings, "read_capacity", lambda: HOST)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"cpus": 5}, "got 5 CPU, and the host has 4 CPU, 0 GPU."),
+        ({"gpus": 1}, "got 1 CPU, 1 GPU, and the host has 4 CPU, 0 GPU."),
+        ({"gpus": 0.5, "cpus": 2}, "got 2 CPU, 0.5 GPU, and the host has 4 CPU, 0 GPU."),
+        ({"memory_gb": 9}, "got 1 CPU, 9 GB, and the host has 4 CPU, 0 GPU, 8 GB."),
+    ],
+)
+def test_what_the_private_ray_of_this_host_can_never_run_is_refused_with_what_there_is(
+    host: None, settings: Settings, fields: dict[str, Any], said: str
+) -> None:
+    (refusal,) = refusals(settings, fields)
+    assert refusal == (
+        f"a trial must fit on this host, whose own Ray trains it: {said} "
+        "Ask for less, or name the cluster of the worker (SEQNORM_RAY_ADDRESS)."
+    )
+    assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"ray_address": CLUSTER}, {"worker": 0}, {"db": "postgresql://teams.example/seqnorm"}]
+)
+def test_what_may_run_elsewhere_is_for_the_driver_to_refuse(
+    host: None, settings: Settings, elsewhere: dict[str, Any]
+) -> None:
+    assert prepare(replace(settings, **elsewhere), {**PLANTED, "gpus": 8}).spec.gpus == 8
+
+
+def test_what_just_fits_on_this_host_is_allowed(host: None, settings: Settings) -> None:
+    assert prepare(settings, {**PLANTED, "cpus": 4, "memory_gb": 8}).spec.cpus == 4
 
 
 @pytest.mark.parametrize("gpus", [1e-9, 0.0099])

@@ -7,13 +7,16 @@ import json
 import pytest
 
 from search.actions.submit import submit_search
-from search.cli.foreground import conclude, resume_locally, watch
+from search.cli.foreground import conclude, next_steps, resume_locally, watch
+from search.plan.selection import Point
+from search.plan.stages import Replicate
 from search.settings import Settings
-from search.store import searches, transitions
+from search.store import leases, searches, transitions
 from search.store.database import open_engine
 from search.vocabulary.errors import Conflict, InvalidSpec, NotFound
-from search.vocabulary.states import Status
-from tests.search.stored import PLANTED, finished_search, show, submit
+from search.vocabulary.outcome import Outcome
+from search.vocabulary.states import Cause, Status
+from tests.search.stored import PLANTED, finished_search, open_recorder, show, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -38,10 +41,15 @@ def test_a_search_that_cannot_be_run_leaves_no_home(settings: Settings) -> None:
             Status.FAILED,
             "nothing is stable",
             1,
-            ["The search is failed: nothing is stable", "Logs are under ", "Train its failed trials again with: "],
+            ["The search is failed: nothing is stable", "Logs are under ", "Once that is mended, go on with: seqnorm"],
         ),
         (Status.PAUSED, "interrupted", 3, ["The search is paused: interrupted", "Go on with: "]),
-        (Status.PAUSED, "resume it with --accept-code-change", 3, ["The search is paused: resume it with "]),
+        (
+            Status.PAUSED,
+            "accept it with: seqnorm resume abc --accept-code-change",
+            3,
+            ["The search is paused: accept it with: seqnorm --home here resume abc --accept-code-change"],
+        ),
         (Status.CANCELLED, "", 3, ["The search is cancelled: no reason was given"]),
     ],
 )
@@ -51,12 +59,29 @@ def test_the_exit_code_and_the_last_lines_say_how_a_search_ended(
     search_id = submit(settings.database_url, **SMALL)
     with open_engine(settings.database_url).begin() as connection:
         transitions.set_status(connection, search_id, status, reason)
-    assert conclude(settings, show(settings.database_url, search_id), False, "seqnorm") == code
+    assert conclude(settings, show(settings.database_url, search_id), False, "seqnorm --home here") == code
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
     assert len(lines) == len(said)
     assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
     assert f"Search {search_id} · planted · sequential · {status}" in printed.out
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.PAUSED])
+def test_where_trials_have_failed_they_are_trained_again_first(settings: Settings, status: Status) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    recorder = open_recorder(settings.database_url, search_id)
+    recorder.open(recorder._plan.build_stage("gm", []))
+    recorder.finish(recorder.start(Replicate("gm", Point("main", 1, 0), 0)), Outcome(cause=Cause.CRASH_LOOP))
+    with recorder.engine.begin() as connection:
+        transitions.set_status(connection, search_id, status, "a reason")
+        leases.release(connection, leases.Lease(search_id, 1))
+    retry = f"Train its failed trials again with: seqnorm retry {search_id}"
+    resume = f"Go on with: seqnorm resume {search_id}"
+    advice = [*next_steps(show(settings.database_url, search_id), "seqnorm")]
+    assert advice == [retry] + [resume] * (status == Status.PAUSED)
+    with open_engine(settings.database_url).begin() as connection:
+        assert searches.retry(connection, search_id) == 1
 
 
 @pytest.mark.parametrize("command", ["watch", "resume"])
@@ -70,7 +95,7 @@ def test_a_search_that_is_done_is_shown_and_not_run(
     assert not settings.search_folder(search_id).exists(), "no driver has written a log"
 
 
-def test_only_an_unfinished_search_is_resumed(settings: Settings) -> None:
+def test_a_cancelled_search_is_not_resumed(settings: Settings) -> None:
     search_id = submit(settings.database_url)
     with open_engine(settings.database_url).begin() as connection:
         transitions.set_status(connection, search_id, Status.CANCELLED, "")

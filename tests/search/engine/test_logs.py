@@ -68,7 +68,7 @@ def test_what_looks_like_a_secret_is_left_out(text: str, left: str) -> None:
     "text",
     [
         "a service that other machines reach must have a token: got none, for 0.0.0.0.",
-        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create",
+        "Send Authorization: Bearer TOKEN; create one with: seqnorm token create NAME --owner OWNER",
         "the driver ended with exit code=5",
         "serving on http://127.0.0.1:8000",
         "sqlite:////srv/seqnorm/seqnorm.db has schema 0005",

@@ -27,10 +27,12 @@ def test_as_many_trials_fit_as_ray_places(needs: dict[str, Any], free: dict[str,
 def test_a_trial_fits_on_one_node_or_not_at_all() -> None:
     assert TrialResources(cpus=2).count_slots([{"CPU": 3.0}, {"CPU": 3.0}]) == 2
     with pytest.raises(InsufficientResources) as refused:
-        TrialResources(cpus=4, gpus=0.5, memory_bytes=2 * 10**9).count_slots([{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0}])
+        TrialResources(cpus=4, gpus=0.5, memory_bytes=2 * 10**9).count_slots(
+            [{"CPU": 3.0, "GPU": 1.0, "memory": 5.5e9}, {"CPU": 3.0}]
+        )
     assert str(refused.value) == (
-        "a trial must fit on one node: got 4 CPU, 0.5 GPU, 2 GB, and the cluster has 2 nodes with 3 CPU, 1 GPU; "
-        "3 CPU, 0 GPU. Ask for less, or add a node."
+        "a trial must fit on one node: got 4 CPU, 0.5 GPU, 2 GB, and the cluster has 2 nodes with 3 CPU, 1 GPU, "
+        "5.5 GB; 3 CPU, 0 GPU, 0 GB. Ask for less, or add a node."
     )
 
 

@@ -21,6 +21,7 @@ STATES = [
     if status == Status.RUNNING or not (requested or held)
 ]
 QUEUED = State(status=Status.QUEUED)
+FINAL = (Status.DONE, Status.CANCELLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,10 @@ def apply(model: Model, event: Event, driver: int | None = None) -> Model:
     return replace(model, state=state, epoch=epoch, drivers=drivers)
 
 
+def failed(model: Model) -> bool:
+    return model.state.status == Status.FAILED
+
+
 STEPS = st.lists(
     st.one_of(
         st.sampled_from([*REQUESTS, Event.CLAIM, Event.LOSE, Event.ABANDON]),
@@ -75,7 +80,7 @@ def test_the_last_acknowledged_request_holds_in_every_order_of_events(steps: lis
                 model = apply(model, event, model.drivers[number])
         elif isinstance(step, Event):
             model = apply(model, step)
-            if step in REQUESTS and not before.state.status.ended:
+            if step in REQUESTS and before.state.status not in FINAL and (step == Event.RESUME or not failed(before)):
                 requested = step
         _check(before, model, requested)
 
@@ -83,8 +88,10 @@ def test_the_last_acknowledged_request_holds_in_every_order_of_events(steps: lis
 def _check(before: Model, model: Model, requested: Event | None) -> None:
     now = model.state
     assert model.epoch >= before.epoch
-    if before.state.status.ended:
-        assert now.status == before.state.status, "an ended search stays what it is"
+    if before.state.status in FINAL:
+        assert now.status == before.state.status, "a done or cancelled search stays what it is"
+    if failed(before):
+        assert now.status == before.state.status or (requested == Event.RESUME and now.status == Status.QUEUED)
     if requested == Event.CANCEL:
         assert now.status.ended or (now.status == Status.RUNNING and now.requested == Status.CANCELLED)
     if requested == Event.PAUSE:
@@ -125,12 +132,18 @@ def test_resuming_withdraws_a_pause_that_is_not_carried_out_and_the_driver_leave
     assert change(State(status=resumed.status, held=True), Event.LEAVE).status == Status.QUEUED
 
 
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.FAILED])
+def test_what_a_search_stopped_for_may_be_mended_so_it_is_resumed(status: Status) -> None:
+    assert change(State(status=status), Event.RESUME) == Change(status=Status.QUEUED)
+
+
 @pytest.mark.parametrize(
     ("event", "status", "rule"),
     [
         (Event.PAUSE, Status.DONE, "only an unfinished search can be paused"),
         (Event.CANCEL, Status.FAILED, "only an unfinished search can be cancelled"),
-        (Event.RESUME, Status.CANCELLED, "only an unfinished search can be resumed"),
+        (Event.RESUME, Status.CANCELLED, "only an unfinished or failed search can be resumed"),
+        (Event.RESUME, Status.DONE, "only an unfinished or failed search can be resumed"),
         (Event.RETRY, Status.QUEUED, "only a paused, failed or done search can be retried"),
         (Event.RETRY, Status.CANCELLED, "only a paused, failed or done search can be retried"),
         (Event.ARCHIVE, Status.RUNNING, "a search must not be queued or running to be archived"),

@@ -64,7 +64,7 @@ def test_an_ended_search_is_not_steered(database_url: str) -> None:
     with engine.begin() as connection:
         with pytest.raises(Conflict, match=f"unfinished search can be cancelled: got {search_id}, which is done"):
             searches.request_status(connection, search_id, Status.CANCELLED)
-        with pytest.raises(Conflict, match=f"unfinished search can be resumed: got {search_id}, which is done"):
+        with pytest.raises(Conflict, match=f"or failed search can be resumed: got {search_id}, which is done"):
             searches.resume(connection, search_id)
 
 
@@ -128,6 +128,19 @@ def test_a_paused_search_is_queued_again_with_what_was_accepted(settings: Settin
         searches.resume(connection, search_id, {"recipe": "another"})
         search = searches.get(connection, search_id)
     assert (search.status, search.reason, search.digest) == ("queued", "", {"recipe": "another"})
+
+
+def test_a_search_that_failed_before_its_first_trial_goes_on_and_has_not_ended(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        transitions.set_status(connection, search_id, Status.FAILED, "a trial must fit on one node")
+        assert searches.get(connection, search_id).finished_at is not None
+        with pytest.raises(Conflict, match=f"which has none. Go on with: seqnorm resume {search_id}$"):
+            searches.retry(connection, search_id)
+        searches.resume(connection, search_id)
+        search = searches.get(connection, search_id)
+    assert (search.status, search.reason, search.finished_at) == ("queued", "", None)
+    assert train(open_recorder(settings.database_url, search_id), search_id, stop_after=1)
 
 
 def test_a_code_change_is_not_accepted_while_a_driver_trains_with_the_code_before(settings: Settings) -> None:

@@ -22,7 +22,7 @@ def test_a_search_is_steered_and_asking_again_changes_nothing(site: Site) -> Non
             assert site.api.post(f"{path}/{action}").json()["status"] == status
     refusal = site.api.post(f"{path}/resume")
     assert refusal.status_code == 409
-    assert "only an unfinished search can be resumed" in refusal.json()["detail"]
+    assert "only an unfinished or failed search can be resumed" in refusal.json()["detail"]
     actions = [entry["action"] for entry in site.api.get(f"/api/audit?subject={path.rpartition('/')[2]}").json()]
     assert actions == ["submit", "pause", "pause", "resume", "resume", "cancel", "cancel"]
     assert site.api.post(f"{path}/resume", json={"accept": True}).status_code == 422
