@@ -47,6 +47,7 @@ RULES = (
         r"with: POST /api/searches/\1/resume and accept_code_change=true",
         "with the button “Resume with the change”",
     ),
+    Rule(rf"with: seqnorm show {ID}", r"with: GET /api/searches/\1", "on its page"),
     Rule(rf", or: seqnorm resume {ID}", "", ""),  # of a search whose driver is gone; a worker takes it over
     *(
         Rule(

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainers import inspection
+from trainers.data.layout import find_role
+from trainers.data.listing import list_folders
 from trainers.recipe import RecipeError
 
 ARCHIVE, ARRAYS = ".zip", ".npz"
 SUFFIXES = (ARCHIVE, ARRAYS)
-SPLITS = {"train", "val", "test"}
 MAGIC = b"PK\x03\x04"  # of both
 
 
@@ -94,7 +94,8 @@ def _read(file: Path, folder: Path, name: str, most_bytes: int) -> Unpacked:
     numbers = OwnNumbers(batch=1, image_size=8)
     if name.endswith(ARRAYS):
         own.check(numbers, str(file))
-        return Unpacked(file, file.stat().st_size, int(npz.read_labels(file).max()) + 1)
+        labels, _ = npz.read_labels(file)
+        return Unpacked(file, file.stat().st_size, int(labels.max()) + 1)
     size = archive.unpack(file, folder, name, most_bytes)
     own.check(numbers, str(folder))
     return Unpacked(folder, size, count_classes(folder))
@@ -102,13 +103,10 @@ def _read(file: Path, folder: Path, name: str, most_bytes: int) -> Unpacked:
 
 def count_classes(folder: Path) -> int:
     """Count the class folders of an image folder, in splits or not, without looking into them."""
-    names = _folders_in(folder)
-    return len(_folders_in(folder / "train") if "train" in names and len(names) > 1 and names <= SPLITS else names)
-
-
-def _folders_in(folder: Path) -> set[str]:
-    with os.scandir(folder) as entries:
-        return {entry.name for entry in entries if entry.is_dir() and entry.name[0] != "."}
+    names = list_folders(str(folder))
+    train = [name for name in names if find_role(name) == "train"]
+    are_splits = len(train) == 1 < len(names) and all(map(find_role, names))
+    return (len(list_folders(str(folder / train[0]))) if are_splits else 0) or len(names)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,11 @@ class TrialLog:
         self._file = file
 
     def write(self, line: str) -> None:
-        """Append a line of our own; a full disk fails no trial."""
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND)
-            try:
-                os.write(descriptor, f"{line}\n".encode(errors="backslashreplace"))
-            finally:
-                os.close(descriptor)
+        """Append a line of our own, below what was printed without a newline; a full disk fails no trial."""
+        with contextlib.suppress(OSError), os.fdopen(os.open(self._file, os.O_RDWR | os.O_APPEND), "r+b", 0) as file:
+            size = file.seek(0, os.SEEK_END)
+            begun = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+            file.write(("\n" * begun + f"{line}\n").encode(errors="backslashreplace"))
 
     @contextlib.contextmanager
     def bounded(self) -> Iterator[None]:
@@ -110,13 +108,13 @@ def show_logging() -> Iterator[None]:
     """Write what the recipe logs, from INFO on, to the trial's stderr, unless it sets up logging itself."""
     root, handler = logging.getLogger(), logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    level = root.level
+    level, handlers = root.level, root.handlers[:]
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
         yield
     finally:
-        root.removeHandler(handler)
+        root.handlers[:] = handlers  # the recipe may have set its own, which are not for the next trial
         root.setLevel(level)
 
 

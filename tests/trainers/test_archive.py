@@ -39,7 +39,7 @@ def refusal(tmp_path: Path, content: bytes, most: int = MOST) -> str:
 def test_files_are_unpacked_whatever_they_are_packed_with(tmp_path: Path, method: int) -> None:
     assert unpack(tmp_path, pack(ROSES, method=method)) == sorted(ROSES)
     assert (tmp_path / "out/rose/0.png").read_bytes() == ROSES["rose/0.png"]
-    assert folder.list_classes(str(tmp_path / "out")) == ["rose", "tulip"]
+    assert folder.list_folders(str(tmp_path / "out")) == ["rose", "tulip"]
 
 
 @pytest.mark.parametrize("prefix", ["flowers/", "my data/flowers/", "./flowers/", "flowers\\"])

@@ -39,7 +39,7 @@ def test_arrays_stay_where_they_are(tmp_path: Path) -> None:
         ("flowers.zip", pack({"a.png": b""}), "needs a folder for each of 2 classes or more: got 0 in flowers."),
         ("one.zip", pack(class_folders(classes="a", count=1)), "got 1 in one."),
         ("flowers.zip", pack({**class_folders(), "../x": b""}), "must lie below its own folder"),
-        ("flowers.npz", pack(class_folders()), "got flowers.npz (it has no x)"),
+        ("flowers.npz", pack(class_folders()), "must hold x and y: got rose/0.png, rose/1.png"),
     ],
     ids=["no classes", "one class", "outside", "no arrays"],
 )  # fmt: skip

@@ -71,6 +71,13 @@ def test_a_log_that_is_short_enough_or_gone_is_not_cut(file: Path) -> None:
     assert read_part(file) is None
 
 
+def test_a_line_of_ours_begins_below_a_progress_bar(file: Path) -> None:
+    file.write_bytes(b"\r 10 %\r 20 %")
+    TrialLog(file).write("epoch 1")
+    TrialLog(file).write("epoch 2")
+    assert file.read_bytes() == b"\r 10 %\r 20 %\nepoch 1\nepoch 2\n"
+
+
 def test_a_line_says_how_far_a_trial_is(file: Path) -> None:
     lines = EpochLines(TrialLog(file))
     lines.write(1, {"loss": 0.25, "seconds": 72.0})

@@ -225,6 +225,26 @@ def test_what_a_recipe_logs_is_in_its_log_and_that_of_the_next_trial_only_there(
     assert "after the trial" not in printed
 
 
+def test_a_recipe_that_sets_up_logging_itself_has_it_for_its_trial_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def sets_up(params: Params, report: Report) -> Result:
+        logging.basicConfig(level=logging.DEBUG, format="own: %(message)s", force=True)
+        logging.debug("first")
+        return Result(value=0.9)
+
+    def only_logs(params: Params, report: Report) -> Result:
+        logging.info("second")
+        return Result(value=0.9)
+
+    run_recipe(monkeypatch, tmp_path, sets_up)
+    run_recipe(monkeypatch, tmp_path, only_logs)
+    printed = (tmp_path / "logs" / "a.log").read_text()
+    assert "\nown: first\n" in printed
+    assert "\nINFO root: second\n" in printed
+    assert "own: second" not in printed
+
+
 def test_a_trial_that_prints_without_end_fills_no_disk_and_its_last_words_are_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
