@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from search.vocabulary.errors import StoreUnavailable
+
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +77,21 @@ def open_regular_file(path: Path) -> BinaryIO | None:
         return file
     file.close()
     return None
+
+
+def require_home(home: Path) -> None:
+    """Check, without creating it, that a home folder can be written.
+
+    Raises:
+        StoreUnavailable: if it cannot.
+    """
+    found = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
+    if not os.path.isdir(found) or not os.access(found, os.W_OK | os.X_OK):
+        why = "cannot be written" if os.path.isdir(found) else "is no folder"
+        raise StoreUnavailable(
+            f"the home folder must be writable: got {home}, where {found} {why}. "
+            "Name another with --home DIR or SEQNORM_HOME."
+        )
 
 
 def create_privately() -> None:

@@ -9,6 +9,7 @@ SearchError
 ├── Busy             a service has no capacity for this now
 ├── TooLarge         a service does not take so much at once
 ├── TooSlow          what was sent did not arrive in time
+├── RayUnavailable   no Ray can be started or reached
 └── Fenced           another driver holds the search; this one must stop writing
 """
 
@@ -49,6 +50,10 @@ class TooLarge(SearchError):
 
 class TooSlow(SearchError):
     """What was sent did not arrive in time."""
+
+
+class RayUnavailable(SearchError):
+    """No Ray can be started or reached."""
 
 
 class Fenced(SearchError):

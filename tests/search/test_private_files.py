@@ -16,7 +16,9 @@ from search.private_files import (
     make_private_file,
     make_private_folder,
     make_private_home,
+    require_home,
 )
+from search.vocabulary.errors import StoreUnavailable
 
 
 def rights(path: Path) -> int:
@@ -87,3 +89,30 @@ def test_a_process_creates_files_for_its_user_and_a_group_that_may_write(umask: 
     (tmp_path / "deep" / "folder").mkdir(parents=True)
     assert rights(tmp_path / "file") == file
     assert rights(tmp_path / "deep") & 0o007 == 0
+
+
+def test_a_home_that_can_be_written_or_created_is_taken_and_not_created(tmp_path: Path) -> None:
+    for home in (tmp_path, tmp_path / "new", tmp_path / "new" / "deeper"):
+        require_home(home)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_cannot_be_written_is_refused_with_what_is_in_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for home, found, why in (
+        (tmp_path / "file", tmp_path / "file", "is no folder"),
+        (tmp_path / "file" / "home", tmp_path / "file", "is no folder"),
+        (tmp_path / "link", tmp_path / "link", "is no folder"),
+        (tmp_path / "closed" / "home", tmp_path, "cannot be written"),
+    ):
+        if home.parent.name == "closed":
+            monkeypatch.setattr(os, "access", lambda *_: False)  # as for any user but this one, who may be root
+        with pytest.raises(StoreUnavailable) as refused:
+            require_home(home)
+        assert str(refused.value) == (
+            f"the home folder must be writable: got {home}, where {found} {why}. "
+            "Name another with --home DIR or SEQNORM_HOME."
+        )
