@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from platformdirs import user_data_path
 
@@ -19,6 +19,11 @@ from search.vocabulary.secret import Secret, SecretUrl
 
 ENV_PREFIX = "SEQNORM_"
 FILE_SUFFIX = "_FILE"  # suffix of a variable that names a file with the value, e.g. a container secret
+PRIVATE_RAY = "local"  # Ray's own word for it
+_RELATIVE_PATH = re.compile(  # where one begins in the URL of a database
+    r"^sqlite(?:\+\w+)?:///(?=[^/?])(?!:memory:|file:)"
+    r"|^postgresql.*[?&](?:sslrootcert|sslcert|sslkey|sslcrl|passfile|servicefile)=(?=[^/&])(?!%2[Ff]|system(?:&|$))",
+)
 _KINDS = {int: "whole number", float: "number", str: "text"}
 
 
@@ -38,7 +43,7 @@ class Settings:
         default=SecretUrl(), metadata={"help": "SQLAlchemy URL of the database; default: SQLite in the home folder"}
     )
     ray_address: str = _setting(
-        "address of a Ray cluster; default: Ray's own RAY_ADDRESS, else a private local Ray", ""
+        "HOST:PORT of a Ray cluster, auto, or local for a private Ray; default: Ray's own RAY_ADDRESS, else local", ""
     )
     searches_at_once: int = _setting(
         "searches that a worker runs side by side; each gets the slots of the whole cluster divided by this", 1
@@ -108,7 +113,7 @@ class Settings:
     @property
     def database_url(self) -> SecretUrl:
         """The URL of the database, with the default filled in."""
-        return self.db or SecretUrl(f"sqlite:///{self.home / 'seqnorm.db'}")
+        return self.db or SecretUrl(f"sqlite:///{_quote(self.home / 'seqnorm.db')}")
 
     @property
     def has_own_database(self) -> bool:
@@ -194,7 +199,15 @@ def read_settings(environ: Mapping[str, str] = os.environ, **flags: Any) -> Sett
             ) from None
     if not values.get("ray_address") and environ.get("RAY_ADDRESS"):
         values["ray_address"] = environ["RAY_ADDRESS"]
+    if values.get("ray_address") == PRIVATE_RAY:
+        values["ray_address"] = ""
     settings = replace(settings, **values)
+    settings = replace(settings, db=_absolute_url(settings.db))
+    if not settings.home.is_absolute():
+        raise InvalidSpec(
+            f"the home folder must be known: got {settings.home}, as this user has no home. "
+            "Name a folder with --home DIR or SEQNORM_HOME."
+        )
     if not 0 < settings.renew_seconds <= settings.lease_seconds / 3 < math.inf:
         raise InvalidSpec(
             "renew_seconds must be above 0 and at most a third of a finite lease_seconds: got "
@@ -256,9 +269,24 @@ def _check_webhooks(settings: Settings) -> None:
         )
 
 
+def _quote(path: Path) -> str:
+    """Return a path as it stands in a URL: SQLAlchemy takes what follows a question mark for options of its driver."""
+    return str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def _absolute_url(url: SecretUrl) -> SecretUrl:
+    """Return the URL of a database with absolute paths, of files and certificates: drivers run in other folders."""
+    text = url.reveal()
+    while found := _RELATIVE_PATH.search(text):
+        here = quote(str(Path.cwd()), errors="surrogateescape")
+        text = f"{text[: found.end()]}{here}/{text[found.end() :]}"
+    return SecretUrl(text)
+
+
 def to_environment(settings: Settings) -> dict[str, str]:
     """Return the environment that gives a child process the same settings; ``_FILE`` variables are cleared."""
     given = {ENV_PREFIX + setting.name.upper(): getattr(settings, setting.name) for setting in fields(Settings)}
+    given[f"{ENV_PREFIX}RAY_ADDRESS"] = settings.ray_address or PRIVATE_RAY  # else RAY_ADDRESS would be taken
     values = {name: value.reveal() if isinstance(value, Secret) else str(value) for name, value in given.items()}
     return values | {variable + FILE_SUFFIX: "" for variable in values}
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from search.settings import ENV_PREFIX, Settings
 from search.vocabulary.formatting import show_controls
@@ -68,18 +68,22 @@ def known_secrets(settings: Settings, environ: Mapping[str, str] = os.environ) -
     targets = [url.reveal() for url in settings.webhook_urls]
     found = {token, key, key.removeprefix("whsec_")}
     found |= {environ.get(variable, "") for variable in _LIBRARY_VARIABLES}
-    found |= set(parse_qs(urlsplit(database).query).get("password", []))
+    found |= set(parse_qs(_split(database)[2]).get("password", []))
     for url in (database, *targets):
-        _, _, behind = url.partition("://")
-        user, _, password = behind.rpartition("@")[0].partition(":")
-        found |= {password, unquote(password)} - {
-            user,
-            urlsplit(url).path.strip("/"),
-        }  # not secret if also shown elsewhere in the URL
+        account, path, _ = _split(url)
+        user, _, password = account.partition(":")
+        found |= {password, unquote(password)} - {user, path}  # not secret if also shown elsewhere in the URL
     for url in targets:
-        path = urlsplit(url).path.strip("/")
-        found |= {urlsplit(url).query, path if len(path) >= MIN_KEY_LENGTH else ""}
+        _, path, query = _split(url)
+        found |= {query, path if len(path) >= MIN_KEY_LENGTH else ""}
     return tuple(sorted((secret for secret in found if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True))
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Return account, path and query of a URL. ``urlsplit`` refuses some passwords, and quotes them."""
+    account, _, rest = url.partition("://")[2].rpartition("@")
+    where, _, query = rest.partition("?")
+    return account, where.partition("/")[2].partition("#")[0].strip("/"), query.partition("#")[0]
 
 
 def last_message(printed: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from search.private_files import make_private_file
-from search.store.database import Url, open_engine
+from search.store.database import Url, open_engine, require_file
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 
 
@@ -28,6 +28,7 @@ def back_up(url: Url, file: Path) -> None:
             f"db backup copies SQLite databases: got {address}. Back up PostgreSQL with: "
             f"pg_dump --format=custom --file={file} {address}"
         )
+    require_file(url)
     if file.exists():
         raise InvalidSpec(f"a back-up overwrites nothing: got {file}, which exists. Name another file.")
     if not Path(source.database or "").is_file():

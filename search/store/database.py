@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -18,7 +19,7 @@ from sqlalchemy.types import Double
 
 from search.private_files import close_to_others, make_private_file, make_private_folder
 from search.store.database_file import guard_file
-from search.store.faults import own_sentence
+from search.store.faults import Fault, find_fault, own_sentence
 from search.vocabulary.errors import StoreUnavailable
 from search.vocabulary.secret import Secret, SecretUrl, redact, reveal
 
@@ -36,6 +37,7 @@ __all__ = [
     "now",
     "on_begin",
     "open_engine",
+    "require_file",
     "resolve_client_variables",
 ]
 
@@ -103,7 +105,7 @@ def open_engine(
     try:
         engine = create_engine(parse_url(url), **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise _invalid_url(url, str(error)) from None
+        raise _invalid_url(url, own_sentence(error)) from None
     if sqlite:
         prepare_sqlite(engine, "BEGIN" if read_only else "BEGIN IMMEDIATE", create=create, wait_seconds=wait_seconds)
     return engine
@@ -116,11 +118,34 @@ def parse_url(url: Url) -> URL:
         StoreUnavailable: if it is malformed.
     """
     try:
-        return make_url(reveal(url))
-    except ArgumentError as error:
-        raise _invalid_url(url, str(error)) from None
+        parsed = make_url(reveal(url))
+    except ArgumentError:
+        raise _invalid_url(url, "it has no scheme://") from None
     except ValueError:  # its message quotes the "port", which may be part of a password with an @
         raise _invalid_url(url, "its port is not a number; in a password write @ as %40 and : as %3A") from None
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise _invalid_url(url, f"its scheme is {parsed.drivername}")
+    if "@" in (parsed.host or ""):  # the end of a password, which the server's name must not be taken for
+        raise _invalid_url(url, "in a password write @ as %40")
+    if backend == "sqlite" and (parsed.host or parsed.username or parsed.port):
+        raise _invalid_url(url, "the path of a file follows three slashes, an absolute one four")
+    return parsed
+
+
+def require_file(url: Url) -> None:
+    """Refuse an SQLite database in memory: its searches are run by other processes.
+
+    Raises:
+        StoreUnavailable: if it is not a file.
+    """
+    parsed = parse_url(url)
+    file = parsed.database or ""
+    if parsed.get_backend_name() == "sqlite" and (file in ("", ":memory:") or file.startswith("file:")):
+        raise StoreUnavailable(
+            f"an SQLite database must be a file that drivers open too: got {SecretUrl(url)}. "
+            "Give e.g. --db sqlite:////path/to/file.db."
+        )
 
 
 def _invalid_url(url: Url, why: str) -> StoreUnavailable:
@@ -219,13 +244,15 @@ def close_file(url: Url) -> None:
     SQLite gives the files beside it the same rights when it creates them.
 
     Raises:
-        StoreUnavailable: if it cannot be created.
+        StoreUnavailable: if it cannot be created, read and written.
     """
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         return
     try:
         make_private_file(Path(parsed.database))
+        if not os.access(parsed.database, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise StoreUnavailable(
             f"the database must be readable and writable: got {parsed.database} ({error.strerror}). "
@@ -262,6 +289,8 @@ def resolve_client_variables(url: Url) -> SecretUrl:
 
 def to_store_unavailable(url: Url, error: DBAPIError) -> StoreUnavailable:
     """Convert a driver's error to one with a remedy."""
+    if (fault := find_fault(error)) in (Fault.FULL, Fault.LOCKED):
+        return StoreUnavailable(fault.value.format(cause=own_sentence(error)))
     return StoreUnavailable(
         f"the database must be readable and writable: got {SecretUrl(url)} "
         f"({own_sentence(error)}). Check that it exists and who owns it, or name another with --db URL."

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from search.store.database import Url, open_engine, parse_url
+from search.store.database import Url, open_engine, parse_url, require_file
 from search.store.schema import upgrade
 from search.vocabulary.errors import StoreUnavailable
-from search.vocabulary.secret import reveal
 
 
 def open_store(url: Url, *, create: bool = False) -> Engine:
@@ -18,8 +17,9 @@ def open_store(url: Url, *, create: bool = False) -> Engine:
     Raises:
         StoreUnavailable: if it cannot be opened, or does not exist and ``create`` is false.
     """
-    parsed = parse_url(url) if "://" in reveal(url) else None
-    if not create and parsed and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+    require_file(url)
+    parsed = parse_url(url)
+    if not create and parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
         raise StoreUnavailable(
             f"the database must exist: got {parsed.database}. Name it with --home DIR or --db URL, or start a search."
         )

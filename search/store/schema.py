@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from search.store import candidates
-from search.store.database import Url, close_file, create_folder, open_engine, to_store_unavailable
+from search.store.database import Url, close_file, create_folder, open_engine, require_file, to_store_unavailable
 from search.vocabulary.errors import StoreUnavailable
 
 MIGRATION_LOCK = 0x5E9A0  # key of the advisory lock for migrations
@@ -29,6 +29,7 @@ def upgrade(url: Url) -> str:
     Raises:
         StoreUnavailable: if the database cannot be written, or has a newer schema.
     """
+    require_file(url)
     reading, engine = open_engine(url, read_only=True, create=True), open_engine(url, create=True)  # connect lazily
     create_folder(url)
     close_file(url)

@@ -27,6 +27,7 @@ _SECRET_FORMS = tuple(
 )
 # In a known URL more can be redacted: every character between the two delimiters belongs to the password.
 _USER_PASSWORD = re.compile(r"^([^:/]+://[^:/@]*:).*(?=@)", re.DOTALL)
+_PASSWORD_FOR_PORT = re.compile(r"^([^:/]+://[^:/@\[]*:)(?!\d*(?:[/?]|$)).*", re.DOTALL)  # where the @ is missing
 _QUERY_SECRET = re.compile(rf"(?i)([?&]\w{{0,32}}{_SENSITIVE_NAMES}=)[^&]*")
 
 
@@ -87,7 +88,8 @@ class SecretUrl(Secret):
     def __str__(self) -> str:
         if "://" not in self._text:
             return "text that is not a URL" if self._text else ""
-        return redact(_QUERY_SECRET.sub(rf"\1{HIDDEN}", _USER_PASSWORD.sub(rf"\1{HIDDEN}", self._text)))
+        form = _USER_PASSWORD if "@" in self._text else _PASSWORD_FOR_PORT
+        return redact(_QUERY_SECRET.sub(rf"\1{HIDDEN}", form.sub(rf"\1{HIDDEN}", self._text)))
 
 
 def reveal(text: str | Secret) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from search.settings import Settings, read_settings, to_environment
+from search.store.database import open_engine, parse_url
 from search.vocabulary.errors import InvalidSpec
 
 
@@ -54,6 +55,59 @@ def test_a_home_folder_is_made_absolute_and_a_tilde_spelled_out(monkeypatch, tmp
 def test_rays_own_address_is_taken_where_ours_is_not_given():
     assert read_settings({"RAY_ADDRESS": "ray:6379"}).ray_address == "ray:6379"
     assert read_settings({"RAY_ADDRESS": "ray:6379", "SEQNORM_RAY_ADDRESS": "own:6379"}).ray_address == "own:6379"
+
+
+def test_local_is_a_private_ray_also_where_rays_own_address_names_a_cluster():
+    environ = {"RAY_ADDRESS": "ray:6379", "SEQNORM_RAY_ADDRESS": "local"}
+    assert read_settings(environ).ray_address == ""
+    assert read_settings(environ | to_environment(read_settings(environ))).ray_address == ""
+    assert read_settings({"RAY_ADDRESS": "local"}).ray_address == ""
+
+
+@pytest.mark.parametrize("name", ["a?x=1", "a#b", "50%", "a%3Fb", "two words", "one\nline", "größe", "a&b", "a@b:c"])
+def test_the_default_database_is_in_the_home_folder_whatever_its_name(name, tmp_path):
+    home = tmp_path / name
+    url = read_settings({}, home=home).database_url
+    assert parse_url(url).database == str(home / "seqnorm.db")
+    assert parse_url(url).query == {}
+    home.mkdir()
+    with open_engine(url, create=True).connect():
+        assert (home / "seqnorm.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "absolute"),
+    [
+        ("sqlite:///mine.db", "sqlite:///{here}/mine.db"),
+        ("sqlite:///sub/mine.db?timeout=3", "sqlite:///{here}/sub/mine.db?timeout=3"),
+        ("sqlite+pysqlite:///../mine.db", "sqlite+pysqlite:///{here}/../mine.db"),
+        ("sqlite:////srv/mine.db", "sqlite:////srv/mine.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        (
+            "postgresql://db/x?sslrootcert=ca.pem&sslcert=/srv/a.pem&sslkey=key.pem",
+            "postgresql://db/x?sslrootcert={here}/ca.pem&sslcert=/srv/a.pem&sslkey={here}/key.pem",
+        ),
+        (
+            "postgresql://db/x?sslrootcert=system&sslcert=%2Fsrv%2Fa",
+            "postgresql://db/x?sslrootcert=system&sslcert=%2Fsrv%2Fa",
+        ),
+    ],
+)
+def test_paths_in_the_url_of_a_database_are_made_absolute(given, absolute, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert read_settings({"SEQNORM_DB": given}).db.reveal() == absolute.format(here=tmp_path)
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch):
+    monkeypatch.setattr(
+        "search.settings.user_data_path", lambda _: Path("~/.local/share/seqnorm")
+    )  # as it then answers
+    assert refused({}) == (
+        "the home folder must be known: got ~/.local/share/seqnorm, as this user has no home. "
+        "Name a folder with --home DIR or SEQNORM_HOME."
+    )
+    assert read_settings({}, home=Path("/srv/x")).home == Path("/srv/x")
 
 
 def test_a_value_may_lie_in_a_file_that_a_variable_names(tmp_path):

@@ -104,6 +104,12 @@ def test_what_the_settings_hold_is_left_out_wherever_it_stands() -> None:
     assert redact("a short walk of ada in seqnorm", known) == "a short walk of ada in seqnorm"
 
 
+@pytest.mark.parametrize("password", ["hunter[2", "hunter＠2", "hunter#2", "hunter?x=2", "hunter/2", "hunter\n2"])
+def test_a_password_that_no_url_should_have_is_a_secret_all_the_same(password: str) -> None:
+    known = known_secrets(Settings(db=f"postgresql://u:{password}@db:$PORT/x"))
+    assert redact(f"got {password}.", known) == "got [redacted]."
+
+
 def test_a_password_that_is_a_name_too_takes_no_word_out_of_sentences() -> None:
     known = known_secrets(Settings(db="postgresql://seqnorm:seqnorm@db/seqnorm"))
     assert redact("seqnorm token create", known) == "seqnorm token create"

@@ -19,9 +19,11 @@ from search.store.database import (
     now,
     on_begin,
     open_engine,
+    parse_url,
     resolve_client_variables,
     to_store_unavailable,
 )
+from search.store.opening import open_store
 from search.store.schema import upgrade
 from search.vocabulary.errors import Fenced, StoreUnavailable
 from tests.search.stored import prepare
@@ -47,6 +49,61 @@ def test_leases_run_on_the_clock_of_the_database(database_url: str) -> None:
 def test_a_database_that_cannot_be_opened_is_named(url: str, words: str) -> None:
     with pytest.raises(StoreUnavailable, match=words):
         upgrade(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "why"),
+    [
+        ("postgresql://u:hunter@host:$PORT/x", "postgresql://u:[redacted]@host:$PORT/x", "its port is not a number; "),
+        ("postgresql://u:hunter@host:${PORT}", "postgresql://u:[redacted]@host:${PORT}", "its port is not a number; "),
+        ("postgresql://u:hunter/x", "postgresql://u:[redacted]", "its port is not a number; "),
+        ("postgresql://u:a@hunter@host/x", "postgresql://u:[redacted]@host/x", "in a password write @ as %40"),
+        ("postgresql://u:a@b:hunter@host/x", "postgresql://u:[redacted]@host/x", "its port is not a number; "),
+        ("postgres://u:hunter#2@host/x", "postgres://u:[redacted]@host/x", "its scheme is postgres"),
+        ("postgresq://u:hunter@host/x", "postgresq://u:[redacted]@host/x", "its scheme is postgresq"),
+        ("mysql://u:hunter@host/x", "mysql://u:[redacted]@host/x", "its scheme is mysql"),
+        ("postgresql+nodriver://u:hunter@host/x", "postgresql+nodriver://u:[redacted]@host/x", "Can't load plugin: "),
+        (
+            "postgresql+psycopg2://u:hunter@host/x",
+            "postgresql+psycopg2://u:[redacted]@host/x",
+            "No module named 'psycopg2'",
+        ),
+        ("postgresql:/u:hunter@host/x", "text that is not a URL", "it has no scheme://"),
+        ("sqlite://mine.db", "sqlite://mine.db", "the path of a file follows three slashes, an absolute one four"),
+        ("sqlite://u:hunter@/mine.db", "sqlite://u:[redacted]@/mine.db", "the path of a file follows three slashes"),
+    ],
+)
+def test_a_mistake_in_a_url_is_said_in_a_sentence_without_the_password(url: str, shown: str, why: str) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        open_engine(url)
+    said = str(refused.value)
+    assert said.startswith(f"the database must be an SQLAlchemy URL of SQLite or PostgreSQL: got {shown} ({why}")
+    assert said.endswith("). Give e.g. --db sqlite:////path/to/file.db or --db postgresql://user@host/name.")
+    assert "hunter" not in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("password", ["a#b", "a%b", "50%", "a?b=1", "a/b", "a b", "%40", "a:b"])
+def test_a_password_may_have_any_other_character(password: str) -> None:
+    url = parse_url(f"postgresql://u:{password}@host:5432/x")
+    assert (url.password, url.host, url.port, url.database) == (password.replace("%40", "@"), "host", 5432, "x")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+)
+def test_a_database_in_memory_is_refused_as_other_processes_run_its_searches(url: str) -> None:
+    for opening in (upgrade, lambda url: open_store(url, create=True), open_store):
+        with pytest.raises(
+            StoreUnavailable, match=r"^an SQLite database must be a file that drivers open too: got sqlite"
+        ):
+            opening(url)
+
+
+def test_a_file_that_may_not_be_read_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for any user but this one, who may be root
+    with pytest.raises(StoreUnavailable, match=r"readable and writable: got .*/x\.db \(Permission denied\)\. Name"):
+        upgrade(f"sqlite:///{tmp_path / 'x.db'}")
 
 
 def test_a_reader_does_not_wait_for_a_writer(settings: Settings) -> None:
