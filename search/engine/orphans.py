@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from search.engine import ray_folder
 from search.engine.locked_folder import remove_unlocked
+from search.vocabulary.errors import RayUnavailable
 
-RAY_FOLDER_PREFIX = "seqnorm-ray-"  # temporary folder of a private cluster
 WORKING_FOLDER_PREFIX = "ray-"  # of a driver, in the folder of its search
 DRIVER_MODULE = "search.engine.driver"
 MARK_VARIABLE = "SEQNORM_DRIVER"  # variable that a driver and all its descendants inherit
@@ -39,7 +39,9 @@ def clean_up(search_folders: Iterable[Path]) -> None:
 def remove_folders(search_folder: Path) -> None:
     """Remove the working folders of a search and the folders of private clusters, of drivers that have ended."""
     remove_unlocked(search_folder, WORKING_FOLDER_PREFIX)
-    remove_unlocked(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)
+    with suppress(RayUnavailable):  # there is no temporary folder
+        for parent in ray_folder.parents():
+            remove_unlocked(parent, ray_folder.PREFIX)
 
 
 def _kill(processes: list[psutil.Process]) -> None:

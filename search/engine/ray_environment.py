@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 
+from search.engine import ray_folder
+
 # Ray's workers have niceness 15 by default and starve on a busy machine. Its console output and result files are not
 # used. Snapshots of the experiment would only cost time, because nothing is restored from them.
 VARIABLES = {
@@ -29,9 +31,13 @@ HEALTH_CHECKS = {  # of a cluster's head; it detects a lost node in about 2 s in
 
 
 def variables_for(address: str) -> dict[str, str]:
-    """Return the variables for a cluster at an address, or for a private cluster if there is no address."""
+    """Return the variables for a cluster at an address, or for a private cluster if there is no address.
+
+    Raises:
+        RayUnavailable: if there is no folder for a private cluster.
+    """
     if address:
         return VARIABLES
     # Other users of the host reach the loopback address, so a private cluster gets its own secret, which is not stored.
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    return VARIABLES | LOOPBACK | HEALTH_CHECKS | secret
+    return VARIABLES | LOOPBACK | HEALTH_CHECKS | secret | ray_folder.variables()

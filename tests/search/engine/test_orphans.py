@@ -14,10 +14,10 @@ from search.engine.locked_folder import LOCK_FILE
 from search.engine.orphans import (
     DRIVER_MODULE,
     MARK_VARIABLE,
-    RAY_FOLDER_PREFIX,
     clean_up,
     kill_processes,
 )
+from search.engine.ray_folder import PREFIX
 
 
 def test_processes_that_carry_the_mark_are_ended_and_others_live_on() -> None:
@@ -75,10 +75,10 @@ def test_folders_of_drivers_that_were_killed_are_removed_and_those_of_live_ones_
     temporary, search = tmp_path / "temporary", tmp_path / "search"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    foreign = temporary / f"{RAY_FOLDER_PREFIX}notes"
+    foreign = temporary / f"{PREFIX}notes"
     foreign.mkdir()
     processes, folders = [], []
-    for parent, prefix in ((temporary, RAY_FOLDER_PREFIX), (search, "ray-")):
+    for parent, prefix in ((temporary, PREFIX), (search, "ray-")):
         for _ in range(2):
             words = [sys.executable, "-c", HOLDER, str(parent), prefix]
             process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -96,7 +96,7 @@ def test_folders_of_drivers_that_were_killed_are_removed_and_those_of_live_ones_
 
 def test_folders_that_another_user_has_laid_out_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (folder := tmp_path / f"{RAY_FOLDER_PREFIX}theirs").mkdir()
+    (folder := tmp_path / f"{PREFIX}theirs").mkdir()
     (folder / LOCK_FILE).touch()
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
