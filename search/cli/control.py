@@ -11,7 +11,9 @@ from search.cli.backends import make_backend
 from search.cli.interruption import StopSignals
 from search.cli.output import print_json, print_stderr, print_view
 from search.engine import logs
+from search.engine.cluster_address import check_settings
 from search.engine.worker import Worker
+from search.private_files import require_home
 from search.settings import Settings
 from search.store.database import Engine
 from search.store.opening import open_store
@@ -41,6 +43,8 @@ def run_worker(settings: Settings, parent: int | None = None) -> None:
     with StopSignals() as signals:
         try:
             logs.configure(settings)
+            require_home(settings.home)
+            check_settings(settings)
             create = parent is None  # else the parent has created it
             patiently = Patience(settings.outage_seconds)
             engine = patiently(lambda _: open_store(settings.database_url, create=create))

@@ -15,8 +15,10 @@ from search.cli.output import print_stderr, print_view
 from search.cli.progress import Progress
 from search.cli.tables import print_result
 from search.engine import orphans
+from search.engine.cluster_address import require_ray
 from search.engine.worker import Worker
 from search.plan.digest import compute_digest
+from search.private_files import require_home
 from search.settings import Settings
 from search.store import leases, queries, recovery, searches
 from search.store.database import DatabaseError, Engine, open_engine
@@ -31,7 +33,13 @@ REQUEUED_SECONDS = 0.5  # before a search that a driver left queued is run again
 
 
 def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
-    """Submit a search and run it until it ends; return the exit code."""
+    """Submit a search and run it until it ends; return the exit code.
+
+    Raises:
+        SearchError: before anything is stored, e.g. because Ray cannot be reached or started.
+    """
+    require_home(settings.home)
+    require_ray(settings)
     with Interruption() as interruption:
         return _run(settings, submit_search(settings, fields), json, program, interruption)
 
@@ -44,6 +52,8 @@ def resume_locally(
     Raises:
         NotFound: if no search has that id.
         Conflict: if another live process runs it, or it was cancelled.
+        RayUnavailable: if Ray cannot be reached or started; nothing is changed then.
+        StoreUnavailable: if the home folder cannot be written.
     """
     with Interruption() as interruption:
         engine = open_store(settings.database_url)
@@ -52,6 +62,8 @@ def resume_locally(
                 search = searches.get(connection, search_id)
             if search.status == Status.DONE:
                 return _conclude(settings, search.id, json, program)
+            require_home(settings.home)
+            require_ray(settings)
             _wait_for_lease(engine, search_id, interruption)
             recovery.recover_search(settings.database_url, engine, search_id)
             digest = (

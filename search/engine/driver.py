@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.engine import logs, orphans, ray_environment
 from search.engine.checkpoints import Checkpoints
+from search.engine.cluster_address import require_ray
 from search.engine.locked_folder import LockedFolder
 from search.engine.pace import ShownProgress
 from search.engine.recorder import Recorder, TooManyFailures
@@ -36,8 +37,7 @@ from search.store import leases, searches, transitions
 from search.store.database import CLIENT_PATHS, DatabaseError, open_engine, resolve_client_variables
 from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
-from search.vocabulary.errors import Conflict, Fenced, InvalidSpec, SearchError
-from search.vocabulary.outcome import last_line
+from search.vocabulary.errors import Conflict, Fenced, InvalidSpec, RayUnavailable, SearchError
 from search.vocabulary.states import Cause, Status
 from trainers.recipe import Recipe, RecipeError, find, resolve
 
@@ -156,9 +156,6 @@ class Driver:
                 f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
             )
             return Ending(event=Event.GIVE_UP, reason=reason)
-        os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
-        from search.engine.ray_executor import Executor, Unreachable  # slow: imports Ray
-
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
         all_numbers = spec.resolve_all_numbers(self._recipe).values()
@@ -171,16 +168,15 @@ class Driver:
             searches_at_once=self._settings.searches_at_once,
             most_on_node=self._settings.trials_on_node(processes),
         )
-        self._connecting_since = time.monotonic()
         try:
+            require_ray(self._settings)
+            os.environ |= ray_environment.variables_for(self._settings.ray_address)  # Ray reads it at import
+            from search.engine.ray_executor import Executor  # slow: imports Ray
+
+            self._connecting_since = time.monotonic()
             executor = Executor(self._settings.ray_address, self._settings.trial_variables)
-        except Unreachable as error:
-            return Ending(event=Event.LEAVE, reason=str(error), exit_code=EXIT_UNAVAILABLE)
-        except Exception as error:
-            if not self._settings.ray_address:
-                raise
-            reason = f"the Ray cluster at {self._settings.ray_address} could not be joined: {last_line(str(error))}"
-            return Ending(event=Event.LEAVE, reason=reason, exit_code=EXIT_UNAVAILABLE)
+        except RayUnavailable as error:
+            return Ending(event=Event.LEAVE, reason=f"waiting for Ray: {error}", exit_code=EXIT_UNAVAILABLE)
         finally:
             self._connecting_since = None
         self._executor = executor

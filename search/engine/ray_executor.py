@@ -10,8 +10,6 @@ import contextlib
 import json
 import math
 import shutil
-import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +23,11 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.engine import cluster_address, ray_folder
 from search.engine.locked_folder import LockedFolder
 from search.engine.logs import capture_library
 from search.engine.messages import parse_message
 from search.engine.node_watch import ClusterState, NodeWatch, find_servers
-from search.engine.orphans import RAY_FOLDER_PREFIX
 from search.engine.resources import InsufficientResources, TrialResources
 from search.engine.slots import Assignment, NoAssignment, Slots
 from search.engine.trial_environment import prepare_process
@@ -40,7 +38,6 @@ from search.vocabulary.outcome import Outcome, last_line
 from search.vocabulary.states import Cause
 
 NODE_SECONDS = 60  # how long a search waits for a first node that fits a trial
-ANSWER_SECONDS = 5.0  # for a cluster to accept a connection
 CLOSE_SECONDS = 5.0  # for Ray to stop; a Ray that does not answer may never
 COUNT_SECONDS = 5.0  # between checks for new nodes
 SHORTEST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds between polls of an idle slot; a tenth of its waiting time
@@ -73,18 +70,17 @@ class TrialListener(Protocol):
         """Make an assigned replicate that never started available again."""
 
 
-class Unreachable(Exception):
-    """The cluster does not answer."""
-
-
 class Executor:
     """A connection to the Ray cluster at an address, or to a private cluster on this host if there is no address.
 
     Ray reads its environment at import: see :mod:`search.engine.ray_environment`.
 
     Args:
-        address: of the cluster.
+        address: of the cluster, which was found to answer: Ray itself tries for 14 minutes.
         variables: names and prefixes of environment variables that recipes get besides the usual ones.
+
+    Raises:
+        RayUnavailable: if the cluster cannot be joined after all, or there is no folder for a private one.
     """
 
     def __init__(self, address: str, variables: tuple[str, ...] = ()) -> None:
@@ -93,16 +89,16 @@ class Executor:
         self._address = address
         self._folder: LockedFolder | None = None
         if address:
-            _require_answer(address)
             try:
                 ray.init(address=address, **quiet)
-            except ConnectionError as error:
-                raise Unreachable(_unreachable(address, error)) from None
+            except Exception as error:
+                raise cluster_address.not_joined(address, error) from error
         else:
             # "local" keeps Ray from joining a stray cluster on this machine. Its sockets need a short path. It opens
             # its folder to every user (0777), and so gets one inside a folder that only this user can enter.
-            self._folder = LockedFolder(Path(tempfile.gettempdir()), RAY_FOLDER_PREFIX)
-            ray.init(address="local", include_dashboard=False, _temp_dir=str(self._folder.path / "r"), **quiet)
+            self._folder = LockedFolder(ray_folder.find_parent(), ray_folder.PREFIX)
+            inner = str(self._folder.path / ray_folder.INNER)
+            ray.init(address="local", include_dashboard=False, _temp_dir=inner, **quiet)
         capture_library("ray")
         self._watch = NodeWatch(
             lambda: ClusterState(nodes=ray.nodes(), free=ray.available_resources()),
@@ -313,25 +309,6 @@ class Executor:
         closing.join(CLOSE_SECONDS)
         if self._folder:
             self._folder.remove()
-
-
-def _require_answer(address: str) -> None:
-    """Refuse an address that accepts no connection; Ray itself tries for 14 minutes.
-
-    Raises:
-        Unreachable: if it accepts none.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():  # "auto", or an address of Ray's own
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
-    except OSError as error:
-        raise Unreachable(_unreachable(address, error)) from None
-
-
-def _unreachable(address: str, error: OSError) -> str:
-    return f"waiting for the Ray cluster: got no answer at {address} ({error.strerror or error})"
 
 
 def _wait(report: Callable[[], None]) -> None:

@@ -23,10 +23,6 @@ HOST = Path(__file__).with_name("trial_host.py")
 SLOTS = 2
 
 
-class Unreachable(Exception):
-    """Never raised."""
-
-
 class Host:
     """A process that runs one trial after another, and the thread that reads what it sends."""
 

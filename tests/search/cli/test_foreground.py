@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from search.actions.submit import submit_search
-from search.cli.foreground import conclude, next_steps, resume_locally, watch
+from search.cli.foreground import conclude, next_steps, resume_locally, run_locally, watch
+from search.engine import ray_folder
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store import leases, searches, transitions
 from search.store.database import open_engine
-from search.vocabulary.errors import Conflict, InvalidSpec, NotFound
+from search.vocabulary.errors import Conflict, InvalidSpec, NotFound, RayUnavailable
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, Status
 from tests.search.stored import PLANTED, finished_search, open_recorder, show, submit
@@ -31,6 +33,31 @@ def test_a_search_that_cannot_be_run_leaves_no_home(settings: Settings) -> None:
     with pytest.raises(InvalidSpec, match="gm must divide the batch"):
         submit_search(settings, {**PLANTED, "gm": [3]})
     assert not settings.home.exists()
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "head", "127.0.0.1:1"])
+def test_a_search_whose_cluster_does_not_answer_is_not_stored(settings: Settings, address: str) -> None:
+    with pytest.raises(RayUnavailable, match=f"got {address} "):
+        run_locally(replace(settings, ray_address=address), PLANTED, False, "seqnorm")
+    assert not settings.home.exists()
+
+
+def test_a_search_is_not_stored_where_a_private_ray_finds_no_folder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_folder, "PARENT_BYTES", 3)
+    with pytest.raises(RayUnavailable, match=r"a path of at most 3 bytes.* Set TMPDIR to such a folder\.$"):
+        run_locally(settings, PLANTED, False, "seqnorm")
+    assert not settings.home.exists()
+
+
+def test_a_search_is_left_as_it_is_by_a_resume_whose_cluster_does_not_answer(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        transitions.set_status(connection, search_id, Status.PAUSED, "by a person")
+    with pytest.raises(RayUnavailable, match="Connection refused"):
+        resume_locally(replace(settings, ray_address="127.0.0.1:1"), search_id, False, "seqnorm")
+    assert show(settings.database_url, search_id).reason == "by a person"
 
 
 @pytest.mark.parametrize(

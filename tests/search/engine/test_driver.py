@@ -50,7 +50,7 @@ def test_a_driver_whose_worker_is_gone_before_it_runs_takes_no_lease(settings: S
     assert (search.status, search.epoch) == ("queued", 0)
 
 
-def test_a_driver_waits_for_a_cluster_that_does_not_answer(settings: Settings, own_ray: None) -> None:
+def test_a_driver_waits_for_a_cluster_that_does_not_answer(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
     search_id = submit(settings.database_url)
@@ -59,7 +59,8 @@ def test_a_driver_waits_for_a_cluster_that_does_not_answer(settings: Settings, o
         search = searches.get(connection, search_id)
         assert leases.find_holder(connection, search_id) is None
     assert search.status == "queued"
-    assert search.reason.startswith(f"waiting for the Ray cluster: got no answer at {address} (")
+    why = f"the Ray cluster in SEQNORM_RAY_ADDRESS must answer: got {address} (Connection refused). Start it"
+    assert search.reason.startswith(f"waiting for Ray: {why}")
 
 
 def test_a_driver_without_a_search_says_so(settings: Settings) -> None:
