@@ -15,8 +15,9 @@ from pathlib import Path
 import uvicorn
 
 from search.cli.interruption import StopSignals
-from search.engine import logs
-from search.private_files import make_private_folder, make_private_home
+from search.engine import logs, working_folder
+from search.engine.cluster_address import check_settings
+from search.private_files import make_private_folder, make_private_home, require_home
 from search.settings import Settings, read_settings
 from search.store.database import DatabaseError, Engine, open_engine
 from search.store.faults import Fault, database_message, find_fault
@@ -42,9 +43,13 @@ def serve(signals: StopSignals) -> int:
     try:
         settings = read_settings()
         logs.configure(settings)
+        if settings.worker:
+            require_home(settings.home)
+            check_settings(settings)
         require_free_port(settings)
         with suppress(OSError):  # what needs the home folder says what is wrong with it
             make_private_home(settings.home, chosen=not settings.home_is_default)
+            working_folder.enter(settings.home)
         open_store(settings.database_url, create=True).dispose()
         code = wait_for_writers(settings)
     except SearchError as error:

@@ -67,7 +67,7 @@ class WorkerProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         """Start a worker in its own session, so that Ctrl-C in the terminal reaches only the service."""
         return subprocess.Popen(
-            [sys.executable, "-m", "search.cli", "worker", "--parent", str(os.getpid())],
+            [sys.executable, "-P", "-m", "search.cli", "worker", "--parent", str(os.getpid())],
             env={**os.environ, **to_environment(self._settings)},
             stdin=subprocess.DEVNULL,
             start_new_session=True,

@@ -555,7 +555,7 @@ def serve(
 
     settings = _local_settings("serve", host=host, port=port, worker=None if worker else 0)
     os.environ.update(to_environment(settings))
-    words = [sys.executable, "-m", "service"]  # `search` never imports `service`
+    words = [sys.executable, "-P", "-m", "service"]  # `search` never imports `service`
     os.execv(sys.executable, words)  # noqa: S606  # nosec B606  # this interpreter, and no words of others
 
 
@@ -571,7 +571,7 @@ def token(context: typer.Context) -> None:
 
     os.environ.update(to_environment(_settings()))
     as_json = ["--json"] if _global_options.json else []
-    words = [sys.executable, "-m", "service.accounts", *context.args, *as_json]
+    words = [sys.executable, "-P", "-m", "service.accounts", *context.args, *as_json]
     # `search` never imports `service`
     os.execv(sys.executable, words)  # noqa: S606  # nosec B606  # this interpreter, with the caller's own words
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from search.engine import orphans
 from search.engine.logs import last_message
+from search.engine.working_folder import absolute_paths
 from search.plan.lifecycle import Event
 from search.private_files import make_private_file, make_private_folder, make_private_home
 from search.settings import Settings, to_environment
@@ -230,8 +231,9 @@ class Worker:
         make_private_file(printed)
         with printed.open("ab") as file:
             return subprocess.Popen(
-                [sys.executable, "-m", orphans.DRIVER_MODULE, search_id, str(os.getpid())],
-                env={**os.environ, **to_environment(settings), orphans.MARK_VARIABLE: mark},
+                [sys.executable, "-P", "-m", orphans.DRIVER_MODULE, search_id, str(os.getpid())],
+                cwd=printed.parent,
+                env={**os.environ, **absolute_paths(), **to_environment(settings), orphans.MARK_VARIABLE: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -94,10 +95,13 @@ def measure_all(
     )
     try:
         # child processes inherit the blocked signal: only this process handles Ctrl-C
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before, environ = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}), dict(os.environ)
+        os.environ["PYTHONSAFEPATH"] = "1"  # else they import what lies in the current folder, e.g. a random.py
         try:
             futures = {pool.submit(measure_point, *request.arguments(gm)): gm for gm in request.points}
         finally:
+            os.environ.pop("PYTHONSAFEPATH")
+            os.environ.update(environ)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         for gm, epoch in iterate_progress(futures, epochs):
             on_epoch(gm, epoch)

@@ -64,8 +64,8 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def become(_: str, words: list[str]) -> None:
-    """Run ``python -m MODULE`` in the place of the program."""
-    _, _, package, *sys.argv[1:] = words
+    """Run ``python -P -m MODULE`` in the place of the program."""
+    _, _, _, package, *sys.argv[1:] = words
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, f"{package}.__main__", raising=False)  # imported by a test
         runpy.run_module(package, run_name="__main__", alter_sys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,15 @@ def faulty(
 ) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
     """A grid in which every gm but 8 misbehaves in its own way."""
     home = tmp_path_factory.mktemp("faulty")
+    folder = tmp_path_factory.mktemp("folder")  # of a person, whose files are not for us
+    for name in ("random.py", "colorsys.py", "planted.py", "search/__init__.py", "trainers/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise SystemExit('imported from the folder of a person')")
     words = ["grid", "planted", "--gm", "1,2,4,8,16,32,64", "--gc", "4", "--seeds", "1", "--test-seeds", "1"]
     limits = ["--trial-timeout", "6", "--memory-gb", "0.5", "--set", "batch=128", "--set", "min_group=2"]
     faults = [word for name, gm in FAULTS.items() for word in ("--set", f"{name}={gm}")]
-    result = seqnorm_json(home, *words, *limits, *faults, "--set", f"journal={home / 'journal'}")
+    with contextlib.chdir(folder):
+        result = seqnorm_json(home, *words, *limits, *faults, "--set", f"journal={home / 'journal'}")
     engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
     with engine.connect() as connection:
         trials = queries.list_trials(connection, result["search"], stage="grid", limit=500)

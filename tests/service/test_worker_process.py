@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +24,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_a_worker_that_dies_is_followed_by_another_until_it_is_stopped(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(worker_process, "RESTART_SECONDS", 0.1)
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "__init__.py").write_text("raise SystemExit('not for a worker')")
+    monkeypatch.chdir(tmp_path)  # nothing of which is imported
     upgrade(settings.database_url)
     engine = open_engine(settings.database_url)
 

@@ -59,9 +59,22 @@ def test_a_driver_is_told_the_settings_but_no_webhooks(
     Worker(told, engine).run(search_id, lambda: None)
     printed = settings.driver_log(search_id).read_text()
     assert f"SEQNORM_HOME={settings.home}\n" in printed
-    assert f"-m search.engine.driver {search_id} {os.getpid()}\n" in printed
+    assert f"-P -m search.engine.driver {search_id} {os.getpid()}\n" in printed
     assert "a.example" not in printed
     assert "whsec_x" not in printed
+
+
+def test_a_driver_runs_in_the_folder_of_its_search_and_finds_the_recipes_of_who_started_it(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_as_driver("pwd >&2; echo $PYTHONPATH >&2", tmp_path, monkeypatch)
+    (tmp_path / "recipes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "recipes")
+    search_id = submit(settings.database_url)
+    Worker(settings, engine).run(search_id, lambda: None)
+    printed = settings.driver_log(search_id).read_text().splitlines()
+    assert printed[:2] == [str(settings.search_folder(search_id)), str(tmp_path / "recipes")]
 
 
 def test_a_search_that_another_process_holds_is_not_run(
@@ -113,7 +126,7 @@ def test_a_worker_runs_as_many_searches_side_by_side_as_it_is_told(
 ) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    start_as_driver(f"touch {marks}/$3; while :; do sleep 0.05; done", tmp_path, monkeypatch)
+    start_as_driver(f"touch {marks}/$4; while :; do sleep 0.05; done", tmp_path, monkeypatch)
     ids = {submit(settings.database_url) for _ in range(3)}
     stopping = threading.Event()
     worker = Worker(replace(settings, searches_at_once=2), engine, stopping)
