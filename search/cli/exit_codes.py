@@ -1,7 +1,7 @@
 """Exit codes."""
 
 EXIT_OK = 0  # done, or did what was requested
-EXIT_FAILED = 1  # the search failed
+EXIT_FAILED = 1  # the search failed, or there was no room to write
 EXIT_INPUT = 2  # bad input; nothing was stored
 EXIT_STOPPED = 3  # the search was paused or cancelled by somebody else
 EXIT_BUSY = 4  # the search is in a state that does not allow this, or another process runs it

@@ -45,12 +45,21 @@ def print_json(value: Any) -> None:
 
 def print_view(view: View) -> None:
     """Print a view as one JSON object to stdout."""
-    print(view.model_dump_json())
+    _print_json_text(view.model_dump_json())
 
 
 def print_views(views: Iterable[View]) -> None:
     """Print views as one JSON array to stdout."""
-    print(f"[{','.join(view.model_dump_json() for view in views)}]")
+    _print_json_text(f"[{','.join(view.model_dump_json() for view in views)}]")
+
+
+def _print_json_text(text: str) -> None:
+    """Print JSON; in an encoding that cannot show it, with escapes: a replaced character would be another value."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text))
+    print(text)
 
 
 def print_table(table: Table, wrapped: str = "name") -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from search.cli.exit_codes import EXIT_BUSY, EXIT_INPUT, EXIT_OK
 from search.cli.output import print_table, print_view, print_views
+from search.cli.streams import ExitCode, run_program
 from search.client import Client
 from search.settings import Settings, read_settings
 from search.store.database import Connection, DatabaseError
@@ -105,8 +106,12 @@ def revoke(id: Annotated[str, typer.Argument(help="Id of a token; seqnorm token 
     print(f"{id} is revoked")
 
 
-def main() -> int:
+def main() -> ExitCode:
     """Run the program; return its exit code."""
+    return run_program(_run)
+
+
+def _run() -> int:
     try:
         app(prog_name="seqnorm token")
     except SearchError as error:

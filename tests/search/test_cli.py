@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -350,6 +351,41 @@ def test_an_export_replaces_no_pipe_and_no_link(tmp_path: Path) -> None:
 def test_a_command_works_in_one_place(tmp_path: Path) -> None:
     said = seqnorm(tmp_path, "--db", "sqlite:///x.db", "--url", "http://127.0.0.1:1", "list", expect=2).stderr
     assert said == "error: a command takes either --url or --db: got both. Leave out one of them.\n"
+
+
+def test_a_command_in_a_folder_that_was_deleted_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    done = run("--home", str(tmp_path), "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the current folder must exist: got No such file or directory. Change to another, e.g. with: cd\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["worker", "serve"])
+def test_a_worker_with_an_address_that_is_none_is_refused_at_its_start(tmp_path: Path, command: str) -> None:
+    done = run("--home", str(tmp_path / "home"), command, RAY_ADDRESS="http://127.0.0.1:8265")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: the Ray cluster in RAY_ADDRESS must answer: got http://127.0.0.1:8265 (an address"
+    )
+    assert not (tmp_path / "home").exists()
+
+
+def test_json_is_whole_in_an_encoding_that_cannot_show_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_id = submit(f"sqlite:///{tmp_path / 'seqnorm.db'}", name="größe … 😀")
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    for words in (["show", search_id], ["list"]):
+        monkeypatch.setattr(sys, "argv", ["seqnorm", "--home", str(tmp_path), *words, "--json"])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0
+    shown, listed = map(json.loads, out.buffer.getvalue().decode("ascii").splitlines())
+    assert (shown["search"], listed[0]["name"]) == (search_id, "größe … 😀")
 
 
 def test_a_token_can_be_given_in_no_flag() -> None:
