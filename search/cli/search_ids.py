@@ -40,7 +40,10 @@ def find_id(settings: Settings, given: str) -> str:
 
 
 def complete(settings: Settings, start: str) -> list[tuple[str, str]]:
-    """Return the newest ids on this machine that start so, with what they are; the database is not migrated."""
+    """Return the newest ids on this machine that start so, with status and recipe; the database is not migrated.
+
+    Names are left out: they are anybody's words, and zsh evaluates what it is offered.
+    """
     from search.store import queries
     from search.store.database import open_engine
 
@@ -52,12 +55,8 @@ def complete(settings: Settings, start: str) -> list[tuple[str, str]]:
             rows = queries.list_searches(connection, id=start, limit=MAX_COMPLETED)
     finally:
         engine.dispose()
-    return [*((row.search, _about(row)) for row in rows), (LAST, "the newest search")]
+    return [*((row.search, f"{row.status}, {row.recipe}") for row in rows), (LAST, "the newest search")]
 
 
 def _describe(row: SearchRow) -> str:
-    return f"{row.search} ({_about(row)})"
-
-
-def _about(row: SearchRow) -> str:
-    return ", ".join(filter(None, (row.status, row.recipe, row.name)))
+    return f"{row.search} ({', '.join(filter(None, (row.status, row.recipe, row.name)))})"

@@ -72,8 +72,8 @@ def test_last_is_the_newest_search_in_the_list(settings: Settings) -> None:
     assert find_id(settings, "last") == first
 
 
-def test_a_shell_is_offered_ids_with_what_they_are(settings: Settings) -> None:
-    first, second = named(settings, "abc4567890"), named(settings, "xyz4567890", name="mine")
+def test_a_shell_is_offered_ids_with_what_they_are_but_nobodys_words(settings: Settings) -> None:
+    first, second = named(settings, "abc4567890"), named(settings, "xyz4567890", name=r"\$(reboot)")
     last = ("last", "the newest search")
-    assert complete(settings, "") == [(second, "queued, planted, mine"), (first, "queued, planted"), last]
+    assert complete(settings, "") == [(second, "queued, planted"), (first, "queued, planted"), last]
     assert complete(settings, "ab") == [(first, "queued, planted"), last]
