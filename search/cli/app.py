@@ -48,7 +48,7 @@ _global_options = _GlobalOptions()
 
 def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
     """Keep a global option; one that follows the command overrides one that precedes it."""
-    if value is not None or context.parent is None:
+    if value not in (None, False) or context.parent is None:
         setattr(_global_options, str(option.name), value)
     return value
 
@@ -570,8 +570,9 @@ def token(context: typer.Context) -> None:
     from search.settings import to_environment
 
     os.environ.update(to_environment(_settings()))
-    as_json = ["--json"] if _global_options.json else []
-    words = [sys.executable, "-P", "-m", "service.accounts", *context.args, *as_json]
+    as_json = ["--json"] if _global_options.json or "--json" in context.args else []
+    own = [word for word in context.args if word != "--json"]
+    words = [sys.executable, "-P", "-m", "service.accounts", *own, *as_json]
     # `search` never imports `service`
     os.execv(sys.executable, words)  # noqa: S606  # nosec B606  # this interpreter, with the caller's own words
 

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from search.vocabulary.errors import InvalidSpec
 from trainers.near_misses import did_you_mean
 
-SHARED = ("home", "db", "url")  # options of the program that stand after a command as well
+SHARED = ("home", "db", "url", "json")  # options of the program that stand after a command as well
 MEANT = {  # by what other programs call it
     "delete": "gc-files",
     "ls": "list",
@@ -57,7 +57,8 @@ class Program(NamedCommands):
             option.expose_value = False  # their callbacks keep the values
             option.rich_help_panel = "Options of every command"  # type: ignore[attr-defined]
         for command in _all_below(self):
-            command.params = [*command.params, *shared]
+            own = [option for option in shared if isinstance(command, TyperGroup) or option.name != "json"]
+            command.params = [*command.params, *own]  # commands that print JSON have an option of their own
 
 
 def takes_json(program: Any, name: str) -> bool:

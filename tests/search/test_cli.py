@@ -407,21 +407,26 @@ def test_serving_other_machines_is_refused_without_a_token(tmp_path: Path) -> No
     assert done.stderr.startswith("error: a service that other machines reach must have a token: got none, for 0.0.0.0")
 
 
-def test_help_loads_none_of_the_heavy_libraries() -> None:
-    """Help is to answer at once; what it imports is what decides that."""
-    heavy = "torch", "ray", "optuna", "sqlalchemy", "numpy", "pydantic", "alembic"
+def test_help_version_and_completion_load_none_of_the_heavy_libraries() -> None:
+    """They are to answer at once; what they import is what decides that."""
+    heavy = "torch", "ray", "optuna", "sqlalchemy", "numpy", "alembic", "pydantic"
     script = f"""
-import sys
-sys.argv = ["seqnorm", "--help"]
+import os, sys
 from search.cli import main
-try:
-    main()
-except SystemExit:
-    pass
-print([name for name in {heavy} if name in sys.modules])
+os.environ.update(COMP_WORDS="seqnorm tu", COMP_CWORD="1")
+for word in "--help", "--version", "":
+    sys.argv = ["seqnorm", word]
+    os.environ["_SEQNORM_COMPLETE"] = "" if word else "complete_bash"
+    try:
+        main()
+    except SystemExit:
+        pass
+    print([name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    *_, after_help, _, after_version, completed, after_completion = done.stdout.splitlines()
+    assert (after_help, after_version, completed) == ("[]", "[]", "tune")
+    assert after_completion in ("[]", "['pydantic']"), "Typer brings it"
 
 
 def test_every_command_has_help() -> None:
