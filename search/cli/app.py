@@ -291,7 +291,8 @@ def logs(
     """Print the logs of trials: what they print, and a line for each epoch."""
     from search.cli.logs import print_logs
 
-    raise typer.Exit(print_logs(_settings(), id, trial, follow, program()))
+    settings, id = _find(id)
+    raise typer.Exit(print_logs(settings, id, trial, follow, program()))
 
 
 @app.command()

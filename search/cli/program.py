@@ -26,7 +26,7 @@ MEANT = {  # by what other programs call it
     "start": "resume",
     "describe": "show",
     "get": "show",
-    "tail": "watch",
+    "tail": "logs",
     "follow": "watch",
 }
 
@@ -44,7 +44,7 @@ class NamedCommands(TyperGroup):
         if self.get_command(ctx, name) or ctx.resilient_parsing or name.startswith("-"):
             return super().resolve_command(ctx, args)
         hint = did_you_mean(MEANT.get(name, name), self.commands)
-        raise InvalidSpec(f"{ctx.command_path} has no command {name!r}.{hint} {ctx.command_path} --help lists them.")
+        raise InvalidSpec(f"no command is named {name!r}.{hint} List them with: {ctx.command_path} --help")
 
 
 class Program(NamedCommands):

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from tests.search.program import run, seqnorm
+from search.cli.app import app
+from tests.search.program import SEQNORM, run, seqnorm
 from tests.search.stored import submit
 
 
@@ -46,6 +48,16 @@ def test_of_an_option_given_twice_the_later_counts(home: Path, search_id: str, t
     assert both.stderr == "error: a command takes either --url or --db: got both. Leave out one of them.\n"
 
 
+def test_every_command_that_takes_the_id_of_a_search_takes_last_and_the_start_of_one(home: Path) -> None:
+    run("db", "upgrade", "--home", str(home))
+    commands = get_command(app).commands.items()
+    taking = [name for name, command in commands if any(option.name == "id" for option in command.params)]
+    assert {"show", "logs", "resume", "cancel", "export"} <= {*taking}
+    for name in taking:
+        refused = seqnorm(home, name, "last", expect=2).stderr
+        assert refused.startswith("error: last is the newest search: got none in the list."), name
+
+
 def test_hints_repeat_a_place_that_was_named_after_the_command(home: Path, search_id: str) -> None:
     refused = run("show", "nowhere", "--home", str(home)).stderr
     assert refused.endswith(f"seqnorm --home {home} list\n")
@@ -67,14 +79,14 @@ def test_the_version_is_printed(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["tunee"], "error: seqnorm has no command 'tunee'. Did you mean tune? seqnorm --help lists them."),
-        (["gc"], "error: seqnorm has no command 'gc'. Did you mean gc-files? seqnorm --help lists them."),
-        (["stop", "x"], "error: seqnorm has no command 'stop'. Did you mean pause? seqnorm --help lists them."),
-        (["ls", "-x"], "error: seqnorm has no command 'ls'. Did you mean list? seqnorm --help lists them."),
-        (["xyz"], "error: seqnorm has no command 'xyz'. seqnorm --help lists them."),
+        (["tunee"], "error: no command is named 'tunee'. Did you mean tune? List them with: seqnorm --help"),
+        (["gc"], "error: no command is named 'gc'. Did you mean gc-files? List them with: seqnorm --help"),
+        (["stop", "x"], "error: no command is named 'stop'. Did you mean pause? List them with: seqnorm --help"),
+        (["ls", "-x"], "error: no command is named 'ls'. Did you mean list? List them with: seqnorm --help"),
+        (["xyz"], "error: no command is named 'xyz'. List them with: seqnorm --help"),
         (
             ["db", "upgrad"],
-            "error: seqnorm db has no command 'upgrad'. Did you mean upgrade? seqnorm db --help lists them.",
+            "error: no command is named 'upgrad'. Did you mean upgrade? List them with: seqnorm db --help",
         ),
         (
             ["list", "--status", "canceled"],
@@ -94,7 +106,7 @@ def test_the_version_is_printed(home: Path) -> None:
 )
 def test_near_misses_are_named(words: list[str], said: str, home: Path) -> None:
     refused = run("--home", str(home), *words)
-    assert (refused.returncode, refused.stderr.strip()) == (2, said)
+    assert (refused.returncode, refused.stderr.strip().replace(f"{SEQNORM} --home {home}", "seqnorm")) == (2, said)
 
 
 @pytest.mark.parametrize(
