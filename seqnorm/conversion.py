@@ -219,11 +219,12 @@ def drop_and_activate(layer: nn.Module, _: tuple[object, ...], output: Tensor) -
 def make_notes(replacements: dict[Swappable, nn.Module]) -> tuple[str, ...]:
     """Return what to know before training or evaluating."""
     notes = []
-    counts = sorted({new.gm for new in replacements.values() if isinstance(new, SampleNorm) and new.gm > 1})
+    strict = [new for new in replacements.values() if isinstance(new, SampleNorm) and new.uneven == "error"]
+    counts = sorted({new.gm for new in strict if new.gm > 1})
     if counts:
         notes.append(
             f"in training a batch must be a multiple of gm={' and of '.join(map(str, counts))}: "
-            "let the loader drop the last, smaller one (drop_last=True)"
+            "let the loader drop the last, smaller one (drop_last=True), or give the norm uneven='unequal' or 'single'"
         )
     if any(isinstance(layer, nn.SyncBatchNorm) for layer in replacements):
         notes.append("statistics are no longer synchronized over devices: gm counts groups on each device")

@@ -13,6 +13,7 @@ followed by ``x · weight + bias`` per channel:
 All execution paths compute the same values. The first row that applies decides:
 
     input and options                                   path
+    no samples                                          scaled and shifted, so that every gradient is 0
     ghost_norm in evaluation                            ``F.batch_norm`` with the running statistics
     F = 1, not compiling, gm and gc are ints            seq_norm runs its two steps separately
       group step                                        ``F.layer_norm`` over each group
@@ -21,7 +22,8 @@ All execution paths compute the same values. The first row that applies decides:
     ghost_norm with gm = 1, not compiling,              ``F.batch_norm``; not for an input (M, C, F) that is not
       eps > 0, not shared_var                             contiguous, whose memory layout it would change
     torch.compile, torch.jit.trace, torch.func,         ``normalize.normalize_with_autograd``: differentiable
-      gm or gc is a tensor, input (M, C)                  operations for compiler, transform or autograd
+      forward-mode derivatives, gm or gc is a tensor,     operations for compiler, transform or autograd
+      groups of unequal size, input (M, C)
     otherwise                                           ``normalize.Normalize``: blocked passes, manual backward
 
 ``gm`` and ``gc`` may be 0-dimensional integer tensors. They are then not checked, group sizes differ by at most one,
@@ -43,12 +45,12 @@ from seqnorm.checks import (
     check_channel_group_size,
     check_channel_groups,
     check_convention,
-    check_sample_groups,
     check_shape_and_dtype,
 )
 from seqnorm.normalize import Statistics, normalize
 from seqnorm.rows import statistics_dtype
 from seqnorm.running import Convention, update_running_statistics
+from seqnorm.uneven import Uneven, check_uneven, groups_of_batch, unequal_groups
 
 
 def group_norm(
@@ -73,10 +75,12 @@ def group_norm(
     if isinstance(gc, int):
         check_channel_groups(input.shape[1], gc)
         check_channel_group_size(input, gc)
-        if has_one_position(input):  # the arithmetic of torch's GroupNorm, in half its time
-            size = input.shape[1] // gc
-            output = F.layer_norm(input.reshape(-1, gc, size), (size,), eps=eps).view(input.shape)
-            return scale_and_shift(output, weight, bias).to(input.dtype)  # autocast on CUDA makes it float32
+    if input.shape[0] == 0:
+        return scale_and_shift_nothing(input, weight, bias)
+    if isinstance(gc, int) and has_one_position(input):  # the arithmetic of torch's GroupNorm, in half its time
+        size = input.shape[1] // gc
+        output = F.layer_norm(input.reshape(-1, gc, size), (size,), eps=eps).view(input.shape)
+        return scale_and_shift(output, weight, bias).to(input.dtype)  # autocast on CUDA makes it float32
     output, _ = normalize(input, [channel_step(input, gc, eps)], weight, bias, eps)
     return output
 
@@ -95,6 +99,7 @@ def ghost_norm(
     strided: bool = False,
     shared_var: bool = False,
     running: Convention = "within",
+    uneven: Uneven = "error",
 ) -> Tensor:
     """Normalize each channel over groups of samples (paper sections 2.1 and 2.3, Figure 4).
 
@@ -103,7 +108,7 @@ def ghost_norm(
 
     Args:
         input: ``(M, C)`` or ``(M, C, *spatial)``.
-        gm: the paper's G_M; must divide M in training.
+        gm: the paper's G_M; must divide M in training, unless ``uneven`` allows others.
         weight, bias: ``(C,)``, applied after normalizing.
         running_mean, running_var: ``(C,)``; updated in place when training.
         training: whether to use the statistics of the input.
@@ -112,6 +117,7 @@ def ghost_norm(
         strided: whether sample i belongs to group i mod gm, instead of groups of consecutive samples.
         shared_var: whether a group's variance is computed over all channels (Luo et al., 2020; paper A.4).
         running: the convention of the running statistics, see :mod:`seqnorm.running`.
+        uneven: what to do with a training batch that ``gm`` does not divide, see :mod:`seqnorm.uneven`.
 
     Returns:
         A tensor with the shape, dtype and memory layout of ``input``.
@@ -122,13 +128,18 @@ def ghost_norm(
     """
     check_shape_and_dtype(input)
     check_convention(running)
+    check_uneven(uneven)
     gm = as_count(gm, "gm")
     if not training:
         return evaluate(input, *require_running_statistics(running_mean, running_var), weight, bias, eps)
+    if isinstance(gm, int):
+        gm = groups_of_batch(input.shape[0], positions(input), gm, uneven)
+    if input.shape[0] == 0:
+        return scale_and_shift_nothing(input, weight, bias)
     tracked = running_mean is not None and running_var is not None
     output, found = normalize_groups(input, gm, weight, bias, eps, strided, shared_var, tracked)
     if found is not None and running_mean is not None and running_var is not None:
-        update_from_batch(found, input, gm, running_mean, running_var, momentum, shared_var, running)
+        update_from_batch(found, input, gm, running_mean, running_var, momentum, strided, shared_var, running)
     return output
 
 
@@ -147,6 +158,7 @@ def seq_norm(
     strided: bool = False,
     shared_var: bool = False,
     running: Convention = "within",
+    uneven: Uneven = "error",
     ghost_first: bool = False,
 ) -> Tensor:
     """Normalize each sample over ``gc`` groups of channels, then each channel over ``gm`` groups of samples.
@@ -158,9 +170,9 @@ def seq_norm(
     Args:
         input: ``(M, C)`` or ``(M, C, *spatial)``.
         gc: the paper's G_C; must divide C. A tensor may hold 0, for no GroupNorm half.
-        gm: the paper's G_M; must divide M in training.
+        gm: the paper's G_M, as in :func:`ghost_norm`.
         weight, bias, running_mean, running_var, training, momentum, eps: as in :func:`ghost_norm`.
-        strided, shared_var, running: as in :func:`ghost_norm`.
+        strided, shared_var, running, uneven: as in :func:`ghost_norm`.
         ghost_first: whether the GhostNorm half comes first (paper A.4).
 
     Returns:
@@ -171,10 +183,17 @@ def seq_norm(
     """
     check_shape_and_dtype(input)
     check_convention(running)
+    check_uneven(uneven)
     gc, gm = as_count(gc, "gc"), as_count(gm, "gm")
     if isinstance(gc, int):
         check_channel_groups(input.shape[1], gc)
         check_channel_group_size(input, gc)
+    if training and isinstance(gm, int):
+        gm = groups_of_batch(input.shape[0], positions(input), gm, uneven)
+    if not training:
+        require_running_statistics(running_mean, running_var)
+    if input.shape[0] == 0:
+        return scale_and_shift_nothing(input, weight, bias)
     tracked = running_mean is not None and running_var is not None
     found: Statistics | None = None
     if has_one_position(input) and isinstance(gc, int) and isinstance(gm, int):
@@ -192,15 +211,13 @@ def seq_norm(
         if not training:
             sample_groups = FixedStatistics(*require_running_statistics(running_mean, running_var))
         else:
-            if isinstance(gm, int):
-                check_sample_groups(input.shape[0], positions(input), gm)
             sample_groups = sample_step(input, gm, eps, strided, shared_var)
         over_channels = channel_step(input, gc, eps)
         steps = [sample_groups, over_channels] if ghost_first else [over_channels, sample_groups]
         output, statistics = normalize(input, steps, weight, bias, eps)
         found = statistics[0 if ghost_first else 1] if training else None
     if found is not None and running_mean is not None and running_var is not None:
-        update_from_batch(found, input, gm, running_mean, running_var, momentum, shared_var, running)
+        update_from_batch(found, input, gm, running_mean, running_var, momentum, strided, shared_var, running)
     return output
 
 
@@ -224,10 +241,8 @@ def normalize_groups(
     tracked: bool,
 ) -> tuple[Tensor, Statistics | None]:
     """Normalize groups of samples; also return their statistics if ``tracked``."""
-    if isinstance(gm, int):
-        check_sample_groups(input.shape[0], positions(input), gm)
-        if not shared_var and eps > 0 and (has_one_position(input) or equals_batch_norm(input, gm)):
-            return batch_norm_groups(input, gm, weight, bias, eps, strided, tracked)
+    if isinstance(gm, int) and not shared_var and eps > 0 and is_fast_in_batch_norm(input, gm):
+        return batch_norm_groups(input, gm, weight, bias, eps, strided, tracked)
     output, (found,) = normalize(input, [sample_step(input, gm, eps, strided, shared_var)], weight, bias, eps)
     return output, found
 
@@ -282,6 +297,11 @@ def has_one_position(input: Tensor) -> bool:
     return positions(input) == 1 and not torch.compiler.is_compiling()
 
 
+def is_fast_in_batch_norm(input: Tensor, gm: int) -> bool:
+    """Whether to call torch's BatchNorm for one group, or for equal groups of rows that are one value."""
+    return equals_batch_norm(input, gm) or (has_one_position(input) and input.shape[0] % gm == 0)
+
+
 def equals_batch_norm(input: Tensor, gm: int) -> bool:
     """Whether to call torch's BatchNorm: one group, eager, and a memory layout that it keeps.
 
@@ -302,7 +322,9 @@ def sample_step(input: Tensor, gm: int | Tensor, eps: float, strided: bool, shar
     """Return the step of the GhostNorm half in training."""
     M, C = input.shape[:2]
     if isinstance(gm, int):
-        return Groups.over_samples(M, C, gm, strided, shared_var)
+        if M % gm == 0:
+            return Groups.over_samples(M, C, gm, strided, shared_var)
+        gm = torch.full((), gm, device=input.device)  # groups of unequal size: once an epoch, so speed matters less
     return TensorGroups.assign(M, gm, eps, over_channels=False, strided=strided, shared_var=shared_var)
 
 
@@ -327,6 +349,7 @@ def update_from_batch(
     running_mean: Tensor,
     running_var: Tensor,
     momentum: float | Tensor,
+    strided: bool,
     shared_var: bool,
     running: Convention,
 ) -> None:
@@ -336,12 +359,20 @@ def update_from_batch(
     M, C = input.shape[:2]
     in_channel = M * positions(input)
     mean = found.mean.flatten(0, -2)
+    var = found.var.flatten(0, -2).expand_as(mean)
+    # the statistics of unequal groups are those of every sample's group; a group of average size gives Bessel's
+    # correction of their pooled variance
+    values: float | Tensor = in_channel / (gm if isinstance(gm, int) else gm.to(mean.dtype))
+    if running == "sequential" and isinstance(gm, int) and M % gm:
+        first, sizes = unequal_groups(M, gm, strided)
+        mean, var = mean[first], var[first]
+        values = torch.tensor(sizes, dtype=mean.dtype, device=mean.device).unsqueeze(1) * positions(input)
     update_running_statistics(
         running_mean,
         running_var,
         mean,
-        found.var.flatten(0, -2).expand_as(mean),
-        values=(in_channel // gm if isinstance(gm, int) else in_channel / gm.to(mean.dtype)) * (C if shared_var else 1),
+        var,
+        values=values * (C if shared_var else 1),
         batch_values=in_channel * (C if shared_var else 1),
         momentum=momentum,
         shared_var=shared_var,
@@ -352,6 +383,11 @@ def update_from_batch(
 def to_statistics_dtype(input: Tensor, tensor: Tensor) -> Tensor:
     """Convert to the dtype in which statistics of ``input`` are computed."""
     return tensor.to(statistics_dtype(input.dtype))
+
+
+def scale_and_shift_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Return a batch of no samples, from which the affine parameters get a gradient of zeros, as torch's BatchNorm."""
+    return scale_and_shift(input.clone(), weight, bias).to(input.dtype)
 
 
 def scale_and_shift(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NoReturn, TypedDict, Unpack
 
 import torch
@@ -15,13 +16,14 @@ from seqnorm.checks import (
     check_convention,
     check_eps_and_momentum,
     check_input,
-    check_sample_groups,
     check_sigma,
 )
 from seqnorm.folding import UnfoldableEps
 from seqnorm.functional import ghost_norm, group_norm, seq_norm
 from seqnorm.rows import statistics_dtype
-from seqnorm.running import Convention
+from seqnorm.running import Convention, store
+from seqnorm.state import NOTE, Source, explain_reset, is_foreign
+from seqnorm.uneven import Uneven, check_uneven, groups_of_batch
 
 
 class AffineOptions(TypedDict, total=False):
@@ -39,6 +41,7 @@ class Options(AffineOptions, total=False):
     momentum: float | None
     track_running_stats: bool
     running: Convention
+    uneven: Uneven
     strided: bool
     shared_var: bool
 
@@ -75,6 +78,13 @@ class ChannelNorm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_channels, device=device, dtype=dtype)) if affine else None
+
+    def reset_parameters(self) -> None:
+        """Make the affine parameters those of a new layer, as torch's norms do."""
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer; ``torch.fx`` records it, with its hooks, as one node, as it does the layers of torch."""
@@ -140,21 +150,26 @@ class SampleNorm(ChannelNorm):
 
     Args:
         num_channels: C, the size of dimension 1 of the input.
-        gm: the paper's G_M; must divide the batch in training.
+        gm: the paper's G_M; must divide the batch in training, unless ``uneven`` allows others.
         momentum: weight of a training step's statistics in the running ones, from 0 to 1; None for the cumulative
             average of all steps.
         track_running_stats: whether to keep ``running_mean`` and ``running_var``; without them evaluation uses the
             statistics of its input, as one group.
         running: the convention of the running statistics, see :mod:`seqnorm.running`. With ``sequential`` every group
             counts as a batch in ``num_batches_tracked``.
+        uneven: what to do with a training batch that gm does not divide: ``error``, ``unequal`` groups or a ``single``
+            one, see :mod:`seqnorm.uneven`.
         strided: whether sample i belongs to group i mod gm, instead of groups of consecutive samples.
         shared_var: whether a group's variance is computed over all channels (Luo et al., 2020; paper A.4).
         options: those of :class:`ChannelNorm`.
     """
 
+    _version = 3  #: of the state dict: torch's BatchNorm has 2, layers of seqnorm 0.1 had 1; see :mod:`seqnorm.state`
+
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    uneven: Uneven = "error"  # for layers pickled whole by seqnorm 0.1
 
     def __init__(
         self,
@@ -164,6 +179,7 @@ class SampleNorm(ChannelNorm):
         momentum: float | None = 0.1,
         track_running_stats: bool = True,
         running: Convention = "within",
+        uneven: Uneven = "error",
         strided: bool = False,
         shared_var: bool = False,
         **options: Unpack[AffineOptions],
@@ -174,8 +190,10 @@ class SampleNorm(ChannelNorm):
             raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
         check_eps_and_momentum(self.eps, momentum)
         check_convention(running)
+        check_uneven(uneven)
         self.momentum = momentum
         self.running: Convention = running
+        self.uneven = uneven
         self.strided = strided
         self.shared_var = shared_var
         device, dtype = options.get("device"), options.get("dtype")
@@ -192,11 +210,51 @@ class SampleNorm(ChannelNorm):
         """BatchNorm's name for ``num_channels``, which hooks and ``fuse_linear_bn_eval`` read."""
         return self.num_channels
 
+    @property
+    def statistics_source(self) -> Source:
+        """What the running statistics are of; a state dict keeps it."""
+        return Source(gc=None, shared_var=self.shared_var)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics, as torch's BatchNorm does."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Make affine parameters and running statistics those of a new layer."""
+        super().reset_parameters()
+        self.reset_running_stats()
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", None)  # a caller's own dict has none
+        if metadata is not None and self.running_mean is not None:
+            metadata[prefix[:-1]][NOTE] = self.statistics_source.note
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *others: Any
+    ) -> None:
+        """Load, as torch does, also what BatchNorm saved; running statistics of something else start afresh."""
+        mean, var, count = (prefix + name for name in ("running_mean", "running_var", "num_batches_tracked"))
+        version = local_metadata.get("version")
+        loads = self.running_mean is not None and mean in state_dict and var in state_dict
+        wanted = self.statistics_source
+        if loads and is_foreign(wanted, state_dict[mean], state_dict[var], count in state_dict, local_metadata):
+            warnings.warn(explain_reset(repr(self), wanted, local_metadata), stacklevel=2)
+            state_dict[mean] = torch.zeros_like(state_dict[mean])
+            state_dict[var] = torch.ones_like(state_dict[var])
+            state_dict[count] = torch.tensor(0)
+        if self.num_batches_tracked is not None and count not in state_dict and (version is None or version < 2):
+            state_dict[count] = torch.tensor(0) if self.num_batches_tracked.is_meta else self.num_batches_tracked
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
+
     def call_arguments(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
         """Return the keyword arguments of :func:`ghost_norm` and :func:`seq_norm` for this call."""
         gm = self.gm if gm is None else as_count(gm, "gm")
-        if self.training and isinstance(gm, int):  # before momentum_for, which needs a valid gm
-            check_sample_groups(input.shape[0], input.shape[2:].numel(), gm)
+        if self.training and isinstance(gm, int):  # before momentum_for, which needs the number of groups there will be
+            gm = groups_of_batch(input.shape[0], input.shape[2:].numel(), gm, self.uneven)
         return {
             "gm": gm if self.training else 1,
             "weight": self.weight,
@@ -208,6 +266,7 @@ class SampleNorm(ChannelNorm):
             "strided": self.strided,
             "shared_var": self.shared_var,
             "running": self.running,
+            "uneven": self.uneven,
         }
 
     def momentum_for(self, gm: int | Tensor) -> float | Tensor:
@@ -220,10 +279,15 @@ class SampleNorm(ChannelNorm):
         counts = counted + torch.arange(1, self.num_batches(gm) + 1, device=counted.device)
         return counts.to(statistics_dtype(self.running_mean.dtype)).reciprocal()
 
-    def count_batches(self, gm: int | Tensor | None) -> None:
-        """Update ``num_batches_tracked``; call it last, so that a refused batch is not counted."""
-        if self.training and self.num_batches_tracked is not None and self.running_mean is not None:
-            self.num_batches_tracked.add_(self.num_batches(self.gm if gm is None else gm))
+    def count_batches(self, input: Tensor, gm: int | Tensor) -> None:
+        """Update ``num_batches_tracked``; call it last, so that a refused batch is not counted, nor one of nothing."""
+        counts = self.training and input.shape[0] > 0
+        if counts and self.num_batches_tracked is not None and self.running_mean is not None:
+            store(self.num_batches_tracked, self.num_batches_tracked + self.num_batches(gm))
+
+    def uneven_repr(self) -> str:
+        """Return what ``print(model)`` shows of ``uneven``: nothing of the default."""
+        return "" if self.uneven == "error" else f", uneven={self.uneven!r}"
 
     def num_batches(self, gm: int | Tensor) -> int:
         """Return how many batches a step with ``gm`` groups counts as."""
@@ -242,13 +306,14 @@ class GhostNorm(SampleNorm):
     def forward(self, input: Tensor, *, gm: int | Tensor | None = None) -> Tensor:
         """Normalize ``(M, C)`` or ``(M, C, *spatial)``; ``gm`` replaces the layer's for this call."""
         check_input(input, self.num_channels)
-        output = ghost_norm(input, eps=self.eps, **self.call_arguments(input, gm))
-        self.count_batches(gm)
+        arguments = self.call_arguments(input, gm)
+        output = ghost_norm(input, eps=self.eps, **arguments)
+        self.count_batches(input, arguments["gm"])
         return output
 
     def extra_repr(self) -> str:
         """Return the settings shown by ``print(model)``."""
-        return f"{self.num_channels}, gm={self.gm}"
+        return f"{self.num_channels}, gm={self.gm}{self.uneven_repr()}"
 
 
 class BatchNorm(GhostNorm):
@@ -281,7 +346,7 @@ class NoisyBatchNorm(GhostNorm):
 
     def extra_repr(self) -> str:
         """Return the settings shown by ``print(model)``."""
-        return f"{self.num_channels}, sigma={self.sigma}, gm={self.gm}"
+        return f"{self.num_channels}, sigma={self.sigma}, gm={self.gm}{self.uneven_repr()}"
 
 
 class SeqNorm(SampleNorm):
@@ -292,7 +357,7 @@ class SeqNorm(SampleNorm):
     Args:
         num_channels: C, the size of dimension 1 of the input.
         gc: the paper's G_C; must divide C.
-        gm: the paper's G_M; must divide the batch in training.
+        gm: the paper's G_M, see :class:`SampleNorm`.
         ghost_first: whether to take the two halves in reverse order (paper A.4).
         options: those of :class:`SampleNorm`.
     """
@@ -304,6 +369,11 @@ class SeqNorm(SampleNorm):
         self.gc = as_int(gc, "gc")
         check_channel_groups(num_channels, self.gc)
         self.ghost_first = ghost_first
+
+    @property
+    def statistics_source(self) -> Source:
+        """What the running statistics are of: the GroupNorm half's output, if that half comes first."""
+        return Source(gc=None if self.ghost_first else self.gc, shared_var=self.shared_var)
 
     @property
     def eps(self) -> float:
@@ -325,13 +395,13 @@ class SeqNorm(SampleNorm):
         gc = self.gc if gc is None else gc
         arguments = self.call_arguments(input, gm)
         output = seq_norm(input, gc, eps=self.plain_eps, ghost_first=self.ghost_first, **arguments)
-        self.count_batches(gm)
+        self.count_batches(input, arguments["gm"])
         return output
 
     def extra_repr(self) -> str:
         """Return the settings shown by ``print(model)``."""
         first = ", ghost_first=True" if self.ghost_first else ""
-        return f"{self.num_channels}, gc={self.gc}, gm={self.gm}{first}"
+        return f"{self.num_channels}, gc={self.gc}, gm={self.gm}{first}{self.uneven_repr()}"
 
 
 class NoisySeqNorm(SeqNorm):
@@ -341,7 +411,7 @@ class NoisySeqNorm(SeqNorm):
         num_channels: C, the size of dimension 1 of the input.
         sigma: standard deviation of the noise, in units of the input.
         gc: the paper's G_C; must divide C.
-        gm: the paper's G_M; must divide the batch in training.
+        gm: the paper's G_M, see :class:`SampleNorm`.
         ghost_first: whether to take the two halves in reverse order (paper A.4).
         options: those of :class:`SampleNorm`.
     """

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from seqnorm import chain
 from seqnorm.chain import Link, Step, TensorGroups
@@ -54,6 +55,7 @@ def needs_autograd(input: Tensor, steps: Sequence[Step]) -> bool:
         or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]  # torch leaves it untyped
         or input.dim() == 2
         or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0  # a tangent needs forward rules, which torch's own operations have
         or any(isinstance(step, TensorGroups) for step in steps)
     )
 
@@ -109,8 +111,10 @@ class Normalize(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of input, weight and bias."""
         input, weight, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: the gradient itself must be differentiable
-            return *differentiable_gradients(input, weight, bias, ctx.steps, ctx.eps, grad_output), None, None
+        if torch.is_grad_enabled() or is_vmapped(grad_output):
+            # create_graph=True: the gradient itself must be differentiable; is_grads_batched=True: the passes in blocks
+            # have no batching rules
+            return *gradients_by_autograd(input, weight, bias, ctx.steps, ctx.eps, grad_output), None, None
         mean, mean_after, scale_before_weight, scale = ctx.row_statistics
         rows, axis = as_rows(input)
         grad_rows = rows_like(grad_output, axis)
@@ -138,11 +142,18 @@ class Normalize(torch.autograd.Function):
         return grad_input, grad_weight, grad_bias, None, None
 
 
-def differentiable_gradients(
+def is_vmapped(tensor: Tensor) -> bool:
+    """Whether operations on the tensor need batching rules, of ``torch.func`` or of ``is_grads_batched``."""
+    return torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def gradients_by_autograd(
     input: Tensor, weight: Tensor | None, bias: Tensor | None, steps: Sequence[Step], eps: float, grad_output: Tensor
 ) -> list[Tensor | None]:
-    """Return differentiable gradients of input, weight and bias, for higher-order derivatives."""
-    output, _ = normalize_with_autograd(input, steps, weight, bias, eps)
-    differentiable = [tensor for tensor in (input, weight, bias) if tensor is not None and tensor.requires_grad]
-    found = iter(torch.autograd.grad(output, differentiable, grad_output, create_graph=True))
+    """Return gradients of input, weight and bias, differentiable if gradients are recorded."""
+    create_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        output, _ = normalize_with_autograd(input, steps, weight, bias, eps)
+        inputs = [tensor for tensor in (input, weight, bias) if tensor is not None and tensor.requires_grad]
+        found = iter(torch.autograd.grad(output, inputs, grad_output, create_graph=create_graph))
     return [next(found) if tensor is not None and tensor.requires_grad else None for tensor in (input, weight, bias)]

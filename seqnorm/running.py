@@ -28,7 +28,7 @@ def update_running_statistics(
     mean: Tensor,
     var: Tensor,
     *,
-    values: int | Tensor,
+    values: float | Tensor,
     batch_values: int,
     momentum: float | Tensor,
     shared_var: bool,
@@ -39,7 +39,7 @@ def update_running_statistics(
     Args:
         running_mean, running_var: ``(C,)``.
         mean, var: of each group, ``(G, C)``; the variance is biased.
-        values: how many values a group's variance is computed over.
+        values: how many values a group's variance is computed over; for ``sequential`` also ``(G, 1)``.
         batch_values: how many values the whole batch's variance is computed over.
         momentum: weight of the new statistics, from 0 to 1; for ``sequential`` also ``(G,)``, one for each group.
         shared_var: whether channels share their variance.
@@ -51,7 +51,7 @@ def update_running_statistics(
         kept_from = keep.flip(0).cumprod(0).flip(0)
         share = torch.cat([kept_from[1:], kept_from.new_ones(1)]) - kept_from
         new_mean = kept_from[0] * running_mean + (share[:, None] * mean).sum(0)
-        new_var = kept_from[0] * running_var + (share[:, None] * var).sum(0) * (values / (values - 1))
+        new_var = kept_from[0] * running_var + (share[:, None] * var * (values / (values - 1))).sum(0)
     else:
         target_mean = mean.mean(0)
         if convention == "within":
@@ -61,5 +61,26 @@ def update_running_statistics(
             target_var = (target_var.mean() if shared_var else target_var) * (batch_values / (batch_values - 1))
         new_mean = running_mean + momentum * (target_mean - running_mean)
         new_var = running_var + momentum * (target_var - running_var)
-    running_mean.copy_(new_mean)
-    running_var.copy_(new_var)
+    store(running_mean, new_mean)
+    store(running_var, new_var)
+
+
+def store(target: Tensor, value: Tensor) -> None:
+    """Write to a buffer in place; call it where no gradient is recorded.
+
+    The layer may run inside ``torch.func``'s grad or jvp, which refuse to write to a tensor from outside; torch's
+    kernels do that unseen. Under vmap it stays refused, because there is one buffer for many values.
+    """
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        target.copy_(value)
+        return
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    plain = value
+    while torch._C._functorch.is_gradtrackingtensor(plain):
+        plain = torch._C._functorch.get_unwrapped(plain)
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in (target, plain)):
+        target.copy_(value)  # the caller of the transform passed the buffer
+    else:
+        with temporarily_clear_interpreter_stack():
+            target.copy_(plain.detach())

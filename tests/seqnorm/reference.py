@@ -8,6 +8,7 @@ root, γ and β once at the end (equation 1). Autograd goes through all of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -80,18 +81,32 @@ class RunningStatistics:
     def step(self, X: Tensor, G_M: int, *, strided: bool = False, shared_var: bool = False) -> None:
         """See a batch in training."""
         M, C = X.shape[:2]
-        found = [self.bessel_corrected(X, S, shared_var) for S in groups(M, G_M, strided)]
+        every = groups(M, G_M, strided)
+        found = [self.bessel_corrected(X, S, shared_var) for S in every]
         if self.convention == "sequential":
             for of_group in found:
                 self.update(of_group)
-        elif self.convention == "within":
-            self.update([tuple(sum(of_group[c][i] for of_group in found) / G_M for i in (0, 1)) for c in range(C)])
+        elif self.convention == "within":  # groups of equal size weigh alike; others as in a pooled variance
+            n = [self.values(X, S, shared_var) for S in every]
+            self.update(
+                [
+                    (
+                        sum(n[g] * found[g][c][0] for g in range(G_M)) / sum(n),
+                        sum((n[g] - 1) * found[g][c][1] for g in range(G_M)) / (sum(n) - G_M),
+                    )
+                    for c in range(C)
+                ]
+            )
         else:
             self.update(self.bessel_corrected(X, range(M), shared_var))
 
+    def values(self, X: Tensor, S: Sequence[int], shared_var: bool) -> int:
+        """Count the values that a variance over the samples of S is of."""
+        return len(S) * X[0, 0].numel() * (X.shape[1] if shared_var else 1)
+
     def bessel_corrected(self, X: Tensor, S: Sequence[int], shared_var: bool) -> list[tuple[float, float]]:
         """Return the mean and the unbiased variance of every channel over the samples of S."""
-        n = len(S) * X[0, 0].numel() * (X.shape[1] if shared_var else 1)
+        n = self.values(X, S, shared_var)
         return [(μ.item(), σ2.item() * n / (n - 1)) for μ, σ2 in of_channels(X.double(), S, shared_var)]
 
     def update(self, found: Sequence[tuple[float, float]]) -> None:
@@ -110,11 +125,10 @@ class RunningStatistics:
 
 
 def groups(length: int, G: int, strided: bool = False) -> list[range]:
-    """Cut 0 … length - 1 into G runs of equal length, or deal it out to G hands."""
+    """Cut 0 … length - 1 into G runs, equal if G divides the length, or deal it out to G hands."""
     if strided:
         return [range(g, length, G) for g in range(G)]
-    N = length // G
-    return [range(g * N, (g + 1) * N) for g in range(G)]
+    return [range(ceil(g * length / G), ceil((g + 1) * length / G)) for g in range(G)]
 
 
 def of_channels(X: Tensor, S: Sequence[int], shared_var: bool) -> list[tuple[Tensor, Tensor]]:

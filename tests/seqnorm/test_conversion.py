@@ -92,7 +92,8 @@ def test_layers_too_narrow_for_the_groups_are_kept_and_named(resnet):
 
 def test_the_report_says_what_to_know_before_training_and_evaluating(resnet):
     drop_last = (
-        "in training a batch must be a multiple of gm=2: let the loader drop the last, smaller one (drop_last=True)"
+        "in training a batch must be a multiple of gm=2: let the loader drop the last, smaller one (drop_last=True), "
+        "or give the norm uneven='unequal' or 'single'"
     )
     afresh = (
         "running statistics start afresh, as those of a SeqNorm are of another quantity: "
