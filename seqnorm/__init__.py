@@ -17,6 +17,7 @@ from seqnorm.layers import (
     NoisySeqNorm,
     SeqNorm,
 )
+from seqnorm.recalibration import update_statistics
 from seqnorm.standardization import standardize_weights
 
 __version__ = "0.1.0"
@@ -39,4 +40,5 @@ __all__ = [
     "group_norm",
     "seq_norm",
     "standardize_weights",
+    "update_statistics",
 ]
