@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 import struct
 import time
 from collections.abc import Mapping
@@ -119,7 +120,7 @@ def _discover() -> ClusterAddress:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             found |= {word.removeprefix(_HEAD_FLAG) for word in process.cmdline() if word.startswith(_HEAD_FLAG)}
-    folder = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  # nosec B108  # where a head of Ray writes its address
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
     with suppress(OSError):
         if len(found) != 1 and (started := (folder / "ray" / "ray_current_cluster").read_text().strip()):
             found = {started}
