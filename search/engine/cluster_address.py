@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-import tempfile
 import struct
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
