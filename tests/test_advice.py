@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from search.cli import app as command_line
 from search.cli.advice import localize
-from search.cli.app import app
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.store import leases, transitions
@@ -23,7 +23,7 @@ from tests.search.program import run
 from tests.search.stored import open_recorder, prepare, submit
 from tests.test_documents import ROOT
 
-COMMANDS = "|".join(get_command(app).commands)  # type: ignore[attr-defined]
+COMMANDS = "|".join(get_command(command_line.app).commands)  # type: ignore[attr-defined]
 WORD = r"ID|[A-Z]{2,}|--?[a-z-]+|[0-9,]+|create|list|revoke|backup|upgrade|admin|digits-mlp"
 ADVICE = re.compile(rf"(?:(?<![\w`/.-])|(?<=`))(?:seqnorm|PROGRAM) ((?:{COMMANDS})\b(?: (?:{WORD})(?![\w-]))*)")
 
@@ -34,13 +34,19 @@ def read_texts(file: Path) -> Iterator[str]:
         yield file.read_text()
         return
     tree = ast.parse(file.read_text())
+    examples = {node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and is_example(node)}
     parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    parts |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)} | examples
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(map(read_part, node.values))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
             yield node.value
+
+
+def is_example(assigned: ast.Assign) -> bool:
+    """Whether a text is the examples of a command's help, which are no advice for a situation."""
+    return all(isinstance(target, ast.Name) and target.id.endswith("EXAMPLES") for target in assigned.targets)
 
 
 def read_part(part: ast.expr) -> str:
@@ -56,7 +62,12 @@ def read_part(part: ast.expr) -> str:
 def collect() -> set[str]:
     """Return the commands that messages name."""
     files = [file for package in ("search", "service", "trainers") for file in (ROOT / package).rglob("*")]
-    texts = (text for file in files if file.suffix in (".py", ".html") for text in read_texts(file))
+    texts = (
+        text
+        for file in files
+        if file.suffix in (".py", ".html") and file.name != "wording.py"  # which has patterns of messages
+        for text in read_texts(file)
+    )
     return {command for text in texts for command in ADVICE.findall(text)}
 
 
@@ -137,6 +148,15 @@ STARTED = {
 
 def test_every_command_that_a_message_names_is_tried_here() -> None:
     assert {line for line in collect() if line not in STARTED} == set(SITUATIONS)
+
+
+@pytest.mark.parametrize(
+    "line", re.findall("^  seqnorm (.*)$", f"{command_line.EXAMPLES}\n{command_line.LIST_EXAMPLES}", re.MULTILINE)
+)
+def test_an_example_in_a_help_is_a_command(line: str) -> None:
+    name, *words = line.split()
+    command = get_command(command_line.app).commands[name]  # type: ignore[attr-defined]
+    assert command.make_context(name, words).params
 
 
 @pytest.mark.parametrize("line", SITUATIONS)

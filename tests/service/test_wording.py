@@ -21,6 +21,8 @@ NOT_SERVED = {  # what no client of a service reads, with who reads it
     "search/cli": "the command line",
     "search/client.py": "the command line",
     "search/landscape": "the command line",
+    "search/private_files.py": "who starts a program",
+    "search/settings.py": "who starts a program",
     "search/store/backup.py": "the command line",
     "search/store/database.py": "who starts a program",
     "search/store/faults.py": "who starts a program; a service says only that the database does not respond",
@@ -37,7 +39,7 @@ NOT_SERVED = {  # what no client of a service reads, with who reads it
     "trainers/assignments.py": "the command line",
     "trainers/weights.py": "who reads weights in Python",
 }
-FOR_THE_OPERATOR = re.compile(r"[Tt]he operator [^.;]*|curl --data-binary")
+FOR_THE_OPERATOR = re.compile(r"[Tt]he operator [^.;]*|curl --data-binary|ray start --\w+|--gcs-address=")
 
 
 @cache
