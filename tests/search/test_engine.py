@@ -211,8 +211,8 @@ def private_ray_is_closed_to_others(home: Path) -> None:
 
 def test_bad_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     for content, words in {
-        "gm: [1": "-f must name a YAML file: got",
-        "- 1": "-f must name a YAML file of fields: got list in",
+        "gm: [1": "-f must name a YAML or JSON file: got line 1 of",
+        "- 1": "-f must name a file with the fields of a search: got a list in line 1 of",
         "recipe: planted\ngm: [3]\ngc: [1]\n": "gm must divide the batch: got gm=3 for 64 samples.",
     }.items():
         (tmp_path / "bad.yaml").write_text(content)

@@ -124,11 +124,12 @@ def test_a_running_search_says_where_it_is_before_any_trial_has_ended(database_u
         shown.confirm()
         clock.now += SHOW_SECONDS
         recorder.report(trial, {2: {"train_loss": 0.4}})
-    with open_engine(database_url, read_only=True).connect() as connection:
+    with recorder.engine.connect() as connection:
         (row,) = queries.list_searches(connection)
         assert connection.execute(events).scalar_one() == 1, "an event replaces the last one"
         newest = queries.newest_events(connection, [search_id])[search_id]
         assert [event.id for event in queries.list_events(connection, search_id)][-1] == newest
+    recorder.close()
     progress = show(database_url, search_id).progress
     assert row.epochs is not None
     assert row.epochs == progress.epochs
