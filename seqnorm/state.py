@@ -1,16 +1,19 @@
 """Whose running statistics a state dict holds.
 
 BatchNorm, GhostNorm and SeqNorm have the same names in it, but a SeqNorm's running statistics are those of its
-GroupNorm half's output: with others it would evaluate wrong, and nobody would notice. The first that applies decides:
+GroupNorm half's output: with others it would evaluate wrongly, and nobody would notice. The first that applies decides:
 
     the state dict's metadata has                   the statistics are
     ``statistics_of``                               of what it says: a layer of this package wrote it
-    version 1, and the state num_batches_tracked    as wanted: a layer of seqnorm 0.1 wrote it
+    version 1, and the state num_batches_tracked    as wanted, unless their numbers cannot be: a layer of seqnorm 0.1
+                                                    wrote it, or anybody's BatchNorm
     another version                                 of the input: torch's BatchNorm wrote it
     no version (a dict made by hand, safetensors)   as wanted, unless their numbers cannot be
 
 The numbers: a GroupNorm's output averages to 0 over each of its groups of channels, and so do its running means,
-whatever the momentum. A shared variance is the same for every channel.
+whatever the momentum. A shared variance is the same for every channel. So numbers show that BatchNorm's statistics are
+not a SeqNorm's. They cannot show that a SeqNorm's are not BatchNorm's, nor that they are of a SeqNorm with a multiple
+of the groups: where means average to 0 over each of 4 groups, they do over each of 2. These pass.
 """
 
 from __future__ import annotations
@@ -52,9 +55,9 @@ def is_foreign(wanted: Source, mean: Tensor, var: Tensor, counted: bool, metadat
     version = metadata.get("version")
     if NOTE in metadata:
         return bool(metadata[NOTE] != wanted.note)
-    if version is None:
+    if version is None or (version == 1 and counted):
         return not can_be(wanted, mean, var)
-    return wanted != INPUT and not (version == 1 and counted)
+    return wanted != INPUT
 
 
 def can_be(wanted: Source, mean: Tensor, var: Tensor) -> bool:

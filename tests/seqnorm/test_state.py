@@ -128,6 +128,23 @@ def test_a_checkpoint_of_version_0_1_goes_on(make):
     assert_close(dict(twin.state_dict()), dict(state))
 
 
+class BatchNormByHand(nn.Module):
+    """A BatchNorm of one's own, whose state dict has version 1, as a layer's of seqnorm 0.1."""
+
+    def __init__(self):
+        super().__init__()
+        for name, tensor in trained(nn.BatchNorm2d(8)).state_dict().items():
+            self.register_buffer(name, tensor)
+
+
+@pytest.mark.parametrize("source", ["GhostNorm", "shared GhostNorm", "by hand"])
+@pytest.mark.parametrize("loading", ["SeqNorm", "SeqNorm of other groups", "shared SeqNorm"])
+def test_a_checkpoint_of_version_0_1_of_another_layer_is_known_by_its_numbers(source, loading):
+    state = (BatchNormByHand() if source == "by hand" else trained(LAYERS[source]())).state_dict()
+    state._metadata[""] = {"version": 1}
+    starts_afresh(LAYERS[loading](), by_file(state))
+
+
 @pytest.mark.parametrize("version", [None, 1])
 def test_batch_norms_of_old_without_a_count_load_as_torchs_do(version):
     state = trained(nn.BatchNorm2d(8)).state_dict()
