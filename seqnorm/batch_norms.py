@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import FunctionType
+from collections.abc import Callable, Iterator
 
 from torch import jit, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _LazyNormBase
@@ -11,7 +10,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrize
 
-from seqnorm.layers import ChannelNorm, GhostNorm
+from seqnorm.layers import ChannelNorm, GhostNorm, NoisyBatchNorm
 
 LOOKED_FOR = (
     "torch.nn.BatchNorm1d, 2d, 3d, SyncBatchNorm, subclasses of them, "
@@ -23,9 +22,10 @@ ACTIVATION_CHILDREN = ("drop", "act")
 TIMM_WITH_ACTIVATION = {"BatchNormAct2d", "SyncBatchNormAct"}
 # What a subclass or a person may replace without changing what a BatchNorm computes, stores or loads.
 HARMLESS = {"__init__", "__repr__", "_check_input_dim", "extra_repr", "reset_parameters", "reset_running_stats"}
-# Attributes of every module, and of every BatchNorm; a person has added all others.
+# Attributes of every module, BatchNorm and GhostNorm; a person has added all others.
 ATTRIBUTES = frozenset(vars(nn.Module()))
-BATCH_NORM_ATTRIBUTES = frozenset(vars(nn.SyncBatchNorm(1)))
+BATCH_NORM_ATTRIBUTES = frozenset({*vars(nn.SyncBatchNorm(1)), "_check_input_dim"})  # the last if people replace it
+GHOST_NORM_ATTRIBUTES = frozenset({*vars(NoisyBatchNorm(1, sigma=0)), "was"})
 # Layers of these packages compute with the statistics and the weight of a BatchNorm that they hold.
 FUSED = ("torch.ao.nn.", "torch.nn.intrinsic.")
 
@@ -65,7 +65,7 @@ def reason_to_keep(layer: nn.Module) -> str | None:
             "it is part of an exported graph, which has operations and no layers: convert the model before torch.export"
         )
     if not isinstance(layer, (_BatchNorm, GhostNorm)):
-        return f"{kind(layer)} is no torch.nn.BatchNorm: swap it by hand"
+        return f"{kind(layer)} is not a torch.nn.BatchNorm: swap it by hand"
     if isinstance(layer, _LazyNormBase):
         return "its width is not known yet: run the model once, then convert"
     if parametrize.is_parametrized(layer):
@@ -101,7 +101,7 @@ def reason_in_methods(layer: _BatchNorm | GhostNorm) -> str | None:
             if ancestor.__module__ in (_BatchNorm.__module__, GhostNorm.__module__):
                 break
             for name, value in vars(ancestor).items():
-                is_method = isinstance(value, (FunctionType, classmethod, staticmethod, property))
+                is_method = callable(value) or hasattr(value, "__get__")
                 if is_method and name not in HARMLESS and hasattr(_BatchNorm, name):
                     return f"{cls.__name__} does more than normalize: swap it by hand"
     replaced = [name for name in vars(layer) if callable(getattr(cls, name, None)) and name not in HARMLESS]
@@ -136,14 +136,14 @@ def reason_for_children(module: nn.Module) -> str | None:
     return None
 
 
-def unregistered(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Find the BatchNorms that a model holds in plain lists, tuples, sets or dicts, which torch does not look into."""
+def unregistered(model: nn.Module, is_wanted: Callable[[nn.Module], bool]) -> Iterator[tuple[str, nn.Module]]:
+    """Find the layers that a model holds in plain lists, tuples, sets or dicts, which torch does not look into."""
     known = set(model.modules())
     for path, module in model.named_modules():
         for name, value in vars(module).items():
             for inner, layer in () if name in ATTRIBUTES else held(value):
                 for innermost, found in layer.named_modules():
-                    if found not in known and is_batch_norm(found):
+                    if found not in known and is_wanted(found):
                         known.add(found)
                         yield ".".join(part for part in (path, name, inner, innermost) if part), found
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from torch import Tensor, nn
+from torch import Tensor, jit, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from seqnorm.batch_norms import (
     ACTIVATION_CHILDREN,
     ATTRIBUTES,
     BATCH_NORM_ATTRIBUTES,
+    GHOST_NORM_ATTRIBUTES,
     LOOKED_FOR,
     is_batch_norm,
     is_timm_with_activation,
@@ -31,6 +32,7 @@ from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 MAX_LISTED = 3  # layers listed in a warning
 Swappable = _BatchNorm | GhostNorm  # what another norm can replace
 DEFAULTS = {"eps": 1e-5, "momentum": 0.1}  # of torch's BatchNorm and of every norm here
+BY_DIMENSION = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)  # differ in the input that they accept only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,21 +63,22 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
         model: any model with ``torch.nn.BatchNorm1d``, ``2d``, ``3d``, ``SyncBatchNorm`` or subclasses of them.
         norm: makes a new layer for a number of channels, e.g. ``functools.partial(SeqNorm, gc=4, gm=8)``. ``eps`` and
             ``momentum`` given there override the layer's own; ``affine=False`` and ``track_running_stats=False`` are
-            respected. A class of torch's BatchNorm, e.g. ``torch.nn.BatchNorm2d``, also replaces every GhostNorm, and
-            evaluates as it did, for tools that only know torch's layers.
+            respected. ``torch.nn.BatchNorm1d``, ``2d`` or ``3d`` instead replaces every GhostNorm and SyncBatchNorm,
+            for tools that only know torch's layers: each evaluates as it did. A GhostNorm that was a BatchNorm of
+            another dimension becomes that one again; if it never was one, its successor accepts every dimension.
 
     Returns:
         What was swapped and what was not. A layer is kept, with the reason, if ``norm`` refuses its width, or if it
-        does more than a BatchNorm that another norm could replace: see :mod:`seqnorm.batch_norms`.
+        is more than a plain BatchNorm: see :mod:`seqnorm.batch_norms`.
 
     Raises:
-        TypeError: if ``model`` is no module, or ``norm`` makes no new module. The model is then unchanged.
+        TypeError: if ``model`` is not a module, or ``norm`` does not make a new one. The model is then unchanged.
 
     Warns:
         UserWarning: if no layer was swapped.
     """
     check_arguments(model, norm)
-    sources = (_BatchNorm, GhostNorm) if isinstance(norm, type) and issubclass(norm, _BatchNorm) else (_BatchNorm,)
+    sources = sources_for(norm)
     reasons = reasons_to_keep(model, sources)
     replacements: dict[Swappable, nn.Module] = {}
     for layer in model.modules():
@@ -88,10 +91,25 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
     notes = make_notes(replacements)
     for layer, new in replacements.items():
         become(layer, new)
-    report = read(model, replacements, reasons, notes)
+    report = read(model, replacements, reasons, notes, sources)
     if not report.swapped:
-        warnings.warn(describe_nothing(model, report), stacklevel=2)
+        warnings.warn(describe_nothing(model, report, sources), stacklevel=2)
     return report
+
+
+def sources_for(norm: Callable[[int], nn.Module]) -> tuple[type[Swappable], ...]:
+    """Return the kinds of layers that ``norm`` replaces."""
+    made = norm.func if isinstance(norm, partial) else norm
+    if made in BY_DIMENSION:
+        return (GhostNorm, nn.SyncBatchNorm)
+    if isinstance(made, type) and issubclass(made, _BatchNorm):  # SyncBatchNorm, or a subclass of one's own
+        return (_BatchNorm, GhostNorm)
+    return (_BatchNorm,)
+
+
+def is_candidate(layer: nn.Module, sources: tuple[type[Swappable], ...]) -> bool:
+    """Whether a report must mention a layer: it can be replaced, or seems so."""
+    return isinstance(layer, sources) or (_BatchNorm in sources and is_batch_norm(layer))
 
 
 def check_arguments(model: nn.Module, norm: Callable[[int], nn.Module]) -> None:
@@ -113,7 +131,7 @@ def as_module(made: object) -> nn.Module:
     """Return what ``norm`` has made.
 
     Raises:
-        TypeError: if it is no module.
+        TypeError: if it is not a module.
     """
     if not isinstance(made, nn.Module):
         raise TypeError(f"norm must return a torch.nn.Module: got a {type(made).__name__}. Return the layer it makes.")
@@ -134,19 +152,19 @@ def check_distinct(made: Sequence[nn.Module]) -> None:
 
 
 def reasons_to_keep(model: nn.Module, sources: tuple[type[Swappable], ...]) -> dict[nn.Module, str]:
-    """Return the BatchNorms that no norm can replace, and those inside them, each with the reason."""
+    """Return the layers that no norm can replace, and those inside layers that compute with them, with the reason."""
     reasons: dict[nn.Module, str] = {}
     for path, module in model.named_modules():
-        reason = reason_to_keep(module) if is_batch_norm(module) or isinstance(module, sources) else None
-        if reason is None:
-            reason = reason_for_children(module)
-        else:
-            reasons.setdefault(module, reason)
-            reason = f"part of {path or 'the model itself'}, which is kept"
+        inside = reason_for_children(module)
+        reason = reason_to_keep(module) if is_candidate(module, sources) else None
         if reason is not None:
+            reasons.setdefault(module, reason)
+            if isinstance(module, (_BatchNorm, GhostNorm, jit.ScriptModule)):
+                inside = f"part of {path or 'the model itself'}, which is kept"
+        if inside is not None:
             for part in module.modules():
-                if part is not module and is_batch_norm(part):
-                    reasons.setdefault(part, reason)
+                if part is not module and is_candidate(part, sources):
+                    reasons.setdefault(part, inside)
     return reasons
 
 
@@ -154,10 +172,11 @@ def make_replacement(layer: Swappable, norm: Callable[[int], nn.Module]) -> nn.M
     """Make a new norm with the weights, buffers and settings of a BatchNorm, which stays as it is.
 
     Raises:
-        ValueError: if ``norm`` refuses the width.
-        TypeError: if it makes no module.
+        ValueError: if ``norm`` refuses the width, or what it makes cannot take the layer's place.
+        TypeError: if it does not make a module.
     """
     new = as_module(norm(layer.num_features))
+    check_class(layer, type(new))
     tensor = layer.running_mean if layer.running_mean is not None else layer.weight
     if tensor is not None:
         new.to(device=tensor.device, dtype=tensor.dtype)
@@ -167,6 +186,7 @@ def make_replacement(layer: Swappable, norm: Callable[[int], nn.Module]) -> nn.M
             setattr(new, name, getattr(layer, name))
     for name in ("weight", "bias"):
         if getattr(new, name, None) is not None:
+            check_shape(layer, new, name)
             setattr(new, name, getattr(layer, name))
     if getattr(new, "running_mean", None) is not None and (layer.running_mean is None or tracks_input_statistics(new)):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
@@ -177,7 +197,60 @@ def make_replacement(layer: Swappable, norm: Callable[[int], nn.Module]) -> nn.M
         new.add_module(name, child)
     if is_timm_with_activation(layer):
         new.register_forward_hook(drop_and_activate)
+    if isinstance(new, GhostNorm):
+        new.was = batch_norm_of(layer)
+    elif type(new) in BY_DIMENSION and not isinstance(layer, BY_DIMENSION):
+        accept_input_of(layer, new)
     return new.train(layer.training)
+
+
+def check_class(layer: Swappable, cls: type[nn.Module]) -> None:
+    """Check that the layer's object can become one of another class.
+
+    Raises:
+        ValueError: if it cannot, e.g. because its own class has ``__slots__``.
+    """
+    kind = type(layer)
+    try:
+        object.__setattr__(object.__new__(kind), "__class__", cls)
+    except TypeError as error:
+        raise ValueError(
+            f"Python cannot turn a {kind.__name__} into a {cls.__name__} ({error}): swap it by hand"
+        ) from None
+
+
+def check_shape(layer: Swappable, new: nn.Module, name: str) -> None:
+    """Check that a norm uses a parameter in the shape that BatchNorm's have.
+
+    Raises:
+        ValueError: naming both shapes.
+    """
+    mine, wanted = getattr(layer, name), getattr(new, name)
+    if isinstance(mine, Tensor) and isinstance(wanted, Tensor) and mine.shape != wanted.shape:
+        raise ValueError(
+            f"its {name} has the shape {tuple(mine.shape)}, and that of a {type(new).__name__} {tuple(wanted.shape)}: "
+            "swap it by hand"
+        )
+
+
+def batch_norm_of(layer: Swappable) -> type[nn.Module] | None:
+    """Return the BatchNorm of torch that accepts the input that a layer accepts; None if none does."""
+    if "_check_input_dim" in vars(layer) or not isinstance(layer, _BatchNorm):
+        return None
+    accepts = type(layer)._check_input_dim
+    return next((cls for cls in BY_DIMENSION if cls._check_input_dim is accepts), None)
+
+
+def accept_input_of(layer: Swappable, new: nn.Module) -> None:
+    """Let a BatchNorm of torch accept the input that a GhostNorm or SyncBatchNorm accepts."""
+    if isinstance(layer, GhostNorm) and layer.was is not None:
+        object.__setattr__(new, "__class__", layer.was)
+    else:
+        new._check_input_dim = accept_any_dimension
+
+
+def accept_any_dimension(input: Tensor) -> None:
+    """Accept what a GhostNorm accepts, in place of the check of torch's BatchNorm1d, 2d or 3d."""
 
 
 def become(layer: Swappable, new: nn.Module) -> None:
@@ -186,13 +259,14 @@ def become(layer: Swappable, new: nn.Module) -> None:
     Handles that remove hooks refer to the layer's own dictionaries of hooks, so these are filled, not replaced.
     """
     state, old = vars(new), vars(layer)
+    own = GHOST_NORM_ATTRIBUTES if isinstance(layer, GhostNorm) else BATCH_NORM_ATTRIBUTES
     for name, value in old.items():
         if name in ATTRIBUTES and "_hooks" in name:
             together = {**state[name], **value}
             value.clear()
             value.update(together)
             state[name] = value
-        elif name not in BATCH_NORM_ATTRIBUTES:
+        elif name not in own:
             state.setdefault(name, value)
     if layer._backward_hooks:
         new._is_full_backward_hook = layer._is_full_backward_hook
@@ -245,7 +319,11 @@ def restarts(layer: Swappable, new: nn.Module) -> bool:
 
 
 def read(
-    model: nn.Module, swapped: Container[nn.Module], reasons: dict[nn.Module, str], notes: tuple[str, ...]
+    model: nn.Module,
+    swapped: Container[nn.Module],
+    reasons: dict[nn.Module, str],
+    notes: tuple[str, ...],
+    sources: tuple[type[Swappable], ...],
 ) -> Conversion:
     """Report what a model holds now, path by path."""
     paths: list[str] = []
@@ -253,9 +331,9 @@ def read(
     for path, layer in walk(model, swapped):
         if layer in swapped:
             paths.append(path)
-        elif layer in reasons or is_batch_norm(layer):
-            kept[path] = reasons.get(layer, "it was not reached: swap it by hand")
-    for path, _ in unregistered(model):
+        elif layer in reasons:
+            kept[path] = reasons[layer]
+    for path, _ in unregistered(model, partial(is_candidate, sources=sources)):
         kept[path] = (
             "a plain list, tuple or dict holds it, where torch does not look: use nn.ModuleList or nn.ModuleDict"
         )
@@ -271,12 +349,17 @@ def walk(module: nn.Module, swapped: Container[nn.Module], path: str = "") -> It
                 yield from walk(child, swapped, f"{path}.{name}" if path else name)
 
 
-def describe_nothing(model: nn.Module, report: Conversion) -> str:
+def describe_nothing(model: nn.Module, report: Conversion, sources: tuple[type[Swappable], ...]) -> str:
     """Return a sentence on why nothing was swapped."""
     if report.kept:
         reasons = [f"{path or 'the model itself'}: {reason}" for path, reason in report.kept.items()]
         more = f"; and {len(reasons) - MAX_LISTED} more" if len(reasons) > MAX_LISTED else ""
         return f"no BatchNorm of this {type(model).__name__} was swapped. {'; '.join(reasons[:MAX_LISTED])}{more}"
+    if _BatchNorm not in sources:
+        return (
+            f"no GhostNorm or SyncBatchNorm was found in this {type(model).__name__}: "
+            "only these can become torch's BatchNorm1d, 2d or 3d."
+        )
     already = sum(isinstance(layer, ChannelNorm) for layer in model.modules())
     has = f"; it has {already} layers of seqnorm already, which convert does not change" if already else ""
     return f"no BatchNorm was found in this {type(model).__name__}{has}. Looked for {LOOKED_FOR}."

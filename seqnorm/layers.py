@@ -300,6 +300,8 @@ class GhostNorm(SampleNorm):
     See :func:`seqnorm.ghost_norm` for the arithmetic and :class:`SampleNorm` for the options.
     """
 
+    was: type[nn.Module] | None = None  #: the BatchNorm of torch that ``convert`` replaced, for the way back
+
     def __init__(self, num_channels: int, gm: int, **options: Unpack[Options]) -> None:
         super().__init__(num_channels, gm, **options)
 

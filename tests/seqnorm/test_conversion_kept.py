@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from functools import partial
+from functools import partial, partialmethod
 
 import pytest
 import timm
@@ -110,6 +110,92 @@ def test_a_subclass_that_overrides_more_than_a_check_is_kept():
     assert convert(nn.Sequential(Renamed(8)), GHOST).swapped == ("0",)
 
 
+class ByPartialMethod(nn.BatchNorm2d):
+    def scaled(self, input, factor):
+        return factor * super().forward(input)
+
+    forward = partialmethod(scaled, factor=2)
+
+
+class Doubling:
+    def __get__(self, layer, owner):
+        return lambda input: 2 * nn.BatchNorm2d.forward(layer, input)
+
+
+class ByDescriptor(nn.BatchNorm2d):
+    forward = Doubling()
+
+
+class ByCallable(nn.BatchNorm2d):
+    forward = nn.Identity()
+
+
+@pytest.mark.parametrize("cls", [ByPartialMethod, ByDescriptor, ByCallable])
+def test_a_forward_that_is_not_a_plain_function_is_kept(cls):
+    assert kept(cls(8)) == {"1": f"{cls.__name__} does more than normalize: {BY_HAND}"}
+
+
+class ByShape(nn.Module):
+    """A norm with a weight of every dimension of an image."""
+
+    def __init__(self, num_channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, num_channels, 1, 1))
+
+    def forward(self, input):
+        return self.weight * input
+
+
+@pytest.mark.parametrize(
+    ("norm", "reason"),
+    [
+        (ByShape, "its weight has the shape (8,), and that of a ByShape (1, 8, 1, 1): swap it by hand"),
+        (
+            lambda width: nn.LayerNorm([width, 2, 2]),
+            "its weight has the shape (8,), and that of a LayerNorm (8, 2, 2): swap it by hand",
+        ),
+    ],
+)
+def test_a_norm_whose_weight_has_another_shape_does_not_take_a_weight_that_it_cannot_use(norm, reason):
+    layer = nn.BatchNorm2d(8)
+    with pytest.warns(UserWarning, match="no BatchNorm of this Sequential was swapped"):
+        report = convert(nn.Sequential(layer), norm)
+    assert report.kept == {"0": reason}
+
+
+class Slotted(nn.BatchNorm2d):
+    __slots__ = ("stage",)
+
+
+@pytest.mark.parametrize("norm", [GHOST, SEQ, nn.Identity])
+def test_a_layer_whose_class_python_cannot_change_is_kept_and_the_others_are_converted(norm):
+    model = nn.Sequential(nn.BatchNorm2d(8), Slotted(8), nn.BatchNorm2d(8))
+    model[1].stage = "encoder"
+    report = convert(model, norm)
+    assert report.swapped == ("0", "2")
+    assert report.kept["1"].startswith("Python cannot turn a Slotted into a ")
+    assert model[1].stage == "encoder"
+    assert model(draw(4, 8, 2, 2)).shape == (4, 8, 2, 2)
+
+
+class Policy(nn.Module):
+    """A policy that normalizes its observations with statistics of its own, as in reinforcement learning."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(8))
+        self.body = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+
+
+def test_a_model_with_a_running_mean_of_its_own_is_converted_inside():
+    report = convert(Policy(), SEQ)
+    assert report.swapped == ("body.1",)
+    assert report.kept == {"": f"Policy is not a torch.nn.BatchNorm: {BY_HAND}"}
+    inside = convert(nn.Sequential(Policy(), SplitBatchNorm2d(8)), SEQ)
+    assert inside.swapped == ("0.body.1",)
+    assert list(inside.kept) == ["0", "1", "1.aux_bn.0"]
+
+
 def replaced_forward():
     layer = nn.BatchNorm2d(8)
     forward = layer.forward
@@ -195,7 +281,9 @@ def test_a_model_inside_distributed_data_parallel_is_named(tmp_path):
         model = nn.parallel.DistributedDataParallel(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8)))
         with pytest.warns(UserWarning, match="convert the model before it is wrapped"):
             assert list(convert(model, SEQ).kept) == ["module.1"]
-        assert convert(model.module, SEQ).swapped == ("1",)
+        assert convert(model.module, GHOST).swapped == ("1",)
+        with pytest.warns(UserWarning, match="convert the model before it is wrapped"):
+            assert list(convert(model, nn.BatchNorm1d).kept) == ["module.1"]
     finally:
         torch.distributed.destroy_process_group()
 
@@ -227,7 +315,7 @@ class BatchNormByHand(nn.Module):
     ids=lambda layer: type(layer).__name__,
 )
 def test_batch_norms_that_are_not_torchs_are_named(layer):
-    assert kept(layer) == {"1": f"{type(layer).__name__} is no torch.nn.BatchNorm: {BY_HAND}"}
+    assert kept(layer) == {"1": f"{type(layer).__name__} is not a torch.nn.BatchNorm: {BY_HAND}"}
 
 
 def test_quantized_and_lazy_layers_are_named():
@@ -260,11 +348,11 @@ def test_torchs_instance_norm_is_no_batch_norm():
 
 def test_a_frozen_model_of_timm_is_named_layer_by_layer():
     model = freeze_batch_norm_2d(timm.create_model("mobilenetv3_small_050", num_classes=3))
-    message = r"no BatchNorm of this MobileNetV3 was swapped. bn1: FrozenBatchNormAct2d is no .*; and 31 more$"
+    message = r"no BatchNorm of this MobileNetV3 was swapped. bn1: FrozenBatchNormAct2d is not a .*; and 31 more$"
     with pytest.warns(UserWarning, match=message):
         report = convert(model, GHOST)
     assert len(report.kept) == 34
-    assert str(report).startswith("0 of 34 BatchNorm layers swapped\nkept bn1: FrozenBatchNormAct2d is no torch.nn")
+    assert str(report).startswith("0 of 34 BatchNorm layers swapped\nkept bn1: FrozenBatchNormAct2d is not a torch.nn")
 
 
 def test_timms_synchronized_layers_are_swapped_with_their_activation_and_a_note():

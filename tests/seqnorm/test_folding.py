@@ -133,6 +133,83 @@ def test_ghost_norms_become_torchs_batch_norms_again_and_evaluate_as_they_did(no
     assert_close(fused(x), expected)
 
 
+class Anywhere(nn.BatchNorm2d):
+    def _check_input_dim(self, input):
+        pass
+
+
+TO_TORCH = pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d, nn.BatchNorm2d, partial(nn.BatchNorm2d, eps=1e-5)], ids=["1d", "2d", "partial"]
+)
+
+
+@TO_TORCH
+def test_each_ghost_norm_becomes_the_batch_norm_that_it_was(norm):
+    volumes = nn.Sequential(nn.Unflatten(1, (4, 2)), nn.Unflatten(2, (1, 1, 2)), nn.BatchNorm3d(4), nn.Flatten())
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(72, 8), nn.BatchNorm1d(8), volumes, Anywhere(8)
+    )
+    convert(model, GHOST)
+    trained(model, 4, 3, 5, 5)
+    x = draw(2, 3, 5, 5, seed=9)
+    expected = model(x)
+    assert convert(model, norm).swapped == ("1", "4", "5.2", "6")
+    assert [type(model[index]) for index in (1, 4)] == [nn.BatchNorm2d, nn.BatchNorm1d]
+    assert type(model[5][2]) is nn.BatchNorm3d
+    loaded = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    assert_close(loaded(x), expected)
+    convert(model, GHOST)
+    assert vars(model[1]).keys() == vars(model[6]).keys() == {*vars(GHOST(8)), "was"}
+    assert_close(model(x), expected)
+
+
+@TO_TORCH
+@pytest.mark.parametrize("make", [GHOST, nn.SyncBatchNorm], ids=["ghost", "sync"])
+@pytest.mark.parametrize("space", [(), (3,), (3, 3), (3, 3, 3)], ids=len)
+def test_a_layer_that_was_no_batch_norm_of_a_dimension_accepts_them_all_afterwards(make, space, norm):
+    model = trained(nn.Sequential(GHOST(8)), 4, 8, *space)
+    layer = make(8).eval()
+    layer.load_state_dict(model[0].state_dict())
+    converted = convert(nn.Sequential(layer), norm).model
+    assert isinstance(converted[0], (nn.BatchNorm1d, nn.BatchNorm2d))
+    x = draw(2, 8, *space, seed=9)
+    assert_close(pickle.loads(pickle.dumps(converted))(x), model(x))
+
+
+@TO_TORCH
+def test_batch_norms_of_torch_and_of_others_are_left_alone_on_the_way_back(norm):
+    theirs = [nn.BatchNorm1d(8), nn.BatchNorm2d(8), torchvision.ops.FrozenBatchNorm2d(8), Anywhere(8)]
+    model = nn.Sequential(*theirs, GHOST(8))
+    kinds = [type(layer) for layer in theirs]
+    report = convert(model, norm)
+    assert (report.swapped, report.kept) == (("4",), {})
+    assert [type(layer) for layer in theirs] == kinds
+    with pytest.warns(UserWarning, match=r"^no GhostNorm or SyncBatchNorm was found in this Sequential: only these"):
+        convert(model, norm)
+
+
+def test_a_ghost_norm_leaves_nothing_of_itself_behind_but_what_people_have_added():
+    layer = NoisyBatchNorm(8, sigma=0.1, gm=2, uneven="single")
+    layer.stage = "encoder"
+    convert(layer, nn.BatchNorm2d)
+    assert vars(layer).keys() - vars(nn.BatchNorm2d(8)) == {"stage", "_check_input_dim"}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")
+def test_what_a_ghost_norm_became_can_be_scripted():
+    model = trained(nn.Sequential(GHOST(8)), 4, 8)
+    convert(model, nn.BatchNorm2d)
+    x = draw(2, 8, seed=9)
+    assert_close(torch.jit.script(model)(x), model(x))
+
+
+def test_a_ghost_norm_that_a_plain_list_holds_is_named():
+    model = nn.Sequential(GHOST(8))
+    model.others = [GHOST(8), nn.BatchNorm2d(8)]
+    (path,) = convert(model, nn.BatchNorm2d).kept
+    assert path == "others.0"
+
+
 def test_a_ghost_norm_that_was_patched_stays_and_is_named():
     layer = GHOST(8)
     layer.forward = lambda input: input
@@ -152,7 +229,7 @@ def test_a_reparametrization_that_asks_for_torchs_class_is_exact_once_ghost_norm
 
 def test_seq_norms_do_not_become_batch_norms():
     model = nn.Sequential(nn.BatchNorm2d(8), SEQ(8), GHOST(8))
-    assert convert(model, nn.BatchNorm2d).swapped == ("0", "2")
+    assert convert(model, nn.BatchNorm2d).swapped == ("2",)
     assert type(model[1]) is SeqNorm
     assert convert(model, SEQ).swapped == ("0", "2")
     assert convert(nn.Sequential(nn.BatchNorm2d(8), GHOST(8)), SEQ).swapped == ("0",)
