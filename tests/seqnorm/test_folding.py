@@ -4,6 +4,7 @@ import copy
 import pickle
 from functools import partial
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -54,7 +55,27 @@ def by_weights(conv, norm):
     )
 
 
-@pytest.mark.parametrize("fuser", [fuse_conv_bn_eval, by_weights, by_hand, by_hand_in_reverse])
+def by_arrays(conv, norm):
+    return conv.weight.detach().numpy() / np.sqrt(norm.running_var.numpy() + norm.eps)[:, None, None, None]
+
+
+def by_arrays_in_reverse(conv, norm):
+    return conv.bias.detach().numpy() / np.sqrt(np.add(norm.eps, norm.running_var.numpy()))
+
+
+def by_arrays_in_place(conv, norm):
+    var = norm.running_var.double().numpy()
+    var += norm.eps
+    return var
+
+
+@pytest.mark.parametrize(
+    "fuser",
+    [
+        *(fuse_conv_bn_eval, by_weights, by_hand, by_hand_in_reverse),
+        *(by_arrays, by_arrays_in_reverse, by_arrays_in_place),
+    ],
+)
 @pytest.mark.parametrize(
     "norm",
     [SEQ, partial(SEQ, ghost_first=True), partial(SEQ, shared_var=True), partial(NoisySeqNorm, sigma=0.1, gc=2, gm=2)],
