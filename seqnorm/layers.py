@@ -234,7 +234,14 @@ class SampleNorm(ChannelNorm):
             metadata[prefix[:-1]][NOTE] = self.statistics_source.note
 
     def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *others: Any
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
     ) -> None:
         """Load, as torch does, also what BatchNorm saved; running statistics of something else start afresh."""
         mean, var, count = (prefix + name for name in ("running_mean", "running_var", "num_batches_tracked"))
@@ -242,13 +249,16 @@ class SampleNorm(ChannelNorm):
         loads = self.running_mean is not None and mean in state_dict and var in state_dict
         wanted = self.statistics_source
         if loads and is_foreign(wanted, state_dict[mean], state_dict[var], count in state_dict, local_metadata):
-            warnings.warn(explain_reset(repr(self), wanted, local_metadata), stacklevel=2)
+            layer = f"{prefix[:-1]}, a {self!r}," if prefix else repr(self)
+            warnings.warn(explain_reset(layer, wanted, local_metadata), stacklevel=2)
             state_dict[mean] = torch.zeros_like(state_dict[mean])
             state_dict[var] = torch.ones_like(state_dict[var])
             state_dict[count] = torch.tensor(0)
         if self.num_batches_tracked is not None and count not in state_dict and (version is None or version < 2):
             state_dict[count] = torch.tensor(0) if self.num_batches_tracked.is_meta else self.num_batches_tracked
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *others)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
 
     def call_arguments(self, input: Tensor, gm: int | Tensor | None) -> dict[str, Any]:
         """Return the keyword arguments of :func:`ghost_norm` and :func:`seq_norm` for this call."""

@@ -174,12 +174,25 @@ def test_loading_nothing_leaves_the_count_alone_as_torch_does():
 def test_layers_inside_a_model_are_told_apart(assign):
     theirs = nn.Sequential(nn.Conv2d(8, 8, 1), trained(nn.BatchNorm2d(8)), trained(GhostNorm(8, gm=2)))
     ours = nn.Sequential(nn.Conv2d(8, 8, 1), SeqNorm(8, gc=4, gm=2), GhostNorm(8, gm=4))
-    with pytest.warns(UserWarning, match="SeqNorm") as warned:
+    with pytest.warns(UserWarning, match=r"statistics for 1, a SeqNorm\(8, gc=4, gm=2\), must be of") as warned:
         ours.load_state_dict(theirs.state_dict(), assign=assign)
     assert len(warned) == 1
     assert ours[1].running_var.eq(1).all()
     assert_close(dict(ours[2].state_dict()), dict(theirs[2].state_dict()))
     assert theirs[1].running_mean.ne(0).all()  # the caller's dictionary is not written to
+
+
+class CallsByKeyword(SeqNorm):
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, **others):
+        super()._load_from_state_dict(state_dict, prefix=prefix, local_metadata=local_metadata, **others)
+
+
+def test_a_subclass_may_load_with_torchs_keywords():
+    layer, state = CallsByKeyword(8, gc=4, gm=2), trained(SeqNorm(8, gc=4, gm=2)).state_dict()
+    lists = {"missing_keys": [], "unexpected_keys": [], "error_msgs": []}
+    layer._load_from_state_dict(state, "", state._metadata[""], strict=True, **lists)
+    assert lists == {"missing_keys": [], "unexpected_keys": [], "error_msgs": []}
+    assert_close(dict(layer.state_dict()), dict(state))
 
 
 def test_an_averaged_models_state_loads_into_the_model():
