@@ -88,7 +88,9 @@ def check_sample_groups(num_samples: int, num_positions: int, gm: int) -> None:
     Raises:
         ValueError: naming the numbers.
     """
-    if gm < 1 or num_samples == 0 or num_samples % gm:
+    if gm < 1:
+        raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
+    if num_samples == 0 or num_samples % gm:
         raise ValueError(
             f"gm must divide the batch: got gm={gm} for {num_samples} samples. "
             "Drop the last incomplete batch (drop_last=True) or choose a divisor."

@@ -259,8 +259,7 @@ def test_groups_that_do_not_divide_the_batch_are_refused(gm, space):
 @pytest.mark.parametrize("space", [(), (2, 2)])
 def test_less_than_one_group_is_refused(gm, samples, space):
     assert refused(lambda: ghost_norm(torch.zeros(samples, 2, *space), gm)) == (
-        f"gm must divide the batch: got gm={gm} for {samples} samples. "
-        "Drop the last incomplete batch (drop_last=True) or choose a divisor."
+        f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch."
     )
 
 

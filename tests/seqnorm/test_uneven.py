@@ -108,7 +108,7 @@ def test_one_value_is_refused_as_by_torch(uneven):
 @pytest.mark.parametrize("uneven", ["unequal", "single"])
 @pytest.mark.parametrize("gm", [0, -2])
 def test_less_than_one_group_is_refused_whatever_is_allowed(uneven, gm):
-    assert refused(lambda: ghost_norm(torch.zeros(8, 2), gm, uneven=uneven)).startswith("gm must divide the batch")
+    assert refused(lambda: ghost_norm(torch.zeros(8, 2), gm, uneven=uneven)).startswith("gm must be at least 1: got")
 
 
 @pytest.mark.parametrize(
