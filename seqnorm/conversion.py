@@ -246,7 +246,7 @@ def accept_input_of(layer: Swappable, new: nn.Module) -> None:
     if isinstance(layer, GhostNorm) and layer.was is not None:
         object.__setattr__(new, "__class__", layer.was)
     else:
-        new._check_input_dim = accept_any_dimension
+        object.__setattr__(new, "_check_input_dim", accept_any_dimension)
 
 
 def accept_any_dimension(input: Tensor) -> None:

@@ -30,7 +30,7 @@ def check_uneven(uneven: str) -> None:
 def groups_of_batch(num_samples: int, num_positions: int, gm: int, uneven: Uneven) -> int:
     """Return the number of groups of a training batch; asked again with its answer, it gives the same.
 
-    A batch of no samples has nothing to normalize and is not refused, as torch's BatchNorm does not.
+    A batch of no samples has nothing to normalize and is not refused, nor does torch's BatchNorm refuse it.
 
     Raises:
         ValueError: if the batch cannot be normalized with ``gm`` groups and ``uneven``.
