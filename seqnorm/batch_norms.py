@@ -102,7 +102,8 @@ def reason_in_methods(layer: _BatchNorm | GhostNorm) -> str | None:
                 break
             for name, value in vars(ancestor).items():
                 is_method = callable(value) or hasattr(value, "__get__")
-                if is_method and name not in HARMLESS and hasattr(_BatchNorm, name):
+                is_torchs = hasattr(_BatchNorm, name) or name in BATCH_NORM_ATTRIBUTES
+                if is_method and is_torchs and name not in HARMLESS:
                     return f"{cls.__name__} does more than normalize: swap it by hand"
     replaced = [name for name in vars(layer) if callable(getattr(cls, name, None)) and name not in HARMLESS]
     if replaced:

@@ -199,7 +199,7 @@ def make_replacement(layer: Swappable, norm: Callable[[int], nn.Module]) -> nn.M
         new.register_forward_hook(drop_and_activate)
     if isinstance(new, GhostNorm):
         new.was = batch_norm_of(layer)
-    elif type(new) in BY_DIMENSION and not isinstance(layer, BY_DIMENSION):
+    elif isinstance(new, BY_DIMENSION) and not isinstance(layer, BY_DIMENSION):
         accept_input_of(layer, new)
     return new.train(layer.training)
 
@@ -243,7 +243,7 @@ def batch_norm_of(layer: Swappable) -> type[nn.Module] | None:
 
 def accept_input_of(layer: Swappable, new: nn.Module) -> None:
     """Let a BatchNorm of torch accept the input that a GhostNorm or SyncBatchNorm accepts."""
-    if isinstance(layer, GhostNorm) and layer.was is not None:
+    if type(new) in BY_DIMENSION and isinstance(layer, GhostNorm) and layer.was is not None:
         object.__setattr__(new, "__class__", layer.was)
     else:
         object.__setattr__(new, "_check_input_dim", accept_any_dimension)

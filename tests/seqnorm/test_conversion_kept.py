@@ -130,8 +130,12 @@ class ByCallable(nn.BatchNorm2d):
     forward = nn.Identity()
 
 
-@pytest.mark.parametrize("cls", [ByPartialMethod, ByDescriptor, ByCallable])
-def test_a_forward_that_is_not_a_plain_function_is_kept(cls):
+class WithComputedEps(nn.BatchNorm2d):
+    eps = property(lambda self: 1e-2 if self.training else 1e-5, lambda self, eps: None)
+
+
+@pytest.mark.parametrize("cls", [ByPartialMethod, ByDescriptor, ByCallable, WithComputedEps])
+def test_what_is_computed_by_something_else_than_a_plain_function_is_kept(cls):
     assert kept(cls(8)) == {"1": f"{cls.__name__} does more than normalize: {BY_HAND}"}
 
 

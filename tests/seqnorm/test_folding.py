@@ -224,6 +224,21 @@ def test_what_a_ghost_norm_became_can_be_scripted():
     assert_close(torch.jit.script(model)(x), model(x))
 
 
+class OfOnesOwn(nn.BatchNorm2d):
+    """A BatchNorm that people want everywhere."""
+
+
+def test_a_batch_norm_of_ones_own_replaces_those_of_torch_too():
+    model = trained(nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8)), 4, 3)
+    convert(model, GHOST)
+    x = draw(2, 3, seed=9)
+    expected = model(x)
+    model.append(nn.BatchNorm2d(8))
+    assert convert(model, OfOnesOwn).swapped == ("1", "2")
+    assert [type(layer) for layer in model[1:]] == [OfOnesOwn, OfOnesOwn]
+    assert_close(model[:2](x), expected)
+
+
 def test_a_ghost_norm_that_a_plain_list_holds_is_named():
     model = nn.Sequential(GHOST(8))
     model.others = [GHOST(8), nn.BatchNorm2d(8)]
