@@ -283,6 +283,7 @@ _RULES = {
     "dict_type": "must give names with their values",
     "string_type": "must be text",
 }
+_LISTS = {"seeds": "[0, 1], or a count", "tags": "[night, short]"}  # examples of those that are no group counts
 _UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
     "numbers": "must give each name a finite number, true, false or text",
@@ -313,6 +314,9 @@ def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = Sear
         return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(known)}.{hint}"
     if problem["type"] == "literal_error" and field not in _UNIONS:
         return f"{field} {violated_rule(problem)}: got {received}. Give one of them."
+    if problem["type"] == "list_type":
+        example = _LISTS.get(field, "[1, 2]")
+        return f"{field} {violated_rule(problem)}: got {received}. Give a list, e.g. {field}: {example}"
     described = model.model_fields.get(field)
     rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
     return f"{field} {rule}: got {received}. Give {described.description if described else 'another value'}."

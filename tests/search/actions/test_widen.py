@@ -241,7 +241,7 @@ def test_what_has_changed_or_still_runs_has_no_children(database_url: str, tmp_p
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"gm": "8"}, "gm must be a list: got '8'. Give more group counts along the mini-batch."),
+        ({"gm": "8"}, "gm must be a list: got '8'. Give a list, e.g. gm: [1, 2]"),
         ({"gm": [-1]}, "gm should be greater than or equal to 0: got -1."),
         ({"seeds": 2**31 - 1}, "seeds "),  # a count, which was expanded to a list of 2**31 seeds
         ({"seeds": [*range(65)]}, "seeds "),

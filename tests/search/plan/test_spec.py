@@ -206,8 +206,11 @@ def test_a_field_that_is_missing_because_it_is_misspelt_is_refused_by_what_was_t
         ),
         ({"gc": []}, "gc must hold at least one value: got []. Give group counts along the channels to try."),
         ({"gc": [4, 4]}, "gc must not repeat a value: got [4, 4]. Give group counts along the channels to try."),
-        ({"gm": "1,2"}, "gm must be a list: got '1,2'. Give group counts along the mini-batch to try."),
-        ({"gm": 4}, "gm must be a list: got 4. Give group counts along the mini-batch to try."),
+        ({"gm": "1,2"}, "gm must be a list: got '1,2'. Give a list, e.g. gm: [1, 2]"),
+        ({"gm": 4}, "gm must be a list: got 4. Give a list, e.g. gm: [1, 2]"),
+        ({"seeds": "3"}, "seeds must be a list: got '3'. Give a list, e.g. seeds: [0, 1], or a count"),
+        ({"seeds": True}, "seeds must be a list: got True. Give a list, e.g. seeds: [0, 1], or a count"),
+        ({"tags": "night"}, "tags must be a list: got 'night'. Give a list, e.g. tags: [night, short]"),
         ({"gm": [2.5]}, "gm must be a whole number: got 2.5. Give group counts along the mini-batch to try."),
         ({"gm": [True]}, "gm must be a whole number: got True. Give group counts along the mini-batch to try."),
         ({"gm": ["4"]}, "gm must be a whole number: got '4'. Give group counts along the mini-batch to try."),
@@ -246,8 +249,6 @@ def test_a_field_of_the_wrong_form_is_refused(changes, sentence):
         ([1, 1], "seeds must not repeat a value: got [1, 1]."),
         ([-1], "seeds should be greater than or equal to 0: got -1."),
         ([1.5], "seeds must be a whole number: got 1.5."),
-        (True, "seeds must be a list: got True."),
-        ("3", "seeds must be a list: got '3'."),
     ],
 )
 def test_seeds_of_the_wrong_form_are_refused(seeds, problem):
