@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
+from search.actions.submit import find_missing_data
 from search.plan.spec import SearchSpec, describe_data, find_refused_values, read_spec
 from search.plan.stages import make_plan
 from search.plan.strategies import STRATEGIES
@@ -15,7 +16,7 @@ from trainers.recipe import Recipe
 
 
 def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
-    """Count the trials of a search by stage and for every strategy; list refused group counts with the reason.
+    """Count the trials of a search by stage and for every strategy; list what is refused with the reason.
 
     Args:
         settings: with the operator's ceilings.
@@ -23,10 +24,13 @@ def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: floa
         seconds_per_trial: how long its trials take, if known.
 
     Raises:
-        InvalidSpec: if anything except a group count is invalid, or above a ceiling.
+        InvalidSpec: if anything except a group count or a data set that is not here is invalid, or above a ceiling.
     """
     spec, recipe = read_spec(fields)
     require_within_ceilings(settings, spec, make_plan(spec, recipe), resolve_all_numbers(spec, recipe))
+    refused = find_refused_values(spec, recipe)
+    if missing := find_missing_data(settings, spec, recipe):
+        refused.append(("data", missing))
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
     trials = totals[spec.strategy]
     return PlanView(
@@ -36,7 +40,7 @@ def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: floa
         grid=totals["grid"],
         sequential=totals["sequential"],
         totals=totals,
-        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in find_refused_values(spec, recipe)),
+        refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused),
         data=describe_data(spec, recipe),
         seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
     )

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from search.actions.estimate import estimate
-from search.actions.submit import find_missing_data, prepare
+from search.actions.submit import prepare
 from search.plan.request import RequestModel
 from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
@@ -18,7 +18,6 @@ from search.views import (
     Comparison,
     Figure,
     PlanView,
-    RefusedValue,
     SearchPage,
     SearchState,
     SearchView,
@@ -35,7 +34,6 @@ from service.middleware.access import Caller, CurrentCaller, require_scope
 from service.response_cache import CachedReader, CachedReads, GzippedJSONResponse
 from service.route import OneVisitRoute
 from service.wording import place_of, reword
-from trainers.recipe import find
 
 router = APIRouter(route_class=OneVisitRoute)
 MAX_COMPARED = 8
@@ -129,10 +127,8 @@ def plan(request: Request, body: SearchSpec, database: AppDatabase, settings: Ap
         seconds = queries.seconds_per_trial(connection, body.recipe)
     with naming_no_paths(settings):
         found = estimate(settings, fields, seconds)
-    refused, spec = list(found.refused), SearchSpec(**fields)
-    if missing := find_missing_data(settings, spec, find(spec.recipe)):
-        refused.append(RefusedValue(value="data", reason=without_paths(settings, missing)))
     place = place_of(request)
+    refused = (each.model_copy(update={"reason": without_paths(settings, each.reason)}) for each in found.refused)
     return found.model_copy(update={"refused": tuple(reword(each, place, "reason") for each in refused)})
 
 

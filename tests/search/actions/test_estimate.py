@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.actions.estimate import estimate
+from search.actions.submit import prepare
 from search.plan.strategies import STRATEGIES
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
@@ -40,6 +41,14 @@ def test_a_group_count_that_cannot_be_trained_is_listed_with_the_reason_and_not_
     plan = estimate(settings, {**FIELDS, "gm": [1, 3], "gc": [1, 5]})
     assert [refused.value for refused in plan.refused] == ["gm=3", "gc=5"]
     assert plan.refused[0].reason.startswith("gm must divide the batch: got gm=3 for 64 samples.")
+
+
+def test_data_that_are_not_here_are_refused_with_the_reason(settings: Settings) -> None:
+    fields = {"recipe": "images", "gm": [1], "gc": [2]}
+    (refused,) = estimate(settings, fields).refused
+    with pytest.raises(InvalidSpec) as caught:
+        prepare(settings, fields)
+    assert (refused.value, refused.reason) == ("data", str(caught.value))
 
 
 @pytest.mark.parametrize(("seconds", "total"), [(None, None), (2.5, 80.0)])
