@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.settings import Settings
 
 _ADVICE = re.compile(
-    r"(?<![\w/.-])seqnorm (?=(cancel|db|export|gc-files|list|logs|pause|plan|recipes|resume|retry|serve|show|submit"
-    r"|token|tune|watch|widen|worker)\b)"
+    r"(?<![\w/.-])seqnorm (?=(cancel|db|export|gc-files|grid|landscape|list|logs|pause|plan|recipes|resume|retry|serve"
+    r"|show|submit|token|tune|watch|widen|worker)\b)"
 )
 
 
@@ -16,3 +20,10 @@ def localize(text: str, program: str) -> str:
     Reasons are stored and errors are raised where nobody knows which options a command was given.
     """
     return _ADVICE.sub(lambda _: f"{program} ", text)
+
+
+def advise_start(settings: Settings, program: str = "seqnorm") -> str:
+    """Say how a first search is started. A service runs none in the foreground."""
+    if settings.url:
+        return f"Start one with: {program} submit -f FILE"
+    return f"Start one with: {program} tune digits-mlp --gm 1,2,4,8 --gc 1,2"

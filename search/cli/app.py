@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.flags import GridCommand, PlanCommand, TuneCommand, parse_integers
+from search.cli.flags import GridCommand, TuneCommand, parse_integers
 from search.cli.program import NamedCommands, Program, takes_json
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
@@ -90,12 +90,15 @@ Model = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")]
 Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Print one JSON object to stdout.", callback=lambda given: given or _global_options.json
-    ),
-]
+
+
+def _json_option(text: str) -> Any:
+    return typer.Option("--json", help=text, callback=lambda given: given or _global_options.json)
+
+
+Json = Annotated[bool, _json_option("Print one JSON object to stdout.")]
+ExportJson = Annotated[bool, _json_option("The same as --format json.")]
+JsonLines = Annotated[bool, _json_option("Print a JSON object for each line, with trial and text.")]
 Id = Annotated[
     str,
     typer.Argument(
@@ -235,7 +238,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Finish an interrupted search in the foreground; with --url, queue it for a worker of the service."""
-    settings, id = _find(id)
+    settings, id = _find(id, "resume")
     if settings.url:
         from search.cli.foreground import resume_remotely
 
@@ -287,12 +290,13 @@ def logs(
         str | None, typer.Argument(help="STAGE/NUMBER; by default those that run, or the newest.", metavar="TRIAL")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the trial or the search ends.")] = False,
+    json: JsonLines = False,
 ) -> None:
     """Print the logs of trials: what they print, and a line for each epoch."""
     from search.cli.logs import print_logs
 
     settings, id = _find(id)
-    raise typer.Exit(print_logs(settings, id, trial, follow, program()))
+    raise typer.Exit(print_logs(settings, id, trial, follow, program(), json))
 
 
 @app.command()
@@ -300,7 +304,7 @@ def pause(id: Id, json: Json = False) -> None:
     """Pause a search; finished trials are kept, and it can be resumed."""
     from search.cli.control import request_status
 
-    settings, id = _find(id)
+    settings, id = _find(id, "pause")
     request_status(settings, id, Action.PAUSE, json)
 
 
@@ -309,7 +313,7 @@ def cancel(id: Id, json: Json = False) -> None:
     """Cancel a search permanently; finished trials are kept."""
     from search.cli.control import request_status
 
-    settings, id = _find(id)
+    settings, id = _find(id, "cancel")
     request_status(settings, id, Action.CANCEL, json)
 
 
@@ -318,7 +322,7 @@ def retry(id: Id, json: Json = False) -> None:
     """Queue a search again to rerun its failed trials."""
     from search.cli.control import retry_failed
 
-    settings, id = _find(id)
+    settings, id = _find(id, "retry")
     retry_failed(settings, id, json, program())
 
 
@@ -338,7 +342,7 @@ def widen(
 
     more: dict[str, Any] = {"gm": parse_integers("--gm", gm), "gc": parse_integers("--gc", gc)}
     more |= {"seeds": seeds or [], "test_seeds": test_seeds}
-    settings, id = _find(id)
+    settings, id = _find(id, "widen")
     widen_search(settings, id, more, json, program())
 
 
@@ -394,7 +398,7 @@ def gc_files(
     collect(_local_settings("gc-files"), older_than, unknown, yes, json)
 
 
-@app.command(cls=PlanCommand)
+@app.command(cls=TuneCommand)
 def plan(
     context: typer.Context,
     recipe: OptionalRecipe = None,
@@ -415,15 +419,21 @@ def plan(
 @app.command()
 def export(
     id: Id,
-    format: Annotated[str, typer.Option(help="csv or json.", autocompletion=lambda: [*FORMATS])] = "csv",
+    format: Annotated[
+        str | None, typer.Option(help="csv, which is the default, or json.", autocompletion=lambda: [*FORMATS])
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
+    json: ExportJson = False,
 ) -> None:
     """Write every trial of a search as CSV or JSON."""
     from search.cli.reading import export_trials
 
-    _one_of("--format", format, FORMATS, FORMATS[0])
+    if format is not None:
+        _one_of("--format", format, FORMATS, FORMATS[0])
+    if json and format == "csv":
+        raise InvalidSpec("export writes one format: got --json and --format csv. Leave out one of them.")
     settings, id = _find(id)
-    export_trials(settings, id, "json" if format == "json" else "csv", out)
+    export_trials(settings, id, "json" if json or format == "json" else "csv", out)
 
 
 FORMATS = ("csv", "json")  # of an export
@@ -588,12 +598,12 @@ def _settings(**given: Any) -> Settings:
     return read_settings(home=_global_options.home, db=_global_options.db, url=url, **given)
 
 
-def _find(id: str) -> tuple[Settings, str]:
-    """Return the settings, and the whole id of the search that was named."""
+def _find(id: str, changing: str = "") -> tuple[Settings, str]:
+    """Return the settings, and the whole id of the search that was named; ``changing`` is a command that changes it."""
     from search.cli.search_ids import find_id
 
     settings = _settings()
-    return settings, find_id(settings, id)
+    return settings, find_id(settings, id, changing)
 
 
 def _local_settings(command: str, **given: Any) -> Settings:

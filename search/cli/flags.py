@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
-from search.plan.form import FormGroup, InputKind, SpecField
+from search.plan.form import InputKind, SpecField
 from search.vocabulary.errors import InvalidSpec
 
 HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and as a local path
@@ -69,13 +69,6 @@ class GridCommand(TuneCommand):
 
     excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule"}
     flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
-
-
-class PlanCommand(TuneCommand):
-    """The flags of ``plan``: only what is tried counts."""
-
-    def _fields(self) -> list[SpecField]:
-        return [field for field in super()._fields() if field.form_field and field.form_field.group == FormGroup.TRY]
 
 
 def _complete_with(choices: Iterable[str]) -> Callable[[str], list[str]] | None:

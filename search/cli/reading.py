@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 from rich.table import Table
 from rich.text import Text
 
+from search.cli.advice import advise_start
 from search.cli.backends import Filters, make_backend
 from search.cli.output import TextConsole, least_width, print_table, print_view, print_views
 from search.cli.progress import describe_row
@@ -73,8 +74,7 @@ def _describe_none(settings: Settings, filters: Filters, program: str) -> str:
         return f"No {' '.join([*states, 'search'])} has {', '.join(others)}.{hint}"
     if states:
         return f"No search is {' and '.join(states)}."
-    start = "submit -f FILE" if settings.url else "tune digits-mlp --gm 1,2,4,8 --gc 1,2"
-    return f"No searches yet. Start one with: {program} {start}"
+    return f"No searches yet. {advise_start(settings, program)}"
 
 
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.cli.advice import advise_start
 from search.cli.backends import make_backend
 from search.settings import Settings
 from search.views import SearchRow
@@ -13,27 +14,37 @@ MAX_NAMED = 5  # candidates of an ambiguous start
 MAX_COMPLETED = 30  # ids that a shell offers
 
 
-def find_id(settings: Settings, given: str) -> str:
+def find_id(settings: Settings, given: str, changing: str = "") -> str:
     """Return the id of the search that ``given`` names; what is no start of one is returned as it is.
 
+    Args:
+        settings: say where searches are.
+        given: by the user.
+        changing: the command, if it changes the search: the newest one at a service may be somebody else's.
+
     Raises:
-        InvalidSpec: if several ids start so.
+        InvalidSpec: if several ids start so, or ``last`` would change a search at a service.
         NotFound: if there is no last one.
     """
     if len(given) >= LENGTH or not given:
         return given
+    if given == LAST and changing and settings.url:
+        raise InvalidSpec(
+            f"at a service, {changing} needs the id of a search: got last, which may be somebody else's. "
+            "List them with: seqnorm list"
+        )
     backend = make_backend(settings)
     if given == LAST:
         newest = backend.searches(1)
         if not newest:
-            raise NotFound("last is the newest search: got none in the list. Start one with: seqnorm tune RECIPE")
+            raise NotFound(f"`last` needs a search: there is none yet. {advise_start(settings)}")
         return newest[0].search
     pages = (backend.searches(MAX_NAMED + 1, id=given, archived=archived) for archived in (False, True))
     found = [row for page in pages for row in page if row.search.startswith(given)]  # an older service ignores `id`
     if len(found) > 1:
         more = ", …" if len(found) > MAX_NAMED else ""
         raise InvalidSpec(
-            f"the start of an id must be of one search: got {given}, which is of "
+            f"the start of an id must match one search: got {given!r}, which matches "
             f"{', '.join(map(_describe, found[:MAX_NAMED]))}{more}. Give more of it."
         )
     return found[0].search if found else given

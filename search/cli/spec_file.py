@@ -1,8 +1,8 @@
 """Reads the fields of a search from a YAML or JSON file, as people write them.
 
 YAML 1.1, which PyYAML reads, makes other things of what was typed: ``1e-3`` is text, ``010`` is 8, ``1:30`` is 90,
-``no`` is false, a date is a date, and of a repeated key the last one wins. Here only what JSON has is a number, true,
-false or null; everything else is text, and names and notes are text whatever they look like.
+``no`` is false, a date is a date, and of a repeated key the last one wins. Here numbers, true, false and null are as
+in ``_PLAIN``; everything else is text, and names, tags and notes are text whatever they look like.
 """
 
 from __future__ import annotations

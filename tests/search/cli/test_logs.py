@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_a_search_is_followed_over_all_of_its_trials(
         "gm/2 | training gm=4",
         "gm/2 | more",
     ]
-    assert printed.err.count("No trial of") == 1
+    assert printed.err.count(f"{training.id} is running; none of its trials is running …\n") == 1
 
 
 def test_ctrl_c_ends_following_and_nothing_else(
@@ -138,11 +139,44 @@ def test_ctrl_c_ends_following_and_nothing_else(
     assert printed.err == ""
 
 
-def test_a_log_that_is_on_another_machine_is_said_to_be(training: Training, capsys: pytest.CaptureFixture[str]) -> None:
-    training.start(1)
+ELSEWHERE = "This machine has no log of gm/0; it is where the trial trains.\n"
+
+
+@pytest.mark.parametrize("trial", ["gm/0", None])
+def test_a_log_that_is_on_another_machine_is_said_to_be(
+    trial: str | None, training: Training, steps: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = training.start(1)
     training.log(1).unlink()
-    assert print_logs(training.settings, training.id, "gm/0", False, "seqnorm") == 0
-    assert capsys.readouterr().err == "This machine has no log of gm/0; it is where the trial trains.\n"
+    assert print_logs(training.settings, training.id, trial, False, "seqnorm") == 0
+    assert capsys.readouterr().err == ELSEWHERE
+    steps += [lambda: None] * 4
+    steps += [lambda: (training.recorder.finish(started, Outcome(value=0.5)), training.stop())]
+    assert print_logs(training.settings, training.id, trial, True, "seqnorm") == 0
+    assert capsys.readouterr() == ("", ELSEWHERE)
+
+
+def test_a_log_that_begins_while_it_is_followed_is_not_missed(
+    training: Training, steps: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = training.start(1)
+    training.log(1).unlink()
+    steps += [lambda: training.write(1, "begun\n"), lambda: training.recorder.finish(started, Outcome(value=0.5))]
+    assert print_logs(training.settings, training.id, "gm/0", True, "seqnorm") == 0
+    assert capsys.readouterr() == ("begun\n", "")
+
+
+@pytest.mark.parametrize("trial", ["gm/0", None])
+def test_lines_are_printed_as_json_with_the_trial_that_they_are_of(
+    trial: str | None, training: Training, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.start(1)
+    training.write(1, 'a "b" \x1b\n')
+    assert print_logs(training.settings, training.id, trial, False, "seqnorm", json=True) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+        {"trial": "gm/0", "text": "training gm=1"},
+        {"trial": "gm/0", "text": 'a "b" \x1b'},
+    ]
 
 
 def test_before_the_first_trial_starts_there_is_no_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

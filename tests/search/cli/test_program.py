@@ -9,6 +9,7 @@ import pytest
 from typer.main import get_command
 
 from search.cli.app import app
+from search.cli.program import takes_json
 from tests.search.program import SEQNORM, run, seqnorm
 from tests.search.stored import submit
 
@@ -55,7 +56,21 @@ def test_every_command_that_takes_the_id_of_a_search_takes_last_and_the_start_of
     assert {"show", "logs", "resume", "cancel", "export"} <= {*taking}
     for name in taking:
         refused = seqnorm(home, name, "last", expect=2).stderr
-        assert refused.startswith("error: last is the newest search: got none in the list."), name
+        assert refused == (
+            "error: `last` needs a search: there is none yet. "
+            f"Start one with: {SEQNORM} --home {home} tune digits-mlp --gm 1,2,4,8 --gc 1,2\n"
+        ), name
+
+
+def test_what_changes_a_search_of_a_service_takes_no_last_as_that_may_be_a_colleagues() -> None:
+    for name in ("resume", "pause", "cancel", "retry", "widen"):
+        refused = run("--url", "http://127.0.0.1:1", name, "last")
+        assert (refused.returncode, refused.stderr.replace(SEQNORM, "seqnorm")) == (
+            2,
+            f"error: at a service, {name} needs the id of a search: got last, which may be somebody else's. "
+            "List them with: seqnorm --url http://127.0.0.1:1 list\n",
+        )
+    assert "the service must answer" in run("--url", "http://127.0.0.1:1", "show", "last").stderr
 
 
 def test_hints_repeat_a_place_that_was_named_after_the_command(home: Path, search_id: str) -> None:
@@ -63,11 +78,24 @@ def test_hints_repeat_a_place_that_was_named_after_the_command(home: Path, searc
     assert refused.endswith(f"seqnorm --home {home} list\n")
 
 
-@pytest.mark.parametrize("words", [["worker"], ["export", "last"]])
-def test_json_is_refused_where_a_command_has_none(home: Path, words: list[str]) -> None:
-    assert seqnorm(home, "--json", *words, expect=2).stderr == (
-        f"error: --json must be given to a command that prints data: got it for {words[0]}. Leave it out.\n"
+def test_json_is_refused_where_a_command_has_none(home: Path) -> None:
+    assert seqnorm(home, "--json", "worker", expect=2).stderr == (
+        "error: --json must be given to a command that prints data: got it for worker. Leave it out.\n"
     )
+
+
+def test_every_command_that_prints_data_takes_json() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert {name for name in commands if not takes_json(get_command(app), name)} == {"worker", "serve", "token"}
+
+
+def test_an_export_as_json_is_that_of_its_format(home: Path, search_id: str) -> None:
+    for words in (["--json", "export", search_id], ["export", search_id, "--json"]):
+        assert seqnorm(home, *words).stdout == seqnorm(home, "export", search_id, "--format", "json").stdout
+    assert seqnorm(home, "export", search_id, "--json", "--format", "csv", expect=2).stderr == (
+        "error: export writes one format: got --json and --format csv. Leave out one of them.\n"
+    )
+    assert seqnorm(home, "--json", "logs", search_id).stdout == ""
 
 
 def test_the_version_is_printed(home: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_list_takes_the_filters_of_the_api(settings: Settings, capsys: pytest.
         ({"status": None, "tag": "day", "owner": "ada"}, "No search has tag day, owner ada."),
         ({"recipe": "plantd"}, "No search has recipe plantd. Did you mean planted or planted-loss?"),
         ({"archived": True}, "No search is archived."),
-        ({}, "No searches yet. Start one with: seqnorm tune RECIPE"),
+        ({}, "No searches yet. Start one with: seqnorm tune digits-mlp --gm 1,2,4,8 --gc 1,2"),
     ],
 )
 def test_an_empty_list_says_what_was_looked_for(

@@ -38,7 +38,7 @@ def test_the_start_of_an_id_is_enough_if_no_other_id_starts_so(settings: Setting
     with pytest.raises(InvalidSpec) as caught:
         find_id(settings, "ab")
     assert str(caught.value) == (
-        "the start of an id must be of one search: got ab, which is of "
+        "the start of an id must match one search: got 'ab', which matches "
         "abd4567890 (queued, planted, mine), abc4567890 (queued, planted). Give more of it."
     )
 
@@ -64,7 +64,8 @@ def test_what_is_no_start_of_an_id_is_left_for_the_command_to_refuse(settings: S
 
 def test_last_is_the_newest_search_in_the_list(settings: Settings) -> None:
     prepare(settings.database_url)
-    with pytest.raises(NotFound, match="last is the newest search: got none in the list"):
+    start = "Start one with: seqnorm tune digits-mlp --gm"
+    with pytest.raises(NotFound, match=rf"^`last` needs a search: there is none yet\. {start}"):
         find_id(settings, "last")
     first, second = submit(settings.database_url), submit(settings.database_url)
     assert find_id(settings, "last") == second
