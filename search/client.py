@@ -542,7 +542,8 @@ def _to_error(response: httpx2.Response) -> SearchError:
     if status == 401:
         rule = detail.partition(". ")[0]
         return Denied(
-            f"{rule}. Commands take one from SEQNORM_TOKEN; `seqnorm token create NAME --owner OWNER` makes one there."
+            f"{rule}. Commands take one from SEQNORM_TOKEN. "
+            "Create one at the service with: seqnorm token create NAME --owner OWNER"
         )
     if status in _ERROR_TYPES:
         return _ERROR_TYPES[status](detail)

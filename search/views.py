@@ -138,8 +138,8 @@ class TrialCounts(View):
 class EpochProgress(View):
     """How far the running trials of a search are."""
 
-    low: int  #: epochs that the trial has finished that is least far
-    high: int  #: epochs that the trial has finished that is furthest
+    low: int  #: epochs finished by the slowest running trial
+    high: int  #: epochs finished by the fastest running trial
     planned: int | None  #: epochs of a trial; null if they differ, or a recipe reports more
     done: float  #: what they have trained, in trials
     seconds_per_trial: float | None  #: predicted; null before the first epoch

@@ -41,7 +41,7 @@ def _require_host_fits(spec: SearchSpec) -> None:
     capacity = read_capacity()
     if not needs.fits(capacity):
         raise InvalidSpec(
-            f"a trial must fit on this host, whose own Ray trains it: got {needs}, and the host has "
+            f"a trial must fit on this host: got {needs}, and the host has "
             f"{needs.describe_node(capacity)}. Ask for less, or name the cluster of the worker (SEQNORM_RAY_ADDRESS)."
         )
 

@@ -198,7 +198,7 @@ def next_steps(shown: SearchView, program: str) -> Iterator[str]:
     if shown.status == Status.PAUSED:
         yield f"Go on with: {program} resume {shown.search}"
     elif not shown.trials.retriable:
-        yield f"Once that is mended, go on with: {program} resume {shown.search}"
+        yield f"Once that is fixed, go on with: {program} resume {shown.search}"
 
 
 def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) -> None:

@@ -19,8 +19,8 @@ ExitCode = int | str | None
 def run_program(program: Callable[[], ExitCode]) -> ExitCode:
     """Run a program to its end; return its exit code.
 
-    Characters that the output cannot show are replaced. Who closes a pipe has read enough, so that is no fault. What
-    has no room on its disk is said in a sentence.
+    Characters that the output cannot show are replaced. A closed pipe is no error, as its reader has read enough.
+    A full disk is reported in a sentence.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

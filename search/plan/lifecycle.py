@@ -114,7 +114,7 @@ def _request(state: State, event: Event) -> Change:
 def _resume(state: State) -> Change:
     """Queue a paused or failed search; withdraw a request that is not carried out yet.
 
-    A search may have failed for what has been mended since: no GPU, no data, a node that was down.
+    A search may have failed for what has been fixed since: no GPU, no data, a node that was down.
     """
     _require(state.status not in (Status.DONE, Status.CANCELLED), "only an unfinished or failed search can be resumed")
     return Change(status=Status.QUEUED if state.status in RESUMABLE else state.status)

@@ -143,7 +143,7 @@ def require_file(url: Url) -> None:
     file = parsed.database or ""
     if parsed.get_backend_name() == "sqlite" and (file in ("", ":memory:") or file.startswith("file:")):
         raise StoreUnavailable(
-            f"an SQLite database must be a file that drivers open too: got {SecretUrl(url)}. "
+            f"an SQLite database must be a file, because other processes open it: got {SecretUrl(url)}. "
             "Give e.g. --db sqlite:////path/to/file.db."
         )
 

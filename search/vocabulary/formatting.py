@@ -31,11 +31,11 @@ class HasEpochs(Protocol):
 
     @property
     def low(self) -> int:
-        """Epochs that the one has finished that is least far."""
+        """Epochs finished by the slowest one."""
 
     @property
     def high(self) -> int:
-        """Epochs that the one has finished that is furthest."""
+        """Epochs finished by the fastest one."""
 
     @property
     def planned(self) -> int | None:

@@ -12,7 +12,7 @@ class Status(StrEnum):
     RUNNING = "running"  #: a driver holds its lease, or held it until the driver was lost
     PAUSED = "paused"  #: can be resumed
     DONE = "done"
-    FAILED = "failed"  #: can be resumed, once its cause is mended
+    FAILED = "failed"  #: can be resumed, once its cause is fixed
     CANCELLED = "cancelled"
 
     @property

@@ -252,8 +252,8 @@ def test_who_is_not_known_learns_where_a_token_is_taken_from() -> None:
         Denied, problem(401, "this needs a token: got none that is known. Send Authorization: Bearer TOKEN")
     )
     assert said == (
-        "this needs a token: got none that is known. Commands take one from SEQNORM_TOKEN; "
-        "`seqnorm token create NAME --owner OWNER` makes one there."
+        "this needs a token: got none that is known. Commands take one from SEQNORM_TOKEN. "
+        "Create one at the service with: seqnorm token create NAME --owner OWNER"
     )
 
 

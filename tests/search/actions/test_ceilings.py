@@ -109,8 +109,7 @@ def test_what_the_private_ray_of_this_host_can_never_run_is_refused_with_what_th
 ) -> None:
     (refusal,) = refusals(settings, fields)
     assert refusal == (
-        f"a trial must fit on this host, whose own Ray trains it: {said} "
-        "Ask for less, or name the cluster of the worker (SEQNORM_RAY_ADDRESS)."
+        f"a trial must fit on this host: {said} Ask for less, or name the cluster of the worker (SEQNORM_RAY_ADDRESS)."
     )
     assert not settings.home.exists()
 

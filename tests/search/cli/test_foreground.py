@@ -68,7 +68,7 @@ def test_a_search_is_left_as_it_is_by_a_resume_whose_cluster_does_not_answer(set
             Status.FAILED,
             "nothing is stable",
             1,
-            ["The search is failed: nothing is stable", "Logs are under ", "Once that is mended, go on with: seqnorm"],
+            ["The search is failed: nothing is stable", "Logs are under ", "Once that is fixed, go on with: seqnorm"],
         ),
         (Status.PAUSED, "interrupted", 3, ["The search is paused: interrupted", "Go on with: "]),
         (

@@ -133,7 +133,7 @@ def test_resuming_withdraws_a_pause_that_is_not_carried_out_and_the_driver_leave
 
 
 @pytest.mark.parametrize("status", [Status.PAUSED, Status.FAILED])
-def test_what_a_search_stopped_for_may_be_mended_so_it_is_resumed(status: Status) -> None:
+def test_what_a_search_stopped_for_may_be_fixed_so_it_is_resumed(status: Status) -> None:
     assert change(State(status=status), Event.RESUME) == Change(status=Status.QUEUED)
 
 

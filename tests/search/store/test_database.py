@@ -95,7 +95,7 @@ def test_a_password_may_have_any_other_character(password: str) -> None:
 def test_a_database_in_memory_is_refused_as_other_processes_run_its_searches(url: str) -> None:
     for opening in (upgrade, lambda url: open_store(url, create=True), open_store):
         with pytest.raises(
-            StoreUnavailable, match=r"^an SQLite database must be a file that drivers open too: got sqlite"
+            StoreUnavailable, match=r"^an SQLite database must be a file, because other processes open it: got sqlite"
         ):
             opening(url)
 
