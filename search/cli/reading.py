@@ -9,18 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from search.cli.advice import advise_start
 from search.cli.backends import Filters, make_backend
-from search.cli.output import TextConsole, least_width, print_table, print_view, print_views
+from search.cli.output import LEAST_TEXT, TextConsole, print_table, print_view, print_views
 from search.cli.progress import describe_row
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec
-from search.vocabulary.formatting import format_duration
+from search.vocabulary.formatting import format_duration, show_controls
 from trainers.near_misses import did_you_mean
 from trainers.recipe import names
 
@@ -35,6 +36,7 @@ COLUMNS: dict[str, Callable[[SearchRow], str]] = {  # of a list
     "name": lambda row: row.name,
 }
 STATES = ("status", "archived")  # filters that say what a search is, not what it has
+PADDING = 2  # columns behind each
 LEFT_OUT_FIRST = ("strategy", "created", "recipe", "chosen", "trials")  # in narrow terminals
 
 
@@ -50,17 +52,21 @@ def list_searches(settings: Settings, limit: int, filters: Filters, json: bool, 
 
 
 def _fitting_table(rows: list[SearchRow]) -> Table:
-    """Return a table of searches with the columns that fit the terminal."""
+    """Return a table of searches with the columns that fit the terminal; each is measured once."""
     terminal = TextConsole()
-    for count in range(len(LEFT_OUT_FIRST) + 1):
-        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        shown = {header: write for header, write in COLUMNS.items() if header not in LEFT_OUT_FIRST[:count]}
-        for header in shown:
-            table.add_column(header)
-        for row in rows:
-            table.add_row(*(write(row) for write in shown.values()))
-        if not terminal.is_terminal or least_width(table, "name") <= terminal.width:
-            break
+    cells = {header: [write(row) for row in rows] for header, write in COLUMNS.items()}
+    widths = {header: PADDING + max(map(cell_len, map(show_controls, (header, *cells[header])))) for header in cells}
+    widths["name"] = min(widths["name"], PADDING + LEAST_TEXT)
+    if terminal.is_terminal:
+        for header in LEFT_OUT_FIRST:
+            if sum(widths.values()) <= terminal.width:
+                break
+            del widths[header]
+    table = Table(box=None, header_style="dim", padding=(0, PADDING, 0, 0))
+    for header in widths:
+        table.add_column(header)
+    for row in zip(*(cells[header] for header in widths), strict=True):
+        table.add_row(*row)
     return table
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from search.cli.backends import Filters
-from search.cli.reading import export_trials, list_recipes, list_searches, print_plan, show_search
+from search.cli.reading import COLUMNS, export_trials, list_recipes, list_searches, print_plan, show_search
 from search.settings import Settings
+from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec, NotFound
 from search.vocabulary.states import Status
 from tests.search.stored import PLANTED, finished_search, prepare, submit
@@ -63,6 +64,23 @@ def test_in_a_terminal_ids_are_whole_and_names_are_wrapped_by_words(
     assert [word for word in shown if word in words] == words
     assert "".join(word for word in shown if not word.strip("x")) == "x" * 70
     assert max(map(len, lines)) <= max(columns, 42)
+
+
+def test_each_cell_of_a_list_is_written_once_however_narrow_the_terminal(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def write(row: SearchRow) -> str:
+        written.append(row.search)
+        return row.search
+
+    for variable, value in (("TTY_COMPATIBLE", "1"), ("TERM", "xterm"), ("COLUMNS", "30")):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setitem(COLUMNS, "search", write)
+    found = [submit(settings.database_url) for _ in range(2)]
+    list_searches(settings, 50, {}, False, "seqnorm")
+    assert written == found[::-1]
 
 
 def test_a_list_takes_the_filters_of_the_api(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
