@@ -107,7 +107,9 @@ class CachedReader:
         key = f"{kind.__name__} {search_id}{self._variant}"
         return kind.model_validate_json(self._cache.get(key, (event, 0), lambda: _to_json(compute())))
 
-    def respond(self, search_id: str, compute: Callable[[], View], *, live: bool = False) -> GzippedJSONResponse:
+    def respond(
+        self, search_id: str, compute: Callable[[], View], *, live: bool = False, progress: bool = False
+    ) -> GzippedJSONResponse:
         """Respond to this request with a view of a search.
 
         Args:
@@ -115,13 +117,19 @@ class CachedReader:
             compute: computes the view.
             live: the view changes without an event while the search runs, by new metrics or by the clock. It is then
                 computed at most once in ``LIVE_SECONDS``, however many clients ask.
+            progress: the view tells how far running trials are, so an event of progress makes it out of date too.
         """
-        event, running = queries.read_version(self.connection, search_id)
+        event, running = queries.read_version(self.connection, search_id, progress=progress)
         return self._respond((event, int(time.monotonic() / LIVE_SECONDS) if live and running else 0), compute)
 
-    def respond_together(self, search_ids: Iterable[str], compute: Callable[[], View]) -> GzippedJSONResponse:
-        """Respond to this request with a view of several searches; the next event of any makes it out of date."""
-        newest = max(queries.read_version(self.connection, search_id)[0] for search_id in search_ids)
+    def respond_together(
+        self, search_ids: Iterable[str], compute: Callable[[], View], *, progress: bool = False
+    ) -> GzippedJSONResponse:
+        """Respond to this request with a view of several searches; the next event of any makes it out of date.
+
+        ``progress`` is as in :meth:`respond`.
+        """
+        newest = max(queries.read_version(self.connection, each, progress=progress)[0] for each in search_ids)
         return self._respond((newest, 0), compute)
 
     def _respond(self, version: Version, compute: Callable[[], View]) -> GzippedJSONResponse:

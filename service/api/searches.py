@@ -135,7 +135,7 @@ def plan(request: Request, body: SearchSpec, database: AppDatabase, settings: Ap
 @router.get("/searches/{id}", response_model=SearchView)
 def show_search(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
     """Show a search: status, progress, stages with candidates and choices, test results."""
-    return cached.respond(id, lambda: cached.search(id))
+    return cached.respond(id, lambda: cached.search(id), progress=True)
 
 
 @router.patch("/searches/{id}")
@@ -172,7 +172,7 @@ def list_candidates(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
 def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> GzippedJSONResponse:
     """Show several searches together; duplicate ids count once."""
     ids = find_compared(cached, caller, id)
-    return cached.respond_together(ids, lambda: Comparison(searches=tuple(map(cached.search, ids))))
+    return cached.respond_together(ids, lambda: Comparison(searches=tuple(map(cached.search, ids))), progress=True)
 
 
 @router.get("/compare/candidates", response_model=Figure)

@@ -7,6 +7,7 @@ const summary = document.querySelector("[data-stream]");
 const shown = new Map(); // chart → the figure it shows
 let library; // promise of Plotly: loaded while figures are fetched, and requested again after an error
 let stream, timer, newest = Number(summary?.dataset.event ?? 0), busy = false, again = false;
+let stale = true; // whether the charts may have changed: not by how far running trials are
 
 function loadPlotly() {
   library ??= new Promise((resolve, reject) => {
@@ -49,6 +50,7 @@ async function draw(chart, text) {
 
 // Fetch all figures at once; draw them one after another, from the top.
 async function drawAll() {
+  stale = false;
   if (document.querySelector("[data-figure]")) loadPlotly().catch(() => {});
   const charts = [...document.querySelectorAll("[data-figure]")].map((chart) => [chart, fetchFigure(chart)]);
   for (const [, text] of charts) text.catch(() => {}); // the loop below reports the error
@@ -78,11 +80,12 @@ async function refresh() {
     part.toggleAttribute("data-poll", next.hasAttribute("data-poll"));
     replace(part, next.innerHTML);
   }
-  await drawAll();
+  if (stale) await drawAll();
 }
 
 // Update the page; if called while an update runs, run once more after it.
-async function update(show = refresh) {
+async function update(show = refresh, redraw = true) {
+  stale ||= redraw;
   if (busy) {
     again = true;
     return;
@@ -98,6 +101,7 @@ async function update(show = refresh) {
   } catch {
     connection.textContent = "reconnecting …";
     again = false;
+    stale = true;
     schedule(update, POLL_MS);
   }
   busy = false;
@@ -114,7 +118,8 @@ function follow() {
   stream.onopen = () => { connection.textContent = ""; };
   stream.onmessage = (event) => {
     newest = Number(event.lastEventId);
-    schedule(update, DEBOUNCE_MS);
+    stale ||= JSON.parse(event.data).kind !== "progress";
+    schedule(() => update(refresh, false), DEBOUNCE_MS);
   };
   stream.onerror = () => {
     connection.textContent = "reconnecting …";

@@ -12,9 +12,10 @@ import pytest
 from fastapi import Request
 
 from search.plan.sequence import run_sequence
-from search.store import queries, searches, transitions
+from search.store import progress, queries, searches, transitions
 from search.store.database import open_engine
 from search.store.events import add_event
+from search.views import EpochProgress
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, EventKind, Status
 from service import charts
@@ -137,6 +138,34 @@ def test_whatever_happens_to_a_search_is_seen_at_once(database_url: str) -> None
     with writing.begin() as connection:
         transitions.set_status(connection, search_id, Status.PAUSED, "")
     require_fresh()
+
+
+def test_how_far_trials_are_makes_only_what_shows_it_anew(site: Site) -> None:
+    running = EpochProgress(low=1, high=1, planned=30, done=0.1, seconds_per_trial=9.0)
+    search_id, cache, computed = submit(site.database, name="long epochs"), ResponseCache(), []
+
+    def compute() -> EpochProgress:
+        computed.append(1)
+        return running
+
+    with site.engine.connect() as connection:
+        for _ in range(3):
+            reader = CachedReader(cache, connection, request_for("/figures/gm"))
+            reader.respond(search_id, compute)
+            reader.respond_together([search_id, site.done], compute)
+            assert len(computed) == 1
+            assert reader.search(search_id).newest_event == queries.read_version(connection, search_id)[0]
+            connection.rollback()
+            url = f"/api/searches/{search_id}"
+            seen = site.api.get(url).json(), site.api.get(f"/api/compare?id={search_id}").json()["searches"][0]
+            assert [each["newest_event"] for each in seen] == [queries.read_version(connection, search_id)[0]] * 2
+            connection.rollback()
+            with site.engine.begin() as writing:
+                progress.save(writing, search_id, running)
+        with site.engine.begin() as writing:
+            add_event(writing, search_id, EventKind.TRIAL, {})
+        CachedReader(cache, connection, request_for("/figures/gm")).respond(search_id, compute)
+        assert len(computed) == 2
 
 
 def test_figures_by_epoch_are_at_most_a_moment_old_while_a_search_runs(tmp_path: Path) -> None:

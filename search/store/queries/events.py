@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, ScalarSelect, Select, bindparam, func, select
 
 from search.store.searches import get_owner
 from search.store.tables import events, searches
@@ -35,20 +35,34 @@ NEWEST = (  # one index lookup per search; GROUP BY would scan all events
 )
 
 
-_VERSION = select(searches.c.status, func.coalesce(NEWEST, 0).label("id")).where(
-    searches.c.id == bindparam("search_id")
+_NEWEST_BUT_PROGRESS = (
+    select(events.c.id)
+    .where(events.c.search_id == searches.c.id, events.c.kind != EventKind.PROGRESS)
+    .order_by(events.c.id.desc())  # from the end of the index: a search has one event of progress
+    .limit(1)
+    .scalar_subquery()
 )
 
 
-def read_version(connection: Connection, search_id: str) -> tuple[int, bool]:
+def _select_version(newest: ScalarSelect[int]) -> Select[tuple[str, int]]:
+    return select(searches.c.status, func.coalesce(newest, 0).label("id")).where(
+        searches.c.id == bindparam("search_id")
+    )
+
+
+_VERSION, _VERSION_BUT_PROGRESS = _select_version(NEWEST), _select_version(_NEWEST_BUT_PROGRESS)
+
+
+def read_version(connection: Connection, search_id: str, *, progress: bool = True) -> tuple[int, bool]:
     """Return the id of a search's newest event, and whether the search is queued or running.
 
-    Pages of a search only change with an event, except for metrics by epoch and elapsed time.
+    Pages of a search only change with an event, except for metrics by epoch and elapsed time. ``progress=False`` leaves
+    out events of progress, which come every few seconds and change only what tells how far running trials are.
 
     Raises:
         NotFound: if no search has that id.
     """
-    row = connection.execute(_VERSION, {"search_id": search_id}).first()
+    row = connection.execute(_VERSION if progress else _VERSION_BUT_PROGRESS, {"search_id": search_id}).first()
     if row is None:
         raise NotFound(f"no search has the id {search_id!r}. List them with: seqnorm list")
     return row.id, row.status in ACTIVE

@@ -9,8 +9,9 @@ from search.engine.recorder import Recorder
 from search.plan.selection import Point
 from search.plan.spec import parse_spec
 from search.plan.stages import Replicate
-from search.store import leases
+from search.store import leases, progress
 from search.store.database import open_engine
+from search.views import EpochProgress
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause
 from service.pages.routes import MAX_ROWS
@@ -75,6 +76,14 @@ def test_a_page_follows_a_running_search_without_being_reloaded(site: Site, page
     page.goto(f"{site.url}/searches/{running}")
     expect(page.locator("#summary")).to_contain_text("3 of 36 trials done")
     page.evaluate("() => { document.body.dataset.loaded = 'once' }")
+    expect(page.locator(".chart:not([data-drawn]):not(.empty)")).to_have_count(0)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with site.engine.begin() as connection:
+        progress.save(connection, running, EpochProgress(low=3, high=7, planned=30, done=0.3, seconds_per_trial=9.0))
+    expect(page.locator("#summary")).to_contain_text("epoch 3–7/30")
+    assert page.evaluate("fetch('/healthz').then(() => 0)") == 0
+    assert asked == [f"{site.url}/searches/{running}", f"{site.url}/healthz"], "no chart shows how far trials are"
     recorder.close()
     with_rest = open_recorder_again(site, running)
     train(with_rest, running)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.settings import Settings
-from search.store import queries, searches, transitions
+from search.store import progress, queries, searches, transitions
 from search.store.database import Connection, open_engine
 from search.vocabulary.errors import NotFound
 from search.vocabulary.states import Status
@@ -54,6 +54,17 @@ def test_a_search_is_as_new_as_its_newest_event(search_id: str, settings: Settin
     assert newer > newest
     assert moves
     assert queries.newest_events(connection, [search_id, "nowhere"]) == {search_id: newer}
+
+
+def test_how_far_trials_are_makes_a_search_newer_only_for_what_shows_it(search_id: str, connection: Connection) -> None:
+    newest, _ = queries.read_version(connection, search_id)
+    for replaces in (None, newest + 1):
+        told = progress.save(connection, search_id, None, replaces)
+        assert queries.read_version(connection, search_id) == (told, False)
+        assert queries.read_version(connection, search_id, progress=False) == (newest, False)
+    searches.describe(connection, search_id, name="yours")
+    described, _ = queries.read_version(connection, search_id, progress=False)
+    assert described == queries.read_version(connection, search_id)[0] > told
 
 
 def test_an_owner_reads_the_ids_of_own_children_alone(search_id: str, connection: Connection) -> None:
