@@ -6,23 +6,23 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from search.actions.logs import read_log
 from search.private_files import open_regular_file
 from search.settings import Settings
-from search.views import TrialRow
+from search.views import LogPart, TrialRow
 
 TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 2**20
 
 
-def read_log_tail(settings: Settings, search_id: str, trial: TrialRow) -> str:
-    """Return the end of the log of a trial's point and seed; an empty text if this machine has none."""
+def read_log_tail(settings: Settings, search_id: str, trial: TrialRow) -> LogPart:
+    """Return the end of the log of a trial's point and seed."""
     file = open_regular_file(settings.trial_log(search_id, trial.key))
-    if file is None:
-        return ""
-    with file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        return file.read().decode(errors="replace")
+    size = 0
+    if file is not None:
+        with file:
+            size = file.seek(0, os.SEEK_END)
+    return read_log(settings, search_id, trial, max(0, size - TAIL_BYTES))
 
 
 def read_chunks(file: BinaryIO) -> Iterator[bytes]:

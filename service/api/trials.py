@@ -64,7 +64,7 @@ def show_log(
     settings: AppSettings, connection: ReadConnection, id: VisibleId, stage: StageName, number: TrialNumber
 ) -> str:
     """Return the end of the log of all attempts at a trial's point and seed."""
-    return stored_files.read_log_tail(settings, id, queries.find_trial(connection, id, stage, number))
+    return stored_files.read_log_tail(settings, id, queries.find_trial(connection, id, stage, number)).text
 
 
 @router.get("/{stage}/{number}/log/part")

@@ -17,7 +17,7 @@ from search.views import SearchView, TrialView, View
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Status, TrialState
 from service import accounts, api, charts
-from service.api import data_sets
+from service.api import data_sets, stored_files
 from service.api import recipes as recipe_routes
 from service.api import searches as search_routes
 from service.api import trials as trial_routes
@@ -138,7 +138,7 @@ def trial(
 ) -> HTMLResponse:
     """Show one trial."""
     shown, found = get_summary(cached, id).search, queries.show_trial(cached.connection, id, stage, number)
-    log = trial_routes.show_log(settings, cached.connection, id, stage, number)
+    log = stored_files.read_log_tail(settings, id, found)
     planned_epochs = shown.numbers.get(found.variant, {}).get("epochs", 0)
     command = build_command(shown, found)
     return render_page(

@@ -49,9 +49,10 @@ def test_the_tail_of_a_log_is_what_a_trial_of_that_point_and_seed_printed_last(s
     printed.parent.mkdir(parents=True)
     printed.write_bytes(b"first\n" + b"x" * (TAIL_BYTES - 3) + "\xe9\n".encode("latin-1") + b"!")
     said = read_log_tail(settings, "abc", trial(gm=8, seed=2))
-    assert said == "x" * (TAIL_BYTES - 3) + "\N{REPLACEMENT CHARACTER}\n!"
-    assert read_log_tail(settings, "abc", trial(gm=4, seed=2)) == "", "another one has printed nothing"
-    assert read_log_tail(settings, "other", trial(gm=8, seed=2)) == ""
+    assert said.after == printed.stat().st_size
+    assert said.text == "x" * (TAIL_BYTES - 3) + "\N{REPLACEMENT CHARACTER}\n!"
+    assert not read_log_tail(settings, "abc", trial(gm=4, seed=2)).found, "another one has printed nothing"
+    assert not read_log_tail(settings, "other", trial(gm=8, seed=2)).found
 
 
 def trial(gm: int, seed: int) -> TrialRow:

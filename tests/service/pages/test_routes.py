@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -196,8 +198,6 @@ def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site
     recorder.finish(recorder.start(replicate), Outcome(cause=Cause.LOST, detail="its node went away"))
     again = recorder.start(replicate)
     recorder.report(again, {epoch: {"validation_accuracy": epoch / 10, "train_loss": 1 / epoch} for epoch in (1, 2, 3)})
-    recorder.finish(again, Outcome(value=0.3))
-    recorder.close()
     log = site.settings.trial_log(search_id, replicate.key)
     log.parent.mkdir(parents=True)
     log.write_text("epoch 1 <script>alert(1)</script>\n")
@@ -206,9 +206,30 @@ def test_a_trial_shows_its_figures_its_log_and_the_attempts_before_it(site: Site
     expect(page.locator("#summary")).to_contain_text("gm=4, gc=0, seed 0")
     expect(page.locator("[data-drawn]")).to_have_count(1)
     expect(page.locator("#log-tail pre")).to_have_text("epoch 1 <script>alert(1)</script>")
+    follow_log(page, log)
+    recorder.finish(again, Outcome(value=0.3))
+    recorder.close()
+    with page.expect_response(lambda part: "/log/part" in part.url and part.json()["ended"]):
+        expect(page.locator("#summary .status")).to_have_text("finished")
     expect(page.get_by_role("row", name="its node went away")).to_contain_text("lost")
     page.get_by_role("row", name="its node went away").get_by_role("link").click()
     expect(page.locator("#summary .status")).to_have_text("lost")
+    expect(page.locator("[data-log]")).to_have_count(0)
+
+
+def follow_log(page: Page, log: Path) -> None:
+    """See that what a trial prints is appended, that nothing is lost, and that the reader is left in peace."""
+    shown = page.locator("#log-tail pre")
+    shown.evaluate("(log) => getSelection().setBaseAndExtent(log.firstChild, 0, log.firstChild, 7)")
+    for beginning, added in ((False, "<b>x</b>\n" * 20_000), (True, "y\n" * 10)):  # more than the page's tail and more
+        if beginning:
+            shown.evaluate("(log) => { log.scrollTop = 0 }")
+        with log.open("a") as file:
+            file.write(added)
+        expect(shown).to_have_js_property("textContent", log.read_text())
+        assert shown.evaluate("(log) => log.scrollHeight - log.scrollTop - log.clientHeight < 2") is not beginning
+        assert (shown.evaluate("(log) => log.scrollTop") == 0) is beginning
+    assert page.evaluate("getSelection().toString()") == "epoch 1"
 
 
 def test_a_trial_that_is_not_there_is_said_to_be_missing(site: Site, browser: Browser) -> None:
