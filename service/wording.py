@@ -51,30 +51,36 @@ RULES = (
     Rule(rf", or: seqnorm resume {ID}", "", ""),  # of a search whose driver is gone; a worker takes it over
     *(
         Rule(
-            rf": seqnorm {action} {ID}",
-            rf": POST /api/searches/\1/{action}",
-            f", with the button “{action.capitalize()}” on its page",
+            rf"{before}: seqnorm {action} {ID}",
+            rf"{before}: POST /api/searches/\1/{action}",
+            f"{joined} the button “{action.capitalize()}” on its page",
         )
         for action in ("pause", "cancel", "resume", "retry", "widen")
+        for before, joined in ((" with", " with"), ("", ", with"))
     ),
+    Rule(rf"(?<=\. )seqnorm recipes {ID} lists", r"GET /api/recipes/\1 lists", "The form of a new search lists"),
     Rule(rf"seqnorm recipes {ID} lists", r"GET /api/recipes/\1 lists", "the form of a new search lists"),
     Rule(
         "create one with: seqnorm token create NAME --owner OWNER",
-        "the operator creates one with: seqnorm token create NAME --owner OWNER",
-        "an admin creates one on the page Tokens",
+        "the operator can create one with: seqnorm token create NAME --owner OWNER",
+        "an admin can create one on the page “Tokens”",
     ),
-    Rule("[Ss]tart one with:? seqnorm worker", "The operator starts one with: seqnorm worker", ""),
+    Rule("Start one with: seqnorm worker", "The operator can start one with: seqnorm worker", ""),
     # Data sets
     Rule(
         r"got no --data\. Give a folder with (.*)",
         r"got no data. Name one of GET /api/data, or upload one with POST /api/data: a .zip of a folder with \1",
         "got no data set. Choose one under “Data set”, or add a file there.",
     ),
-    Rule("give your own images with --data", "give your own images as data", "choose your own under “Data set”"),
+    Rule(
+        ", unpack (.*), or give your own images with --data",
+        r" or unpack \1. Or give your own images as data",
+        r" or unpack \1. Or choose your own under “Data set”",
+    ),
     Rule(r"Leave out --data", "Leave out data", "Choose “the recipe's own” under “Data set”"),
     Rule(r"\(--data, --model\)", "(data, numbers.model)", "(“Data set”, and model under “Numbers”)"),
     Rule(r"--data(?![\w-])", "data", "“Data set”"),
-    Rule(r"Fetch it (again )?with --download", r"The operator fetches it \1with --download", ""),
+    Rule(r"Fetch it (again )?with --download", r"The operator can fetch it \1with --download", ""),
     Rule("which --download fetches", "which the operator fetches with --download", ""),
     Rule("Send the file itself as the body.*", r"\g<0>", "Choose another file."),
     # Numbers of a recipe

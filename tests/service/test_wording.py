@@ -133,8 +133,8 @@ def test_a_search_without_its_data_set_is_refused_in_the_words_of_each_place(sit
 
 def test_recipes_and_reasons_to_wait_are_told_in_the_words_of_each_place(site: Site) -> None:
     for place, title, why in (
-        (Place.API, "(data, numbers.model)", "The operator starts one with: seqnorm worker"),
-        (Place.PAGE, "(“Data set”, and model under “Numbers”)", "The operator starts one with: seqnorm worker"),
+        (Place.API, "(data, numbers.model)", "The operator can start one with: seqnorm worker"),
+        (Place.PAGE, "(“Data set”, and model under “Numbers”)", "The operator can start one with: seqnorm worker"),
         (Place.COMMAND_LINE, "(--data, --model)", "Start one with: seqnorm worker"),
     ):
         headers = {"X-Requested-With": place}
@@ -146,3 +146,43 @@ def test_recipes_and_reasons_to_wait_are_told_in_the_words_of_each_place(site: S
 def test_a_page_that_is_not_there_says_what_to_click(site: Site) -> None:
     page = site.api.get("/searches/nowhere", headers={"Accept": "text/html"})
     assert "no search has the id &#39;nowhere&#39;. Click “Searches” for the list" in page.text
+
+
+@pytest.mark.parametrize("place", [Place.API, Place.PAGE])
+def test_the_words_of_a_place_are_sentences(place: Place) -> None:
+    said = [(where, in_words_of(place, text)) for where, text in messages()]
+    assert [each for each in said if re.search(r"\bwith:?, with\b|(?<!e\.g)\. [a-z]", each[1])] == []
+
+
+@pytest.mark.parametrize(
+    ("message", "api", "page"),
+    [
+        (
+            "got a1b2. Go on with: seqnorm resume a1b2",
+            "got a1b2. Go on with: POST /api/searches/a1b2/resume",
+            "got a1b2. Go on with the button “Resume” on its page",
+        ),
+        (
+            "got 99. seqnorm recipes planted lists the names.",
+            "got 99. GET /api/recipes/planted lists the names.",
+            "got 99. The form of a new search lists the names.",
+        ),
+        (
+            "Use lr; seqnorm recipes planted lists them all.",
+            "Use lr; GET /api/recipes/planted lists them all.",
+            "Use lr; the form of a new search lists them all.",
+        ),
+        (
+            "Fetch it with --download, unpack a.tar.gz in b, or give your own images with --data.",
+            "The operator can fetch it with --download or unpack a.tar.gz in b. Or give your own images as data.",
+            "The operator can fetch it with --download or unpack a.tar.gz in b. Or choose your own under “Data set”.",
+        ),
+        (
+            "Fetch it again with --download, or unpack a.tar.gz in b again.",
+            "The operator can fetch it again with --download, or unpack a.tar.gz in b again.",
+            "The operator can fetch it again with --download, or unpack a.tar.gz in b again.",
+        ),
+    ],
+)
+def test_what_replaces_a_command_fits_into_its_sentence(message: str, api: str, page: str) -> None:
+    assert (in_words_of(Place.API, message), in_words_of(Place.PAGE, message)) == (api, page)

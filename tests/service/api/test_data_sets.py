@@ -130,8 +130,8 @@ def test_a_data_set_that_is_absent_is_asked_for_without_paths(site: Site) -> Non
     answer = site.api.post("/api/searches", json={"recipe": "cifar10-resnet56", "gm": [1], "gc": [1]})
     assert answer.status_code == 422
     assert answer.json()["detail"] == (
-        "CIFAR-10 must be at cifar-10-batches-py: got no such folder. The operator fetches it with --download, unpack "
-        "cifar-10-python.tar.gz in the data folder, or give your own images as data."
+        "CIFAR-10 must be at cifar-10-batches-py: got no such folder. The operator can fetch it with --download or "
+        "unpack cifar-10-python.tar.gz in the data folder. Or give your own images as data."
     )
 
 

@@ -92,7 +92,7 @@ def test_a_submitted_search_waits_for_a_worker(site: Site) -> None:
     assert (shown["status"], shown["owner"], shown["name"], shown["tags"]) == ("queued", "local", "new", ["a"])
     assert [entry["action"] for entry in site.api.get(f"/api/audit?subject={search_id}").json()] == ["submit"]
     waiting = {row["search"]: row["why"] for row in site.api.get("/api/cluster").json()["waiting"]}
-    assert waiting[search_id] == "no worker is running. The operator starts one with: seqnorm worker"
+    assert waiting[search_id] == "no worker is running. The operator can start one with: seqnorm worker"
 
 
 def test_a_repeated_request_is_carried_out_once(site: Site) -> None:
