@@ -15,7 +15,7 @@ from search.store import candidates as projection
 from search.store import progress
 from search.store.attempts import find_studies
 from search.store.database import now
-from search.store.queries.events import newest_events
+from search.store.queries.events import NEWEST
 from search.store.queries.trials import parse_time
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
@@ -85,13 +85,10 @@ def list_searches(
     ids = list(connection.execute(statement.order_by(*order).limit(limit)).scalars())
     rows = {row.id: row for row in connection.execute(_DESCRIBED, {"ids": ids})}
     chosen = _read_chosen(connection, ids)
-    return [_search_row(rows[search_id], chosen.get(search_id)) for search_id in ids]
+    return [_search_row(connection, rows[search_id], chosen.get(search_id)) for search_id in ids]
 
 
-_ROW = (
-    "id name recipe strategy status requested_status reason owner tags created_at started_at finished_at planned slots "
-    "running"
-)
+_ROW = "id name recipe strategy status requested_status reason owner tags created_at finished_at planned slots running"
 _ROW_COLUMNS = [searches.c[name] for name in _ROW.split()]  # parsing the JSON of the others would take longest
 _FINISHED = (
     select(func.coalesce(func.sum(candidate_rows.c.n + candidate_rows.c.failed), 0))
@@ -103,9 +100,11 @@ _DESCRIBED = select(*_ROW_COLUMNS, _FINISHED.label("finished"), now().label("rea
 )
 
 
-def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
+def _search_row(connection: Connection, row: Any, chosen: Chosen | None) -> SearchRow:
     trained = row.status == Status.RUNNING and row.live and row.running  # else it is what a driver has left
     running = EpochProgress(**row.running) if trained else None
+    predictable = row.status == Status.RUNNING and (running or row.finished)
+    seconds = _predict_seconds(connection, row.id, running) if predictable else None
     return SearchRow(
         search=row.id,
         name=row.name,
@@ -122,7 +121,7 @@ def _search_row(row: Any, chosen: Chosen | None) -> SearchRow:
         finished=row.finished,
         planned=row.planned,
         epochs=running,
-        seconds_left=_estimate_seconds_left(row, running),
+        seconds_left=_seconds_left(row.status, row.planned, row.finished, running, seconds, row.slots),
         chosen=chosen.point if chosen else None,
         mean=chosen.mean if chosen else None,
         std=chosen.std if chosen else None,
@@ -180,15 +179,23 @@ _CHOSEN = (
 )
 
 
-def _estimate_seconds_left(row: Any, running: EpochProgress | None) -> float | None:
-    """Estimate the time left of a running search, before the first report from its pace so far; None if unknown."""
+def _predict_seconds(connection: Connection, search_id: str, running: EpochProgress | None) -> float | None:
+    """Predict the duration of a search's trials: as its driver does, else from finished ones; None if unknown.
+
+    Elapsed time tells nothing: it includes pauses, and reused trials took none of it.
+    """
     if running is not None and running.seconds_per_trial is not None:
-        return progress.estimate_seconds_left(
-            row.planned, row.finished, running, running.seconds_per_trial, row.slots or 1
-        )
-    if row.status != Status.RUNNING or not row.finished or row.started_at is None:
+        return running.seconds_per_trial
+    return _mean_seconds(connection, search_id)
+
+
+def _seconds_left(
+    status: str, planned: int, finished: int, running: EpochProgress | None, seconds: float | None, slots: int | None
+) -> float | None:
+    """Estimate the time left of a running search; None if unknown. For lists and pages, which must agree."""
+    if status != Status.RUNNING or seconds is None:
         return None
-    return float((row.read_at - row.started_at) / row.finished * max(0, row.planned - row.finished))
+    return progress.estimate_seconds_left(planned, finished, running, seconds, slots or 1)
 
 
 def seconds_per_trial(connection: Connection, recipe: str) -> float | None:
@@ -220,9 +227,9 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
     Raises:
         NotFound: if no search has that id.
     """
-    event = newest_events(connection, [search_id]).get(search_id, 0)  # first, so that later events are not missed
+    version = connection.execute(_NEWEST_AND_LIVE, {"search_id": search_id}).first()
+    event, live = version or (None, None)  # first, so that later events are not missed
     search = get(connection, search_id)
-    live = connection.execute(select(LIVE).where(searches.c.id == search_id)).scalar()
     plan = search.plan
     decided = choices(connection, search_id)
     found = projection.read_candidates(
@@ -257,8 +264,11 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         started_at=search.started_at,
         finished_at=search.finished_at,
         archived_at=search.archived_at,
-        newest_event=event,
+        newest_event=event or 0,
     )
+
+
+_NEWEST_AND_LIVE = select(NEWEST, LIVE).where(searches.c.id == bindparam("search_id"))
 
 
 def read_metric(connection: Connection, search_id: str) -> tuple[str, Mode]:
@@ -356,12 +366,7 @@ def _read_progress(connection: Connection, search: Search, plan: Plan, decided: 
     )
     total, finished = sum(planned.values()), sum(stage.finished for stage in by_stage)
     running = search.running if live and search.status == Status.RUNNING else None
-    seconds = _mean_seconds(connection, search.id)
-    if seconds is None and running is not None:
-        seconds = running.seconds_per_trial
-    left = None
-    if search.status.active and seconds is not None:
-        left = progress.estimate_seconds_left(total, finished, running, seconds, search.slots or 1)
+    seconds = _predict_seconds(connection, search.id, running)
     return Progress(
         stage=next((stage.stage for stage in by_stage if stage.finished < stage.planned), None),
         stages=by_stage,
@@ -369,7 +374,7 @@ def _read_progress(connection: Connection, search: Search, plan: Plan, decided: 
         finished=finished,
         epochs=running,
         slots=search.slots,
-        seconds_left=left,
+        seconds_left=_seconds_left(search.status, total, finished, running, seconds, search.slots),
         seconds_per_trial=seconds,
     )
 

@@ -6,13 +6,14 @@ import statistics
 
 import pytest
 from planted import surface
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from search.plan.selection import Point
-from search.store import queries
+from search.store import progress, queries, transitions
 from search.store.database import open_engine
 from search.store.schema import upgrade
-from search.views import TrialCounts
+from search.store.tables import searches
+from search.views import EpochProgress, TrialCounts
 from search.vocabulary.errors import NotFound
 from search.vocabulary.states import Status
 from tests.search.stored import finished_search, open_recorder, show, submit, train
@@ -86,8 +87,29 @@ def test_a_done_search_has_as_many_finished_trials_as_it_planned_where_points_co
     with engine.connect() as connection:
         rows = queries.list_searches(connection)
         shown = [queries.show_search(connection, row.search).progress for row in rows]
-    for row, progress in zip(rows, shown, strict=True):
-        assert row.finished == row.planned == progress.planned == progress.finished
+    for row, on_page in zip(rows, shown, strict=True):
+        assert row.finished == row.planned == on_page.planned == on_page.finished
+
+
+@pytest.mark.parametrize("predicted", [None, 900.0])
+def test_a_list_and_a_page_tell_the_same_time_left(database_url: str, predicted: float | None) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id)
+    train(recorder, search_id, stop_after=3)
+    running = EpochProgress(low=1, high=1, planned=4, done=0.25, seconds_per_trial=predicted)
+    with recorder.engine.begin() as connection:
+        progress.save(connection, search_id, running if predicted else None)
+        connection.execute(update(searches).values(started_at=searches.c.started_at - 1e6))  # it was paused meanwhile
+        (row,) = queries.list_searches(connection)
+    shown = show(database_url, search_id).progress
+    assert shown.seconds_left is not None
+    assert row.seconds_left == shown.seconds_left < 1e6
+    if predicted:
+        assert shown.seconds_left == predicted * (shown.planned - 3 - running.done) / (shown.slots or 1)
+    with recorder.engine.begin() as connection:
+        transitions.set_status(connection, search_id, Status.PAUSED, "")
+        (row,) = queries.list_searches(connection)
+    assert row.seconds_left is show(database_url, search_id).progress.seconds_left is None
 
 
 def test_an_unknown_search_is_named(database_url: str) -> None:
