@@ -100,6 +100,22 @@ def test_images_beside_their_masks_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "folders",
     [
+        ("Treino/a", "Treino/b", "Treino/c", "Teste/a", "Teste/b"),
+        ("tr/a", "tr/b", "tr/c", "te/a", "te/b"),
+        ("Treino", "Treino/a", "Treino/b", "Teste/a", "Teste/b"),
+        ("fold1/a", "fold1/b", "fold2/b", "fold2/c", "fold3/a", "fold3/c", "fold3/b", "notes/x"),
+    ],
+    ids=["a class less", "short names", "stray images", "folds"],
+)
+def test_folders_in_unknown_words_that_share_classes_are_refused(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    said = refused(make_folders(tmp_path, *folders, count=1))
+    assert said.startswith("the folders in an image folder must be splits or classes: got ")
+    assert "Name splits train, val and test; if " in said
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
         ("cat/train", "cat/test", "dog/train", "dog/test"),
         ("cat/Train", "cat/Valid", "dog/Train", "dog/Valid", "dog/Test"),
         ("images/train", "images/val", "labels/train", "labels/val"),
@@ -119,6 +135,7 @@ def test_splits_inside_classes_are_refused(tmp_path: Path, folders: tuple[str, .
         ("dev", "ops"),
         ("bus/city", "bus/coach", "tram/old", "tram/new"),
         ("n01/images", "n02/images"),
+        ("rose/bud", "rose/leaf", "tulip/bud", "tulip/root", "lily/leaf", "lily/root"),
         ("cat", "cat/in", "cat/out", "dog", "dog/in", "dog/out"),
     ],
     ids=" ".join,

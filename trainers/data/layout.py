@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
+from itertools import chain, combinations
 
 from trainers.data.listing import first_few, holds_images, list_folders
 from trainers.recipe import RecipeError
@@ -79,13 +81,16 @@ def _assign(roles: dict[str, str]) -> dict[str, str] | None:
 
 
 def _refuse_mixtures(path: str, inside: dict[str, list[str]]) -> None:
-    """Refuse what would be read as classes but holds the same folders: splits, classes, or images and masks."""
+    """Refuse what would be read as classes but shares folders: splits, classes, or images and masks.
+
+    They are classes only if all of them hold images themselves; a stray image in one is not enough.
+    """
     within = sorted({name for names in inside.values() for name in names})
     if len(inside) < 2 or len(within) < 2:
         return
     roles = {find_role(name) for name in within}
     splits_inside = None not in roles and len(roles) > 1
-    if not splits_inside and any(len(names) < len(within) or holds_images(path, top) for top, names in inside.items()):
+    if not splits_inside and (not _share_folders(inside) or all(holds_images(path, top) for top in inside)):
         return
     tops, remedy = first_few(list(inside)), "Splits hold classes, not the other way round."
     if not splits_inside:
@@ -94,3 +99,10 @@ def _refuse_mixtures(path: str, inside: dict[str, list[str]]) -> None:
         f"the folders in an image folder must be splits or classes: got {tops} in {path}, which hold "
         f"{first_few(within)}. {remedy} Give a folder with {LAYOUT}."
     )
+
+
+def _share_folders(inside: dict[str, list[str]]) -> bool:
+    """Return whether any two folders hold more than one of the same names; one may be `images` in each class."""
+    holders = Counter(chain.from_iterable(inside.values()))
+    shared = [{name for name in names if holders[name] > 1} for names in inside.values()]
+    return any(len(one & other) > 1 for one, other in combinations([names for names in shared if len(names) > 1], 2))
