@@ -117,10 +117,17 @@ def test_more_than_there_is_room_for_is_refused_before_it_is_unpacked(tmp_path: 
 
 
 def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_FILES", len(ROSES) - 1)
-    assert refusal(tmp_path, pack(ROSES)) == (
-        "an archive may hold at most 19 files: got more in flowers.zip. Pack fewer."
-    )
+    monkeypatch.setattr(archive, "MAX_FILES", len(ROSES) + 1)
+    said = "an archive may hold at most 21 files and folders: got more in flowers.zip. Pack fewer."
+    assert refusal(tmp_path, pack(ROSES)) == said
+    assert refusal(tmp_path, pack({"rose/" + "a/" * 21: b""})) == said, "without a file"
+
+
+def test_deep_folders_count_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_FILES", 100)
+    deep = {f"{number}/" + "a/" * 30 + "x.png": b"" for number in range(4)}
+    assert "at most 100 files and folders: got more in flowers.zip" in refusal(tmp_path, pack(deep))
+    assert len(unpack(tmp_path, pack(dict(list(deep.items())[:3])))) == 3
 
 
 def test_names_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:

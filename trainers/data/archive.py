@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trainers.recipe import RecipeError
 
-MAX_FILES = 200_000
+MAX_FILES = 200_000  # and folders
 MAX_NAME_BYTES = 255  # of a file or folder, on common file systems
 MAX_DEPTH = 32  # folders in folders
 CHUNK = 2**20
@@ -85,15 +85,16 @@ def _find_files(archive: zipfile.ZipFile, name: str, most_bytes: int) -> dict[Pa
             continue
         above = parts if _is_folder(member) else parts[:-1]
         folders.update(above[:depth] for depth in range(1, len(above) + 1))
-        if _is_folder(member):
-            continue
-        _check_kind(member, name)
-        if parts in files:
-            raise _one_file(parts, name)
-        files[parts] = member
-        left_bytes -= member.file_size
-        if len(files) > MAX_FILES:
-            raise RecipeError(f"an archive may hold at most {MAX_FILES} files: got more in {name}. Pack fewer.")
+        if not _is_folder(member):
+            _check_kind(member, name)
+            if parts in files:
+                raise _one_file(parts, name)
+            files[parts] = member
+            left_bytes -= member.file_size
+        if len(files) + len(folders) > MAX_FILES:
+            raise RecipeError(
+                f"an archive may hold at most {MAX_FILES} files and folders: got more in {name}. Pack fewer."
+            )
         if left_bytes < 0:
             raise RecipeError(
                 f"the files in an archive may have at most {most_bytes / 1e9:g} GB together, unpacked: got more in "
