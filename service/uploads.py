@@ -76,8 +76,7 @@ class Upload:
         self._require_size(announced_bytes)
         try:
             make_private_folder(folder)
-            if shutil.disk_usage(folder).free < announced_bytes + FREE_BYTES:
-                raise _no_room()
+            _require_room(folder, announced_bytes)
             remove_unlocked(folder, PREFIX)
             self._own = LockedFolder(folder, PREFIX)
         except OSError as error:
@@ -90,7 +89,7 @@ class Upload:
             InvalidSpec: if it is of another kind.
             TooLarge: if it is too large.
             TooSlow: if it does not arrive in time.
-            StoreUnavailable: if it cannot be written.
+            StoreUnavailable: if it cannot be written, or would fill the disk.
         """
         try:
             with self._file.open("xb") as file:
@@ -121,18 +120,22 @@ class Upload:
                     "Send the file itself as the body, e.g. with curl --data-binary @FILE."
                 )
             if ended or len(collected) >= WRITE_BYTES:
-                await run_in_threadpool(file.write, bytes(collected))
+                await run_in_threadpool(self._append, file, bytes(collected))
                 collected.clear()
+
+    def _append(self, file: BinaryIO, piece: bytes) -> None:
+        _require_room(self._own.path, len(piece))  # no length was announced, or others took the room
+        file.write(piece)
 
     def unpack(self) -> Unpacked:
         """Check what was received, in a child process; unpack it if it is an archive.
 
         Raises:
             InvalidSpec: if it is no data set.
-            StoreUnavailable: if the disk is full.
+            StoreUnavailable: if its files would fill the disk.
         """
         try:
-            return unpack(self._file, self._name, self._most_bytes)
+            return unpack(self._file, self._name, self._most_bytes, FREE_BYTES)
         except NoRoom as error:
             raise StoreUnavailable(str(error)) from None
         except RecipeError as error:
@@ -212,11 +215,12 @@ def _get_data_set(name: str) -> str:
     return found
 
 
-def _no_room() -> StoreUnavailable:
-    return StoreUnavailable(
-        f"an upload must leave {FREE_BYTES / 1e9:.1f} GB of the disk free: got too little room. "
-        "Ask the operator of this service to make some."
-    )
+def _require_room(folder: Path, size: int) -> None:
+    if shutil.disk_usage(folder).free < size + FREE_BYTES:
+        raise StoreUnavailable(
+            f"an upload must leave {FREE_BYTES / 1e9:.1f} GB of the disk free: got too little room. "
+            "Ask the operator of this service to make some."
+        )
 
 
 def _unwritable(error: OSError) -> StoreUnavailable:

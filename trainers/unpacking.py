@@ -34,19 +34,20 @@ class Unpacked:
     classes: int
 
 
-def unpack(file: Path, name: str, most_bytes: int) -> Unpacked:
+def unpack(file: Path, name: str, most_bytes: int, left_free: int = 0) -> Unpacked:
     """Check a file and, if it is an archive, unpack it beside itself.
 
     Args:
         file: what was sent.
         name: ``NAME.npz`` or ``NAME.zip``; messages have it in place of paths.
         most_bytes: of an archive's files together.
+        left_free: bytes of the disk that must stay free.
 
     Raises:
         RecipeError: if it is no data set, or its check does not end within the limits.
-        NoRoom: if the disk is full.
+        NoRoom: if the disk has no room for an archive's files.
     """
-    request = {"path": str(file), "name": name, "most_bytes": most_bytes}
+    request = {"path": str(file), "name": name, "most_bytes": most_bytes, "left_free": left_free}
     answer = inspection.ask_child(__name__, request)
     if answer is None:
         raise RecipeError(
@@ -55,7 +56,8 @@ def unpack(file: Path, name: str, most_bytes: int) -> Unpacked:
         )
     if answer.get("full"):
         raise NoRoom(
-            "the disk of the data sets must have room: got a full one. Ask the operator of this service to make some."
+            f"the disk of the data sets must have room for all files of an archive: got too little for {name}. "
+            "Ask the operator of this service to make some."
         )
     if (refusal := answer.get("refusal")) is not None:
         raise RecipeError(refusal)
@@ -66,15 +68,15 @@ def main() -> None:
     """Answer the request on stdin, in a child process."""
     request = json.load(sys.stdin)
     inspection.set_limits(file_bytes=request["most_bytes"])
-    inspection.answer(lambda: _unpack(Path(request["path"]), request["name"], request["most_bytes"]))
+    inspection.answer(lambda: _unpack(**request))
 
 
-def _unpack(file: Path, name: str, most_bytes: int) -> dict[str, object]:
+def _unpack(path: str, name: str, most_bytes: int, left_free: int) -> dict[str, object]:
     from trainers.data import archive
 
-    folder = file.with_name("unpacked")
+    file, folder = Path(path), Path(path).with_name("unpacked")
     try:
-        found = _read(file, folder, name, most_bytes)
+        found = _read(file, folder, name, most_bytes, left_free)
     except RecipeError as error:
         words = str(error).replace(str(folder), name.removesuffix(ARCHIVE))
         return {"refusal": words.replace(str(file), name)}
@@ -86,7 +88,7 @@ def _unpack(file: Path, name: str, most_bytes: int) -> dict[str, object]:
     return dataclasses.asdict(found) | {"path": str(found.path)}
 
 
-def _read(file: Path, folder: Path, name: str, most_bytes: int) -> Unpacked:
+def _read(file: Path, folder: Path, name: str, most_bytes: int, left_free: int) -> Unpacked:
     """Check a file as the recipe ``images`` does, with numbers that suit the smallest data set."""
     from trainers.data import archive, npz, own
     from trainers.descriptors.images import OwnNumbers
@@ -96,7 +98,7 @@ def _read(file: Path, folder: Path, name: str, most_bytes: int) -> Unpacked:
         own.check(numbers, str(file))
         labels, _ = npz.read_labels(file)
         return Unpacked(file, file.stat().st_size, int(labels.max()) + 1)
-    size = archive.unpack(file, folder, name, most_bytes)
+    size = archive.unpack(file, folder, name, most_bytes, left_free)
     own.check(numbers, str(folder))
     return Unpacked(folder, size, count_classes(folder))
 

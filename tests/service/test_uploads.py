@@ -13,6 +13,7 @@ from search.vocabulary.errors import Conflict, Denied, InvalidSpec, SearchError,
 from service import uploads
 from service.uploads import Upload, remove_leftovers, require_uploads
 from tests.service.loops import run
+from tests.trainers.archives import pack
 from trainers.unpacking import Unpacked
 
 MOST = 100
@@ -87,6 +88,25 @@ def test_what_is_announced_as_too_large_or_would_fill_the_disk_is_refused_before
     refusal_of(TooLarge, tmp_path, "x.zip", announced=MOST + 1, said="a data set may have at most")
     monkeypatch.setattr(uploads, "FREE_BYTES", 2**62)
     refusal_of(StoreUnavailable, tmp_path, "x.zip", said="an upload must leave")
+
+
+def test_what_would_fill_the_disk_unannounced_is_refused_while_it_arrives(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "FREE_BYTES", 2**62)
+    with pytest.raises(StoreUnavailable, match=r"^an upload must leave"):
+        receive(upload, b"PK\x03\x04")
+    assert received(upload).stat().st_size == 0
+
+
+def test_what_would_fill_the_disk_unpacked_is_refused_before_it_is(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received(upload).write_bytes(pack({"a/0.png": b""}))
+    monkeypatch.setattr(uploads, "FREE_BYTES", 2**62)
+    with pytest.raises(StoreUnavailable, match=r"must have room for all files .* got too little for flowers.zip. Ask"):
+        upload.unpack()
+    assert not received(upload).with_name("unpacked").exists()
 
 
 def refusal_of(kind: type[SearchError], folder: Path, name: str, *, said: str, announced: int = 0) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import shutil
 import stat
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +131,18 @@ def test_deep_folders_count_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     deep = {f"{number}/" + "a/" * 30 + "x.png": b"" for number in range(4)}
     assert "at most 100 files and folders: got more in flowers.zip" in refusal(tmp_path, pack(deep))
     assert len(unpack(tmp_path, pack(dict(list(deep.items())[:3])))) == 3
+
+
+@pytest.mark.parametrize(("free", "fits"), [(2 * archive.BLOCK + 99, False), (2 * archive.BLOCK + 100, True)])
+def test_files_take_whole_blocks_and_leave_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    (tmp_path / "sent").write_bytes(pack({"rose/0.png": b"1", "rose/1.png": b"2"}))
+    refused = contextlib.nullcontext() if fits else pytest.raises(OSError, match="No space left")
+    with refused:
+        archive.unpack(tmp_path / "sent", tmp_path / "out", "flowers.zip", MOST, left_free=100)
+    assert (tmp_path / "out").exists() is fits
 
 
 def test_names_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.trainers.archives import arrays, class_folders, pack
 from trainers import inspection, unpacking
 from trainers.recipe import RecipeError
-from trainers.unpacking import Unpacked, unpack
+from trainers.unpacking import NoRoom, Unpacked, unpack
 
 MOST = 10**6
 
@@ -48,6 +48,14 @@ def test_what_is_no_data_set_is_refused_by_its_name_alone(tmp_path: Path, name: 
         unpack(sent(tmp_path, content), name, MOST)
     assert said in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_the_disk_has_no_room_for_is_told_from_what_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(
+        NoRoom, match=r"must have room for all files of an archive: got too little for flowers.zip. Ask"
+    ):
+        unpack(sent(tmp_path, pack(class_folders())), "flowers.zip", MOST, left_free=2**62)
+    assert [path.name for path in tmp_path.iterdir()] == ["received"]
 
 
 def test_a_check_that_does_not_end_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

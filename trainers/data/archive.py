@@ -7,10 +7,12 @@ than its table of contents.
 from __future__ import annotations
 
 import errno
+import os
 import re
+import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +22,7 @@ MAX_FILES = 200_000  # and folders
 MAX_NAME_BYTES = 255  # of a file or folder, on common file systems
 MAX_DEPTH = 32  # folders in folders
 CHUNK = 2**20
+BLOCK = 2**12  # bytes that the smallest file takes, on common file systems
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")  # of the systems that packed it; hidden files are left out too
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -27,7 +30,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 Parts = tuple[str, ...]
 
 
-def unpack(file: Path, folder: Path, name: str, most_bytes: int) -> int:
+def unpack(file: Path, folder: Path, name: str, most_bytes: int, left_free: int = 0) -> int:
     """Unpack an archive into a folder that is created; return the bytes of its files.
 
     A folder that holds everything else in the archive is left out, as packing a folder adds one.
@@ -37,6 +40,7 @@ def unpack(file: Path, folder: Path, name: str, most_bytes: int) -> int:
         folder: where its files go.
         name: what messages call the archive.
         most_bytes: that its files may have together.
+        left_free: bytes of the disk that must stay free.
 
     Raises:
         RecipeError: if it is not an archive of ordinary files, or has too many or too large ones.
@@ -44,6 +48,7 @@ def unpack(file: Path, folder: Path, name: str, most_bytes: int) -> int:
     """
     with _open(file, name) as archive:
         members = _find_files(archive, name, most_bytes)
+        _require_room(members.values(), folder.parent, left_free)
         outer = _count_outer_folders(members)
         for parts, member in members.items():
             target = folder.joinpath(*parts[outer:])
@@ -105,6 +110,13 @@ def _find_files(archive: zipfile.ZipFile, name: str, most_bytes: int) -> dict[Pa
     if not files:
         raise RecipeError(f"an archive must hold files: got none in {name}. Pack folders of images.")
     return files
+
+
+def _require_room(members: Iterable[zipfile.ZipInfo], folder: Path, left_free: int) -> None:
+    """Raise what the system does when the disk is full, before it is."""
+    needed = sum(-(-member.file_size // BLOCK) * BLOCK for member in members)
+    if shutil.disk_usage(folder).free < needed + left_free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _split(member: zipfile.ZipInfo, name: str) -> Parts:
