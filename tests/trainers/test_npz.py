@@ -189,7 +189,11 @@ def fixed(file, **arrays):
     return npz.read(file)
 
 
-@pytest.mark.parametrize("x", [COLOUR, COLOUR[..., :1], COLOUR[..., :2], np.tile(SQUARE, 2)], ids=["3", "1", "2", "6"])
+@pytest.mark.parametrize(
+    "x",
+    [COLOUR, COLOUR[..., :1], COLOUR[..., :2], np.tile(SQUARE, 2), np.tile(COLOUR, 2), np.tile(SQUARE, 2)[:, :, :7]],
+    ids=["3", "1", "2", "square", "wide", "tall"],
+)
 def test_channels_that_come_first_are_refused_with_the_transpose(file, x):
     first = x.transpose(0, 3, 1, 2)
     np.savez(file, x=first, y=CLASSES)
@@ -201,7 +205,7 @@ def test_channels_that_come_first_are_refused_with_the_transpose(file, x):
     assert (fixed(file, x=first, y=CLASSES)[0] == x).all()
 
 
-@pytest.mark.parametrize("shape", [(60, 3, 8, 3), (60, 8, 8, 4), (60, 8, 8, 12), (60, 20, 8, 6), (60, 6, 9, 8)])
+@pytest.mark.parametrize("shape", [(60, 3, 8, 3), (60, 8, 8, 4), (60, 8, 8, 12), (60, 20, 8, 6), (60, 8, 9, 8)])
 def test_channels_that_may_be_last_are_taken_to_be(file, shape):
     np.savez(file, x=np.zeros(shape, np.uint8), y=CLASSES)
     assert npz.read(file)[0].shape == shape

@@ -40,13 +40,13 @@ class Range:
 
 
 def channels_are_first(shape: Shape) -> bool:
-    """Return whether a shape is surely ``[N,C,H,W]``: few channels, or square images of many.
+    """Return whether a shape is taken for ``[N,C,H,W]``: few channels, or fewer than the images are high and wide.
 
-    An image in ``[N,H,W,C]`` is neither four pixels high nor as wide as it has channels.
+    An image in ``[N,H,W,C]`` is neither four pixels high, nor lower than it is wide and has channels.
     """
     if len(shape) != 4 or shape[3] <= MOST_CHANNELS:
         return False
-    return 0 < shape[1] <= MOST_CHANNELS or shape[1] < shape[2] == shape[3]
+    return 0 < shape[1] <= MOST_CHANNELS or 0 < shape[1] < min(shape[2:])
 
 
 def fix_images(shape: Shape, dtype: Any, values: Range) -> str:
