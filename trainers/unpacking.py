@@ -72,14 +72,14 @@ def main() -> None:
 
 
 def _unpack(path: str, name: str, most_bytes: int, left_free: int) -> dict[str, object]:
-    from trainers.data import archive
+    from trainers.data import archive, remedies
 
     file, folder = Path(path), Path(path).with_name("unpacked")
     try:
         found = _read(file, folder, name, most_bytes, left_free)
     except RecipeError as error:
-        words = str(error).replace(str(folder), name.removesuffix(ARCHIVE))
-        return {"refusal": words.replace(str(file), name)}
+        words = str(error).replace(str(folder), name.removesuffix(ARCHIVE)).replace(str(file), name)
+        return {"refusal": words.replace(remedies.GIVE_FOLDER, f"name it {name.removesuffix(ARRAYS)}{ARCHIVE}")}
     except Exception as error:
         if isinstance(error, OSError) and error.errno in archive.FULL:
             return {"full": True}

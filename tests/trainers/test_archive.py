@@ -51,13 +51,34 @@ def test_folders_that_hold_everything_else_are_left_out(tmp_path: Path, prefix: 
     assert unpack(tmp_path, pack(packed)) == ["README.txt", *sorted(ROSES)]
 
 
+@pytest.mark.parametrize(
+    "beside",
+    ["README.txt", "@eaDir/flowers/x.png", "lost+found/x", "__pycache__/x.pyc", "System Volume Information/x.png"],
+)
+def test_what_lies_beside_the_folder_of_everything_else_is_left_out(tmp_path: Path, beside: str) -> None:
+    assert unpack(tmp_path, pack({beside: b"x"} | class_folders("my data/flowers/"))) == sorted(ROSES)
+
+
+@pytest.mark.parametrize("beside", ["stray.png", "notes/x.txt", "notes/x.png"])
+def test_images_and_folders_beside_a_folder_are_not_left_out(tmp_path: Path, beside: str) -> None:
+    files = {beside: b"x"} | class_folders("flowers/")
+    assert unpack(tmp_path, pack(files)) == sorted(files)
+
+
+def test_a_class_without_images_is_not_left_out(tmp_path: Path) -> None:
+    files = {"flowers/tulip/x.txt": b"x"} | class_folders("flowers/rose/")
+    assert unpack(tmp_path, pack(files)) == sorted(path.removeprefix("flowers/") for path in files)
+
+
 def test_splits_are_kept(tmp_path: Path) -> None:
     splits = class_folders("set/train/") | class_folders("set/val/")
     assert unpack(tmp_path, pack(splits)) == sorted(path.removeprefix("set/") for path in splits)
 
 
 def test_what_systems_add_is_left_out(tmp_path: Path) -> None:
-    added = dict.fromkeys(["__MACOSX/rose/._0.png", "rose/.DS_Store", ".git/HEAD", "tulip/Thumbs.db", "rose/"], b"")
+    added = dict.fromkeys(
+        ["__MACOSX/rose/._0.png", "rose/.DS_Store", ".git/HEAD", "tulip/Thumbs.db", "rose/@eaDir/x", "rose/"], b""
+    )
     assert unpack(tmp_path, pack(ROSES | added)) == sorted(ROSES)
 
 

@@ -40,8 +40,9 @@ def test_arrays_stay_where_they_are(tmp_path: Path) -> None:
         ("one.zip", pack(class_folders(classes="a", count=1)), "got 1 in one."),
         ("flowers.zip", pack({**class_folders(), "../x": b""}), "must lie below its own folder"),
         ("flowers.npz", pack(class_folders()), "must hold x and y: got rose/0.png, rose/1.png"),
+        ("flowers.npz", pack(class_folders()), "an archive of image files, name it flowers.zip."),
     ],
-    ids=["no classes", "one class", "outside", "no arrays"],
+    ids=["no classes", "one class", "outside", "no arrays", "images"],
 )  # fmt: skip
 def test_what_is_no_data_set_is_refused_by_its_name_alone(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     with pytest.raises(RecipeError) as caught:

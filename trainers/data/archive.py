@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainers.data.listing import is_foreign, is_image
 from trainers.recipe import RecipeError
 
 MAX_FILES = 200_000  # and folders
@@ -24,7 +25,7 @@ MAX_DEPTH = 32  # folders in folders
 CHUNK = 2**20
 BLOCK = 2**12  # bytes that the smallest file takes, on common file systems
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-LEFT_OUT = ("__macosx", "thumbs.db", "desktop.ini")  # of the systems that packed it; hidden files are left out too
+LEFT_OUT = ("thumbs.db", "desktop.ini")  # files of the systems that packed it; hidden ones are left out too
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Parts = tuple[str, ...]
@@ -33,7 +34,8 @@ Parts = tuple[str, ...]
 def unpack(file: Path, folder: Path, name: str, most_bytes: int, left_free: int = 0) -> int:
     """Unpack an archive into a folder that is created; return the bytes of its files.
 
-    A folder that holds everything else in the archive is left out, as packing a folder adds one.
+    A folder that holds everything else in the archive, except files beside it that are not images, is left out, and so
+    are those files: packing a folder adds one.
 
     Args:
         file: the archive.
@@ -47,11 +49,10 @@ def unpack(file: Path, folder: Path, name: str, most_bytes: int, left_free: int 
         OSError: if there is no room for its files.
     """
     with _open(file, name) as archive:
-        members = _find_files(archive, name, most_bytes)
+        members = _strip_outer_folders(_find_files(archive, name, most_bytes))
         _require_room(members.values(), folder.parent, left_free)
-        outer = _count_outer_folders(members)
         for parts, member in members.items():
-            target = folder.joinpath(*parts[outer:])
+            target = folder.joinpath(*parts)
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(member) as packed, target.open("xb") as unpacked:
                 while chunk := packed.read(CHUNK):
@@ -86,9 +87,9 @@ def _find_files(archive: zipfile.ZipFile, name: str, most_bytes: int) -> dict[Pa
     left_bytes = most_bytes
     for member in archive.infolist():
         parts = _split(member, name)
-        if any(part.startswith(".") or part.lower() in LEFT_OUT for part in parts):
-            continue
         above = parts if _is_folder(member) else parts[:-1]
+        if any(map(is_foreign, above)) or (parts and (parts[-1][0] == "." or parts[-1].lower() in LEFT_OUT)):
+            continue
         folders.update(above[:depth] for depth in range(1, len(above) + 1))
         if not _is_folder(member):
             _check_kind(member, name)
@@ -168,15 +169,10 @@ def _one_file(parts: Parts, name: str) -> RecipeError:
     )
 
 
-def _count_outer_folders(files: dict[Parts, zipfile.ZipInfo]) -> int:
-    """Count the folders that hold everything else and no images themselves: those that packing a folder adds."""
-    outer = 0
-    while len({parts[outer] for parts in files}) == 1 and _has_folders(files, outer + 1):
-        outer += 1
-    return outer
-
-
-def _has_folders(files: dict[Parts, zipfile.ZipInfo], depth: int) -> bool:
-    """Whether there are folders at a depth, below a folder and not a file."""
-    lengths = [len(parts) for parts in files]
-    return min(lengths) > depth and max(lengths) > depth + 1
+def _strip_outer_folders(files: dict[Parts, zipfile.ZipInfo]) -> dict[Parts, zipfile.ZipInfo]:
+    """Return the files below the folders that packing a folder adds: each holds all folders and images, in folders."""
+    while True:
+        tops = {parts[0] for parts in files if len(parts) > 1 or is_image(parts[0])}
+        if len(tops) != 1 or all(len(parts) <= 2 for parts in files):
+            return files
+        files = {parts[1:]: member for parts, member in files.items() if len(parts) > 1}

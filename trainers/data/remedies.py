@@ -19,6 +19,7 @@ MOST_CHANNELS = 4  # of ordinary images
 NUMBERED = "numpy.unique(y, return_inverse=True)[1]"
 IMAGES = ("x", "images", "image", "imgs", "data", "features", "pixels", "inputs", "arr_0")
 LABELS = ("y", "labels", "label", "targets", "target", "classes", "arr_1")
+GIVE_FOLDER = "unpack it and give the folder"
 PARTS = re.compile(r"_?(train|training|val|valid|validation|test|dev)_?", re.IGNORECASE)
 
 
@@ -142,7 +143,7 @@ def fix_members(names: Sequence[str]) -> str:
     """Return how to save arrays of other names as x and y; nothing if none of them is known."""
     arrays = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
     if not arrays and any(map(is_image, names)):
-        return "If it is an archive of image files, unpack it and give the folder."
+        return f"If it is an archive of image files, {GIVE_FOLDER}."
     images, labels = ({_part(name): name for name in arrays if _word(name) in words} for words in (IMAGES, LABELS))
     known = sum(_word(name) in IMAGES + LABELS for name in arrays)
     if not images or images.keys() != labels.keys() or known != 2 * len(images):
