@@ -95,7 +95,7 @@ def _find(key: tuple[Hashable, ...], request: dict[str, Any]) -> Finding:
 
 
 def end_children() -> None:
-    """End all children. Who waits for one is told that its check did not end."""
+    """End all children. Whoever waits for one is told that its check did not end."""
     for child in tuple(_children):
         child.kill()
 
@@ -198,7 +198,7 @@ def set_limits(file_bytes: int = 0) -> None:
 
 
 def answer(find: Callable[[], dict[str, Any]]) -> None:
-    """Write what a function finds to stdout. Whatever it prints is no answer."""
+    """Write what a function finds to stdout. What it prints is not an answer."""
     with contextlib.redirect_stdout(sys.stderr):
         found = find()
     json.dump(found, sys.stdout)

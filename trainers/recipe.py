@@ -27,7 +27,7 @@ class RecipeError(ValueError):
 
 
 def printable(text: str) -> str:
-    """Return text that can be stored and sent: names of files may hold bytes that are no text."""
+    """Return text that can be stored and sent: names of files may hold bytes that are not text."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -60,7 +60,7 @@ class Result:
 class Report(Protocol):
     """Receives the metrics of one epoch; may wait, or raise to end the trial early.
 
-    In a search, a report that is no number fails the trial, and the first report of an epoch stands.
+    In a search, a report that is not a number fails the trial, and the first report of an epoch stands.
     """
 
     def __call__(self, *, epoch: int, **metrics: float) -> None:

@@ -22,7 +22,7 @@ MAGIC = b"PK\x03\x04"  # of both
 
 
 class NoRoom(RecipeError):
-    """The disk of the data sets has no room."""
+    """The disk of the data sets does not have enough room."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def unpack(file: Path, name: str, most_bytes: int, left_free: int = 0) -> Unpack
         left_free: bytes of the disk that must stay free.
 
     Raises:
-        RecipeError: if it is no data set, or its check does not end within the limits.
+        RecipeError: if it is not a data set, or its check does not end within the limits.
         NoRoom: if the disk has no room for an archive's files.
     """
     request = {"path": str(file), "name": name, "most_bytes": most_bytes, "left_free": left_free}

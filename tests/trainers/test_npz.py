@@ -87,7 +87,7 @@ def test_members_that_are_no_arrays_are_refused(file):
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("x", "pixels")
         archive.writestr("y", "labels")
-    assert refused(file) == no_npz(file, "its x is no array")
+    assert refused(file) == no_npz(file, "its x is not an array")
 
 
 @pytest.mark.parametrize("left", ["x", "y"])
@@ -407,12 +407,12 @@ def test_labels_whose_shape_does_not_fit_their_bytes_are_refused(file):
 )
 def test_a_header_that_is_none_is_refused(file, header):
     save_members(file, x=npy(X, header=header or "\n"), y=npy(Y))
-    assert refused(file) == no_npz(file, "its x has no header that numpy reads")
+    assert refused(file) == no_npz(file, "its x does not have a header that numpy reads")
 
 
 def test_a_header_of_gigabytes_is_not_read(file):
     save_members(file, zipfile.ZIP_DEFLATED, x=b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(10**8), y=npy(Y))
-    assert refused(file) == no_npz(file, "its x has no header that numpy reads")
+    assert refused(file) == no_npz(file, "its x does not have a header that numpy reads")
 
 
 def test_a_small_file_that_unpacks_to_more_than_fits_in_memory_is_refused(file, monkeypatch):

@@ -135,8 +135,8 @@ def _split(member: zipfile.ZipInfo, name: str) -> Parts:
         )
     if len(parts) > MAX_DEPTH or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise RecipeError(
-            f"the names in an archive may have {MAX_NAME_BYTES} bytes each, in {MAX_DEPTH} folders: got "
-            f"{path[:100]!r}… in {name}. Rename the file."
+            f"the names in an archive may have at most {MAX_NAME_BYTES} bytes each and lie at most {MAX_DEPTH} folders "
+            f"deep: got {path[:100]!r}… in {name}. Rename the file."
         )
     return parts
 
@@ -146,7 +146,7 @@ def _is_folder(member: zipfile.ZipInfo) -> bool:
 
 
 def _check_kind(member: zipfile.ZipInfo, name: str) -> None:
-    """Refuse what is no ordinary file that can be read without a password."""
+    """Refuse what is not an ordinary file that can be read without a password."""
     kind = stat.S_IFMT(member.external_attr >> 16)  # 0 if the archive says nothing of it
     found = "a link" if stat.S_ISLNK(kind) else "a device, pipe or socket" if kind and not stat.S_ISREG(kind) else ""
     if found:

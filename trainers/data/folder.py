@@ -83,7 +83,7 @@ def check(numbers: SplitNumbers, path: str, size: int) -> str:
     alike = find_alike(found.classes)
     notes = [
         *found.notes,
-        f"{first_few(alike)} differ only in case, spaces, zeros or the form of accents" if alike else "",
+        f"{first_few(alike)} {ALIKE}" if alike else "",
     ]
     return describe(planned, found.classes, [*notes, str(found.left_out)])
 
@@ -242,9 +242,7 @@ def check_classes(path: str, got: Iterable[str], classes: Iterable[str]) -> None
     """Check that a split has the class folders of the training split."""
     extra, missing = sorted(set(got) - set(classes)), sorted(set(classes) - set(got))
     if extra or missing:
-        alike = (
-            " Some differ only in case, spaces, zeros or the form of accents." if find_alike(extra + missing) else ""
-        )
+        alike = f" Some {ALIKE}." if find_alike(extra + missing) else ""
         raise RecipeError(
             f"every split must have the class folders of train: got {len(extra)} more ({first_few(extra)}) and "
             f"{len(missing)} fewer ({first_few(missing)}) in {path}.{alike} Rename, add or remove folders."

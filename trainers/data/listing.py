@@ -133,7 +133,7 @@ def is_image(name: str) -> bool:
 
 
 def is_foreign(name: str) -> bool:
-    """Return whether a folder of that name is none of the data set's."""
+    """Return whether a folder of that name does not belong to the data set."""
     return name[0] == "." or name.casefold() in FOREIGN
 
 

@@ -124,7 +124,7 @@ def _find(archive: zipfile.ZipFile, name: str) -> Member:
     with archive.open(info.filename) as stream:
         start = io.BytesIO(stream.read(HEADER_BYTES))
     if start.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
-        raise ValueError(f"its {name} is no array")
+        raise ValueError(f"its {name} is not an array")
     start.seek(0)
     version = npy.read_magic(start)
     read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
@@ -133,7 +133,7 @@ def _find(archive: zipfile.ZipFile, name: str) -> Member:
     try:
         shape, _, dtype = read_header(start)
     except Exception:  # of Python's own parser too: RecursionError, MemoryError
-        raise ValueError(f"its {name} has no header that numpy reads") from None
+        raise ValueError(f"its {name} does not have a header that numpy reads") from None
     declared = math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and (min(shape, default=0) < 0 or declared != info.file_size - start.tell()):
         raise ValueError(
