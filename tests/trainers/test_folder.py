@@ -375,7 +375,8 @@ def test_classes_that_differ_between_splits_are_named(tmp_path, split):
     write_classes(tmp_path / split, ["a", "B", "c", "d"])
     assert refused(tmp_path) == (
         "every split must have the class folders of train: got 2 more (B, d) and 1 fewer (b) in "
-        f"{tmp_path / split}. Rename, add or remove folders."
+        f"{tmp_path / split}. Some differ only in case, spaces, zeros or the form of accents. "
+        "Rename, add or remove folders."
     )
 
 
