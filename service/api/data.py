@@ -80,6 +80,8 @@ async def upload(
             await upload.receive(request.stream())
             async with uploads.turn_to_unpack:
                 unpacked = await run_in_threadpool(upload.unpack)
+            if await request.is_disconnected():
+                raise ClientDisconnect  # who cancelled is told that nothing is kept
             placed = await run_in_threadpool(upload.place, unpacked)
             try:
                 await admission.run(Lane.WRITE, caller.token.id, _record, database, caller.token, placed)

@@ -122,6 +122,19 @@ def test_clients_that_leave_leave_nothing_and_those_who_stay_keep_nobody_out(sit
     assert not (folder / "left").exists()
 
 
+def test_a_client_that_leaves_while_its_file_is_unpacked_leaves_nothing(site: Site, folder: Path) -> None:
+    content = pack(class_folders())
+    with begin_upload(site, site.token("submit"), content, len(content)):
+        for _ in range(500):
+            if any(file.stat().st_size == len(content) for file in folder.glob(".upload-*/received")):
+                break
+            time.sleep(0.01)
+        else:
+            raise AssertionError("a file is written before it is unpacked")
+    wait_until_clean(folder)
+    assert not (folder / "left").exists()
+
+
 def test_strangers_are_refused_before_anything_is_written(site: Site, folder: Path) -> None:
     before = sorted(folder.glob("*"))
     reader = site.client("read")
