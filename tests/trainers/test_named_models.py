@@ -190,5 +190,5 @@ def test_three_layers_or_fewer_are_all_named():
     message = refusal("torchvision:vgg11_bn", norm)
     assert message == (
         "every BatchNorm of a model must be swapped: got 'torchvision:vgg11_bn', where 1 cannot: features.5: no. "
-        "Choose another gc or another model."
+        "Choose another model."
     )

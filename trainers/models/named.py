@@ -132,9 +132,10 @@ def check_conversion(reference: str, conversion: Conversion) -> None:
     if conversion.kept:
         reasons = [f"{path}: {reason.rstrip('.')}" for path, reason in conversion.kept.items()]
         more = f"; and {len(reasons) - MAX_LISTED} more" if len(reasons) > MAX_LISTED else ""
+        remedy = "another gc or " * any(reason.startswith("gc ") for reason in conversion.kept.values())
         raise RecipeError(
             f"every BatchNorm of a model must be swapped: got {reference!r}, where {len(reasons)} cannot: "
-            f"{'; '.join(reasons[:MAX_LISTED])}{more}. Choose another gc or another model."
+            f"{'; '.join(reasons[:MAX_LISTED])}{more}. Choose {remedy}another model."
         )
     if not conversion.swapped:
         raise RecipeError(
