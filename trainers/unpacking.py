@@ -90,14 +90,13 @@ def _unpack(path: str, name: str, most_bytes: int, left_free: int) -> dict[str, 
 
 def _read(file: Path, folder: Path, name: str, most_bytes: int, left_free: int) -> Unpacked:
     """Check a file as the recipe ``images`` does, with numbers that suit the smallest data set."""
-    from trainers.data import archive, npz, own
+    from trainers.data import archive, own
     from trainers.descriptors.images import OwnNumbers
 
     numbers = OwnNumbers(batch=1, image_size=8)
     if name.endswith(ARRAYS):
-        own.check(numbers, str(file))
-        labels, _ = npz.read_labels(file)
-        return Unpacked(file, file.stat().st_size, int(labels.max()) + 1)
+        _, classes = own.check_arrays(numbers, str(file))
+        return Unpacked(file, file.stat().st_size, classes)
     size = archive.unpack(file, folder, name, most_bytes, left_free)
     own.check(numbers, str(folder))
     return Unpacked(folder, size, count_classes(folder))

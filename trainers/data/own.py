@@ -53,7 +53,12 @@ def check_given(numbers: SplitNumbers, data: str, size: int) -> str:
     """Check a file or folder like :func:`read`, without keeping or decoding images; return what was found."""
     if os.path.isdir(data):
         return folder.check(numbers, data, size)
-    labels, shape = npz.read_labels(data)
+    return check_arrays(numbers, data)[0]
+
+
+def check_arrays(numbers: SplitNumbers, file: str) -> tuple[str, int]:
+    """Check an ``.npz`` file like :func:`check_given`; return what was found, and how many classes it has."""
+    labels, shape = npz.read_labels(file)
     rows: Any = np.arange(len(labels))  # in place of pixels, so that the same code splits and caps both
-    planned = prepare_splits(split_in_three(rows, labels, numbers.split_seed, data), numbers)
-    return describe(planned, [], [f"an image is {' × '.join(map(str, shape))}"])
+    planned = prepare_splits(split_in_three(rows, labels, numbers.split_seed, file), numbers)
+    return describe(planned, [], [f"an image is {' × '.join(map(str, shape))}"]), planned.classes
