@@ -77,13 +77,14 @@ def test_the_example_is_not_there_where_it_is_not_installed() -> None:
 def test_the_example_trains_by_hand_on_ones_own_images(environment: dict[str, str], images: Path) -> None:
     printed, epochs = by_hand(environment, "--set", "epochs=1", "--data", str(images), "--gm", "8", "--gc", "4")
     assert 0 <= float(printed) <= 1
-    (epoch,) = epochs.splitlines()
+    data, epoch = epochs.splitlines()
+    assert data.startswith("Data: 1000 images of 10 classes: ")
     assert epoch.startswith("epoch 1 train_loss ")
 
 
 def test_the_example_learns(environment: dict[str, str], images: Path) -> None:
     _, epochs = by_hand(environment, "--set", "epochs=6", "--data", str(images), "--gm", "2", "--gc", "2")
-    first, *_, last = (float(line.split()[3]) for line in epochs.splitlines())
+    first, *_, last = (float(line.split()[3]) for line in epochs.splitlines() if line.startswith("epoch "))
     assert last < first
     assert "diverged" not in epochs  # which is said of an accuracy at chance
 

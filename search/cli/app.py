@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.models import OptionInfo
 
 from search.cli.flags import GridCommand, TuneCommand, parse_integers
 from search.cli.program import NamedCommands, Program, takes_json
@@ -21,6 +22,8 @@ from trainers.recipe import names
 
 if TYPE_CHECKING:
     from search.settings import Settings
+
+Value = TypeVar("Value")
 
 app = typer.Typer(
     name="seqnorm",
@@ -46,7 +49,7 @@ class _GlobalOptions:
 _global_options = _GlobalOptions()
 
 
-def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
+def _keep(context: typer.Context, option: typer.CallbackParam, value: Value) -> Value:
     """Keep a global option; one that follows the command overrides one that precedes it."""
     if value not in (None, False) or context.parent is None:
         setattr(_global_options, str(option.name), value)
@@ -92,8 +95,9 @@ Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets
 Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
 
 
-def _json_option(text: str) -> Any:
-    return typer.Option("--json", help=text, callback=lambda given: given or _global_options.json)
+def _json_option(text: str) -> OptionInfo:
+    option: OptionInfo = typer.Option("--json", help=text, callback=lambda given: given or _global_options.json)
+    return option
 
 
 Json = Annotated[bool, _json_option("Print one JSON object to stdout.")]
@@ -201,7 +205,7 @@ def _fields(
     set_: list[str] | None,
     model: str | None,
     data: str | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the fields of a search, from its flags and its file."""
     from search.cli.fields import gather_fields
 

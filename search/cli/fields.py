@@ -23,7 +23,7 @@ def gather_fields(
     preset: str | None,
     assignments: list[str],
     local: bool,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the fields that a command line gives.
 
     Args:
@@ -36,7 +36,7 @@ def gather_fields(
     """
     if recipe and file is None and recipe.endswith(FILE_SUFFIXES):
         raise InvalidSpec(f"RECIPE must be the name of a recipe: got {recipe}. Give a file with -f {recipe}.")
-    fields = read_file(file) if file else {}
+    fields: dict[str, Any] = read_file(file) if file else {}
     fields |= flags | ({"recipe": recipe} if recipe else {}) | ({"data": data} if data else {})
     if "recipe" not in fields:
         where = f"in {file}" if file else "and no file"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from search.vocabulary.errors import InvalidSpec
 from trainers.near_misses import did_you_mean
@@ -67,7 +67,7 @@ def takes_json(program: Any, name: str) -> bool:
     return any(option.name == "json" for each in (command, *_all_below(command)) for option in each.params)
 
 
-def _all_below(group: Any) -> Iterator[Any]:
+def _all_below(group: Any) -> Iterator[TyperCommand]:
     """Yield every command and group of a group; a command has none."""
     for each in getattr(group, "commands", {}).values():
         yield each

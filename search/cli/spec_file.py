@@ -37,7 +37,7 @@ _PLAIN = {  # what a word without quotes is, if it is not text
 _TAGS = {f"{_TAG}{kind}" for kind in (*_PLAIN, "str", "seq", "map")}
 
 
-def read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, object]:
     """Read the fields of a search from a file, or from stdin if it is ``-``.
 
     Raises:
@@ -52,7 +52,8 @@ def read_file(file: Path) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
             _refuse(f"got {kind} in line {_line(node)} of {file}")
-        return _as_json(text) or _construct(node)
+        found = _as_json(text)
+        return found if isinstance(found, dict) and found else _construct(node)
     except yaml.YAMLError as error:
         raise InvalidSpec(_describe(error, file)) from None
     except RecursionError:
@@ -90,7 +91,7 @@ def _compose(text: str) -> yaml.Node | None:
     return yaml.compose(text if _as_json(text) is None else text.replace("\t", " "), Loader=_Loader)
 
 
-def _as_json(text: str) -> Any:
+def _as_json(text: str) -> object:
     """Return the value of a JSON text; None if it is none."""
     try:
         return json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
@@ -98,13 +99,13 @@ def _as_json(text: str) -> Any:
         return None
 
 
-def _construct(node: yaml.MappingNode) -> dict[str, Any]:
+def _construct(node: yaml.MappingNode) -> dict[str, object]:
     loader = _Loader("")
     for key, value in node.value:
         if key.value in _text_fields():
             for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 _take_as_typed(each)
-    fields: dict[str, Any] = loader.construct_document(node)
+    fields: dict[str, object] = loader.construct_document(node)
     return fields
 
 

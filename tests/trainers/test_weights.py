@@ -130,7 +130,7 @@ def test_a_folder_without_a_checkpoint_is_refused(name, tmp_path):
     with pytest.raises(RecipeError) as caught:
         load_model(tmp_path / name)
     assert str(caught.value) == (
-        f"a folder with a trial's checkpoint is needed: got {tmp_path / name}. seqnorm show names one."
+        f"a folder with a trial's checkpoint is needed: got {tmp_path / name}. seqnorm show ID names one."
     )
 
 
