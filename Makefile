@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loa
 test: install ## run the whole test suite
 	$(PYTEST)
 
-test-fast: install ## run the quick tests, about 3,800, in a minute and a half
+test-fast: install ## run the quick tests, about 5,300, in a minute and a half
 	$(PYTEST) -m "not ray and not browser and not postgres and not slow"
 
 test-local: install ## run the tests that start no Ray, browser or PostgreSQL
