@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import logging
+import math
 import os
 import sys
 import threading
@@ -26,6 +27,7 @@ LOG_BYTES = 2 * HEAD_BYTES  # of a log, which is then cut
 TAIL_BYTES = 64 * 2**10  # kept of the end when a log is cut
 PART_BYTES = 256 * 2**10  # read at once
 CHECK_SECONDS = 0.1  # between looks at the size of a log
+STILL_SECONDS = 1.0  # without a look before a trial's time runs out
 CUT = f"\n[a log holds at most {LOG_BYTES // 2**20} MB: what was printed here is left out]\n"
 
 
@@ -46,13 +48,20 @@ class TrialLog:
             file.write(("\n" * begun + f"{line}\n").encode(errors="backslashreplace"))
 
     @contextlib.contextmanager
-    def bounded(self) -> Iterator[None]:
-        """Cut the log whenever it is too long, until the block ends."""
+    def bounded(self, timeout: float | None = None) -> Iterator[None]:
+        """Cut the log whenever it is too long, until the block ends.
+
+        Args:
+            timeout: seconds after which ``faulthandler`` prints the frames of all threads. It crashes if it meets one
+                that moves, so the log is not looked at any more from a second before.
+        """
         ended = threading.Event()
+        until = math.inf if timeout is None else time.monotonic() + timeout - STILL_SECONDS
 
         def watch() -> None:
-            while not ended.wait(CHECK_SECONDS):
+            while time.monotonic() < until and not ended.wait(CHECK_SECONDS):
                 self.cut()
+            ended.wait()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -54,7 +54,7 @@ def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) ->
     reporter = Reporter(send, {**location, "host": host, "pid": os.getpid()}, lines.write)
     with (
         _redirect_output(Path(job.log)),
-        log.bounded(),
+        log.bounded(job.timeout),
         show_logging(),
         _timeout(job.timeout),
         kill_left_behind(),

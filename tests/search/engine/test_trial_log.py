@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def test_a_log_that_is_short_enough_or_gone_is_not_cut(file: Path) -> None:
     TrialLog(file).cut()
     TrialLog(file).write("nobody reads this")
     assert read_part(file) is None
+
+
+@pytest.mark.parametrize(("timeout", "cut"), [(None, True), (3600.0, True), (0.5, False)])
+def test_a_log_is_not_looked_at_when_the_time_of_its_trial_runs_out(
+    file: Path, monkeypatch: pytest.MonkeyPatch, timeout: float | None, cut: bool
+) -> None:
+    looked = threading.Event()
+    log = TrialLog(file)
+    monkeypatch.setattr(trial_log, "CHECK_SECONDS", 0.001)
+    monkeypatch.setattr(log, "cut", looked.set)
+    with log.bounded(timeout):
+        assert looked.wait(10 if cut else 0.1) is cut
+    assert looked.is_set(), "it is looked at when the trial has ended"
 
 
 def test_a_line_of_ours_begins_below_a_progress_bar(file: Path) -> None:
