@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_swagger
+from anyio import create_task_group
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.gzip import GZipMiddleware
@@ -53,17 +53,15 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        polling = asyncio.create_task(notifier.poll())
-        storing = asyncio.create_task(token_uses.store_regularly())
-        recovering = asyncio.create_task(recover_regularly(settings, database))
-        warming_up = asyncio.create_task(run_in_threadpool(_warm_up))
-        await run_in_threadpool(remove_leftovers, uploads_folder(settings))
-        yield
-        inspection.end_children()  # threads that wait for one would keep the process from ending
-        await warming_up
-        polling.cancel()
-        storing.cancel()
-        recovering.cancel()
+        async with create_task_group() as background:  # ends when its threads have given back their connections
+            background.start_soon(notifier.poll)
+            background.start_soon(token_uses.store_regularly)
+            background.start_soon(recover_regularly, settings, database)
+            background.start_soon(run_in_threadpool, _warm_up)
+            await run_in_threadpool(remove_leftovers, uploads_folder(settings))
+            yield
+            inspection.end_children()  # threads that wait for one would keep the process from ending
+            background.cancel_scope.cancel()
         await run_in_threadpool(token_uses.store)
         database.close()
 
