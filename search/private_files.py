@@ -87,7 +87,7 @@ def require_home(home: Path) -> None:
     """
     found = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
     if not os.path.isdir(found) or not os.access(found, os.W_OK | os.X_OK):
-        why = "cannot be written" if os.path.isdir(found) else "is no folder"
+        why = "cannot be written" if os.path.isdir(found) else "is not a folder"
         raise StoreUnavailable(
             f"the home folder must be writable: got {home}, where {found} {why}. "
             "Name another with --home DIR or SEQNORM_HOME."

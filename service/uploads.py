@@ -131,7 +131,7 @@ class Upload:
         """Check what was received, in a child process; unpack it if it is an archive.
 
         Raises:
-            InvalidSpec: if it is no data set.
+            InvalidSpec: if it is not a data set.
             StoreUnavailable: if its files would fill the disk.
         """
         try:

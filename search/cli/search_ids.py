@@ -15,7 +15,7 @@ MAX_COMPLETED = 30  # ids that a shell offers
 
 
 def find_id(settings: Settings, given: str, changing: str = "") -> str:
-    """Return the id of the search that ``given`` names; what is no start of one is returned as it is.
+    """Return the id of the search that ``given`` names; anything else is returned as it is.
 
     Args:
         settings: say where searches are.

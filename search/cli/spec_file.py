@@ -61,7 +61,7 @@ def read_file(file: Path) -> dict[str, object]:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's loader, with our own notion of what is no text."""
+    """PyYAML's loader, with our own rules for what is not text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own attribute
 
@@ -160,7 +160,7 @@ def _check_keys(node: yaml.MappingNode, file: Path) -> None:
 
 
 def _describe(error: yaml.YAMLError, file: Path) -> str:
-    """Return a message about what is no YAML, in one line."""
+    """Describe in one line why a text is not YAML."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
     where = f"line {mark.line + 1} of {file}" if mark else str(file)

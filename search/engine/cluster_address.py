@@ -161,7 +161,7 @@ def _require_head(address: ClusterAddress, token: str) -> None:
 
 
 class _AnotherService(Exception):
-    """What answers is no head of a cluster; the message is what it seems to be."""
+    """What answers is not the head of a cluster; the message says what it seems to be."""
 
 
 def _ask(address: ClusterAddress, token: str) -> int | None:

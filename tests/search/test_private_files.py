@@ -103,9 +103,9 @@ def test_a_home_that_cannot_be_written_is_refused_with_what_is_in_its_way(
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for home, found, why in (
-        (tmp_path / "file", tmp_path / "file", "is no folder"),
-        (tmp_path / "file" / "home", tmp_path / "file", "is no folder"),
-        (tmp_path / "link", tmp_path / "link", "is no folder"),
+        (tmp_path / "file", tmp_path / "file", "is not a folder"),
+        (tmp_path / "file" / "home", tmp_path / "file", "is not a folder"),
+        (tmp_path / "link", tmp_path / "link", "is not a folder"),
         (tmp_path / "closed" / "home", tmp_path, "cannot be written"),
     ):
         if home.parent.name == "closed":
