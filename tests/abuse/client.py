@@ -91,15 +91,23 @@ class Client:
 @contextmanager
 def asking(app: Any) -> Iterator[Client]:
     """Start an application and yield a client of it."""
-    loop = asyncio.new_event_loop()
+    loop, started = asyncio.new_event_loop(), threading.Event()
+    end = asyncio.Event()
+
+    async def live() -> None:  # one task, as with uvicorn: a task group is left by the task that entered it
+        async with app.router.lifespan_context(app):
+            started.set()
+            await end.wait()
+
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    lifespan = app.router.lifespan_context(app)
-    asyncio.run_coroutine_threadsafe(lifespan.__aenter__(), loop).result(SECONDS)
+    life = asyncio.run_coroutine_threadsafe(live(), loop)
     try:
+        assert started.wait(SECONDS), life
         yield Client(app, loop)
     finally:
-        asyncio.run_coroutine_threadsafe(lifespan.__aexit__(None, None, None), loop).result(SECONDS)
+        loop.call_soon_threadsafe(end.set)
+        life.result(SECONDS)
         asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result(SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(SECONDS)
