@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 from unicodedata import category
 
 from trainers.near_misses import did_you_mean, near_misses
+
+if TYPE_CHECKING:
+    from trainers.commands.command import Command
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
 MAX_NAME = 100  # characters of the name of a number
@@ -86,6 +90,8 @@ class Recipe:
     presets: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)  #: named sets of numbers
     unnormalized: Mapping[str, object] = dataclasses.field(default_factory=dict)  #: overrides without normalization
     landscape: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  #: steps of a loss landscape, times the learning rate
+    command: Command | None = None  #: somebody's own program; its numbers may lack those of :class:`Numbers`
+    trains_unnormalized: bool = True  #: whether it can train without normalization, as the variant `none`
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Any:
         """Return the recipe's numbers with some of them replaced.
@@ -175,13 +181,13 @@ def installed() -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
 
 
-def names() -> list[str]:
-    """Return the names of the installed recipes."""
+def names(home: Path | None = None) -> list[str]:
+    """Return the names of the installed recipes, and of those that files in a home folder describe."""
     return sorted(point.name for point in installed())
 
 
-def find(name: str) -> Recipe:
-    """Return the installed recipe with that name.
+def find(name: str, home: Path | None = None) -> Recipe:
+    """Return the recipe with that name, installed or described by a file in a home folder.
 
     Raises:
         RecipeError: if there is none; the message lists the known names.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from trainers.commands.command import Command
 
 Measure = Literal["validation", "test"]
 
@@ -34,6 +37,9 @@ class Params:
     recipe: str = ""  #: the recipe's name, stored with the weights
     folder: Path | None = None  #: folder of the trial's checkpoints; None for no checkpoints
     checkpoint_seconds: float = 15.0  #: between checkpoints; a lost process costs at most this and one epoch
+    command: Command | None = None  #: the program to run, if the recipe is somebody's own
+    #: for recipes that wait for something else: to be called about once a second; raises if the trial must end
+    poll: Callable[[], None] | None = None
     observer: StepObserver | None = None  #: wraps every training step; used to measure loss landscapes
 
 
@@ -69,6 +75,10 @@ class Report(Protocol):
 
 class Diverged(Exception):
     """The training loss is not finite, or accuracy stays at chance."""
+
+
+class InvalidPoint(Exception):
+    """The layers refuse the point's group counts, whatever the seed: no replicate of it can be trained."""
 
 
 def chance_limit(classes: int, samples: int) -> float:

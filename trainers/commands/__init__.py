@@ -1,0 +1,1 @@
+"""Command recipes: somebody's own program, run as it is. Standard library only."""
