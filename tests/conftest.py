@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, make_url
 
 from search.settings import Settings
+from tests.engines import LASTING
 from tests.lanes import RUNNING, forbid_ray, is_slow, mark_and_group, permit_ray, require_groups, require_mark, turn_of
 from tests.postgres import serving_postgres, weaken
 from tests.search.ray_cluster import serving_ray
@@ -68,7 +69,7 @@ def closed_engines() -> Iterator[None]:
     event.listen(Engine, "engine_connect", remember)
     yield
     event.remove(Engine, "engine_connect", remember)
-    for engine in opened:
+    for engine in opened.difference(LASTING):
         engine.dispose()
 
 

@@ -15,11 +15,6 @@ PASSWORD, KEY, PATH, SECRET = "canary-of-a-password", "canary-of-a-key", "canary
 CANARIES = (PASSWORD, KEY, PATH, SECRET)
 
 
-@pytest.fixture(autouse=True)
-def closed_engines() -> None:
-    """Leave the service its connections between tests; what it does by itself uses them at any time."""
-
-
 @pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A service that everybody may attack, with secrets in its settings."""

@@ -17,6 +17,7 @@ from service import accounts
 from service.app import create_app
 from service.middleware.access import COOKIE
 from tests.abuse.client import HOST, Answer, Client, asking
+from tests.engines import LASTING
 from tests.search.stored import finished_search, submit
 
 ORIGIN = f"http://{HOST}"
@@ -99,6 +100,7 @@ def attacked(settings: Settings) -> Iterator[Target]:
     done = finished_search(settings.database_url, owner="ada", name="the finished search", **SMALL)
     engine = open_engine(settings.database_url)
     app = create_app(settings)
+    LASTING.update((app.state.database.read_engine, app.state.database.write_engine, engine))
     with asking(app) as client:
         app.state.notifier.closing = True  # event streams end after what there is
         yield Target(settings, client, engine, done)
