@@ -81,6 +81,14 @@ class InvalidPoint(Exception):
     """The layers refuse the point's group counts, whatever the seed: no replicate of it can be trained."""
 
 
+class ProgramFailed(Exception):
+    """A program that is not ours did not end well. The message is for people: what it did, and its last lines."""
+
+
+class ProgramOutOfMemory(ProgramFailed, MemoryError):
+    """A program that is not ours said that memory ran out."""
+
+
 def chance_limit(classes: int, samples: int) -> float:
     """Return the largest accuracy explained by chance: 1/classes plus three standard errors over ``samples``."""
     guess = 1 / classes

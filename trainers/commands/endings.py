@@ -1,0 +1,118 @@
+"""Says in a sentence how a program ended, with its last lines below."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trainers.commands.output import names_in
+from trainers.commands.program import Ending
+from trainers.near_misses import near_misses
+from trainers.trial import ProgramFailed, ProgramOutOfMemory
+
+LAST_LINES, LAST_CHARACTERS = 20, 2500  # shown
+SHOWN_NAMES = 8
+
+_ERROR = re.compile(r"^(?:\[rank\d+\]:\s*)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*)", re.M)
+_REFUSAL = re.compile(r"^(?:\[rank\d+\]:\s*)?seqnorm\.checks\.InvalidGroups: (.+)", re.M)
+_OUT_OF_MEMORY = re.compile(
+    r"\bMemoryError\b|OutOfMemoryError|CUDA out of memory|can't allocate memory|Cannot allocate memory|std::bad_alloc"
+)
+
+
+def fail(ending: Ending, tail: str) -> ProgramFailed:
+    """Return the failure of a program that was started and ended otherwise than by exit code 0."""
+    sentence = f"the program {_ending_of(ending)}"
+    if errors := _ERROR.findall(tail):
+        sentence += f": {errors[-1].strip()[:500]}"
+    kind = ProgramOutOfMemory if _OUT_OF_MEMORY.search(tail) else ProgramFailed
+    return kind(with_last_lines(sentence, tail))
+
+
+def find_refusal(tail: str) -> str | None:
+    """Return why the layers refused gm or gc, if the program ended by their exception."""
+    found = _REFUSAL.findall(tail)
+    return found[-1].strip() if found else None
+
+
+def explain_start(ending: Ending, words: Sequence[str]) -> str | None:
+    """Return why a program was not started; None if it was."""
+    if ending.held_by is not None:
+        return (
+            f"an attempt of a trial starts when the one before has ended: {ending.held_by or 'a process'} still holds "
+            "the folder of this trial. End it, and retry the trial."
+        )
+    if ending.error is None:
+        return None
+    program = words[0]
+    host = os.uname().nodename
+    if ending.error == errno.ENOENT and Path(program).exists():
+        return (
+            f"{program} begins with {_first_line(program)!r}, and there is no such interpreter on {host}: install it."
+        )
+    if ending.error == errno.ENOENT:
+        return f"the program must be there: got {program} on {host}. Install it, or give its absolute path."
+    if ending.error == errno.EACCES:
+        return (
+            f"the program must be executable: got {program} on {host}. Run chmod +x {program}, or name its interpreter."
+        )
+    if ending.error == errno.ENOEXEC:
+        return (
+            f"the program must begin with a line such as #!/bin/sh, or be made for this machine: got {program} on "
+            f"{host}. Add the line, or name its interpreter before it."
+        )
+    return f"the program cannot be started: got {program} on {host}, {os.strerror(ending.error)}."
+
+
+def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str], tail: str) -> str:
+    """Return the failure of a program that ended well, but without its metric: what it gave, and the remedy."""
+    reported, printed = list(reported), names_in(tail)
+    sentence = f"the program ended with exit code 0, but without the metric {metric}: "
+    sentence += f"it reported {_listed(reported)}" if reported else "it reported nothing"
+    if pattern is not None:
+        sentence += f", and no line of its output matches the pattern {pattern!r}"
+    else:
+        sentence += (
+            f", and its last lines hold figures for {_listed(printed)}" if printed else ", and printed no figures"
+        )
+    similar = near_misses(metric, [*reported, *printed])
+    remedy = f" Did you mean --metric {similar[0]!r}?" if similar else " Name what it prints by --metric,"
+    remedy += " Otherwise" if similar else " or"
+    return f"{sentence}.{remedy} say where it is by --pattern or --metric-file."
+
+
+def with_last_lines(sentence: str, tail: str) -> str:
+    """Return a sentence with the last lines of the output below."""
+    lines = tail.splitlines()[-LAST_LINES:]
+    shown = "\n".join(lines)[-LAST_CHARACTERS:]
+    return f"{sentence}\nIts last lines:\n{shown}" if shown.strip() else f"{sentence}\nIt printed nothing."
+
+
+def _ending_of(ending: Ending) -> str:
+    if ending.signal is not None:
+        perhaps = ", perhaps by the kernel because memory ran out" if ending.signal == signal.SIGKILL else ""
+        return f"was killed by {_name(ending.signal)}{perhaps}"
+    code = ending.exit_code or 0
+    if code > 128 and code - 128 in signal.valid_signals():  # as shells say it
+        return f"ended with exit code {code}, 128 + {code - 128}: a process of it was killed by {_name(code - 128)}"
+    return f"ended with exit code {code}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of those without a name
+        return f"signal {number}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", …" if len(names) > SHOWN_NAMES else "")
+
+
+def _first_line(path: str) -> str:
+    with open(path, "rb") as file:
+        return file.readline(200).decode(errors="replace").strip()

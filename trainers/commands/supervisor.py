@@ -1,0 +1,222 @@
+"""Runs a program for a trial, and leaves no process of it behind. A program of its own, without third parties.
+
+It stands between the process of the trial and the program: ``supervisor.py LOCK OUTPUT WORD…``. LOCK is a file that it
+locks, so that two attempts of a trial do not meet; OUTPUT is the number of the descriptor that the program prints to.
+
+It ends the program as soon as its own stdin is closed, which the kernel does however the trial's process dies: SIGTERM
+to all descendants, SIGKILL to those that are left after ``TERM_SECONDS``. When the program has ended by itself, what it
+has left behind ends the same way. On Linux every descendant is found, daemons too, since it adopts them; elsewhere,
+those that stay in the program's process group.
+
+On stdout it says, a line each: ``held WHO``, if another attempt keeps the lock; ``locked``, upon which it waits for a
+byte on stdin; ``failed ERRNO``, if the program cannot be started, or ``started PID``; ``left COUNT``, the processes
+that outlived the program; ``exit CODE`` or ``signal NUMBER``, the program's end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+
+LOCK_SECONDS = 30.0  # to wait for another attempt, which needs TERM_SECONDS and a little to end
+TERM_SECONDS = 3.0
+KILL_SECONDS = 10.0  # until a process that SIGKILL does not end, e.g. one that waits for a dead disk, is given up
+EXIT_SECONDS = 0.5  # for helpers of a program, e.g. of a data loader, to notice that it has ended
+LOOK_SECONDS = 0.02
+
+_SUBREAPER, _DEATH_SIGNAL = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of <sys/prctl.h>
+
+
+def main(lock: str, output: int, words: list[str]) -> None:
+    """Run a program to its end, or until stdin is closed."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: None)
+    prctl(_SUBREAPER, 1)
+    if not take_lock(lock):
+        return
+    say("locked")
+    if not os.read(0, 1):  # the trial ended meanwhile
+        return
+    program = start(words, output)
+    os.close(output)
+    if program is None:
+        return
+    say(f"started {program}")
+    tree = Tree(program)
+    asked_to_stop = False
+    while not asked_to_stop and not tree.reap():
+        ready, _, _ = select.select([0, woken], [], [])
+        signals = os.read(woken, 512) if woken in ready else b""
+        asked_to_stop = 0 in ready or any(number != signal.SIGCHLD for number in signals)
+    if not asked_to_stop and tree.wait(EXIT_SECONDS):
+        say(f"left {len(tree.processes())}")
+    tree.end()
+    status = tree.status or 0
+    say(f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.waitstatus_to_exitcode(status)}")
+
+
+class Tree:
+    """A program that was started here, and its descendants."""
+
+    def __init__(self, program: int) -> None:
+        self._program = program
+        self.status: int | None = None  #: of the program, as ``os.wait`` gives it, once it has ended
+
+    def reap(self) -> bool:
+        """Let children that have ended disappear; return whether the program is among those that have."""
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self._program:
+                    self.status = ended[1]
+        except ChildProcessError:
+            pass
+        return self.status is not None
+
+    def processes(self) -> list[int]:
+        """Return the processes that have not ended."""
+        table = process_table()
+        found, added = set(), {os.getpid()}
+        while added:
+            found |= added
+            added = {pid for pid, (parent, _) in table.items() if parent in added} - found
+        found |= {pid for pid, (_, group) in table.items() if group == self._program}
+        return sorted(found - {os.getpid()})
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no process is left, but not longer; return whether some are."""
+        until = time.monotonic() + seconds
+        while True:
+            self.reap()
+            if not self.processes():
+                return False
+            if time.monotonic() >= until:
+                return True
+            time.sleep(LOOK_SECONDS)
+
+    def end(self) -> None:
+        """End all processes: by SIGTERM, and by SIGKILL what is left of them after a while.
+
+        Processes that are started after SIGTERM, e.g. to clean up, get the rest of the time.
+        """
+        if self.send(signal.SIGTERM) and self.wait(TERM_SECONDS):
+            until = time.monotonic() + KILL_SECONDS
+            while self.send(signal.SIGKILL) and time.monotonic() < until:
+                self.wait(LOOK_SECONDS)
+        self.reap()
+
+    def send(self, number: int) -> bool:
+        """Send a signal to all processes, stopped ones too; return whether there were any."""
+        processes = self.processes()
+        for pid in processes:
+            for each in (number, signal.SIGCONT):
+                with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+                    os.kill(pid, each)
+        self.reap()
+        return bool(processes)
+
+
+def take_lock(path: str) -> bool:
+    """Lock a file until this process ends; return False if another process keeps it, or the trial has ended."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)  # open, and not inherited
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                break  # a file system without locks
+        if time.monotonic() >= until:
+            say(f"held {os.read(file, 200).decode(errors='replace')}")
+            return False
+        if select.select([0], [], [], LOOK_SECONDS)[0]:
+            return False
+    os.ftruncate(file, 0)
+    os.write(file, f"process {os.getpid()} on {os.uname().nodename}".encode())
+    return True
+
+
+def start(words: list[str], output: int) -> int | None:
+    """Start a program; return its process, or None if it cannot be run."""
+    report, fault = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            prctl(_DEATH_SIGNAL, signal.SIGKILL)  # if this process is killed itself, at least the program goes, too
+            null = os.open(os.devnull, os.O_RDONLY)
+            for number, descriptor in enumerate((null, output, output)):
+                os.dup2(descriptor, number)
+            os.set_inheritable(output, False)
+            signal.set_wakeup_fd(-1)
+            for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                with contextlib.suppress(OSError):  # those of the C library
+                    signal.signal(each, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            os.execvp(words[0], words)  # noqa: S606  # nosec B606: words, not a shell's line
+        except OSError as error:
+            os.write(fault, str(error.errno).encode())
+        finally:
+            os._exit(127)
+    os.close(fault)
+    failed = os.read(report, 20)
+    os.close(report)
+    if failed:
+        os.waitpid(pid, 0)
+        say(f"failed {failed.decode()}")
+        return None
+    return pid
+
+
+def process_table() -> dict[int, tuple[int, int]]:
+    """Return the parent and the group of every process that has not ended."""
+    if not os.path.isdir("/proc/self"):
+        return processes_of_ps()
+    table = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    state, parent, group = file.read().rpartition(b")")[2].split()[:3]
+            except OSError:  # it has ended
+                continue
+            if state not in (b"Z", b"X"):
+                table[int(name)] = int(parent), int(group)
+    return table
+
+
+def processes_of_ps() -> dict[int, tuple[int, int]]:
+    """Return the same where there is no /proc."""
+    import subprocess
+
+    columns = ["-A", "-o", "pid=,ppid=,pgid=,stat="]
+    printed = subprocess.run(["/bin/ps", *columns], stdout=subprocess.PIPE, check=False).stdout
+    rows = (line.split() for line in printed.splitlines())
+    return {int(row[0]): (int(row[1]), int(row[2])) for row in rows if len(row) == 4 and not row[3].startswith(b"Z")}
+
+
+def prctl(option: int, value: int) -> None:
+    """Change a property of this process, on Linux."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def say(line: str) -> None:
+    """Tell the trial's process, unless it has ended."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
