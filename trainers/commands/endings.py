@@ -48,24 +48,19 @@ def explain_start(ending: Ending, words: Sequence[str]) -> str | None:
         )
     if ending.error is None:
         return None
-    program = words[0]
-    host = os.uname().nodename
+    program, got = words[0], f"got {words[0]} on {os.uname().nodename}"
     if ending.error == errno.ENOENT and Path(program).exists():
-        return (
-            f"{program} begins with {_first_line(program)!r}, and there is no such interpreter on {host}: install it."
-        )
+        return f"the interpreter that a program names must be there: {got}, which begins with {_first_line(program)!r}."
     if ending.error == errno.ENOENT:
-        return f"the program must be there: got {program} on {host}. Install it, or give its absolute path."
+        return f"the program must be there: {got}. Install it, or give its absolute path."
     if ending.error == errno.EACCES:
-        return (
-            f"the program must be executable: got {program} on {host}. Run chmod +x {program}, or name its interpreter."
-        )
+        return f"the program must be executable: {got}. Run chmod +x, or name its interpreter before it."
     if ending.error == errno.ENOEXEC:
         return (
-            f"the program must begin with a line such as #!/bin/sh, or be made for this machine: got {program} on "
-            f"{host}. Add the line, or name its interpreter before it."
+            "the program must begin with a line such as #!/bin/sh, or be made for this machine: "
+            f"{got}. Add the line, or name its interpreter before it."
         )
-    return f"the program cannot be started: got {program} on {host}, {os.strerror(ending.error)}."
+    return f"the program cannot be started: {got}, {os.strerror(ending.error)}."
 
 
 def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str], tail: str) -> str:

@@ -31,7 +31,7 @@ class Epochs:
     _epoch: int | None = None
     _figures: Figures = field(default_factory=dict)
     _is_reported: bool = True
-    _ended: int = 0
+    _begun: int = 0
     _repeated: bool = False
     _largest: int = 0
 
@@ -45,9 +45,9 @@ class Epochs:
         self._epoch = record.epoch
         self._figures = _merged({}, record.figures)
         self._is_reported = False
-        if record.epoch is None or (self._ended and not self._repeated):
+        self._begun += 1
+        if record.epoch is None or (self._begun > 1 and not self._repeated):
             complete += self.finish()
-        self._ended += 1
         return complete
 
     def finish(self) -> list[tuple[int, Figures]]:
@@ -57,7 +57,7 @@ class Epochs:
         self._is_reported = True
         number = self._largest + 1 if self._epoch is None else self._epoch
         self._largest = max(self._largest, number)
-        if self._ended > MAX_EPOCHS or not 0 <= number <= LARGEST_EPOCH:
+        if self._begun > MAX_EPOCHS or not 0 <= number <= LARGEST_EPOCH:
             self.left_out += 1
             return []
         return [(number, self._figures)]

@@ -315,4 +315,4 @@ def _number(found: re.Match[str]) -> float | None:
 def _needle(metric: str) -> bytes:
     """Return what every line with the metric holds: in JSON, names are nested and their accents escaped."""
     parts = re.findall(r"[!-~]+", re.split(r"[./]", metric)[-1]) or [metric]
-    return max(parts, key=len).encode(errors="surrogatepass")
+    return str(max(parts, key=len)).encode(errors="surrogatepass")

@@ -72,7 +72,7 @@ class CommandTrial:
         self._folder = folder
         self._reads_test_metric = params.measure == "test" and self._command.test_metric is not None
         self._metric = (self._reads_test_metric and self._command.test_metric) or self._command.metric
-        numbers = dataclasses.asdict(params.numbers) if dataclasses.is_dataclass(params.numbers) else {}
+        numbers = {} if params.numbers is None else dataclasses.asdict(params.numbers)
         placeholders = {
             **numbers,
             **{"gm": params.gm, "gc": params.gc, "seed": params.seed, "split": params.measure, "folder": folder},
@@ -117,6 +117,7 @@ class CommandTrial:
                     self._params.poll()
                 if is_due:
                     polled = time.monotonic()
+        assert program.ending
         self._ending = program.ending
         if (problem := explain_start(program.ending, self._words)) is not None:
             raise ProgramFailed(problem)

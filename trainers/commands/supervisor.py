@@ -162,7 +162,7 @@ def start(words: list[str], output: int) -> int | None:
                 with contextlib.suppress(OSError):  # those of the C library
                     signal.signal(each, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.execvp(words[0], words)  # noqa: S606  # nosec B606: words, not a shell's line
+            os.execvp(words[0], words)  # noqa: S606  # nosec B606
         except OSError as error:
             os.write(fault, str(error.errno).encode())
         finally:
