@@ -12,21 +12,28 @@ from search.plan.strategies import STRATEGIES
 from search.settings import Settings
 from search.store.provenance import resolve_all_numbers
 from search.views import PlanView, RefusedValue
+from trainers.commands.command import Command
 from trainers.recipe import Recipe
 
 
-def estimate(settings: Settings, fields: dict[str, Any], seconds_per_trial: float | None = None) -> PlanView:
+def estimate(
+    settings: Settings,
+    fields: dict[str, Any],
+    seconds_per_trial: float | None = None,
+    command: Command | None = None,
+) -> PlanView:
     """Count the trials of a search by stage and for every strategy; list what is refused with the reason.
 
     Args:
         settings: with the operator's ceilings.
         fields: of a search.
         seconds_per_trial: how long its trials take, if known.
+        command: that it runs, if it is made from a script or a command line.
 
     Raises:
         InvalidSpec: if anything except a group count or a data set that is not here is invalid, or above a ceiling.
     """
-    spec, recipe = read_spec(fields)
+    spec, recipe = read_spec(fields, settings.home, command)
     require_within_ceilings(settings, spec, make_plan(spec, recipe), resolve_all_numbers(spec, recipe))
     refused = find_refused_values(spec, recipe)
     if missing := find_missing_data(settings, spec, recipe):

@@ -7,6 +7,7 @@ from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
 from search.plan.digest import ABSENT, compute_digest
+from search.plan.recipes import find_recipe
 from search.plan.spec import NumberValue, SearchSpec, describe_data, parse_spec
 from search.plan.stages import Plan, make_plan
 from search.settings import Settings
@@ -15,7 +16,8 @@ from search.store.database import Connection
 from search.store.opening import open_store
 from search.store.provenance import collect_provenance, resolve_all_numbers
 from search.vocabulary.errors import InvalidSpec
-from trainers.recipe import Recipe, RecipeError, find, resolve
+from trainers.commands.command import Command
+from trainers.recipe import Recipe, RecipeError, resolve
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Submission:
     digest: dict[str, str]
     numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them
     data: str  #: what was found in the data set; nothing if none is named
+    command: Command | None = None  #: the program, if it was made from a script or a command line
 
     def store(self, connection: Connection, owner: str = "local") -> str:
         """Store the search, queued; return its id."""
@@ -42,23 +45,29 @@ class Submission:
             parent,
             numbers=self.numbers,
             provenance=collect_provenance(self.spec.recipe).model_copy(update={"data": self.data}),
+            command=self.command,
         )
 
 
-def prepare(settings: Settings, fields: dict[str, Any]) -> Submission:
+def prepare(settings: Settings, fields: dict[str, Any], command: Command | None = None) -> Submission:
     """Check the fields of a search, without torch.
+
+    Args:
+        settings: the home folder, and the operator's ceilings.
+        fields: of the search.
+        command: that it runs, if it is made from a script or a command line.
 
     Raises:
         InvalidSpec: with the first problem.
     """
-    spec = parse_spec(fields)
-    recipe = find(spec.recipe)
+    spec = parse_spec(fields, settings.home, command)
+    recipe = find_recipe(spec.recipe, settings.home, command)
     plan, numbers = make_plan(spec, recipe), resolve_all_numbers(spec, recipe)
     require_within_ceilings(settings, spec, plan, numbers)
     digest = compute_digest(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
         _raise_missing_data(spec, recipe, settings)
-    return Submission(spec, plan, digest, numbers, describe_data(spec, recipe))
+    return Submission(spec, plan, digest, numbers, describe_data(spec, recipe), command)
 
 
 def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:
@@ -84,14 +93,14 @@ def find_missing_data(settings: Settings, spec: SearchSpec, recipe: Recipe) -> s
     return None
 
 
-def submit_search(settings: Settings, fields: dict[str, Any]) -> str:
-    """Check a search and store it; return its id.
+def submit_search(settings: Settings, fields: dict[str, Any], command: Command | None = None) -> str:
+    """Check a search and store it; return its id. The arguments are those of :func:`prepare`.
 
     Raises:
         InvalidSpec: before anything is stored.
         StoreUnavailable: if the database cannot be written.
     """
-    submission = prepare(settings, fields)
+    submission = prepare(settings, fields, command)
     engine = open_store(settings.database_url, create=True)
     try:
         with engine.begin() as connection:

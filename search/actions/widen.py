@@ -40,7 +40,7 @@ class Widening(RequestModel):
 class ChildSubmission(Submission):
     """A child that is not stored yet. Sources and data are already hashed, so storing it is fast."""
 
-    parent: str
+    parent: str = ""
 
     def store(self, connection: Connection, owner: str = "local") -> str:
         """Store the child, queued; return its id. It reuses what its parent finished.
@@ -153,7 +153,7 @@ def prepare_retry(settings: Settings, connection: Connection, search_id: str) ->
 
 def _prepare_child(settings: Settings, parent: searches.Search, fields: dict[str, Any]) -> ChildSubmission:
     _require_inactive(parent)
-    submission = prepare(settings, fields)
+    submission = prepare(settings, fields, parent.command)
     _require_same_digest(parent, submission.digest)
     return ChildSubmission(**vars(submission), parent=parent.id)
 

@@ -18,6 +18,7 @@ from search.engine import orphans
 from search.engine.cluster_address import require_ray
 from search.engine.worker import Worker
 from search.plan.digest import compute_digest
+from search.plan.recipes import find_recipe
 from search.private_files import require_home
 from search.settings import Settings
 from search.store import leases, queries, recovery, searches
@@ -27,7 +28,6 @@ from search.store.patience import is_passing
 from search.views import SearchView
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import Status
-from trainers.recipe import find
 
 REQUEUED_SECONDS = 0.5  # before a search that a driver left queued is run again
 
@@ -66,9 +66,10 @@ def resume_locally(
             require_ray(settings)
             _wait_for_lease(engine, search_id, interruption)
             recovery.recover_search(settings.database_url, engine, search_id)
-            digest = (
-                compute_digest(search.spec, find(search.spec.recipe), settings.home) if accept_code_change else None
-            )
+            digest = None
+            if accept_code_change:
+                recipe = find_recipe(search.spec.recipe, settings.home, search.command)
+                digest = compute_digest(search.spec, recipe, settings.home)
             with engine.begin() as connection:
                 searches.resume(connection, search_id, digest)
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import changed_parts, compute_digest, lacks_data
 from search.plan.lifecycle import Event
+from search.plan.recipes import find_recipe
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.private_files import create_privately
@@ -39,7 +40,7 @@ from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
 from search.vocabulary.errors import Conflict, Fenced, InvalidSpec, RayUnavailable, SearchError
 from search.vocabulary.states import Cause, Status
-from trainers.recipe import Recipe, RecipeError, find, resolve
+from trainers.recipe import Recipe, RecipeError, resolve
 
 if TYPE_CHECKING:
     from search.engine.ray_executor import Executor
@@ -67,7 +68,8 @@ def main() -> int:
     engine = open_engine(settings.database_url)
     try:
         with engine.connect() as connection:
-            find(searches.get(connection, search_id).spec.recipe)  # may take longer than a lease
+            search = searches.get(connection, search_id)
+        find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
         lease = leases.acquire(engine, search_id, settings.lease_seconds)
         engine.dispose()
         return Driver(settings, lease, parent).run()
@@ -110,7 +112,7 @@ class Driver:
             self._search = searches.get(connection, lease.search_id)
         engine.dispose()
         self._spec = self._search.spec
-        self._recipe: Recipe = find(self._spec.recipe)
+        self._recipe: Recipe = find_recipe(self._spec.recipe, settings.home, self._search.command)
         self._plan = make_plan(self._spec, self._recipe)
         self._folder = settings.search_folder(lease.search_id)
         self._checkpoints = Checkpoints(self._folder / "checkpoints")
@@ -238,6 +240,7 @@ class Driver:
             gm=point.gm,
             gc=point.gc,
             seed=replicate.seed,
+            command=asdict(self._recipe.command) if self._recipe.command else None,
             normalize=point != UNNORMALIZED,
             measure="test" if replicate.stage == "test" else "validation",
             folder=str(self._checkpoints.folder_for(replicate)),

@@ -19,7 +19,7 @@ RECENT_TRIALS = 50  # newest finished trials whose mean duration predicts the re
 
 @dataclass
 class _Trial:
-    planned: int  # epochs
+    planned: int | None  # epochs; None if unknown
     started: float
     base: int = 0  # the epoch that it had finished when it started, from a checkpoint
     first: int | None = None  # the last epoch of its first report; None until there is one
@@ -29,8 +29,8 @@ class _Trial:
 
     @property
     def done(self) -> float:
-        """The part of the trial that is done."""
-        return min(1.0, max(0, self.epoch) / self.planned)
+        """The part of the trial that is done; 0 if its number of epochs is unknown."""
+        return min(1.0, max(0, self.epoch) / self.planned) if self.planned else 0.0
 
 
 class Pace:
@@ -47,10 +47,10 @@ class Pace:
         self._durations: deque[float] = deque(maxlen=RECENT_TRIALS)
         self.version = 0  #: raised by every change
 
-    def start(self, trial_id: int, planned: int) -> None:
-        """Record that a trial starts, of so many epochs."""
+    def start(self, trial_id: int, planned: int | None) -> None:
+        """Record that a trial starts, of so many epochs if that is known."""
         with self._lock:
-            self._running[trial_id] = _Trial(max(1, planned), self._clock())
+            self._running[trial_id] = _Trial(None if planned is None else max(1, planned), self._clock())
             self.version += 1
 
     def report(self, trial_id: int, epochs: Collection[int]) -> None:
@@ -79,11 +79,11 @@ class Pace:
             if not running:
                 return None
             epochs = [trial.epoch for trial in running]
-            planned = {trial.planned for trial in running}
+            planned, *others = {trial.planned for trial in running}
             return EpochProgress(
                 low=min(epochs),
                 high=max(epochs),
-                planned=max(planned) if len(planned) == 1 and max(epochs) <= max(planned) else None,
+                planned=None if others or planned is None or max(epochs) > planned else planned,
                 done=sum(trial.done for trial in running),
                 seconds_per_trial=self._predict(running),
             )
@@ -95,12 +95,12 @@ class Pace:
         """
         if self._durations:
             return mean(self._durations)
-        reported = [(trial, trial.first) for trial in running if trial.first is not None]
-        trained = sum((trial.epoch - first) / trial.planned for trial, first in reported)
+        reported = [(each, each.first, each.planned) for each in running if each.first is not None and each.planned]
+        trained = sum((trial.epoch - first) / planned for trial, first, planned in reported)
         if trained > 0:
-            return sum(trial.reported - trial.first_reported for trial, _ in reported) / trained
-        trained = sum((trial.epoch - trial.base) / trial.planned for trial, _ in reported)
-        return sum(trial.reported - trial.started for trial, _ in reported) / trained if trained > 0 else None
+            return sum(trial.reported - trial.first_reported for trial, *_ in reported) / trained
+        trained = sum((trial.epoch - trial.base) / planned for trial, _, planned in reported)
+        return sum(trial.reported - trial.started for trial, *_ in reported) / trained if trained > 0 else None
 
 
 class ShownProgress:

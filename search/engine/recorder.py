@@ -206,7 +206,7 @@ class Recorder:
             create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
-            self.pace.start(trial_id, numbers.epochs)
+            self.pace.start(trial_id, getattr(numbers, "epochs", None))
             self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 

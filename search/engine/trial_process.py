@@ -22,10 +22,12 @@ from search.engine.failures import describe_failure
 from search.engine.figures import check_result
 from search.engine.reporter import Reporter, Send
 from search.engine.trial_log import EpochLines, TrialLog, now_utc, show_logging
+from search.plan.recipes import find_recipe
 from search.vocabulary.formatting import format_duration
 from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable
 from search.vocabulary.states import Cause
-from trainers.recipe import find, resolve
+from trainers.commands.command import Command
+from trainers.recipe import resolve
 from trainers.trial import Measure, Params, Result
 
 
@@ -42,6 +44,7 @@ class TrialJob:
     measure: Measure
     folder: str  #: for the checkpoints of this replicate, the same for every attempt
     log: str  #: file for the output of the trial
+    command: dict[str, Any] | None = None  #: the program to run, if the recipe is somebody's own
     checkpoint_seconds: float = 15.0  #: minimum time between checkpoints
     timeout: float | None = None  #: seconds until the process exits
     memory_bytes: int | None = None  #: memory that the trial may allocate on top of its process
@@ -80,10 +83,11 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines)
     Tune ends a trial by raising SystemExit inside ``report``. That one is raised again, even if the recipe caught it.
     """
     try:
-        recipe = find(job.recipe)
+        command = Command.from_json(job.command) if job.command else None
+        recipe = find_recipe(job.recipe, command=command)
         _seed_everything(job.seed)
         numbers = recipe.with_overrides(job.overrides)
-        lines.planned = numbers.epochs
+        lines.planned = getattr(numbers, "epochs", None)
         params = Params(
             gm=job.gm,
             gc=job.gc,
@@ -95,6 +99,7 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines)
             recipe=job.recipe,
             folder=Path(job.folder),
             checkpoint_seconds=job.checkpoint_seconds,
+            command=command,
         )
         outcome = _judge(check_result(resolve(recipe.run)(params, reporter), recipe.run))
     except BaseException as error:  # SystemExit and the like, too: the process goes on to the next trial

@@ -30,13 +30,16 @@ def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None
 
 
 def gm_check(numbers: Any) -> GroupCheck:
-    """Return the check of gm for a recipe's numbers."""
+    """Return the check of gm for a recipe's numbers. A command may have no batch; then only its layers know it."""
+    batch, devices = getattr(numbers, "batch", None), getattr(numbers, "devices", 1)
+    smallest = getattr(numbers, "min_group", 1)
+    if batch is None:
+        return lambda gm: None if gm >= 1 else f"gm must be at least 1: got gm={gm}. Leave it out."
     try:
-        per_device = share_of_batch(numbers.batch, devices=numbers.devices)
+        per_device = share_of_batch(batch, devices=devices)
     except RecipeError as error:
         reason = str(error)
         return lambda gm: reason
-    batch, devices, smallest = numbers.batch, numbers.devices, numbers.min_group
     real_devices, passes = getattr(numbers, "real_devices", 1), getattr(numbers, "accumulate", 1)
     shares = real_devices * passes
     of_batch = f" per device (batch {batch} / {devices})" if devices > 1 else ""

@@ -9,12 +9,12 @@ from trainers.commands.recipe import make_recipe
 from trainers.recipe import Recipe, find
 
 
-def find_recipe(name: str, home: Path, command: Command | None = None) -> Recipe:
+def find_recipe(name: str, home: Path | None = None, command: Command | None = None) -> Recipe:
     """Return the recipe of a search.
 
     Args:
         name: of the recipe, as in the search's spec.
-        home: folder whose ``recipes`` folder may describe it.
+        home: folder whose ``recipes`` folder may describe it; None for installed recipes only.
         command: of a search that was made from a script or a command line.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
@@ -12,15 +13,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from search.plan.form import FormField, FormGroup
 from search.plan.grouping import gc_check, gm_check
+from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
 from search.plan.selection import Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
+from trainers.commands.command import Command
 from trainers.groups import share_of_batch
 from trainers.near_misses import did_you_mean, near_misses
-from trainers.recipe import Recipe, RecipeError, find, names
+from trainers.recipe import Recipe, RecipeError, names
 
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -172,20 +175,29 @@ class SearchSpec(RequestModel):
         return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
 
 
-def parse_spec(fields: dict[str, Any]) -> SearchSpec:
+def parse_spec(fields: dict[str, Any], home: Path | None = None, command: Command | None = None) -> SearchSpec:
     """Parse a spec and check it against its recipe, without torch.
+
+    Args:
+        fields: of a search.
+        home: folder whose files may describe the recipe.
+        command: that the search runs, if it was made from a script or a command line.
 
     Raises:
         InvalidSpec: with the first problem: the rule, the received value, and the remedy.
     """
-    spec, recipe = read_spec(fields)
+    spec, recipe = read_spec(fields, home, command)
     for _, reason in find_refused_values(spec, recipe):
         raise InvalidSpec(reason)
     return spec
 
 
-def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
+def read_spec(
+    fields: dict[str, Any], home: Path | None = None, command: Command | None = None
+) -> tuple[SearchSpec, Recipe]:
     """Parse a spec and find its recipe; group counts are not checked (see :mod:`search.plan.grouping`).
+
+    The arguments are those of :func:`parse_spec`.
 
     Raises:
         InvalidSpec: with the first problem.
@@ -195,13 +207,13 @@ def read_spec(fields: dict[str, Any]) -> tuple[SearchSpec, Recipe]:
         spec = SearchSpec(**fields)
     except ValidationError as error:
         problem = first_problem(error.errors())
-        raise InvalidSpec(validation_message(problem) + _describe_misplaced(problem, fields)) from None
+        raise InvalidSpec(validation_message(problem) + _describe_misplaced(problem, fields, home, command)) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
         ) from None
     with refusing_specs():
-        recipe = find(spec.recipe)
+        recipe = find_recipe(spec.recipe, home, command)
         for numbers in spec.resolve_all_numbers(recipe).values():
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
@@ -235,7 +247,7 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
-    """Check that a trial gets the devices it needs; third-party recipes may not have these numbers."""
+    """Check that a trial gets the devices it needs; third-party recipes and commands may not have these numbers."""
     kind, count = getattr(numbers, "device", "auto"), getattr(numbers, "real_devices", 1)
     if 0 < spec.gpus < LEAST_SHARE:
         raise RecipeError(
@@ -248,7 +260,8 @@ def _check_devices(spec: SearchSpec, numbers: Any) -> None:
             f"a trial needs a GPU for each of its devices: got real_devices={count} and gpus={spec.gpus:g}. "
             f"Give --gpus {count}, or --set device=cpu."
         )
-    share_of_batch(numbers.batch, real_devices=count, accumulate=getattr(numbers, "accumulate", 1))
+    if (batch := getattr(numbers, "batch", None)) is not None:
+        share_of_batch(batch, real_devices=count, accumulate=getattr(numbers, "accumulate", 1))
 
 
 def _check_batch(spec: SearchSpec, recipe: Recipe, numbers: Any) -> None:
@@ -295,11 +308,13 @@ def first_problem(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
 
 
-def _describe_misplaced(problem: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+def _describe_misplaced(
+    problem: Mapping[str, Any], fields: Mapping[str, Any], home: Path | None, command: Command | None
+) -> str:
     """Return where a field belongs that is a number of the recipe; empty if it is none."""
-    if problem["type"] != "extra_forbidden" or fields.get("recipe") not in names():
+    if problem["type"] != "extra_forbidden" or (command is None and fields.get("recipe") not in names(home)):
         return ""
-    recipe = find(fields["recipe"])
+    recipe = find_recipe(str(fields.get("recipe")), home, command)
     found = near_misses(str(problem["loc"][0]), [field.name for field in dataclasses.fields(recipe.numbers)])
     return f" The number {found[0]} of {recipe.name} belongs under numbers." if found else ""
 

@@ -57,6 +57,7 @@ class Plan:
     metric: str  #: compared between candidates
     mode: Mode
     sweeps: tuple[Sweep, ...]  #: of the tuning stages, in order
+    trains_unnormalized: bool = True  #: whether stage ``test`` trains without normalization, too
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -82,11 +83,10 @@ class Plan:
         )
 
     def baselines(self) -> Stage:
-        """Return the part of stage ``test`` that depends on no choice: BatchNorm and no normalization."""
+        """Return the part of stage ``test`` that depends on no choice: BatchNorm, first, and no normalization."""
         batch_norm = self._start(next(iter(self.spec.variants)))
-        return Stage(
-            name=TEST, points=(batch_norm, UNNORMALIZED), seeds=tuple(self.spec.test_seed_values), measure="test"
-        )
+        points = (batch_norm, UNNORMALIZED) if self.trains_unnormalized else (batch_norm,)
+        return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
 
     def _start(self, variant: str) -> Point:
         """Return the point where tuning of a variant starts."""
@@ -120,7 +120,13 @@ def select_finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choi
 
 def make_plan(spec: SearchSpec, recipe: Recipe) -> Plan:
     """Create the plan of a spec."""
-    return Plan(spec=spec, metric=recipe.metric, mode=recipe.mode, sweeps=spec.sweeps)
+    return Plan(
+        spec=spec,
+        metric=recipe.metric,
+        mode=recipe.mode,
+        sweeps=spec.sweeps,
+        trains_unnormalized=recipe.trains_unnormalized,
+    )
 
 
 def list_stages() -> list[str]:
@@ -142,8 +148,11 @@ def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) ->
 
 
 def count_groups(point: Point, numbers: Any) -> dict[str, int | None]:
-    """Return the number of groups over the whole batch, and the samples per group."""
+    """Return the number of groups over the whole batch, and the samples per group; None where a command hides them."""
     if point.gm == 0:
         return {"gm_total": 0, "group_size": None}
-    total = point.gm * numbers.devices
-    return {"gm_total": total, "group_size": numbers.batch // total}
+    batch = getattr(numbers, "batch", None)
+    if batch is None:
+        return {"gm_total": None, "group_size": None}
+    total = point.gm * getattr(numbers, "devices", 1)
+    return {"gm_total": total, "group_size": batch // total}

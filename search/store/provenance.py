@@ -27,8 +27,9 @@ def collect_provenance(recipe: str) -> Provenance:
 
 
 def resolve_all_numbers(spec: SearchSpec, recipe: Recipe) -> dict[str, dict[str, NumberValue]]:
-    """Return the resolved numbers of each variant of a search, including the built-in variant ``none``."""
-    return {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in (*spec.variants, "none")}
+    """Return the resolved numbers of each variant of a search, and of ``none`` if that is trained."""
+    variants = (*spec.variants, "none") if recipe.trains_unnormalized else spec.variants
+    return {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in variants}
 
 
 def _version(distribution: str) -> str | None:

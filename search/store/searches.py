@@ -16,6 +16,7 @@ from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Plan, Stage
 from search.plan.strategies import Sweep
 from search.store import transitions
+from search.store.binding import Binding
 from search.store.database import now
 from search.store.events import add_event
 from search.store.tables import candidates, searches, stages, trials
@@ -23,6 +24,7 @@ from search.store.upsert import upsert
 from search.views import ChoiceView, EpochProgress, NodeView, Provenance
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import EventKind, Status
+from trainers.commands.command import Command
 
 SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
@@ -53,6 +55,8 @@ class Search:
     mode: Mode  #: whether a higher or a lower metric is better
     numbers: dict[str, dict[str, NumberValue]]  #: resolved numbers of the recipe by variant; empty if unknown
     provenance: Provenance | None
+    command: Command | None  #: the program, if it was made from a script or a command line
+    bound: Binding | None  #: the host and the user that alone run it; None if any worker may
     planned: int  #: maximum number of trials
     slots: int | None  #: number of parallel trials
     running: EpochProgress | None  #: how far the running trials are, if a driver runs
@@ -69,7 +73,13 @@ class Search:
     @property
     def plan(self) -> Plan:
         """The plan as submitted; the recipe need not be installed."""
-        return Plan(spec=self.spec, metric=self.metric, mode=self.mode, sweeps=self.sweeps)
+        return Plan(
+            spec=self.spec,
+            metric=self.metric,
+            mode=self.mode,
+            sweeps=self.sweeps,
+            trains_unnormalized=not self.numbers or "none" in self.numbers,
+        )
 
 
 def submit(
@@ -82,8 +92,12 @@ def submit(
     *,
     numbers: dict[str, dict[str, NumberValue]] | None = None,
     provenance: Provenance | None = None,
+    command: Command | None = None,
 ) -> str:
-    """Store a queued search with its first stages; return its id. It reuses finished trials of its ``parent``."""
+    """Store a queued search with its first stages; return its id. It reuses finished trials of its ``parent``.
+
+    One with a command is bound to this host and user.
+    """
     search_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
     connection.execute(
         insert(searches).values(
@@ -101,6 +115,8 @@ def submit(
             mode=plan.mode,
             numbers=numbers,
             provenance=provenance.model_dump(mode="json") if provenance else None,
+            command=asdict(command) if command else None,
+            bound=asdict(Binding.here()) if command else None,
             digest=digest,
             planned=sum(plan.count_trials().values()),
             status=Status.QUEUED,
@@ -161,6 +177,8 @@ def get(connection: Connection, search_id: str) -> Search:
         mode=row.mode,
         numbers=row.numbers or {},
         provenance=Provenance(**row.provenance) if row.provenance else None,
+        command=Command.from_json(row.command) if row.command else None,
+        bound=Binding(**row.bound) if row.bound else None,
         planned=row.planned,
         slots=row.slots,
         running=EpochProgress(**row.running) if row.running else None,

@@ -41,6 +41,8 @@ searches = Table(
     Column("mode", String(3), nullable=False),  # max or min: which metric is better
     Column("numbers", JSON(none_as_null=True)),  # resolved numbers of the recipe by variant; null if unknown
     Column("provenance", JSON(none_as_null=True)),  # versions; null for searches of version 0.1.0
+    Column("command", JSON(none_as_null=True)),  # the program, of a search made from a script or a command line
+    Column("bound", JSON(none_as_null=True)),  # the host and the user that alone run it; null for recipes
     Column("digest", JSON, nullable=False),  # of recipe module, numbers, data and seqnorm version
     Column("planned", Integer, nullable=False),  # maximum number of trials
     Column("slots", Integer),  # number of parallel trials, set by the driver

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from search.actions.widen import Widening, prepare_retry, prepare_widening
 from search.plan.digest import compute_digest
 from search.plan.lifecycle import RESUMABLE
+from search.plan.recipes import find_recipe
 from search.plan.request import RequestModel
 from search.store import recovery, searches
 from search.views import SearchState
@@ -19,7 +20,6 @@ from service.api.parameters import ChangeableId, VisibleId
 from service.database import AppDatabase, AppSettings, ReadConnection
 from service.middleware.access import CurrentCaller, require_scope
 from service.route import OneVisitRoute
-from trainers.recipe import find
 
 router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
 
@@ -57,9 +57,10 @@ def resume(
 ) -> SearchState:
     """Resume a paused or failed search: queue it again."""
     accepted = body is not None and body.accept_code_change
-    spec = searches.get(connection, id).spec
+    spec, digest = searches.get(connection, id).spec, None
     with naming_no_paths(settings, spec.data):
-        digest = compute_digest(spec, find(spec.recipe), settings.home) if accepted else None
+        if accepted:
+            digest = compute_digest(spec, find_recipe(spec.recipe, settings.home), settings.home)
     with database.write() as writing:
         search = searches.get(writing, id)
         if search.status in RESUMABLE:

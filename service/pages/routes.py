@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
+from search.plan.recipes import find_recipe
 from search.plan.spec import SearchSpec
 from search.store import queries
 from search.views import SearchView, TrialView, View
@@ -28,7 +29,7 @@ from service.middleware.access import CurrentCaller, can_read, is_admin, require
 from service.rendering import render_page
 from service.response_cache import CachedReader, CachedReads
 from service.route import OneVisitRoute
-from trainers.recipe import find, names
+from trainers.recipe import names
 
 router = APIRouter(
     include_in_schema=False, dependencies=[can_read], default_response_class=HTMLResponse, route_class=OneVisitRoute
@@ -205,7 +206,9 @@ def new(
         parent=parent,
         data_sets=data_sets.list_data_sets(settings),
         missing_data=data_sets.without_paths(
-            settings, find_missing_data(settings, spec.model_copy(update={"data": None}), find(spec.recipe)) or ""
+            settings,
+            find_missing_data(settings, spec.model_copy(update={"data": None}), find_recipe(spec.recipe, settings.home))
+            or "",
         ),
         max_upload_bytes=int(settings.max_upload_gb * 1e9),
     )

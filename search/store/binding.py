@@ -1,0 +1,61 @@
+"""The host and the user that a search is bound to: one that was made from a script or a command line.
+
+Its program, folder and environment are somebody's own, so only workers of that user on that host run it. A host is told
+by its machine id, which stays when the host is renamed; without one, as in many containers, by its name. Two containers
+that share both and have other files still train nothing: the search's digest differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+MACHINE_ID = Path("/etc/machine-id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """A host and a user."""
+
+    host: str  #: the name of the host, for people
+    machine: str  #: identifies the host
+    user: str
+
+    @classmethod
+    def here(cls) -> Binding:
+        """Return this host and the user of this process."""
+        host = socket.gethostname()
+        return cls(host=host, machine=_read_machine_id() or host, user=_user_name())
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the host and the user, whatever the host is called now."""
+        here = Binding.here()
+        return (self.machine, self.user) == (here.machine, here.user)
+
+    def __str__(self) -> str:
+        return f"{self.user} on {self.host}"
+
+
+@cache
+def _read_machine_id() -> str:
+    """Return a hash of the machine id, which is not to be shown; empty if there is none."""
+    try:
+        machine = MACHINE_ID.read_text().strip()
+    except (OSError, ValueError):
+        return ""
+    return hashlib.sha256(f"seqnorm {machine}".encode()).hexdigest()[:16] if machine else ""
+
+
+@cache
+def _user_name() -> str:
+    """Return the name of the user; the number in a container that does not know it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
