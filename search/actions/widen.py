@@ -105,8 +105,11 @@ def prepare_widening(settings: Settings, parent: searches.Search, more: Widening
 
     Raises:
         InvalidSpec: if nothing is added, or the result cannot be run.
-        Conflict: if the parent is queued or running, or was started with other code or data.
+        Conflict: if the parent is queued or running, or was started with other code or data, or is bound to another
+            host or user.
     """
+    if parent.bound:
+        parent.bound.require_here(parent.id, "widen")
     fields = merge_widening(parent.spec, more)
     if fields == parent.spec.model_dump(mode="json"):
         raise InvalidSpec(
@@ -138,9 +141,12 @@ def prepare_retry(settings: Settings, connection: Connection, search_id: str) ->
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it is queued, running or cancelled, has no failed trial, or needs a child that cannot be created.
+        Conflict: if it is queued, running or cancelled, has no failed trial, needs a child that cannot be created, or
+            is bound to another host or user.
         InvalidSpec: if it asks for more than the operator allows by now.
     """
+    if bound := searches.get(connection, search_id).bound:
+        bound.require_here(search_id, "retry")
     try:
         searches.count_retriable(connection, search_id)
     except searches.StageDecided:

@@ -62,6 +62,8 @@ def resume_locally(
                 search = searches.get(connection, search_id)
             if search.status == Status.DONE:
                 return _conclude(settings, search.id, json, program)
+            if search.bound:
+                search.bound.require_here(search_id)
             require_home(settings.home)
             require_ray(settings)
             _wait_for_lease(engine, search_id, interruption)

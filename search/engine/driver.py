@@ -24,7 +24,7 @@ from search.engine.locked_folder import LockedFolder
 from search.engine.pace import ShownProgress
 from search.engine.recorder import Recorder, TooManyFailures
 from search.engine.resources import InsufficientResources, TrialResources
-from search.engine.trial_environment import RAY_CREDENTIALS, reduce_environment
+from search.engine.trial_environment import RAY_CREDENTIALS, reduce_environment, select_variables
 from search.engine.trial_process import TrialJob
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import changed_parts, compute_digest, lacks_data
@@ -61,6 +61,7 @@ def main() -> int:
     logs.configure(settings, search=search_id)
     settings = replace(settings, db=resolve_client_variables(settings.database_url))
     # Ray's processes, including trials, inherit the environment and the umask
+    whole = dict(os.environ)
     reduce_environment(*settings.trial_variables, keep={*RAY_CREDENTIALS, *CLIENT_PATHS})
     create_privately()
     if os.getppid() != parent:
@@ -69,7 +70,9 @@ def main() -> int:
     try:
         with engine.connect() as connection:
             search = searches.get(connection, search_id)
-        find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
+        recipe = find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
+        if recipe.command:
+            os.environ |= select_variables(whole, recipe.command.variables)
         lease = leases.acquire(engine, search_id, settings.lease_seconds)
         engine.dispose()
         return Driver(settings, lease, parent).run()
@@ -153,9 +156,14 @@ class Driver:
                 place = self._spec.data or self._settings.home / "data"
                 reason = f"a search needs the data set that it began with: got none at {place}. Put it back."
                 return Ending(event=Event.GIVE_UP, reason=reason)
+            search_id, bound = self._search.id, self._search.bound
+            accept = f"accept the change with: seqnorm resume {search_id} --accept-code-change"
+            if bound:
+                typed = bound.advise(search_id, "resume", "--accept-code-change")
+                accept = f"to accept the change, {typed} on {bound.host}."
             reason = (
                 f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
-                f"Restore it, or accept the change with: seqnorm resume {self._search.id} --accept-code-change"
+                f"Restore it, or {accept}"
             )
             return Ending(event=Event.GIVE_UP, reason=reason)
         spec = self._spec
@@ -176,7 +184,8 @@ class Driver:
             from search.engine.ray_executor import Executor  # slow: imports Ray
 
             self._connecting_since = time.monotonic()
-            executor = Executor(self._settings.ray_address, self._settings.trial_variables)
+            of_command = self._recipe.command.variables if self._recipe.command else ()
+            executor = Executor(self._settings.ray_address, (*self._settings.trial_variables, *of_command))
         except RayUnavailable as error:
             return Ending(event=Event.LEAVE, reason=f"waiting for Ray: {error}", exit_code=EXIT_UNAVAILABLE)
         finally:

@@ -6,17 +6,38 @@ import traceback
 
 from search.vocabulary.outcome import Outcome, printable
 from search.vocabulary.states import Cause
-from trainers.trial import Diverged
+from trainers.trial import Diverged, InvalidPoint
+
+
+class TimeLimit(Exception):
+    """A trial took longer than it may."""
+
+
+IN_ITS_OWN_WORDS: dict[type[Exception], Cause] = {  # whose text is for people, without a traceback
+    Diverged: Cause.DIVERGED,
+    InvalidPoint: Cause.REFUSED,
+    TimeLimit: Cause.TIMEOUT,
+}
+INVALID_GROUPS = "InvalidGroups"  # of seqnorm.checks
 
 HEAD_CHARACTERS, TAIL_CHARACTERS = 1000, 3000  # of a long detail; the middle is left out
 
 
 def describe_failure(error: BaseException) -> Outcome:
     """Return the outcome of a trial that raised."""
-    if issubclass(type(error), Diverged):
-        return Outcome(cause=Cause.DIVERGED, detail=_shorten(_text_of(error)))
+    for kind, cause in IN_ITS_OWN_WORDS.items():
+        if issubclass(type(error), kind):
+            return Outcome(cause=cause, detail=_shorten(_text_of(error)))
+    if _is_refused_by_layers(error):
+        return Outcome(cause=Cause.REFUSED, detail=_shorten(_text_of(error)))
     cause = Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.RAISED
     return Outcome(cause=cause, detail=_shorten(_traceback_of(error)))
+
+
+def _is_refused_by_layers(error: BaseException) -> bool:
+    """Recognize the layers' own error by its name: importing it would import torch."""
+    kinds = (type.__dict__["__name__"].__get__(kind) for kind in type.mro(type(error)))
+    return INVALID_GROUPS in kinds
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -96,9 +96,10 @@ class Recorder:
 
         def call(again: bool) -> int:
             created = self._trials.newest(self._search_id, replicate) if again else None
-            if created is not None and created.state == state and created.trial_id not in self._running:
-                return created.trial_id
-            return create()
+            if created is None or created.state != state or created.cause not in (None, Cause.REFUSED):
+                return create()  # what it was before
+            is_known = created.trial_id in self._running or created.trial_id <= self._retried_upto
+            return create() if is_known else created.trial_id
 
         return self._patiently(call)
 
@@ -116,6 +117,8 @@ class Recorder:
                 self._stages[stage.name] = self._load_stage(stage)
             self._stages[stage.name].add(stage.replicates())
             self._reuse(stage)
+            for point in self._stages[stage.name].refusals:  # its driver may have been lost in the middle
+                self._put_out(stage.name, point)
 
     def _reuse(self, stage: Stage) -> None:
         """Link the finished trials of the parent instead of training them."""
@@ -202,13 +205,37 @@ class Recorder:
         """Store that a trial starts; return its trial_id."""
         with self._lock:
             numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
-            attributes = {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
+            attributes = self._attributes(replicate, numbers)
             create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
             self.pace.start(trial_id, getattr(numbers, "epochs", None))
             self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
+
+    def _attributes(self, replicate: Replicate, numbers: Any) -> dict[str, Any]:
+        return {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
+
+    def _put_out(self, stage: str, point: Point) -> None:
+        """End what waits of a point that the layers refuse: its other seeds would be refused, too."""
+        state = self._stages[stage]
+        refusal, replicates = state.refusals[point], state.waiting(point)
+        numbers = self._plan.spec.resolve_numbers(self._recipe, point.variant)
+        created: dict[int, Replicate] = {}
+        for replicate in replicates:
+            attributes = self._attributes(replicate, numbers)
+            create = partial(self._trials.create, replicate, self._parameter_ranges, attributes, refusal)
+            trial_id = self._create(replicate, create, TrialState.FAIL)
+            state.end(replicate, refusal, trial_id)
+            created[trial_id] = replicate
+
+        def write(connection: Connection) -> None:
+            projection.save(connection, self._search_id, stage, *state.summary(point))
+            for trial_id, replicate in created.items():
+                self._add_trial_event(connection, trial_id, replicate, Cause.REFUSED)
+
+        if created:
+            self.write(write)
 
     def record_location(self, trial_id: int, where: Mapping[str, Any]) -> None:
         """Store where a trial runs: host, pid, node, GPUs."""
@@ -260,6 +287,8 @@ class Recorder:
                 self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
 
             self.write(write)
+            if replicate.point in state.refusals:
+                self._put_out(replicate.stage, replicate.point)
             if self._checkpoints and not outcome.runs_again:
                 self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
@@ -273,7 +302,7 @@ class Recorder:
     def _count_failure(self, outcome: Outcome) -> None:
         if outcome.cause is None:
             self._failures_in_a_row = 0
-        elif not outcome.runs_again:
+        elif not outcome.runs_again and outcome.cause != Cause.REFUSED:  # which says nothing about other points
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= self._plan.spec.max_failures_in_a_row:
                 raise TooManyFailures(
@@ -304,7 +333,8 @@ class Recorder:
             cause = attempt.cause
             if cause is not None and attempt.trial_id <= self._retried_upto:
                 cause = Cause.LOST  # a retry was requested
-            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause), attempt.trial_id)
+            detail = self._read_detail(attempt.trial_id) if cause == Cause.REFUSED else ""
+            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause, detail=detail), attempt.trial_id)
 
         def write(connection: Connection) -> None:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
@@ -312,6 +342,9 @@ class Recorder:
 
         self.write(write)
         return state
+
+    def _read_detail(self, trial_id: int) -> str:
+        return self._patiently(lambda _: self._trials.read_detail(trial_id))
 
 
 class _StageState:
@@ -322,6 +355,7 @@ class _StageState:
         self._waiting: dict[Replicate, None] = {}  # in order
         self._ended: dict[Replicate, Outcome] = {}
         self._losses: dict[Replicate, int] = {}
+        self.refusals: dict[Point, Outcome] = {}  # of points that the layers refuse, whatever the seed
         self._by_point: dict[Point, dict[int, tuple[Outcome, int]]] = {}  # by seed, with the trial_id
 
     @property
@@ -340,6 +374,9 @@ class _StageState:
             return replicate
         return None
 
+    def waiting(self, point: Point) -> list[Replicate]:
+        return [replicate for replicate in self._waiting if replicate.point == point]
+
     def put_back(self, replicate: Replicate) -> None:
         self._waiting = {replicate: None, **self._waiting}
 
@@ -353,6 +390,8 @@ class _StageState:
                 self.put_back(replicate)  # run it next, from its checkpoint
             return
         self._ended[replicate] = outcome
+        if outcome.cause == Cause.REFUSED:
+            self.refusals.setdefault(replicate.point, outcome)
         self._by_point.setdefault(replicate.point, {})[replicate.seed] = outcome, trial_id
         self.unfinished.discard(replicate)
         self._waiting.pop(replicate, None)
@@ -373,7 +412,9 @@ class _StageState:
             if outcome.cause is None and outcome.value is not None
         ]
         values = [value for _, _, value in finished]
-        return summarize(point, values, failed=len(ended) - len(values)), finished
+        summary = summarize(point, values, failed=len(ended) - len(values))
+        refused = last_line(self.refusals[point].detail) if point in self.refusals else ""
+        return replace(summary, refused=refused), finished
 
 
 def _bounded(value: float) -> float:

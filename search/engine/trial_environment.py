@@ -37,6 +37,7 @@ ALLOWED = (  # NAME, or PREFIX* for all that begin so
     *("RAY_*", "TUNE_*", "SEQNORM_HOME", "SEQNORM_DRIVER"),
 )
 RAY_CREDENTIALS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # of drivers and of Ray's own processes, not of recipes
+DATABASE_CREDENTIALS = ("PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
 
 _SECRET_NAMES = re.compile(r"TOKEN|PASSW|SECRET|CREDENTIAL|API_?KEY|ACCESS_?KEY")  # within the prefixes
 _CREDENTIALS = re.compile(r"://[^\s]*@")  # of a URL; a password may hold a slash
@@ -47,9 +48,12 @@ def select_variables(environ: Mapping[str, str], added: Collection[str] = ()) ->
 
     Args:
         environ: the environment.
-        added: more names and prefixes, from the operator. The settings that hold secrets are never among them.
+        added: more names and prefixes, from the operator or a command. The settings that hold secrets are never
+            among them, nor are the credentials of Ray and of the database.
     """
-    never = {ENV_PREFIX + setting.name.upper() for setting in fields(Settings) if isinstance(setting.default, Secret)}
+    never = {*RAY_CREDENTIALS, *DATABASE_CREDENTIALS} | {
+        ENV_PREFIX + setting.name.upper() for setting in fields(Settings) if isinstance(setting.default, Secret)
+    }
     return {
         name: value
         for name, value in environ.items()

@@ -30,6 +30,8 @@ from trainers.commands.command import Command
 from trainers.recipe import resolve
 from trainers.trial import Measure, Params, Result
 
+END_SECONDS = 20.0  # for the program of a command to end once its time is over
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
@@ -46,20 +48,25 @@ class TrialJob:
     log: str  #: file for the output of the trial
     command: dict[str, Any] | None = None  #: the program to run, if the recipe is somebody's own
     checkpoint_seconds: float = 15.0  #: minimum time between checkpoints
-    timeout: float | None = None  #: seconds until the process exits
+    timeout: float | None = None  #: seconds until the process exits; of a command, until its program is ended
     memory_bytes: int | None = None  #: memory that the trial may allocate on top of its process
+
+    @property
+    def exit_seconds(self) -> float | None:
+        """Seconds until the process exits, whatever it does; a command's program gets time to end before."""
+        return self.timeout + END_SECONDS if self.timeout is not None and self.command else self.timeout
 
 
 def run_trial(job: TrialJob, data: Any, send: Send, location: dict[str, Any]) -> None:
     """Run a trial; send its location and its metrics, and at the end its outcome."""
     host, log = socket.gethostname(), TrialLog(Path(job.log))
     lines = EpochLines(log)
-    reporter = Reporter(send, {**location, "host": host, "pid": os.getpid()}, lines.write)
+    reporter = Reporter(send, {**location, "host": host, "pid": os.getpid()}, lines.write, job.timeout)
     with (
         _redirect_output(Path(job.log)),
-        log.bounded(job.timeout),
+        log.bounded(job.exit_seconds),
         show_logging(),
-        _timeout(job.timeout),
+        _timeout(job.exit_seconds),
         kill_left_behind(),
         _memory_limit(job.memory_bytes),
     ):
@@ -88,6 +95,8 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines)
         _seed_everything(job.seed)
         numbers = recipe.with_overrides(job.overrides)
         lines.planned = getattr(numbers, "epochs", None)
+        if command:
+            Path(job.folder).mkdir(parents=True, exist_ok=True)  # the program may write there without asking
         params = Params(
             gm=job.gm,
             gc=job.gc,
@@ -100,6 +109,7 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines)
             folder=Path(job.folder),
             checkpoint_seconds=job.checkpoint_seconds,
             command=command,
+            poll=reporter.poll,
         )
         outcome = _judge(check_result(resolve(recipe.run)(params, reporter), recipe.run))
     except BaseException as error:  # SystemExit and the like, too: the process goes on to the next trial

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
+from search.plan.commit import UNKNOWN, read_commit
 from search.plan.spec import SearchSpec, refusing_specs
 from trainers import inspection
+from trainers.commands.command import Command
 from trainers.recipe import Recipe, resolve
 
 Stamp = tuple[int, int, int, int]
@@ -22,18 +24,32 @@ MISSING = "missing"  # that of one that a person named
 
 
 def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
-    """Return a short hash of each part, without importing the recipe's code.
+    """Return a short hash of each part, without importing the recipe's code; of a command, the commit itself.
 
     Raises:
         InvalidSpec: if the data set cannot be read.
         Busy: if too many data sets are being read.
     """
     numbers = {variant: asdict(found) for variant, found in spec.resolve_all_numbers(recipe).items()}
+    if recipe.command:
+        code = _describe_command(recipe.command)
+    else:
+        code = {"recipe": _hash_source(recipe.run.partition(":")[0])}
     return {
-        "recipe": _hash_source(recipe.run.partition(":")[0]),
+        **code,
         "numbers": _short(json.dumps(numbers, sort_keys=True).encode()),
         "data": _data(spec, recipe, home),
         "seqnorm": _hash_source("seqnorm"),
+    }
+
+
+def _describe_command(command: Command) -> dict[str, str]:
+    """Hash a command and its files, and read the commit of its folder."""
+    present = [file for file in command.files if os.path.isfile(file)]  # a missing one counts as changed
+    return {
+        "command": _short(json.dumps(asdict(command), sort_keys=True).encode()),
+        "script": _hash_files(tuple((file, _stamp(file)) for file in present)),
+        "commit": read_commit(command.folder),
     }
 
 
@@ -81,7 +97,8 @@ def _short(content: bytes) -> str:
 
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """Return the parts that changed since a search was submitted; empty if it has no digest."""
-    return [part for part in before if before[part] != after.get(part)]
+    changed = [part for part in before if before[part] != after.get(part)]
+    return [part for part in changed if UNKNOWN not in (before[part], after.get(part))]
 
 
 def lacks_data(digest: dict[str, str]) -> bool:

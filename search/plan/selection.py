@@ -44,6 +44,7 @@ class Candidate:
     n: int  #: finished replicates
     failed: int = 0  #: replicates that diverged or otherwise did not finish
     variant: str = "main"
+    refused: str = ""  #: why the layers refuse the point, whatever the seed; empty if they do not
 
     @property
     def point(self) -> Point:
@@ -56,8 +57,9 @@ class Candidate:
         return None if self.std is None else self.std / math.sqrt(self.n)
 
     def as_json(self) -> dict[str, object]:
-        """Return the fields and the standard error; non-finite numbers become null."""
+        """Return the figures and the standard error; non-finite numbers become null."""
         figures = {**asdict(self), "sem": self.sem}
+        del figures["refused"]  # which is why it is out
         return {
             name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
             for name, figure in figures.items()
@@ -235,6 +237,8 @@ def _mean(candidate: Candidate) -> float:
 
 def _instability_reason(candidate: Candidate) -> str | None:
     """Return why a candidate is not stable; None if it is."""
+    if candidate.refused:
+        return f"out: {candidate.refused}"
     if candidate.failed:
         return f"out: {candidate.failed} of {candidate.n + candidate.failed} replicates failed"
     if candidate.mean is None or not math.isfinite(candidate.mean):

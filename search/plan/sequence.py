@@ -76,6 +76,8 @@ def decide(stage: Stage, plan: Plan, record: SearchRecord, winners: list[Point],
     assert stage.axis is not None
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
     choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
+    if candidates and all(candidate.refused for candidate in candidates):
+        raise NoStableCandidate(f"stage {stage.name}: the layers refuse every point. {candidates[0].refused}")
     if choice.point is None:
         raise NoStableCandidate(f"stage {stage.name}: {choice.sentence} {record.most_common_failure(stage)}".strip())
     chosen = select_finalists(stage, candidates, choice, plan.mode)

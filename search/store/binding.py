@@ -15,6 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sqlalchemy import ColumnElement, null
+
+from search.store.tables import searches
+from search.vocabulary.errors import Conflict
+
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -37,6 +42,34 @@ class Binding:
         """Whether this is the host and the user, whatever the host is called now."""
         here = Binding.here()
         return (self.machine, self.user) == (here.machine, here.user)
+
+    @property
+    def is_claimable(self) -> ColumnElement[bool]:
+        """The condition that workers of this user on this host may run a search."""
+        bound = searches.c.bound
+        of_ours = (bound["machine"].as_string() == self.machine) & (bound["user"].as_string() == self.user)
+        return bound.is_(null()) | of_ours
+
+    def require_here(self, search_id: str, action: str = "resume") -> None:
+        """Check that a search is bound to this host and this user.
+
+        Raises:
+            Conflict: naming the host and the user, and the command to type there.
+        """
+        if not self.is_here:
+            raise self.refuse(search_id, action)
+
+    def refuse(self, search_id: str, action: str) -> Conflict:
+        """Return the exception for an action elsewhere, in words that also fit a browser and the API."""
+        return Conflict(
+            f"a search made from a script or a command line is run by its user on its host: got {search_id}, which is "
+            f"bound to {self}. There, {self.advise(search_id, action)}."
+        )
+
+    def advise(self, search_id: str, *words: str) -> str:
+        """Say what to type at that host: neither a route nor a button does it."""
+        action, *options = words or ("resume",)
+        return f"type “{' '.join(('seqnorm', action, search_id, *options))}”"
 
     def __str__(self) -> str:
         return f"{self.user} on {self.host}"

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Select, case, func, null, select, upd
 
 from search.plan.lifecycle import Event
 from search.store import transitions
+from search.store.binding import Binding
 from search.store.database import now
 from search.store.processes import ProcessIdentity
 from search.store.tables import searches
@@ -44,9 +45,12 @@ def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
     Raises:
         NotFound: if no search has that id.
         Conflict: if another process holds the lease, or the search is neither queued nor running, or a request was
-            carried out.
+            carried out, or the search is bound to another host or user.
     """
     with engine.begin() as connection:
+        bound = connection.execute(select(searches.c.bound).where(searches.c.id == search_id)).scalar()
+        if bound:
+            Binding(**bound).require_here(search_id)
         claimed = transitions.apply(connection, search_id, Event.CLAIM)
         if claimed.status == Status.RUNNING:
             return hold(connection, search_id, seconds)
@@ -131,12 +135,16 @@ def order_by_turn(statement: Select[Any]) -> Select[Any]:
 
 
 def next_claimable(connection: Connection, taken: Collection[str] = ()) -> str | None:
-    """Return the next search that needs a driver, queued or running with an expired lease; ``taken`` ones have one."""
+    """Return the next search that needs a driver, queued or running with an expired lease; ``taken`` ones have one.
+
+    Those bound to other hosts and users are theirs.
+    """
     lapsed = (searches.c.lease_until <= now()) | searches.c.lease_until.is_(None)
     waiting = select(searches.c.id).where(
         searches.c.status.in_(ACTIVE),
         lapsed,  # a queued search is held while its trials are ended
         searches.c.id.not_in(taken),
+        Binding.here().is_claimable,
     )
     return connection.execute(order_by_turn(waiting).limit(1)).scalar_one_or_none()
 

@@ -206,8 +206,11 @@ def resume(connection: Connection, search_id: str, digest: dict[str, str] | None
 
     Raises:
         NotFound: if no search has that id.
-        Conflict: if it is done or cancelled, or a driver trains it with the code that a change replaces.
+        Conflict: if it is done or cancelled, or a driver trains it with the code that a change replaces, or it is bound
+            to another host or user.
     """
+    if bound := get(connection, search_id).bound:
+        bound.require_here(search_id)
     transitions.apply(connection, search_id, Event.RESUME)
     _list_again(connection, search_id)
     search = get(connection, search_id)

@@ -85,21 +85,35 @@ class TrialStore:
             direction = {"max": optuna.study.StudyDirection.MAXIMIZE, "min": optuna.study.StudyDirection.MINIMIZE}
             self._study_ids[stage.name] = self._storage.create_new_study([direction[self._mode]], name)
 
-    def create(self, replicate: Replicate, space: dict[str, tuple[int, int]], attributes: dict[str, Any]) -> int:
-        """Create a complete RUNNING trial in one transaction; return its trial_id."""
+    def create(
+        self,
+        replicate: Replicate,
+        space: dict[str, tuple[int, int]],
+        attributes: dict[str, Any],
+        failure: Outcome | None = None,
+    ) -> int:
+        """Create a complete trial in one transaction; return its trial_id.
+
+        Args:
+            replicate: that it trains.
+            space: range of each parameter.
+            attributes: of the trial.
+            failure: why it is never trained; None for a RUNNING trial.
+        """
+        now, ended = datetime.now(), {"cause": failure.cause, "detail": failure.detail} if failure else {}
         point = replicate.point
         params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
         distributions: dict[str, BaseDistribution] = {name: IntDistribution(*space[name]) for name in params}
         template = FrozenTrial(
             number=-1,  # assigned by the storage
             trial_id=-1,
-            state=TrialState.RUNNING,
+            state=TrialState.FAIL if failure else TrialState.RUNNING,
             value=None,
-            datetime_start=datetime.now(),
-            datetime_complete=None,
+            datetime_start=now,
+            datetime_complete=now if failure else None,
             params=params,
             distributions=distributions,
-            user_attrs={"variant": point.variant, **attributes},
+            user_attrs={"variant": point.variant, **attributes, **ended},
             system_attrs={},
             intermediate_values={},
         )
@@ -118,6 +132,10 @@ class TrialStore:
     def set_attribute(self, trial_id: int, key: str, value: Any) -> None:
         """Set a user attribute of a running trial."""
         self._storage.set_trial_user_attr(trial_id, key, value)
+
+    def read_detail(self, trial_id: int) -> str:
+        """Return why a trial failed, for users."""
+        return str(self._storage.get_trial(trial_id).user_attrs.get("detail", ""))
 
     def end(self, trial_id: int, outcome: Outcome, again: bool = False) -> None:
         """Complete a trial with its value, or fail it with a cause and details for users.

@@ -46,6 +46,7 @@ class Cause(StrEnum):
     FINISHED = "finished"
     DIVERGED = "diverged"  #: the loss is not finite, or the accuracy is at chance
     RAISED = "raised"  #: the recipe raised an exception; the end of its traceback is kept
+    REFUSED = "refused"  #: the layers refuse the point's group counts, whatever the seed; its other seeds end likewise
     OUT_OF_MEMORY = "out_of_memory"  #: the trial exceeded its memory
     TIMEOUT = "timeout"  #: the trial took longer than trial_timeout
     LOST = "lost"  #: its process, node or driver was lost; it runs again

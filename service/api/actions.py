@@ -57,7 +57,9 @@ def resume(
 ) -> SearchState:
     """Resume a paused or failed search: queue it again."""
     accepted = body is not None and body.accept_code_change
-    spec, digest = searches.get(connection, id).spec, None
+    search, digest = searches.get(connection, id), None
+    _require_unbound(search, Action.RESUME)
+    spec = search.spec
     with naming_no_paths(settings, spec.data):
         if accepted:
             digest = compute_digest(spec, find_recipe(spec.recipe, settings.home), settings.home)
@@ -78,7 +80,9 @@ def retry(
 
     If a decided stage has some, a child search trains them, and ``parent`` is the id of this search.
     """
-    with naming_no_paths(settings, searches.get(connection, id).spec.data):
+    search = searches.get(connection, id)
+    _require_unbound(search, Action.RETRY)
+    with naming_no_paths(settings, search.spec.data):
         prepared = prepare_retry(settings, connection, id)
     with database.write() as writing:
         search = searches.get(writing, id)
@@ -101,6 +105,7 @@ def widen(
 ) -> SearchState:
     """Queue a child search with more values or seeds. It reuses the finished trials of its parent."""
     parent = searches.get(connection, id)
+    _require_unbound(parent, Action.WIDEN)
     with naming_no_paths(settings, parent.spec.data):
         submission = prepare_widening(settings, parent, body)
     require_priority(settings, caller.token, submission.spec.priority)
@@ -112,6 +117,16 @@ def widen(
         state = _to_state(searches.get(writing, child), parent=id)
     response.headers["Location"] = f"/api/searches/{child}"
     return state
+
+
+def _require_unbound(search: searches.Search, action: Action) -> None:
+    """Check that a service may have a search trained: one of somebody's own command is bound to its host and user.
+
+    Raises:
+        Conflict: naming them.
+    """
+    if search.bound:
+        raise search.bound.refuse(search.id, action)
 
 
 def _request_status(

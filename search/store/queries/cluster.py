@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, String, cast, func, select
 
 from search.store import leases, workers
+from search.store.binding import Binding
 from search.store.tables import searches, studies, trials
 from search.views import ClusterView, NodeView, RunningView, WaitingView, WorkerView
 from search.vocabulary.states import ACTIVE, Status, TrialState
@@ -35,7 +36,7 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
             if owner in (None, row.owner)
         ),
         waiting=tuple(
-            WaitingView(**_common_fields(row), position=position, why=_explain_wait(position, len(alive), len(running)))
+            WaitingView(**_common_fields(row), position=position, why=_explain_wait(row, position, alive, len(running)))
             for position, row in enumerate(waiting, 1)
             if owner in (None, row.owner)
         ),
@@ -43,7 +44,8 @@ def show_cluster(connection: Connection, owner: str | None = None) -> ClusterVie
 
 
 _PARTS = ("name", "owner", "recipe", "priority", "created_at", "started_at", "reason")
-_COLUMNS = [searches.c[name] for name in ("id", "status", "slots", "cluster", *_PARTS)]  # the others hold much JSON
+_READ = ("id", "status", "slots", "cluster", "bound", *_PARTS)  # the others hold much JSON
+_COLUMNS = [searches.c[name] for name in _READ]
 
 
 def _hide(worker: WorkerView, connection: Connection, owner: str | None) -> WorkerView:
@@ -58,8 +60,11 @@ def _common_fields(row: Any) -> dict[str, Any]:
     return {"search": row.id, **{part: getattr(row, part) for part in _PARTS}}
 
 
-def _explain_wait(position: int, workers: int, running: int) -> str:
+def _explain_wait(row: Any, position: int, workers: list[WorkerView], running: int) -> str:
     """Return why a search waits. Each worker runs one search at a time."""
+    if row.bound and row.bound["host"] not in {worker.host for worker in workers}:
+        bound = Binding(**row.bound)
+        return f"it waits for a worker of {bound}; there, {bound.advise(row.id)} to run it"
     if not workers:
         return "no worker is running. Start one with: seqnorm worker"
     if position == 1:
