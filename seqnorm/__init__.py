@@ -4,6 +4,7 @@ The paper's G_M, the number of groups along the mini-batch, is spelled ``gm`` he
 its G_C, the number of groups along the channels, is ``gc``.
 """
 
+from seqnorm.checks import InvalidGroups
 from seqnorm.conversion import Conversion, convert
 from seqnorm.equivalents import accumulate_gradients, average_gradients, average_running_statistics
 from seqnorm.functional import ghost_norm, group_norm, seq_norm
@@ -19,6 +20,7 @@ from seqnorm.layers import (
 )
 from seqnorm.recalibration import update_statistics
 from seqnorm.standardization import standardize_weights
+from seqnorm.trial import Trial, trial
 
 __version__ = "0.1.0"
 
@@ -28,10 +30,12 @@ __all__ = [
     "GhostNorm",
     "GroupNorm",
     "InstanceNorm",
+    "InvalidGroups",
     "LayerNorm",
     "NoisyBatchNorm",
     "NoisySeqNorm",
     "SeqNorm",
+    "Trial",
     "accumulate_gradients",
     "average_gradients",
     "average_running_statistics",
@@ -40,5 +44,6 @@ __all__ = [
     "group_norm",
     "seq_norm",
     "standardize_weights",
+    "trial",
     "update_statistics",
 ]

@@ -9,6 +9,15 @@ from torch import Tensor
 from seqnorm.running import CONVENTIONS
 
 
+class InvalidGroups(ValueError):
+    """gm or gc do not fit the batch or the channels, or leave groups too small.
+
+    A search recognizes it by its name, and puts the point out.
+    """
+
+    ends_conversion: bool = False  #: whether ``convert`` raises it instead of keeping the BatchNorm
+
+
 def check_input(input: Tensor, num_channels: int) -> None:
     """Check the input's width, number of dimensions and dtype.
 
@@ -86,18 +95,18 @@ def check_sample_groups(num_samples: int, num_positions: int, gm: int) -> None:
     """Check that gm divides the batch and each group holds at least two values.
 
     Raises:
-        ValueError: naming the numbers.
+        InvalidGroups: naming the numbers.
     """
     if gm < 1:
-        raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
+        raise InvalidGroups(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
     if num_samples == 0 or num_samples % gm:
-        raise ValueError(
+        raise InvalidGroups(
             f"gm must divide the batch: got gm={gm} for {num_samples} samples. "
             "Drop the last incomplete batch (drop_last=True) or choose a divisor."
         )
     if num_samples // gm * num_positions < 2:
         remedy = "Choose a smaller gm" if gm > 1 else "Pass a larger batch"
-        raise ValueError(
+        raise InvalidGroups(
             f"a group needs at least 2 values per channel: got {num_samples // gm} sample × {num_positions} position "
             f"with gm={gm} for {num_samples} samples. {remedy}."
         )
@@ -107,10 +116,10 @@ def check_channel_groups(num_channels: int, gc: int) -> None:
     """Check that gc divides the channels.
 
     Raises:
-        ValueError: naming the numbers.
+        InvalidGroups: naming the numbers.
     """
     if gc < 1 or num_channels % gc:
-        raise ValueError(
+        raise InvalidGroups(
             f"gc must divide the channels: got gc={gc} for {num_channels} channels. "
             "Choose a divisor, or use GhostNorm for no GroupNorm half."
         )
@@ -120,10 +129,10 @@ def check_channel_group_size(input: Tensor, gc: int) -> None:
     """Check that each group of channels holds at least two values.
 
     Raises:
-        ValueError: naming the numbers.
+        InvalidGroups: naming the numbers.
     """
     if input.shape[1:].numel() == gc:
-        raise ValueError(
+        raise InvalidGroups(
             f"a group of channels needs at least 2 values: got gc={gc} for input {tuple(input.shape)}. "
             "Choose a smaller gc, or normalize an input with more than one position in space."
         )

@@ -27,6 +27,7 @@ from seqnorm.batch_norms import (
     reason_to_keep,
     unregistered,
 )
+from seqnorm.checks import InvalidGroups
 from seqnorm.layers import ChannelNorm, GhostNorm, SampleNorm, SeqNorm
 
 MAX_LISTED = 3  # layers listed in a warning
@@ -73,6 +74,7 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
 
     Raises:
         TypeError: if ``model`` is not a module, or ``norm`` does not make a new one. The model is then unchanged.
+        InvalidGroups: if ``norm`` is that of a trial and refuses a width. The model is then unchanged.
 
     Warns:
         UserWarning: if no layer was swapped.
@@ -86,6 +88,8 @@ def convert(model: nn.Module, norm: Callable[[int], nn.Module]) -> Conversion:
             try:
                 replacements[layer] = make_replacement(layer, norm)
             except ValueError as refused:
+                if isinstance(refused, InvalidGroups) and refused.ends_conversion:
+                    raise
                 reasons[layer] = str(refused)
     check_distinct(list(replacements.values()))
     notes = make_notes(replacements)

@@ -33,7 +33,7 @@ def accumulate_gradients(model: nn.Module, loss: Loss, input: Tensor, target: Te
         The loss over the whole batch, without gradient.
 
     Raises:
-        ValueError: if ``gm`` does not divide the batch.
+        InvalidGroups: if ``gm`` does not divide the batch.
     """
     check_sample_groups(input.shape[0], 2, gm)
     shares = []

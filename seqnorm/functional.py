@@ -68,7 +68,7 @@ def group_norm(
         A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
-        ValueError: if ``gc`` does not divide the channels, or a group holds a single value.
+        InvalidGroups: if ``gc`` does not divide the channels, or a group holds a single value.
     """
     check_shape_and_dtype(input)
     gc = as_count(gc, "gc")
@@ -123,8 +123,8 @@ def ghost_norm(
         A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
-        ValueError: if ``gm`` does not divide the batch, a group holds a single value, or evaluation lacks running
-            statistics.
+        InvalidGroups: if ``gm`` does not divide the batch, or a group holds a single value.
+        ValueError: if evaluation lacks running statistics.
     """
     check_shape_and_dtype(input)
     check_convention(running)
@@ -179,7 +179,7 @@ def seq_norm(
         A tensor with the shape, dtype and memory layout of ``input``.
 
     Raises:
-        ValueError: if ``gc`` does not divide the channels, or as :func:`ghost_norm`.
+        InvalidGroups: if ``gc`` does not divide the channels, or as :func:`ghost_norm`.
     """
     check_shape_and_dtype(input)
     check_convention(running)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from seqnorm.checks import (
+    InvalidGroups,
     as_count,
     as_int,
     check_channel_groups,
@@ -187,7 +188,7 @@ class SampleNorm(ChannelNorm):
         super().__init__(num_channels, **options)
         self.gm = as_int(gm, "gm")
         if self.gm < 1:
-            raise ValueError(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
+            raise InvalidGroups(f"gm must be at least 1: got {gm}. Use 1 for one group, the whole batch.")
         check_eps_and_momentum(self.eps, momentum)
         check_convention(running)
         check_uneven(uneven)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal, get_args
 
-from seqnorm.checks import check_sample_groups
+from seqnorm.checks import InvalidGroups, check_sample_groups
 
 Uneven = Literal["error", "unequal", "single"]
 UNEVEN: tuple[str, ...] = get_args(Uneven)
@@ -33,7 +33,7 @@ def groups_of_batch(num_samples: int, num_positions: int, gm: int, uneven: Uneve
     A batch of no samples has nothing to normalize and is not refused, nor does torch's BatchNorm refuse it.
 
     Raises:
-        ValueError: if the batch cannot be normalized with ``gm`` groups and ``uneven``.
+        InvalidGroups: if the batch cannot be normalized with ``gm`` groups and ``uneven``.
     """
     if gm >= 1 and num_samples == 0:
         return gm
@@ -43,7 +43,7 @@ def groups_of_batch(num_samples: int, num_positions: int, gm: int, uneven: Uneve
         if num_samples >= smallest:
             return gm
     elif gm >= 1 and num_samples % gm:
-        raise ValueError(
+        raise InvalidGroups(
             f"gm must divide the batch: got gm={gm} for {num_samples} samples. "
             "Drop the last incomplete batch (drop_last=True), choose a divisor, "
             "or allow such batches with uneven='unequal' or uneven='single'."
