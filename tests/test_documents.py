@@ -15,6 +15,7 @@ from search.cli.app import app
 from search.engine.orphans import MARK_VARIABLE
 from search.engine.trial_environment import ALLOWED
 from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
+from seqnorm.trial import VARIABLES
 from service.accounts.__main__ import app as tokens
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +42,7 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
 
 def test_no_setting_is_listed_that_does_not_exist() -> None:
     known = {ENV_PREFIX + setting.name.upper() + end for setting in fields(Settings) for end in ("", FILE_SUFFIX)}
+    known |= set(VARIABLES)  # that a search gives to scripts
     assert set(re.findall(rf"{ENV_PREFIX}[A-Z_]+", "".join(DOCUMENTS.values()))) <= known
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.profiler import profile
 from torch.testing import assert_close
 
-from seqnorm import BatchNorm, GhostNorm, GroupNorm, NoisyBatchNorm, SeqNorm, ghost_norm, seq_norm
+from seqnorm import BatchNorm, GhostNorm, GroupNorm, InvalidGroups, NoisyBatchNorm, SeqNorm, ghost_norm, seq_norm
 
 LAYERS = {
     "GhostNorm": lambda: GhostNorm(8, gm=2),
@@ -170,3 +170,8 @@ def test_a_traced_layer_evaluates_as_the_layer(make):
     layer, x = make().eval(), draw(4, 8, 3, 3)
     traced = torch.jit.trace(layer, x, check_trace=False)
     assert_close(traced(x), layer(x))
+
+
+def test_group_counts_that_do_not_fit_are_refused_by_the_same_class_while_compiling():
+    with pytest.raises(InvalidGroups, match="^gm must divide the batch: got gm=3 for 4 samples"):
+        torch.compile(GhostNorm(4, gm=3), backend="eager")(torch.zeros(4, 4, 2))
