@@ -562,14 +562,24 @@ class NumberView(View):
     name: str
     default: NumberValue
     unit: str
+    at_least: int | float | None  #: null for no limit
+    at_most: int | float | None  #: null for the limit that all recipes have, or none
     choices: tuple[str, ...]
 
 
+class RecipeKind(StrEnum):
+    """Where a recipe comes from."""
+
+    INSTALLED = "installed"  #: a package
+    FILE = "file"  #: a file in the home folder, which describes a command
+
+
 class RecipeView(View):
-    """A recipe, with its numbers and presets."""
+    """A recipe, with its numbers and presets. The command of one that a file describes is not shown."""
 
     name: str
     title: str
+    kind: RecipeKind
     metric: str
     mode: Mode
     data: str  #: accepted data sets; empty if none

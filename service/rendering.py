@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from search.vocabulary.formatting import format_duration, format_epochs, format_mean_std, format_metric
+from search.vocabulary.formatting import format_duration, format_epochs, format_mean_std, format_metric, format_unit
 from service.wording import on_page
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -54,5 +54,6 @@ _templates.env.filters |= {
     "mean_std": format_mean_std,
     "query": build_query,
     "size": format_size,
+    "unit": format_unit,
     "on_page": on_page,
 }

@@ -89,6 +89,12 @@ RULES = (
 )
 
 
+_OF_A_FILE = re.compile(r"^[\s\S]*\brecipes/([\w-]+)\.toml(?:, line \d+)?: [\s\S]*")  # which holds a command
+_OF_A_FILE_HERE = (
+    r"the file of recipe \1 must describe a recipe: got a fault, which the operator sees with: seqnorm recipes \1"
+)
+
+
 def place_of(request: Request) -> Place:
     """Return where the answer to a request is read."""
     said = request.headers.get(PLACE_HEADER, "")
@@ -100,6 +106,7 @@ def place_of(request: Request) -> Place:
 @lru_cache(1000)
 def in_words_of(place: Place, message: str) -> str:
     """Return a message in the words of a place. It is kept: of a thousand searches that wait, most say the same."""
+    message = _OF_A_FILE.sub(_OF_A_FILE_HERE, message)
     if place is Place.COMMAND_LINE or ("--" not in message and "seqnorm " not in message):
         return message
     for pattern, replacement in _rules(place):

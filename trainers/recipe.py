@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainers.commands.command import Command
 
 ENTRY_POINT_GROUP = "seqnorm.recipes"
+FILES = "trainers.commands.recipe_file"  # resolved late: it makes recipes, with what is defined here
 MAX_NAME = 100  # characters of the name of a number
 MAX_TEXT = 1000  # characters of a number's value
 MAX_INT = 2**31 - 1  # largest int of a recipe: fits INTEGER of every database
@@ -182,21 +183,28 @@ def installed() -> tuple[EntryPoint, ...]:
 
 
 def names(home: Path | None = None) -> list[str]:
-    """Return the names of the installed recipes, and of those that files in a home folder describe."""
-    return sorted(point.name for point in installed())
+    """Return the names of the installed recipes, and of those that files in a home folder describe.
+
+    Files are not read: one may turn out to be wrong.
+    """
+    described: list[str] = resolve(f"{FILES}:list_known")(home) if home else []
+    return sorted({*described, *(point.name for point in installed())})
 
 
 def find(name: str, home: Path | None = None) -> Recipe:
     """Return the recipe with that name, installed or described by a file in a home folder.
 
     Raises:
-        RecipeError: if there is none; the message lists the known names.
+        RecipeError: if there is none, with the known names, or its file is wrong.
     """
     for point in installed():
         if point.name == name:
             recipe: Recipe = point.load()
             return recipe
-    raise RecipeError(f"no recipe is named {name!r}. Known: {', '.join(names())}.{did_you_mean(name, names())}")
+    if name not in (known := names(home)):
+        raise RecipeError(f"no recipe is named {name!r}. Known: {', '.join(known)}.{did_you_mean(name, known)}")
+    described: Recipe = resolve(f"{FILES}:read_recipe")(home, name)
+    return described
 
 
 def resolve(reference: str) -> Callable[..., Any]:
@@ -211,6 +219,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "title": recipe.title,
+        "kind": "file" if recipe.command else "installed",
         "metric": recipe.metric,
         "mode": recipe.mode,
         "data": recipe.data,
@@ -220,6 +229,8 @@ def describe(recipe: Recipe) -> dict[str, Any]:
                 "name": field.name,
                 "default": field.default,
                 "unit": field.metadata.get("unit", ""),
+                "at_least": field.metadata.get("at_least"),
+                "at_most": field.metadata.get("at_most"),
                 "choices": list(field.metadata.get("choices", ())),
             }
             for field in dataclasses.fields(recipe.numbers)

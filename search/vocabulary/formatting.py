@@ -53,6 +53,32 @@ def format_metric(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+class HasUnitAndLimits(Protocol):
+    """A number of a recipe."""
+
+    @property
+    def unit(self) -> str:
+        """What it counts or measures."""
+
+    @property
+    def at_least(self) -> float | None:
+        """Its smallest value; None for no limit."""
+
+    @property
+    def at_most(self) -> float | None:
+        """Its largest value; None for no limit."""
+
+
+def format_unit(number: HasUnitAndLimits) -> str:
+    """Format as ``per step, from 0 to 1``; without the limits of a number that has but one value."""
+    low, high = number.at_least, number.at_most
+    if low is None or high is None:
+        limits = "" if low is high else f"at most {high}" if low is None else f"at least {low}"
+    else:
+        limits = "" if low == high else f"from {low} to {high}"
+    return ", ".join(filter(None, (number.unit, limits)))
+
+
 def format_duration(seconds: float | None) -> str:
     """Format a duration as ``4.2 s``, ``45 s``, ``3 min`` or ``2 h 5 min``; a dash for None."""
     if seconds is None:

@@ -11,7 +11,6 @@ from fastapi.responses import HTMLResponse
 from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
-from search.plan.recipes import find_recipe
 from search.plan.spec import SearchSpec
 from search.store import queries
 from search.views import SearchView, TrialView, View
@@ -29,6 +28,7 @@ from service.middleware.access import CurrentCaller, can_read, is_admin, require
 from service.rendering import render_page
 from service.response_cache import CachedReader, CachedReads
 from service.route import OneVisitRoute
+from trainers.commands.listing import list_recipes
 from trainers.recipe import names
 
 router = APIRouter(
@@ -45,6 +45,7 @@ def searches(
     request: Request,
     connection: ReadConnection,
     caller: CurrentCaller,
+    settings: AppSettings,
     status: Status | None = None,
     recipe: Filter = None,
     name: Filter = None,
@@ -68,7 +69,7 @@ def searches(
         filters=filters,
         filtered=any(filters.values()),
         first=cursor is None,
-        recipes=names(),
+        recipes=names(settings.home),
     )
 
 
@@ -183,7 +184,8 @@ def new(
     parent: Annotated[str | None, Query(alias="from", max_length=64)] = None,
 ) -> HTMLResponse:
     """Show the form for a new search; with ``from``, filled in like another search."""
-    known = names()
+    found, faults = list_recipes(settings.home)
+    known = {each.name: each for each in found}
     fields = {**INITIAL_GROUPS, "recipe": recipe if recipe in known else "mnist-simplenet"}
     if parent is not None:
         fields = queries.show_search(connection, require_visible(parent, connection, caller)).spec.model_dump(
@@ -192,13 +194,14 @@ def new(
     spec = SearchSpec(**fields)
     if spec.recipe not in known:
         raise InvalidSpec(
-            f"a search can be copied only if its recipe is installed: got {spec.recipe}. Known: {', '.join(known)}."
+            f"a search can be copied only if its recipe is here: got {spec.recipe}. Known: {', '.join(known)}."
         )
     return render_page(
         request,
         "new.html",
-        recipes=known,
-        recipe=recipe_routes.show_recipe(request, spec.recipe),
+        recipes=[*known],
+        faults=faults.values() if caller.token.allows("admin") else (),
+        recipe=recipe_routes.view_recipe(request, known[spec.recipe]),
         form=form_fields(),
         groups=FormGroup,
         spec={**spec.model_dump(mode="json"), "data": data_sets.find_name(settings, spec.data)},
@@ -206,9 +209,7 @@ def new(
         parent=parent,
         data_sets=data_sets.list_data_sets(settings),
         missing_data=data_sets.without_paths(
-            settings,
-            find_missing_data(settings, spec.model_copy(update={"data": None}), find_recipe(spec.recipe, settings.home))
-            or "",
+            settings, find_missing_data(settings, spec.model_copy(update={"data": None}), known[spec.recipe]) or ""
         ),
         max_upload_bytes=int(settings.max_upload_gb * 1e9),
     )
