@@ -14,7 +14,7 @@ import typer
 from typer.models import OptionInfo
 
 from search.cli.flags import GridCommand, TuneCommand, parse_integers
-from search.cli.program import NamedCommands, Program, takes_json
+from search.cli.program import SHOW, NamedCommands, Program, RecipeCommands, takes_json
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 from trainers.near_misses import did_you_mean
@@ -73,8 +73,15 @@ def _complete_ids(incomplete: str) -> list[tuple[str, str]]:
         return []
 
 
+def _complete_recipes(incomplete: str) -> list[str]:
+    try:
+        return [name for name in names(_settings().home) if name.startswith(incomplete)]
+    except Exception:  # a shell that completes words shows no errors
+        return []
+
+
 RecipeArgument = typer.Argument(
-    help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE", autocompletion=names
+    help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE", autocompletion=_complete_recipes
 )
 Recipe = Annotated[str, RecipeArgument]
 OptionalRecipe = Annotated[str | None, RecipeArgument]
@@ -461,7 +468,7 @@ def list_(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="Only those of an owner.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with a tag.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only those of a recipe.", autocompletion=names)] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only those of a recipe.", autocompletion=_complete_recipes)] = None,
     name: Annotated[str | None, typer.Option(help="Only those whose names contain this.")] = None,
     archived: Annotated[bool, typer.Option("--archived", help="The archived ones instead of the others.")] = False,
     sort: Annotated[
@@ -508,15 +515,28 @@ def show(id: Id, json: Json = False) -> None:
     show_search(settings, id, json, program())
 
 
-@app.command()
-def recipes(
-    name: Annotated[
-        str | None, typer.Argument(help="Only this one, with its numbers and presets.", autocompletion=names)
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List the recipes that are installed; name one to see its numbers."""
-    from search.cli.reading import list_recipes
+recipes_app = typer.Typer(
+    cls=RecipeCommands,
+    help="List the recipes; name one to see its numbers. Those of your own are files, recipes/NAME.toml in the home.",
+    invoke_without_command=True,
+    subcommand_metavar="[NAME] | [COMMAND] [ARGS]...",
+)
+app.add_typer(recipes_app, name="recipes")
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context) -> None:
+    """List the recipes if no command follows."""
+    from search.cli.recipes import list_recipes
+
+    if context.invoked_subcommand is None:
+        list_recipes(_settings(), None, _global_options.json)
+
+
+@recipes_app.command(SHOW)
+def show_recipe(name: Recipe, json: Json = False) -> None:
+    """Show a recipe with its numbers and presets; seqnorm recipes NAME is short for it."""
+    from search.cli.recipes import list_recipes
 
     list_recipes(_settings(), name, json)
 

@@ -72,8 +72,8 @@ class Backend(Protocol):
     def log_part(self, search_id: str, stage: str, number: int, after: int) -> LogPart:
         """Return a part of a trial's log from an offset."""
 
-    def recipes(self) -> list[RecipeView]:
-        """Describe the recipes."""
+    def recipes(self) -> tuple[list[RecipeView], dict[str, str]]:
+        """Describe the recipes; return too what is wrong with files that describe none, by name."""
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write all trials of a search to a file."""
@@ -199,15 +199,13 @@ class LocalBackend:
             trial = queries.find_trial(connection, search_id, stage, number)
         return read_log(self._settings, search_id, trial, after)
 
-    def recipes(self) -> list[RecipeView]:
-        """Describe the recipes."""
+    def recipes(self) -> tuple[list[RecipeView], dict[str, str]]:
+        """Describe the recipes; return too what is wrong with files that describe none, by name."""
         from search.views import RecipeView
-        from trainers.recipe import RecipeError, find, names
+        from trainers.commands.listing import list_recipes
 
-        try:
-            return [RecipeView.from_recipe(find(name)) for name in names()]
-        except RecipeError as error:
-            raise InvalidSpec(str(error)) from None
+        found, faults = list_recipes(self._settings.home)
+        return [RecipeView.from_recipe(recipe) for recipe in found], faults
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write all trials of a search to a file."""
@@ -314,9 +312,9 @@ class RemoteBackend:
         """Return a part of a trial's log from an offset."""
         return self._client.log_part(search_id, stage, number, after)
 
-    def recipes(self) -> list[RecipeView]:
-        """Describe the recipes."""
-        return self._client.recipes()
+    def recipes(self) -> tuple[list[RecipeView], dict[str, str]]:
+        """Describe the recipes; a service tells nobody what is wrong with the files of others."""
+        return self._client.recipes(), {}
 
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write all trials of a search to a file."""

@@ -12,6 +12,7 @@ from search.vocabulary.errors import InvalidSpec
 from trainers.near_misses import did_you_mean
 
 SHARED = ("home", "db", "url", "json")  # options of the program that stand after a command as well
+SHOW = "show"  # of the commands of `recipes`
 MEANT = {  # by what other programs call it
     "delete": "gc-files",
     "ls": "list",
@@ -45,6 +46,21 @@ class NamedCommands(TyperGroup):
             return super().resolve_command(ctx, args)
         hint = did_you_mean(MEANT.get(name, name), self.commands)
         raise InvalidSpec(f"no command is named {name!r}.{hint} List them with: {ctx.command_path} --help")
+
+
+class RecipeCommands(NamedCommands):
+    """The commands of ``recipes``. A word that is none of them is the name of a recipe, to be shown."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the first word names, or that shows the recipe of this name."""
+        names_one = self.get_command(ctx, args[0]) is not None
+        return super().resolve_command(ctx, args if names_one else [SHOW, *args])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete names of recipes as well as commands."""
+        show = self.get_command(ctx, SHOW)
+        names = show.params[0].shell_complete(ctx, incomplete) if show and not incomplete.startswith("-") else []
+        return [*super().shell_complete(ctx, incomplete), *names]
 
 
 class Program(NamedCommands):

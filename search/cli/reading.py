@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``recipes``, ``plan`` and ``export``: read-only commands."""
+"""``list``, ``show``, ``plan`` and ``export``: read-only commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Literal
 
 from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
 from search.cli.advice import advise_start
 from search.cli.backends import Filters, make_backend
@@ -75,7 +74,8 @@ def _describe_none(settings: Settings, filters: Filters, program: str) -> str:
     states = [str(value) if name == "status" else name for name, value in given.items() if name in STATES]
     others = [f"{name} {value}" for name, value in given.items() if name not in STATES]
     recipe = filters.get("recipe")
-    hint = did_you_mean(recipe, names()) if recipe and recipe not in names() else ""
+    known = names(settings.home)
+    hint = did_you_mean(recipe, known) if recipe and recipe not in known else ""
     if others:
         return f"No {' '.join([*states, 'search'])} has {', '.join(others)}.{hint}"
     if states:
@@ -86,38 +86,6 @@ def _describe_none(settings: Settings, filters: Filters, program: str) -> str:
 def show_search(settings: Settings, search_id: str, json: bool, program: str) -> None:
     """Print a search."""
     print_result(make_backend(settings).show(search_id), json, settings, program)
-
-
-def list_recipes(settings: Settings, name: str | None, json: bool) -> None:
-    """Print the installed recipes, or one recipe with its numbers and presets.
-
-    Raises:
-        InvalidSpec: if no recipe has that name.
-    """
-    known = make_backend(settings).recipes()
-    recipes = [recipe for recipe in known if name in (None, recipe.name)]
-    if not recipes:
-        all_names = [recipe.name for recipe in known]
-        raise InvalidSpec(
-            f"no recipe is named {name!r}. Known: {', '.join(all_names)}.{did_you_mean(name or '', all_names)}"
-        )
-    if json:
-        print_views(recipes)
-        return
-    console = TextConsole()
-    for recipe in recipes:
-        console.print(Text.assemble((recipe.name, "bold"), f"  {recipe.title}"), soft_wrap=True)
-        if recipe.data:
-            console.print(f"  data: {recipe.data}", soft_wrap=True, style=None if name else "dim")
-        if name is None:
-            continue
-        for number in recipe.numbers:
-            line = f"  {number.name:<19} {number.default!s:<22} {number.unit}"
-            console.print(line, style="dim", soft_wrap=True)
-        for preset, numbers in recipe.presets.items():
-            console.print(f"  preset {preset}: {' '.join(f'{key}={value}' for key, value in numbers.items())}")
-    if name is None:
-        console.print("\nShow a recipe's numbers, which --set overrides: seqnorm recipes NAME", style="dim")
 
 
 def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:

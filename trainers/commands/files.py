@@ -67,23 +67,25 @@ def read_file(home: Path, name: str) -> str:
     path = find_file(home, name)
     try:
         owners = {0, os.geteuid(), os.stat(home).st_uid}
-        _require_trusted(path.parent, os.stat(path.parent), owners)
-        _require_owner(path, os.lstat(path), owners)
+        require_trusted(path.parent, os.stat(path.parent), owners)
+        require_owner(path, os.lstat(path), owners)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would wait for a writer
     except OSError as error:
         raise RecipeFileError(
             f"{path}: a recipe's file must be readable: got {error.strerror}. {_remedy(path)}"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise RecipeFileError(f"{path}: a recipe must be a file: got something else. Remove or rename it.")
-        _require_trusted(path, found, owners)
-        content = file.read(MAX_BYTES + 1)
+        require_trusted(path, found, owners)
+        content = os.read(descriptor, MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_BYTES:
         raise RecipeFileError(
             f"{path}: a recipe's file must have at most {MAX_BYTES} bytes: got {max(found.st_size, len(content))}. "
-            "Move what is long into a script that command names."
+            "Move what is long into a script."
         )
     try:
         return content.decode()
@@ -104,9 +106,9 @@ def refuse_name(home: Path, name: str, rule: str) -> NoReturn:
     raise RecipeFileError(f"{find_file(home, name)}: the name of a recipe {rule}: got {name}. Rename the file.")
 
 
-def _require_trusted(path: Path, found: os.stat_result, owners: set[int]) -> None:
+def require_trusted(path: Path, found: os.stat_result, owners: set[int]) -> None:
     """Check that a file or folder, whose commands are run, can only be written by whom it should."""
-    _require_owner(path, found, owners)
+    require_owner(path, found, owners)
     if found.st_mode & stat.S_IWOTH:
         raise RecipeFileError(
             f"{path}: what names a command to run must not be writable for the host's other users: "
@@ -114,7 +116,8 @@ def _require_trusted(path: Path, found: os.stat_result, owners: set[int]) -> Non
         )
 
 
-def _require_owner(path: Path, found: os.stat_result, owners: set[int]) -> None:
+def require_owner(path: Path, found: os.stat_result, owners: set[int]) -> None:
+    """Check that a file, folder or link belongs to one of several users."""
     if found.st_uid not in owners:
         raise RecipeFileError(
             f"{path}: what names a command to run must belong to this user, to root or to the owner of the home "
