@@ -6,21 +6,21 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.models import OptionInfo
 
-from search.cli.flags import GridCommand, TuneCommand, parse_integers
+from search.cli.flags import Data, GridCommand, Set, TuneCommand, complete_recipe, parse_integers
 from search.cli.program import SHOW, NamedCommands, Program, RecipeCommands, takes_json
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
 from trainers.near_misses import did_you_mean
-from trainers.recipe import names
 
 if TYPE_CHECKING:
+    from search.cli.fields import Request
     from search.settings import Settings
 
 Value = TypeVar("Value")
@@ -73,32 +73,12 @@ def _complete_ids(incomplete: str) -> list[tuple[str, str]]:
         return []
 
 
-def _complete_recipes(incomplete: str) -> list[str]:
-    try:
-        return [name for name in names(_settings().home) if name.startswith(incomplete)]
-    except Exception:  # a shell that completes words shows no errors
-        return []
-
-
-RecipeArgument = typer.Argument(
-    help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE", autocompletion=_complete_recipes
-)
-Recipe = Annotated[str, RecipeArgument]
-OptionalRecipe = Annotated[str | None, RecipeArgument]
-File = Annotated[
-    Path | None,
-    typer.Option("--file", "-f", help="YAML or JSON file with the fields of a search, - for stdin; flags override it."),
+Recipe = Annotated[
+    str,
+    typer.Argument(
+        help="Recipe to train; seqnorm recipes lists them.", metavar="RECIPE", autocompletion=complete_recipe
+    ),
 ]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a recipe's number: NAME=VALUE; may be repeated.")
-]
-Data = Annotated[
-    str | None, typer.Option(help="Your images, where the recipe takes a choice: an .npz with x and y, or a folder.")
-]
-Model = Annotated[
-    str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
-]
-Preset = Annotated[str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")]
 Download = Annotated[bool, typer.Option("--download", help="Download the recipe's data set first if it is missing.")]
 
 
@@ -150,6 +130,10 @@ def options(
 
 EXAMPLES = """Examples:
 
+  seqnorm tune train.py --gm 1,2,4,8 --gc 1,2,4 -- --lr 0.1 --data photos/
+
+  seqnorm tune --gm 1,2 --gc 1,2 --metric val_acc -- python train.py --gm {gm} --gc {gc} --seed {seed} --out {folder}
+
   seqnorm tune mnist-simplenet --gm 1,8,64 --gc 1,2,4 --seeds 3
 
   seqnorm tune images --data photos/ --model timm:resnet26 --gm 1,2 --gc 2,4
@@ -160,79 +144,44 @@ EXAMPLES = """Examples:
 
 
 @app.command(cls=TuneCommand, epilog=EXAMPLES)
-def tune(
-    context: typer.Context,
-    recipe: OptionalRecipe = None,
-    file: File = None,
-    preset: Preset = None,
-    set_: Set = None,
-    model: Model = None,
-    data: Data = None,
-    download: Download = False,
-    json: Json = False,
-) -> None:
+def tune(context: typer.Context, download: Download = False, json: Json = False) -> None:
     """Run a search in the foreground; by default tune gm, keep the largest stable value, then tune gc."""
     settings = _local_settings("tune")
-    _run_locally(settings, _fields(settings, context, recipe, file, preset, set_, model, data), download, json)
+    _run_locally(settings, _request(settings, context), download, json)
 
 
 @app.command(cls=GridCommand)
-def grid(
-    context: typer.Context,
-    recipe: OptionalRecipe = None,
-    file: File = None,
-    preset: Preset = None,
-    set_: Set = None,
-    model: Model = None,
-    data: Data = None,
-    download: Download = False,
-    json: Json = False,
-) -> None:
+def grid(context: typer.Context, download: Download = False, json: Json = False) -> None:
     """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm."""
     settings = _local_settings("grid")
-    fields = {**_fields(settings, context, recipe, file, preset, set_, model, data), "strategy": "grid"}
-    _run_locally(settings, fields, download, json)
+    request = _request(settings, context)
+    _run_locally(settings, replace(request, fields={**request.fields, "strategy": "grid"}), download, json)
 
 
-def _run_locally(settings: Settings, fields: dict[str, Any], download: bool, json: bool) -> None:
+def _run_locally(settings: Settings, request: Request, download: bool, json: bool) -> None:
     """Submit a search and run it."""
     from search.cli.foreground import run_locally
 
     if download:
-        _download_data(str(fields["recipe"]))
-    raise typer.Exit(run_locally(settings, fields, json, program()))
+        _download_data(request)
+    raise typer.Exit(run_locally(settings, request.fields, json, program(), request.command))
 
 
-def _fields(
-    settings: Settings,
-    context: typer.Context,
-    recipe: str | None,
-    file: Path | None,
-    preset: str | None,
-    set_: list[str] | None,
-    model: str | None,
-    data: str | None,
-) -> dict[str, object]:
-    """Return the fields of a search, from its flags and its file."""
-    from search.cli.fields import gather_fields
+def _request(settings: Settings, context: typer.Context) -> Request:
+    """Return the search that a command line describes."""
+    from search.cli.fields import make_request
 
-    return gather_fields(
-        context.obj,
-        recipe=recipe,
-        file=file,
-        data=data,
-        preset=preset,
-        assignments=[*(set_ or []), *([f"model={model}"] if model else [])],
-        local=not settings.url,
-    )
+    return make_request(context.obj, settings)
 
 
-def _download_data(name: str) -> None:
+def _download_data(request: Request) -> None:
     """Download a recipe's data set into the data folder."""
-    from trainers.recipe import RecipeError, find, resolve
+    from search.plan.recipes import find_recipe
+    from trainers.recipe import RecipeError, resolve
 
+    name = str(request.fields["recipe"])
     try:
-        recipe = find(name)
+        recipe = find_recipe(name, _settings().home, request.command)
         if recipe.download is None:
             raise RecipeError(f"{name} has nothing to download: got --download. Leave it out.")
         resolve(recipe.download)(_settings().home)
@@ -260,21 +209,13 @@ def resume(
 
 
 @app.command(cls=TuneCommand)
-def submit(
-    context: typer.Context,
-    recipe: OptionalRecipe = None,
-    file: File = None,
-    preset: Preset = None,
-    set_: Set = None,
-    model: Model = None,
-    data: Data = None,
-    json: Json = False,
-) -> None:
+def submit(context: typer.Context, json: Json = False) -> None:
     """Queue a search for a worker, and print its id."""
     from search.cli.control import submit as submit_search
 
     settings = _settings()
-    submit_search(settings, _fields(settings, context, recipe, file, preset, set_, model, data), json)
+    request = _request(settings, context)
+    submit_search(settings, request.fields, json, program(), request.command)
 
 
 @app.command()
@@ -410,21 +351,13 @@ def gc_files(
 
 
 @app.command(cls=TuneCommand)
-def plan(
-    context: typer.Context,
-    recipe: OptionalRecipe = None,
-    file: File = None,
-    preset: Preset = None,
-    set_: Set = None,
-    model: Model = None,
-    data: Data = None,
-    json: Json = False,
-) -> None:
+def plan(context: typer.Context, json: Json = False) -> None:
     """Count the trials of a search, and those of the other strategies; nothing is stored."""
     from search.cli.reading import print_plan
 
     settings = _settings()
-    print_plan(settings, _fields(settings, context, recipe, file, preset, set_, model, data), json)
+    request = _request(settings, context)
+    print_plan(settings, request.fields, json, request.command)
 
 
 @app.command()
@@ -468,7 +401,7 @@ def list_(
     ] = None,
     owner: Annotated[str | None, typer.Option(help="Only those of an owner.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with a tag.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only those of a recipe.", autocompletion=_complete_recipes)] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only those of a recipe.", autocompletion=complete_recipe)] = None,
     name: Annotated[str | None, typer.Option(help="Only those whose names contain this.")] = None,
     archived: Annotated[bool, typer.Option("--archived", help="The archived ones instead of the others.")] = False,
     sort: Annotated[

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from search.store.database import Connection, Engine
     from search.store.queries import SearchSort, Sort
     from search.views import LogPart, PlanView, RecipeView, SearchRow, SearchState, SearchView, TrialRow
+    from trainers.commands.command import Command
 
 Fields = dict[str, Any]  #: of a search, as the user gave them
 REQUESTED_STATUS = {Action.PAUSE: Status.PAUSED, Action.CANCEL: Status.CANCELLED}
@@ -40,10 +41,10 @@ class Backend(Protocol):
 
     address: str  #: shown to users, so that they find the search again
 
-    def submit(self, fields: Fields) -> str:
+    def submit(self, fields: Fields, command: Command | None = None) -> str:
         """Queue a search; return its id."""
 
-    def plan(self, fields: Fields) -> PlanView:
+    def plan(self, fields: Fields, command: Command | None = None) -> PlanView:
         """Count the trials that a search would take."""
 
     def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
@@ -106,18 +107,19 @@ class LocalBackend:
         self._settings = settings
         self.address = f"Database: {settings.database_url}"
 
-    def submit(self, fields: Fields) -> str:
+    def submit(self, fields: Fields, command: Command | None = None) -> str:
         """Queue a search; return its id."""
         from search.actions.submit import submit_search
 
-        return submit_search(self._settings, fields)
+        return submit_search(self._settings, fields, command)
 
-    def plan(self, fields: Fields) -> PlanView:
+    def plan(self, fields: Fields, command: Command | None = None) -> PlanView:
         """Count the trials that a search would take."""
         from search.actions.estimate import estimate
 
-        estimate(self._settings, fields)  # raises InvalidSpec before the database is opened
-        return estimate(self._settings, fields, self._seconds_per_trial(fields["recipe"]))
+        estimate(self._settings, fields, command=command)  # raises InvalidSpec before the database is opened
+        seconds = None if command else self._seconds_per_trial(fields["recipe"])  # another program may have its name
+        return estimate(self._settings, fields, seconds, command)
 
     def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
         """List searches, newest first unless sorted otherwise."""
@@ -264,12 +266,14 @@ class RemoteBackend:
         weakref.finalize(self, self._client.close)
         self.address = f"Service: {settings.url}"
 
-    def submit(self, fields: Fields) -> str:
+    def submit(self, fields: Fields, command: Command | None = None) -> str:
         """Queue a search; return its id."""
+        _require_recipe(fields, command)
         return self._client.submit(fields).search
 
-    def plan(self, fields: Fields) -> PlanView:
+    def plan(self, fields: Fields, command: Command | None = None) -> PlanView:
         """Count the trials that a search would take."""
+        _require_recipe(fields, command)
         return self._client.plan(fields)
 
     def searches(self, limit: int, **filters: Unpack[Filters]) -> list[SearchRow]:
@@ -319,3 +323,19 @@ class RemoteBackend:
     def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
         """Write all trials of a search to a file."""
         self._client.export(search_id, file, format)
+
+
+def _require_recipe(fields: Fields, command: Command | None) -> None:
+    """Refuse a program of this machine to a service, and show the file that would describe it there.
+
+    Raises:
+        InvalidSpec: if there is one.
+    """
+    from search.cli.recipe_text import write_recipe
+
+    if command:
+        raise InvalidSpec(
+            f"a service runs recipes, never programs of whoever asks: got {fields['recipe']}. "
+            "Leave out --url and SEQNORM_URL, or have the operator of the service save this as HOME/recipes/NAME.toml, "
+            f"and give NAME:\n\n{write_recipe(command)}"
+        )

@@ -22,15 +22,20 @@ from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
     from search.actions.webhooks import Senders
+    from trainers.commands.command import Command
 
 
-def submit(settings: Settings, fields: dict[str, Any], json: bool) -> None:
+def submit(
+    settings: Settings, fields: dict[str, Any], json: bool, program: str = "seqnorm", command: Command | None = None
+) -> None:
     """Queue a search.
 
     Raises:
         InvalidSpec: if the search cannot be run; nothing is stored then.
     """
-    search_id = make_backend(settings).submit(fields)
+    search_id = make_backend(settings).submit(fields, command)
+    if command:
+        print_stderr(f"Only a worker of this user on this host runs it. Start one with: {program} worker")
     if json:
         print_json({"search": search_id, "status": Status.QUEUED})
     else:

@@ -1,56 +1,117 @@
-"""The fields of a search, from a file and from what the command line says beside it, which overrides the file."""
+"""The search that a command line describes: its fields, from a file and from flags, which override it; its program."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.cli.flags import SearchArguments
+from search.cli.output import print_stderr
+from search.cli.own_command import (
+    Program,
+    find_program,
+    find_warnings,
+    make_command,
+    read_value,
+    refuse_flags,
+    suggest_script,
+)
 from search.cli.spec_file import read_file
+from search.cli.stray_words import names_script
+from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec
 from trainers.assignments import read_assignments
+from trainers.commands.command import Command
 from trainers.near_misses import did_you_mean
-from trainers.recipe import RecipeError, find
+from trainers.recipe import RecipeError, find, names
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def gather_fields(
-    flags: dict[str, Any],
-    *,
-    recipe: str | None,
-    file: Path | None,
-    data: str | None,
-    preset: str | None,
-    assignments: list[str],
-    local: bool,
-) -> dict[str, object]:
-    """Return the fields that a command line gives.
+@dataclass(frozen=True)
+class Request:
+    """A search as a person asked for it."""
 
-    Args:
-        flags: the fields that were given as flags.
-        assignments: of the recipe's numbers, ``NAME=VALUE``; they override the preset, and both the file.
-        local: whether data sets are paths on this machine; a service knows them by name.
+    fields: dict[str, Any]
+    command: Command | None = None  #: what it runs, if it names no recipe
+
+
+def make_request(given: SearchArguments, settings: Settings) -> Request:
+    """Return the search that a command line describes.
 
     Raises:
-        InvalidSpec: if there is no recipe, or something cannot be read.
+        InvalidSpec: if it names neither a recipe nor a program, or something cannot be read.
     """
+    recipe, file = given.recipe, given.file
     if recipe and file is None and recipe.endswith(FILE_SUFFIXES):
         raise InvalidSpec(f"RECIPE must be the name of a recipe: got {recipe}. Give a file with -f {recipe}.")
+    folder = Path.cwd()
+    program = find_program(recipe, given.words, folder)
     fields: dict[str, Any] = read_file(file) if file else {}
-    fields |= flags | ({"recipe": recipe} if recipe else {}) | ({"data": data} if data else {})
-    if "recipe" not in fields:
-        where = f"in {file}" if file else "and no file"
-        raise InvalidSpec(f"a search needs a recipe: got none {where}. Give RECIPE --gm 1,2 --gc 1,2, or -f FILE.")
-    given = {**preset_numbers(str(fields["recipe"]), preset), **parse_assignments(assignments)}
-    if given:
-        numbers = fields.get("numbers") or {}
-        fields["numbers"] = {**numbers, **given} if isinstance(numbers, dict) else numbers
-    if local and isinstance(fields.get("data"), str):
+    fields |= given.fields | ({"recipe": recipe} if recipe else {}) | ({"data": given.data} if given.data else {})
+    if program:
+        return _request_program(given, fields, program, folder)
+    _check_recipe(given, fields, folder, settings)
+    assignments = [*(given.set_ or []), *([f"model={given.model}"] if given.model else [])]
+    numbers = {**preset_numbers(str(fields["recipe"]), given.preset, settings.home), **parse_assignments(assignments)}
+    _set_numbers(fields, numbers)
+    if not settings.url and isinstance(fields.get("data"), str):
         fields["data"] = str(Path(fields["data"]).absolute())  # the worker is in another folder
-    return fields
+    return Request(fields)
 
 
-def preset_numbers(name: str, preset: str | None) -> dict[str, object]:
+def _request_program(given: SearchArguments, fields: dict[str, Any], program: Program, folder: Path) -> Request:
+    """Return the search of a script or command.
+
+    Raises:
+        InvalidSpec: if it cannot be run as it is described.
+    """
+    for name in ("preset", "model", "data"):
+        if value := getattr(given, name):
+            raise InvalidSpec(
+                f"--{name} is for recipes: got --{name} {value} for {program.name}. "
+                "Give what the program takes itself after --."
+            )
+    _set_numbers(fields, {name: read_value(text) for name, text in parse_assignments(given.set_ or []).items()})
+    numbers = fields.get("numbers", {})
+    known = isinstance(numbers, dict) and all(isinstance(value, int | float | str) for value in numbers.values())
+    command, values = make_command(program, folder, given.program, numbers if known else {})
+    for warning in find_warnings(command):
+        print_stderr(f"Warning: {warning}")
+    return Request({**fields, "recipe": program.name, **({"numbers": values} if known else {})}, command)
+
+
+def _set_numbers(fields: dict[str, Any], given: dict[str, Any]) -> None:
+    """Let numbers override those of a file. What is no mapping is left for the spec to refuse."""
+    numbers = fields.get("numbers") or {}
+    if given:
+        fields["numbers"] = {**numbers, **given} if isinstance(numbers, dict) else numbers
+
+
+def _check_recipe(given: SearchArguments, fields: dict[str, Any], folder: Path, settings: Settings) -> None:
+    """Check that there is a recipe, as far as it can be told without its numbers.
+
+    Raises:
+        InvalidSpec: if there is none, or the file names a script.
+    """
+    if "recipe" not in fields:
+        where = f"in {given.file}" if given.file else "and no file"
+        raise InvalidSpec(
+            f"a search needs a recipe or a script: got none {where}. Give RECIPE --gm 1,2 --gc 1,2, or -f FILE."
+        )
+    recipe = str(fields["recipe"])
+    refuse_flags(given.program, recipe)
+    if given.recipe is None and names_script(recipe):
+        raise InvalidSpec(
+            f"a file must name a recipe, never a program: got recipe: {recipe} in {given.file}. "
+            f"Name the script beside it: {recipe} -f {given.file}"
+        )
+    if not settings.url and recipe not in names(settings.home) and (hint := suggest_script(recipe, folder)):
+        raise InvalidSpec(f"no recipe is named {recipe!r}.{hint}")
+
+
+def preset_numbers(name: str, preset: str | None, home: Path | None = None) -> dict[str, object]:
     """Return the numbers of a recipe's preset.
 
     Raises:
@@ -59,7 +120,7 @@ def preset_numbers(name: str, preset: str | None) -> dict[str, object]:
     if preset is None:
         return {}
     try:
-        presets = find(name).presets
+        presets = find(name, home).presets
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     if preset not in presets:

@@ -1,22 +1,159 @@
-"""Flags for the fields of a search, generated from its schema when a command needs them, and those of every command."""
+"""What a command line gives of a search: RECIPE, flags, which the schema generates, and the words after ``--``."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from inspect import Parameter, Signature
+from dataclasses import dataclass, field
+from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
 
+from search.cli.stray_words import refuse_stray_words
 from search.plan.form import InputKind, SpecField
 from search.vocabulary.errors import InvalidSpec
+from trainers.recipe import names
 
 HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and as a local path
+DASHES = "--"
+PANEL = "Your own script or command"
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the recipes that begin so."""
+    from search.settings import read_settings
+
+    try:
+        return [name for name in names(read_settings().home) if name.startswith(incomplete)]
+    except Exception:  # a shell that completes words shows no errors
+        return []
+
+
+def complete_recipe_or_script(incomplete: str) -> list[str]:
+    """Return the recipes, Python scripts and folders that begin so."""
+    folder, start = os.path.split(incomplete)
+    try:
+        entries = [entry for entry in os.scandir(folder or ".") if entry.name.startswith(start)]
+    except OSError:
+        entries = []
+    scripts = [os.path.join(folder, entry.name) for entry in entries if entry.name.endswith(".py")]
+    folders = [os.path.join(folder, entry.name, "") for entry in entries if entry.is_dir()]
+    return [*complete_recipe(incomplete), *sorted(scripts), *sorted(folders)]
+
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a recipe's number, or fill {NAME} in a command: NAME=VALUE; may be repeated."),
+]
+Data = Annotated[
+    str | None, typer.Option(help="Your images, where the recipe takes a choice: an .npz with x and y, or a folder.")
+]
+
+
+def _inputs(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Recipe to train (seqnorm recipes lists them), or your own script; its arguments stand after --.",
+            metavar="RECIPE",
+            autocompletion=complete_recipe_or_script,
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", "-f", help="YAML or JSON file with the fields of a search, - for stdin; flags override it."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")
+    ] = None,
+    set_: Set = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Take what every search is made of; only the signature matters."""
+
+
+def _program_flags(
+    metric: Annotated[
+        str, typer.Option(help="Name of the figure to compare.", metavar="NAME", rich_help_panel=PANEL)
+    ] = "accuracy",
+    mode: Annotated[
+        str, typer.Option(help="Whether the metric is better high or low.", metavar="max|min", rich_help_panel=PANEL)
+    ] = "max",
+    metric_file: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV or JSON file that the program writes the metric to, e.g. {folder}/metrics.csv.",
+            metavar="FILE",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that finds the metric in a line, as its only group.",
+            metavar="REGEX",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    test_metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Figure on held-out data, compared in stage test instead.", metavar="NAME", rich_help_panel=PANEL
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Samples per step, so that gm is checked.", metavar="N", rich_help_panel=PANEL),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs that a trial reports, to show its progress.", metavar="N", rich_help_panel=PANEL),
+    ] = None,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File that results depend on besides the script; may be repeated.",
+            metavar="FILE",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Environment variable that the program gets as well; may be repeated.",
+            metavar="NAME",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+) -> None:
+    """Take what describes a person's own program; only the signature matters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchArguments:
+    """What a command line gives of a search."""
+
+    recipe: str | None = None  #: name of a recipe, or path of a script
+    words: tuple[str, ...] | None = None  #: what stands after ``--``, literally; None without ``--``
+    file: Path | None = None
+    preset: str | None = None
+    set_: list[str] | None = None  #: ``NAME=VALUE`` each
+    model: str | None = None
+    data: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)  #: fields of the search; only those that were typed
+    program: dict[str, Any] = field(default_factory=dict)  #: flags of a program; only those that were typed
 
 
 class TuneCommand(TyperCommand):
-    """A command with a flag for each field of a search. The values that are given end up in ``context.obj``.
+    """A command that takes a search, with a flag for each field. What was typed ends up in ``context.obj``.
 
     None is required, as a file may give the fields. ``seqnorm --help`` does not read the schema, so that it is fast.
     """
@@ -26,8 +163,29 @@ class TuneCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the command, including a flag for each field."""
-        own = super().get_params(ctx)
-        return [*own[:1], *_make_options(map(self._option, self._fields())), *own[1:]]
+        recipe, *inputs = _make_options(_INPUTS)
+        flags = _make_options(map(self._option, self._fields()))
+        return [recipe, *flags, *inputs, *_make_options(_PROGRAM_FLAGS), *super().get_params(ctx)]
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARGUMENTS or COMMAND]"]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what stands before ``--``; what stands after it is taken as it is.
+
+        Raises:
+            InvalidSpec: if words of a script or command stand before it.
+        """
+        own = args[: args.index(DASHES)] if DASHES in args else args
+        ctx.meta[DASHES] = tuple(args[len(own) + 1 :]) if DASHES in args else None
+        if not ctx.resilient_parsing:
+            parser = self.make_parser(ctx)
+            parser.ignore_unknown_options = True
+            given, left, _ = parser.parse_args(args=[*own])
+            if "help" not in given and (recipe := given.get("recipe")):
+                refuse_stray_words(str(ctx.info_name), own, [recipe, *left], ctx.meta[DASHES] or (), self._flags(ctx))
+        return super().parse_args(ctx, [*own])
 
     def invoke(self, ctx: Any) -> object:
         """Parse the flags, then run the command.
@@ -35,13 +193,24 @@ class TuneCommand(TyperCommand):
         Raises:
             InvalidSpec: if a value is not a number or a list of numbers.
         """
-        values = {field.name: ctx.params.pop(field.name) for field in self._fields()}
-        ctx.obj = {
-            field.name: _parse(field, self._flag(field), values[field.name])
-            for field in self._fields()
-            if (source := ctx.get_parameter_source(field.name)) and source.name == "COMMANDLINE"
-        }
+
+        def take(names: Iterable[str]) -> dict[str, Any]:
+            values = {name: ctx.params.pop(name) for name in names}
+            return {name: value for name, value in values.items() if _is_typed(ctx, name)}
+
+        typed = take(field.name for field in self._fields())
+        fields = {field.name: field for field in self._fields()}
+        ctx.obj = SearchArguments(
+            words=ctx.meta[DASHES],
+            fields={name: _parse(fields[name], self._flag(fields[name]), value) for name, value in typed.items()},
+            program=take(each.name for each in _PROGRAM_FLAGS),
+            **take(each.name for each in _INPUTS),
+        )
         return super().invoke(ctx)
+
+    def _flags(self, ctx: Any) -> list[str]:
+        """Return the flags that the command has, and those of every command."""
+        return [flag for option in self.get_params(ctx) for flag in option.opts if flag.startswith("-")]
 
     def _fields(self) -> list[SpecField]:
         from search.plan.fields import spec_fields  # imports pydantic
@@ -71,6 +240,11 @@ class GridCommand(TuneCommand):
     flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
 
 
+def _is_typed(ctx: Any, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return bool(source) and source.name == "COMMANDLINE"
+
+
 def _complete_with(choices: Iterable[str]) -> Callable[[str], list[str]] | None:
     """Return a function that completes a value; None if any value is allowed."""
     words = [*choices]
@@ -88,6 +262,11 @@ def _make_options(parameters: Iterable[Parameter]) -> list[Any]:
     app = typer.Typer(add_completion=False)
     app.command()(named)
     return typer.main.get_command(app).params
+
+
+_INPUTS, _PROGRAM_FLAGS = (
+    tuple(signature(function, eval_str=True).parameters.values()) for function in (_inputs, _program_flags)
+)
 
 
 def _python_type(field: SpecField) -> object:

@@ -27,12 +27,15 @@ from search.store.opening import open_store
 from search.store.patience import is_passing
 from search.views import SearchView
 from search.vocabulary.errors import Conflict
-from search.vocabulary.states import Status
+from search.vocabulary.states import Status, TrialState
+from trainers.commands.command import Command
 
 REQUEUED_SECONDS = 0.5  # before a search that a driver left queued is run again
 
 
-def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program: str) -> int:
+def run_locally(
+    settings: Settings, fields: dict[str, Any], json: bool, program: str, command: Command | None = None
+) -> int:
     """Submit a search and run it until it ends; return the exit code.
 
     Raises:
@@ -41,7 +44,7 @@ def run_locally(settings: Settings, fields: dict[str, Any], json: bool, program:
     require_home(settings.home)
     require_ray(settings)
     with Interruption() as interruption:
-        return _run(settings, submit_search(settings, fields), json, program, interruption)
+        return _run(settings, submit_search(settings, fields, command), json, program, interruption)
 
 
 def resume_locally(
@@ -109,8 +112,12 @@ def watch(settings: Settings, search_id: str, json: bool, program: str) -> int:
     backend = make_backend(settings)
     with Interruption(at_once=True) as interruption:
         try:
-            with Progress() as progress:
-                shown = backend.follow(search_id, progress.update)
+            with Progress(program) as progress:
+
+                def tick(found: SearchView) -> None:
+                    progress.update(found, lambda: backend.trials(search_id, state=TrialState.FAIL))
+
+                shown = backend.follow(search_id, tick)
         except KeyboardInterrupt:
             print_stderr(f"No longer watching; the search goes on. Watch it again with: {program} watch {search_id}")
             return interruption.exit_code
@@ -127,7 +134,7 @@ def _run(settings: Settings, search_id: str, json: bool, program: str, interrupt
     if provenance and provenance.data:
         print_stderr(f"Data: {provenance.data}")
     try:
-        search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption)
+        search = _follow(settings, search_id, lambda tick: _run_to_end(worker, search_id, tick), interruption, program)
     except KeyboardInterrupt:
         recovery.interrupt(settings.database_url, engine, search_id, worker.epochs.get(search_id))
         print_stderr(f"\nInterrupted. Finish it with: {program} resume {search_id}")
@@ -150,11 +157,12 @@ def _follow(
     search_id: str,
     run: Callable[[Callable[[], None]], searches.Search],
     interruption: Interruption,
+    program: str,
 ) -> searches.Search:
     """Show a search's progress while ``run`` runs; ``run`` gets a callback to call at every step."""
     reading = open_engine(settings.database_url, read_only=True)
     try:
-        with Progress() as progress:
+        with Progress(program) as progress:
 
             def tick() -> None:
                 interruption.check()

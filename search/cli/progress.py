@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from rich.live import Live
@@ -13,17 +14,21 @@ from rich.text import Text
 from search.cli.output import TextConsole
 from search.store import queries
 from search.store.database import Engine
-from search.views import SearchRow, SearchView
+from search.views import SearchRow, SearchView, TrialRow
 from search.vocabulary.formatting import format_duration, format_epochs
+from search.vocabulary.states import TrialState
 
 READ_SECONDS = 0.5  # between reads of the database
 LINE_SECONDS = 5.0  # between plain lines, at least
+CAUSE_LINES = 12  # of the first failed trial
 
 
 class Progress:
     """Shows the stage, trials done, running and left, the best candidate and the time left, on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "seqnorm") -> None:
+        self._program = program
+        self._printed_failure = False
         self._console = TextConsole(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._read_at = self._written_at = 0.0
@@ -48,12 +53,14 @@ class Progress:
         self._read_at = time.monotonic()
         with engine.connect() as connection:
             shown = queries.show_search(connection, search_id)
-        self.update(shown)
+            self.update(shown, lambda: queries.list_trials(connection, search_id, state=TrialState.FAIL))
 
-    def update(self, shown: SearchView) -> None:
-        """Show the progress of a search."""
+    def update(self, shown: SearchView, list_failed: Callable[[], Iterable[TrialRow]] = tuple) -> None:
+        """Show the progress of a search; ``list_failed`` returns its first failed trials, called once there is one."""
         moment = time.monotonic()
         self._print_decisions(shown)
+        if shown.trials.failed and not self._printed_failure:
+            self._print_failure(shown.search, list_failed())
         if self._console.is_terminal:
             self._live.update(self._render(shown))
         elif moment - self._written_at >= LINE_SECONDS and (line := describe(shown)) != self._last_line:
@@ -67,6 +74,20 @@ class Progress:
                 self._printed_stages.add(stage.name)
                 sentence = f"stage {stage.name}: {stage.sentence}"
                 self._console.print(sentence, soft_wrap=True)
+
+    def _print_failure(self, search_id: str, rows: Iterable[TrialRow]) -> None:
+        """Print why the first trial failed: others often fail alike, and a person can stop the search."""
+        for row in rows:
+            if row.cause and not row.cause.runs_again:
+                self._printed_failure = True
+                trial = f"{row.stage}/{row.number}"
+                self._console.print(
+                    f"Trial {trial} (gm={row.gm}, gc={row.gc}, seed={row.seed}) failed: {row.cause}", soft_wrap=True
+                )
+                for line in row.detail.strip().splitlines()[-CAUSE_LINES:]:
+                    self._console.print(f"  {line}", soft_wrap=True)
+                self._console.print(f"Read its log with: {self._program} logs {search_id} {trial}", soft_wrap=True)
+                return
 
     def _render(self, shown: SearchView) -> Table:
         progress = shown.progress

@@ -21,6 +21,7 @@ from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.formatting import format_duration, show_controls
+from trainers.commands.command import Command
 from trainers.near_misses import did_you_mean
 from trainers.recipe import names
 
@@ -88,13 +89,13 @@ def show_search(settings: Settings, search_id: str, json: bool, program: str) ->
     print_result(make_backend(settings).show(search_id), json, settings, program)
 
 
-def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
+def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: Command | None = None) -> None:
     """Print how many trials a search would run, and which group counts are refused.
 
     Raises:
         InvalidSpec: if anything except a group count is invalid.
     """
-    plan = make_backend(settings).plan(fields)
+    plan = make_backend(settings).plan(fields, command)
     if json:
         print_view(plan)
         return
@@ -107,6 +108,8 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool) -> None:
     console.print(f"{plan.trials} trials at most; {others}.")
     if plan.seconds is not None:
         console.print(f"Run one after another, they take about {format_duration(plan.seconds)}.")
+    if command and not any(number.name == "batch" for number in command.numbers):
+        console.print("gm is not checked, as the batch is unknown: give --batch N.", soft_wrap=True)
     for refused in plan.refused:
         console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)
 

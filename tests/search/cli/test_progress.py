@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.cli.progress import Progress, best_so_far, describe
+from search.cli.progress import CAUSE_LINES, Progress, best_so_far, describe
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
@@ -56,6 +56,26 @@ def test_off_a_terminal_each_decision_is_said_once(settings: Settings, capsys: p
     said = capsys.readouterr().err.splitlines()
     assert said[:2] == [f"stage {stage.name}: {stage.sentence}" for stage in shown.stages]
     assert said[2:] == [describe(shown)]
+
+
+def test_the_first_failure_is_shown_once_with_the_end_of_its_detail(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    recorder = open_recorder(settings.database_url, search_id)
+    recorder.open(recorder._plan.build_stage("gm", []))
+    detail = "\n".join(["too early", *map(str, range(CAUSE_LINES - 1)), "exit code 3"])
+    lost, raised = Outcome(cause=Cause.LOST, detail="x"), Outcome(cause=Cause.RAISED, detail=detail)
+    for gm, outcome in ((1, lost), (8, raised), (1, raised)):
+        recorder.finish(recorder.start(Replicate("gm", Point("main", gm, 0), 0)), outcome)
+    engine = open_engine(settings.database_url, read_only=True)
+    with Progress("seqnorm --home here") as progress:
+        progress.read(engine, search_id)
+        progress.update(show(settings.database_url, search_id))
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "Trial gm/1 (gm=8, gc=0, seed=0) failed: raised"
+    assert said[1:-2] == [*(f"  {line}" for line in range(CAUSE_LINES - 1)), "  exit code 3"]
+    assert said[-2] == f"Read its log with: seqnorm --home here logs {search_id} gm/1"
 
 
 def test_the_store_is_read_now_and_then(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
