@@ -57,8 +57,8 @@ def explain_start(ending: Ending, words: Sequence[str]) -> str | None:
         return f"the program must be executable: {got}. Run chmod +x, or name its interpreter before it."
     if ending.error == errno.ENOEXEC:
         return (
-            "the program must begin with a line such as #!/bin/sh, or be made for this machine: "
-            f"{got}. Add the line, or name its interpreter before it."
+            f"the program must begin with a line such as #!/bin/sh: {got}. Add the line, or name its interpreter "
+            "before it; a compiled one must be made for this machine."
         )
     return f"the program cannot be started: {got}, {os.strerror(ending.error)}."
 
@@ -71,9 +71,7 @@ def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str],
     if pattern is not None:
         sentence += f", and no line of its output matches the pattern {pattern!r}"
     else:
-        sentence += (
-            f", and its last lines hold figures for {_listed(printed)}" if printed else ", and printed no figures"
-        )
+        sentence += f", and its last lines hold {_listed(printed) if printed else 'no figures'}"
     similar = near_misses(metric, [*reported, *printed])
     remedy = f" Did you mean --metric {similar[0]!r}?" if similar else " Name what it prints by --metric,"
     remedy += " Otherwise" if similar else " or"

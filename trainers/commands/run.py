@@ -79,6 +79,7 @@ class CommandTrial:
         }
         self._words = [fill(word, placeholders) for word in self._command.words]
         self._ending: Ending | None = None
+        self._is_alone = False  # whether the attempt before has ended
         self._epochs = Epochs()
         self._printed: deque[Record] = deque(maxlen=MAX_EPOCHS)  # by the thread that reads the output
         self.reports = ReportsFile(folder / REPORTS_FILE)
@@ -176,6 +177,7 @@ class CommandTrial:
 
     def _prepare(self) -> None:
         """Forget what the attempt before has left, now that it has ended."""
+        self._is_alone = True
         self.reports.start()
         if self.file:
             self.file.start()
@@ -187,6 +189,8 @@ class CommandTrial:
 
     def _forward(self, report: Report, look_at_file: bool = True) -> bool:
         """Report the epochs that have ended; return whether there may be more."""
+        if not self._is_alone:
+            return False
         records = self.reports.read()
         if not self.reports.count and self.file:
             records = self.file.read_added() if look_at_file else []

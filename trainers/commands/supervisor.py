@@ -23,6 +23,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 LOCK_SECONDS = 30.0  # to wait for another attempt, which needs TERM_SECONDS and a little to end
 TERM_SECONDS = 3.0
@@ -81,47 +82,53 @@ class Tree:
             pass
         return self.status is not None
 
-    def processes(self) -> list[int]:
-        """Return the processes that have not ended."""
+    def processes(self) -> dict[int, int]:
+        """Return the processes that have not ended, with their parents."""
         table = process_table()
         found, added = set(), {os.getpid()}
         while added:
             found |= added
             added = {pid for pid, (parent, _) in table.items() if parent in added} - found
         found |= {pid for pid, (_, group) in table.items() if group == self._program}
-        return sorted(found - {os.getpid()})
+        return {pid: table[pid][0] for pid in found & table.keys() - {os.getpid()}}
 
     def wait(self, seconds: float) -> bool:
         """Wait until no process is left, but not longer; return whether some are."""
         until = time.monotonic() + seconds
-        while True:
-            self.reap()
-            if not self.processes():
-                return False
+        while self._look():
             if time.monotonic() >= until:
                 return True
             time.sleep(LOOK_SECONDS)
+        return False
 
     def end(self) -> None:
         """End all processes: by SIGTERM, and by SIGKILL what is left of them after a while.
 
-        Processes that are started after SIGTERM, e.g. to clean up, get the rest of the time.
+        What they start to clean up is left the rest of the time, but not what has lost its parent: that was started
+        while we looked.
         """
-        if self.send(signal.SIGTERM) and self.wait(TERM_SECONDS):
-            until = time.monotonic() + KILL_SECONDS
-            while self.send(signal.SIGKILL) and time.monotonic() < until:
-                self.wait(LOOK_SECONDS)
-        self.reap()
+        started = time.monotonic()
+        asked: set[int] = set()
+        while (left := self._look()) and time.monotonic() < started + TERM_SECONDS:
+            new = {pid for pid, parent in left.items() if not asked or parent == os.getpid()} - asked
+            send(signal.SIGTERM, new)
+            asked |= new
+            time.sleep(LOOK_SECONDS)
+        while (left := self._look()) and time.monotonic() < started + TERM_SECONDS + KILL_SECONDS:
+            send(signal.SIGKILL, left)
+            time.sleep(LOOK_SECONDS)
 
-    def send(self, number: int) -> bool:
-        """Send a signal to all processes, stopped ones too; return whether there were any."""
-        processes = self.processes()
-        for pid in processes:
-            for each in (number, signal.SIGCONT):
-                with contextlib.suppress(OSError):  # ended meanwhile, or another user's
-                    os.kill(pid, each)
+    def _look(self) -> dict[int, int]:
         self.reap()
-        return bool(processes)
+        return self.processes()
+
+
+def send(number: int, processes: Iterable[int]) -> None:
+    """Send a signal to processes, stopped ones too."""
+    for pid in processes:
+        for each in (number, signal.SIGCONT):
+            with contextlib.suppress(OSError):  # ended meanwhile, or another user's
+                os.kill(pid, each)
 
 
 def take_lock(path: str) -> bool:

@@ -53,7 +53,9 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    monkeypatch.setattr("trainers.commands.run.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("trainers.commands.run.POLL_SECONDS", 0.02)
     home = tmp_path / "home"
     home.mkdir()
     return Runner(tmp_path / "trial", home)

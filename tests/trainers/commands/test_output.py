@@ -88,9 +88,7 @@ def test_what_only_resembles_the_metric_is_not_taken_for_it(line):
     assert value_in("acc", line) is None
 
 
-@pytest.mark.parametrize(
-    ("written", "value"), [("inf", math.inf), ("-Infinity", -math.inf), ("1e400", math.inf)]
-)
+@pytest.mark.parametrize(("written", "value"), [("inf", math.inf), ("-Infinity", -math.inf), ("1e400", math.inf)])
 def test_infinity_is_a_value(written, value):
     assert value_in("acc", f"acc: {written}") == value
 
@@ -235,12 +233,16 @@ def test_a_pattern_with_one_group_passes(pattern):
 
 @pytest.mark.parametrize("pattern", ["acc", "(acc): (.*)"])
 def test_a_pattern_needs_one_group(pattern):
-    with pytest.raises(RecipeError, match=f"a pattern must have one group, around the metric: got '{re.escape(pattern)}'"):
+    with pytest.raises(
+        RecipeError, match=f"a pattern must have one group, around the metric: got '{re.escape(pattern)}'"
+    ):
         check_pattern(pattern)
 
 
 def test_a_pattern_must_be_a_regular_expression():
-    with pytest.raises(RecipeError, match=r"must be a regular expression of Python: got 'acc: \(', missing \), untermi"):
+    with pytest.raises(
+        RecipeError, match=r"must be a regular expression of Python: got 'acc: \(', missing \), untermi"
+    ):
         check_pattern("acc: (")
 
 

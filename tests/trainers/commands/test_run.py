@@ -1,0 +1,398 @@
+"""Programs of every kind, run as trials: what counts, what is said, and that none of their processes is left."""
+
+import math
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from search.engine.failures import is_out_of_memory
+from trainers.commands.run import REPORTS_FILE
+from trainers.trial import InvalidPoint, ProgramFailed
+
+REPORT = """
+import json, os
+def send(**fields):
+    descriptor = os.open(os.environ["SEQNORM_REPORTS"], os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, (json.dumps(fields) + "\\n").encode())
+    os.close(descriptor)
+"""
+
+
+def failure(run, *words, **options) -> str:
+    with pytest.raises(ProgramFailed) as failed:
+        run(*words, **options)
+    return str(failed.value)
+
+
+# What a program gets
+
+
+def test_a_program_gets_its_point_by_placeholders_and_by_variables(runner, capfd, monkeypatch):
+    @dataclass
+    class Numbers:
+        lr: float = 0.1
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    script = (
+        "echo {gm} {gc} {seed} {split} {folder} {lr} {{gm}}; cd /; "
+        "echo $SEQNORM_GM $SEQNORM_GC $SEQNORM_SEED $SEQNORM_SPLIT $SEQNORM_FOLDER $OMP_NUM_THREADS $PYTHONUNBUFFERED;"
+        "echo acc 1"
+    )
+    assert runner.shell(script, numbers=Numbers(), measure="test").value == 1
+    assert capfd.readouterr().out.splitlines()[:2] == [
+        f"4 2 7 test {runner.folder} 0.1 {{gm}}",
+        f"4 2 7 test {runner.folder} 3 1",
+    ]
+
+
+def test_a_program_runs_in_the_folder_of_its_command_and_has_no_input(runner, capfd):
+    assert runner.shell("pwd; cat; read line || echo acc: 1", measure="validation").value == 1
+    assert capfd.readouterr().out.splitlines()[0] == str(runner.home)
+
+
+def test_a_trial_without_a_folder_gets_one_for_its_time(runner, capfd):
+    runner.folder = None
+    runner.shell("touch {folder}/here; echo {folder}; echo acc 1")
+    folder = Path(capfd.readouterr().out.splitlines()[0])
+    assert folder.is_absolute()
+    assert not folder.exists()
+
+
+def test_a_program_has_no_terminal(runner):
+    assert runner.shell("if echo hello > /dev/tty; then exit 1; else echo acc: 1; fi 2>/dev/null").value == 1
+
+
+def test_signals_do_to_a_program_what_they_do_by_default(runner):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert "killed by SIGTERM" in failure(runner.shell, "kill -TERM $$")
+        assert "killed by SIGPIPE" in failure(runner.shell, "kill -PIPE $$")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# Which figure counts
+
+
+def test_the_last_figure_that_is_printed_counts(runner, capfd):
+    assert runner.shell("echo acc 0.1; echo acc 0.2 >&2; printf 'acc 0.3'").value == 0.3
+    assert runner.reported == [(1, {"acc": 0.1}), (2, {"acc": 0.2}), (3, {"acc": 0.3})]
+    assert capfd.readouterr().out == "acc 0.1\nacc 0.2\nacc 0.3"
+
+
+def test_a_report_outweighs_the_output(runner):
+    script = REPORT + "send(epoch=1, figures={'acc': 0.25, 'loss': 3}); print('acc 0.9')"
+    assert runner.python(script).value == 0.25
+    assert runner.reported == [(1, {"acc": 0.25, "loss": 3.0})]
+
+
+def test_the_result_outweighs_the_reports(runner):
+    assert runner.python(REPORT + "send(result=0.5); send(epoch=1, figures={'acc': 0.25})").value == 0.5
+    assert runner.reported == [(1, {"acc": 0.25})]
+
+
+def test_a_metric_file_outweighs_the_output(runner):
+    script = "printf 'epoch,acc\\n0,0.1\\n1,0.25\\n' > metrics-{seed}.csv; echo acc 0.9"
+    assert runner.shell(script, metric_file="metrics-{seed}.csv").value == 0.25
+    assert [epoch for epoch, _ in runner.reported] == [0, 1]
+
+
+def test_a_pattern_replaces_the_name(runner):
+    assert runner.shell("echo acc 0.1; echo score: 0.7", pattern="score: (.*)").value == 0.7
+
+
+def test_stage_test_reads_the_test_metric(runner):
+    script = REPORT + "send(epoch=1, figures={'acc': 0.2}); send(result=0.3); print('acc 0.4'); print('held_out 0.5')"
+    assert runner.python(script, test_metric="held_out", measure="test").value == 0.5
+    assert runner.python(script, test_metric="held_out").value == 0.3
+
+
+def test_a_metric_that_is_nan_is_a_result(runner):
+    assert math.isnan(runner.shell("echo acc: 0.5; echo acc: nan").value)
+
+
+def test_a_metric_of_the_attempt_before_does_not_count(runner):
+    assert runner.python(REPORT + "send(result=0.5)").value == 0.5
+    assert "without the metric acc" in failure(runner.shell, "true")
+
+
+# Programs that report much, little, or wrongly
+
+
+def test_hundreds_of_reports_a_second_are_taken(runner):
+    assert (
+        runner.python(REPORT + "for epoch in range(2000): send(epoch=epoch, figures={'acc': epoch / 2})").value == 999.5
+    )
+    assert [epoch for epoch, _ in runner.reported] == list(range(2000))
+
+
+def test_a_search_that_takes_reports_slowly_does_not_hold_the_program(runner, tmp_path):
+    """The program has printed far more than a pipe holds by the time that its first epoch is taken."""
+    waited = []
+
+    def wait_for_program() -> None:
+        if not waited:
+            waited.append(eventually((tmp_path / "done").exists))
+
+    runner.on_report = wait_for_program
+    script = f"print('acc 0.5', flush=True); print('x' * 5_000_000); open({str(tmp_path / 'done')!r}, 'w'); input"
+    assert runner.python(f"import time; {script}; time.sleep(0.3)").value == 0.5
+    assert waited == [True]
+
+
+def eventually(condition) -> bool:
+    while not condition():
+        time.sleep(0.01)
+    return True
+
+
+def test_one_report_at_the_end_is_enough(runner):
+    assert runner.python(REPORT + "send(epoch=30, figures={'acc': 0.5})").value == 0.5
+    assert runner.reported == [(30, {"acc": 0.5})]
+
+
+def test_lines_that_are_no_reports_are_mentioned_in_the_log(runner, capfd):
+    assert runner.shell('echo nonsense >> "$SEQNORM_REPORTS"; echo acc 1').value == 1
+    assert f"[1 lines in {runner.folder / REPORTS_FILE} are no reports]" in capfd.readouterr().out
+
+
+def test_output_that_is_no_text_reaches_the_log_as_it_is(runner, capfdbinary):
+    assert runner.python("import os; os.write(1, b'\\xff\\x00 caf\\xe9\\nacc 0.5\\n\\xfe')").value == 0.5
+    assert capfdbinary.readouterr().out == b"\xff\x00 caf\xe9\nacc 0.5\n\xfe"
+
+
+def test_output_is_never_held_as_a_whole(runner, capfd):
+    """50 MB here; what was measured with more stands in the decision record."""
+    before = psutil.Process().memory_info().rss
+    seen = []
+    runner.on_poll = lambda: seen.append(psutil.Process().memory_info().rss - before)
+    script = "import os\nfor _ in range(800): os.write(1, b'0123456 ' * 8192)\nprint('\\nacc 0.5')"
+    assert runner.python(script).value == 0.5
+    seen.append(psutil.Process().memory_info().rss - before)
+    assert max(seen) < 40 * 2**20
+
+
+# Programs that leave processes, or do not end
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Return the processes that stand in a folder, as every process of a program does at first."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder:
+                found.append(process)
+        except psutil.Error:
+            pass
+    return found
+
+
+def stop_trial() -> None:
+    raise SystemExit(0)
+
+
+def stop_when_ready(runner) -> None:
+    """Stop the trial once the program has made a file."""
+
+    def poll() -> None:
+        if (runner.home / "ready").exists():
+            stop_trial()
+
+    runner.on_poll = poll
+
+
+TOUCH_AND_WAIT = "trap 'echo late; exit' TERM; touch ready; while :; do sleep 0.05; done"
+DAEMON = "(setsid sh -c 'sleep 1000 & sleep 1000' > /dev/null 2>&1 &)"  # its parent has ended when it starts
+
+
+def test_a_daemon_is_ended_with_the_program(runner, capfd):
+    assert runner.shell(f"{DAEMON}; echo acc 1").value == 1
+    assert processes_in(runner.home) == []
+    assert "[ended 3 processes that the program had left behind]" in capfd.readouterr().out
+
+
+def test_a_fork_that_holds_the_output_does_not_hold_the_trial(runner):
+    assert runner.shell("sleep 1000 & echo acc 1").value == 1
+    assert processes_in(runner.home) == []
+
+
+def test_what_is_printed_after_the_program_has_ended_reaches_the_log(runner, capfd):
+    late = f"({TOUCH_AND_WAIT}) & while [ ! -e ready ]; do sleep 0.01; done"
+    assert runner.shell(f"{late}; echo acc 1").value == 1
+    assert "late" in capfd.readouterr().out.splitlines()
+
+
+def test_a_program_may_close_its_output(runner):
+    assert runner.shell("echo acc 1; exec >&- 2>&-; sleep 0.4").value == 1
+
+
+def test_a_pipeline_is_a_program(runner):
+    assert runner.shell("echo score 1 | sed s/score/acc/ | tee {folder}/log").value == 1
+
+
+def test_a_program_may_stop_itself_and_is_ended_nonetheless(runner):
+    stop_when_ready(runner)
+    with pytest.raises(SystemExit):
+        runner.shell("touch ready; kill -STOP $$")
+    assert processes_in(runner.home) == []
+
+
+def test_a_silent_program_is_ended_when_the_trial_must_end(runner):
+    stop_when_ready(runner)
+    with pytest.raises(SystemExit):
+        runner.shell(f"{DAEMON}; touch ready; sleep 1000")
+    assert processes_in(runner.home) == []
+
+
+def test_a_program_is_ended_when_a_report_ends_the_trial(runner):
+    runner.on_report = stop_trial
+    with pytest.raises(SystemExit):
+        runner.shell("echo acc 0.5; sleep 1000")
+    assert processes_in(runner.home) == []
+
+
+def test_a_program_may_clean_up_when_it_is_asked_to_end(runner, capfd):
+    stop_when_ready(runner)
+    with pytest.raises(SystemExit):
+        runner.shell(TOUCH_AND_WAIT.replace("echo", "sleep 0.1; echo"))
+    assert "late" in capfd.readouterr().out.splitlines()
+
+
+def test_a_program_that_ignores_sigterm_is_killed(runner):
+    stop_when_ready(runner)
+    with pytest.raises(SystemExit):
+        runner.shell("trap '' TERM; setsid sh -c 'touch ready; sleep 1000' & while :; do sleep 1000; done")
+    assert processes_in(runner.home) == []
+
+
+# Programs that fail
+
+
+def test_the_exit_code_the_error_and_the_last_lines_are_said(runner):
+    script = "import sys; print('line', file=sys.stderr); raise ValueError('no such data')"
+    sentence, _, last_lines = failure(runner.python, script).partition("\n")
+    assert sentence == "the program ended with exit code 1: ValueError: no such data"
+    assert last_lines.startswith("Its last lines:\nline\nTraceback (most recent call last):")
+
+
+def test_a_metric_does_not_hide_the_exit_code(runner):
+    assert failure(runner.shell, "echo acc 0.5; exit 3") == (
+        "the program ended with exit code 3\nIts last lines:\nacc 0.5"
+    )
+
+
+def test_a_silent_failure_is_said_to_be_silent(runner):
+    assert failure(runner.shell, "exit 3") == "the program ended with exit code 3\nIt printed nothing."
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("SEGV", "the program was killed by SIGSEGV"),
+        ("KILL", "the program was killed by SIGKILL, perhaps by the kernel because memory ran out"),
+    ],
+)
+def test_the_signal_that_killed_a_program_is_named(runner, name, sentence):
+    assert failure(runner.shell, f"kill -{name} $$").startswith(f"{sentence}\n")
+
+
+def test_the_signal_that_killed_a_process_of_a_shell_is_named(runner):
+    assert "exit code 139, 128 + 11: a process of it was killed by SIGSEGV" in failure(
+        runner.shell, "sh -c 'kill -SEGV $$'; exit $?"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["MemoryError", "torch.OutOfMemoryError: CUDA out of memory. Tried", "terminate: std::bad_alloc"]
+)
+def test_memory_that_ran_out_is_recognized(runner, line):
+    with pytest.raises(ProgramFailed) as failed:
+        runner.shell(f"echo '{line}'; exit 1")
+    assert is_out_of_memory(failed.value)
+
+
+def test_memory_that_ran_out_and_was_found_elsewhere_is_no_failure(runner):
+    assert runner.shell("echo MemoryError; echo acc 1").value == 1
+
+
+@pytest.mark.parametrize("rank", ["", "[rank0]: "])
+def test_layers_that_refuse_the_groups_refuse_the_point(runner, rank):
+    sentence = "gm must divide the batch size: got gm=4, batch size 6."
+    with pytest.raises(InvalidPoint) as refused:
+        runner.shell(f"echo 'Traceback:'; echo '{rank}seqnorm.checks.InvalidGroups: {sentence}' >&2; echo done; exit 1")
+    assert str(refused.value) == sentence
+
+
+def test_layers_that_refuse_the_groups_are_heard_through_reports_and_pipes(runner):
+    report = 'echo \'{"refused": "gm must divide"}\' >> "$SEQNORM_REPORTS"'
+    with pytest.raises(InvalidPoint, match="gm must divide"):
+        runner.shell(f"{report}; exit 1")
+    with pytest.raises(InvalidPoint, match="gm must divide"):
+        runner.shell("(echo seqnorm.checks.InvalidGroups: gm must divide; exit 1) | cat")
+
+
+def test_a_missing_metric_is_explained_by_what_was_there_instead(runner):
+    assert failure(runner.shell, "echo val_acc: 0.9, loss: 0.1") == (
+        "the program ended with exit code 0, but without the metric acc: it reported nothing, and its last lines hold "
+        "val_acc, loss. Did you mean --metric 'val_acc'? Otherwise say where it is by --pattern or --metric-file.\n"
+        "Its last lines:\nval_acc: 0.9, loss: 0.1"
+    )
+
+
+def test_a_mistyped_metric_is_explained_by_the_one_that_was_meant(runner):
+    script = REPORT + "send(epoch=1, figures={'Acc': 1, 'loss': 2})"
+    assert failure(runner.python, script) == (
+        "the program ended with exit code 0, but without the metric acc: it reported Acc, loss, and its last lines "
+        "hold no figures. Did you mean --metric 'Acc'? Otherwise say where it is by --pattern or --metric-file.\n"
+        "It printed nothing."
+    )
+
+
+def test_a_pattern_that_never_matched_is_shown(runner):
+    assert "no line of its output matches the pattern 'score (.*)'" in failure(
+        runner.shell, "echo acc 1", pattern="score (.*)"
+    )
+
+
+def test_a_metric_file_without_the_metric_is_named(runner):
+    said = failure(runner.shell, "echo acc 1", metric_file="m.csv")
+    assert said.startswith(
+        "the program ended with exit code 0, but without the metric acc: "
+        f"the program did not write the metric file {runner.home / 'm.csv'}.\n"
+    )
+
+
+def test_a_program_that_is_not_there_is_named(runner):
+    host = os.uname().nodename
+    assert failure(runner.words, "/no/such/program", "x") == (
+        f"the program must be there: got /no/such/program on {host}. Install it, or give its absolute path."
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "says"),
+    [
+        ("#!/bin/sh\n", 0o600, "the program must be executable"),
+        ("#!/no/python\n", 0o700, "the interpreter that a program names must be there"),
+        ("echo acc 1\n", 0o700, "the program must begin with a line such as #!/bin/sh"),
+    ],
+)
+def test_a_program_that_cannot_be_started_is_explained(runner, content, mode, says):
+    program = runner.home / "program"
+    program.write_text(content)
+    program.chmod(mode)
+    if mode == 0o600 and os.geteuid() == 0:
+        assert not os.access(program, os.X_OK)
+    assert failure(runner.words, str(program)).startswith(f"{says}: got {program} on ")
+
+
+def test_a_folder_that_is_gone_is_named(runner):
+    runner.home.rmdir()
+    assert failure(runner.shell, "echo acc 1").startswith(
+        f"the folder that the program runs in must be there: got {runner.home} on "
+    )
