@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ from trainers.trial import InvalidPoint, Params, ProgramFailed, Report, Result
 LOCK_FILE, REPORTS_FILE = ".seqnorm.lock", ".seqnorm.reports"  # in the folder of the trial
 LOOK_SECONDS = 0.25  # between looks at what was reported
 POLL_SECONDS = 1.0
+
+
+class Source(StrEnum):
+    """Where the metric was found."""
+
+    REPORTS = "its reports"
+    FILE = "the metric file"
+    OUTPUT = "its output"
 
 
 def load(numbers: Any, data: str | None, home: Path) -> None:
@@ -63,13 +72,15 @@ class CommandTrial:
     Args:
         params: of the trial.
         folder: kept across its attempts.
+        log: descriptor that gets what the program prints; by default stdout, which is the log in a trial's process.
     """
 
-    def __init__(self, params: Params, folder: Path) -> None:
+    def __init__(self, params: Params, folder: Path, log: int = 1) -> None:
         assert params.command
         self._params = params
         self._command: Command = params.command
         self._folder = folder
+        self._log = log
         self._reads_test_metric = params.measure == "test" and self._command.test_metric is not None
         self._metric = (self._reads_test_metric and self._command.test_metric) or self._command.metric
         numbers = {} if params.numbers is None else dataclasses.asdict(params.numbers)
@@ -78,7 +89,8 @@ class CommandTrial:
             **{"gm": params.gm, "gc": params.gc, "seed": params.seed, "split": params.measure, "folder": folder},
         }
         self._words = [fill(word, placeholders) for word in self._command.words]
-        self._ending: Ending | None = None
+        self.ending: Ending | None = None  #: of the program, once it has ended
+        self.source: Source | None = None  #: of the metric, once it is found
         self._is_alone = False  # whether the attempt before has ended
         self._epochs = Epochs()
         self._printed: deque[Record] = deque(maxlen=MAX_EPOCHS)  # by the thread that reads the output
@@ -119,7 +131,7 @@ class CommandTrial:
                 if is_due:
                     polled = time.monotonic()
         assert program.ending
-        self._ending = program.ending
+        self.ending = program.ending
         if (problem := explain_start(program.ending, self._words)) is not None:
             raise ProgramFailed(problem)
         self._printed.extend(self.output.finish())
@@ -136,26 +148,29 @@ class CommandTrial:
             InvalidPoint: if the layers refused gm or gc.
             ProgramFailed: if the program ended badly, or gave no metric.
         """
-        assert self._ending
+        assert self.ending
         tail = self.output.tail
         if self.reports.refused is not None:
             raise InvalidPoint(self.reports.refused)
-        if self._ending.exit_code == 0 and (value := self._found_value(tail)) is not None:
+        if self.ending.exit_code == 0 and (value := self._found_value(tail)) is not None:
             return value
         if (refusal := find_refusal(tail)) is not None:
             raise InvalidPoint(refusal)
-        if self._ending.exit_code != 0:
-            raise fail(self._ending, tail)
+        if self.ending.exit_code != 0:
+            raise fail(self.ending, tail)
         sentence = explain_no_metric(self._metric, self._command.pattern, self.reports.values, tail)
         raise ProgramFailed(with_last_lines(sentence, tail))
 
     def _found_value(self, tail: str) -> float | None:
+        self.source = Source.REPORTS
         if self.reports.result is not None and not self._reads_test_metric:
             return self.reports.result
         if self._metric in self.reports.values:
             return self.reports.values[self._metric]
+        self.source = Source.OUTPUT
         if self.file is None:
             return self.output.value
+        self.source = Source.FILE
         try:
             return self.file.value()
         except NoMetric as problem:
@@ -184,7 +199,7 @@ class CommandTrial:
 
     def _consume(self, printed: bytes) -> None:
         """Write what the program printed to the log, and look for the metric."""
-        _write(printed)
+        self._write(printed)
         self._printed.extend(self.output.feed(printed))
 
     def _forward(self, report: Report, look_at_file: bool = True) -> bool:
@@ -204,16 +219,15 @@ class CommandTrial:
     def _note(self, ending: Ending) -> None:
         """Write to the log what a person may wonder about."""
         if self._epochs.left_out:
-            _write(f"[{self._epochs.left_out} epochs after the first {MAX_EPOCHS} are not shown]\n".encode())
+            self._write(f"[{self._epochs.left_out} epochs after the first {MAX_EPOCHS} are not shown]\n".encode())
         if self.reports.malformed:
-            _write(f"[{self.reports.malformed} lines in {self.reports.path} are no reports]\n".encode())
+            self._write(f"[{self.reports.malformed} lines in {self.reports.path} are no reports]\n".encode())
         if ending.left:
-            _write(f"[ended {ending.left} processes that the program had left behind]\n".encode())
+            self._write(f"[ended {ending.left} processes that the program had left behind]\n".encode())
 
-
-def _write(printed: bytes) -> None:
-    """Write to the log, which is this process's stdout; a full disk fails no trial."""
-    view = memoryview(printed)
-    with contextlib.suppress(OSError):
-        while view:
-            view = view[os.write(1, view) :]
+    def _write(self, printed: bytes) -> None:
+        """Write to the log; a full disk fails no trial."""
+        view = memoryview(printed)
+        with contextlib.suppress(OSError):
+            while view:
+                view = view[os.write(self._log, view) :]

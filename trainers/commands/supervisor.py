@@ -30,6 +30,7 @@ TERM_SECONDS = 3.0
 KILL_SECONDS = 10.0  # until a process that SIGKILL does not end, e.g. one that waits for a dead disk, is given up
 EXIT_SECONDS = 0.5  # for helpers of a program, e.g. of a data loader, to notice that it has ended
 LOOK_SECONDS = 0.02
+PS = "/bin/ps"
 
 _SUBREAPER, _DEATH_SIGNAL = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of <sys/prctl.h>
 
@@ -206,7 +207,7 @@ def processes_of_ps() -> dict[int, tuple[int, int]]:
     import subprocess
 
     columns = ["-A", "-o", "pid=,ppid=,pgid=,stat="]
-    printed = subprocess.run(["/bin/ps", *columns], stdout=subprocess.PIPE, check=False).stdout
+    printed = subprocess.run([PS, *columns], stdout=subprocess.PIPE, check=False).stdout
     rows = (line.split() for line in printed.splitlines())
     return {int(row[0]): (int(row[1]), int(row[2])) for row in rows if len(row) == 4 and not row[3].startswith(b"Z")}
 
