@@ -173,5 +173,5 @@ def test_a_traced_layer_evaluates_as_the_layer(make):
 
 
 def test_group_counts_that_do_not_fit_are_refused_by_the_same_class_while_compiling():
-    with pytest.raises(InvalidGroups, match="^gm must divide the batch: got gm=3 for 4 samples"):
+    with pytest.raises(InvalidGroups, match=r"^gm must divide the batch: got gm=3 for 4 samples"):
         torch.compile(GhostNorm(4, gm=3), backend="eager")(torch.zeros(4, 4, 2))
