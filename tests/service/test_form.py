@@ -11,8 +11,10 @@ from search.plan.fields import form_fields, spec_fields
 from search.plan.form import InputKind
 from search.plan.strategies import STRATEGIES
 from tests.service.conftest import Site
+from tests.service.recipe_files import NAME, WRONG, describing_recipes
 
 SCRIPT = Path(__file__).parents[2] / "service" / "static" / "new.js"
+NUMBER = re.compile(r'<(input|select) name="numbers\.(\w+)".*?<small>(.*?)</small>', re.DOTALL)
 DRAWN = [field for field in spec_fields() if field.form_field]
 
 
@@ -58,6 +60,24 @@ def test_data_sets_are_listed_with_what_is_known_of_them_and_how_to_add_one(site
     assert 'data-max-bytes="2000000000"' in form
     assert "the recipe's own" not in form, "there is none"
     (folder / "listed.npz").unlink()
+
+
+def test_a_recipe_of_a_file_is_offered_with_units_limits_and_choices(site: Site) -> None:
+    with describing_recipes(site.settings.home):
+        form = site.api.get(f"/new?recipe={NAME}").text
+        fallback = site.api.get(f"/new?recipe={WRONG}").text
+        for_others = site.client("read", "submit").get(f"/new?recipe={NAME}").text
+    assert f"<option selected>{NAME}</option>" in form
+    fields = {name: (kind, said) for kind, name, said in NUMBER.findall(form)}
+    assert fields["lr"] == ("input", "per step, from 0 to 1")
+    assert fields["steps"] == ("input", "steps of 8 × 32, at least 1")
+    assert fields["optimizer"] == ("select", "as torch names it")
+    assert fields["batch"][1] == "samples per step, over all devices, from 1 to 1048576"
+    assert fields["devices"][1] == "devices that the paper&#39;s gm counts per; the command does not take it"
+    assert "train.sh" not in form.partition("Files of recipes")[0]
+    assert "<option selected>mnist-simplenet</option>" in fallback, "which can be used"
+    assert f"recipes/{WRONG}.toml, line 3: command must begin with a program that can be run: got" in form
+    assert WRONG not in for_others, "what is wrong with files is for admins"
 
 
 def test_the_script_reads_every_kind_that_there_is() -> None:

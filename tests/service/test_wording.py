@@ -37,6 +37,11 @@ NOT_SERVED = {  # what no client of a service reads, with who reads it
     "service/wording.py": "nobody: these are the rules",
     "trainers/__main__.py": "the command line",
     "trainers/assignments.py": "the command line",
+    "trainers/commands/files.py": "who writes the file of a recipe",
+    "trainers/commands/number_fields.py": "who writes the file of a recipe",
+    "trainers/commands/placeholders.py": "who writes a command",
+    "trainers/commands/recipe_file.py": "who writes the file of a recipe",
+    "trainers/commands/toml_table.py": "who writes the file of a recipe",
     "trainers/weights.py": "who reads weights in Python",
 }
 FOR_THE_OPERATOR = re.compile(r"[Tt]he operator [^.;]*|curl --data-binary|ray start --\w+|--gcs-address=")

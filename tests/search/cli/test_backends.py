@@ -86,4 +86,4 @@ def test_recipes_and_files_come_from_here(settings: Settings) -> None:
     place, file = LocalBackend(settings), io.BytesIO()
     place.export(finished_search(settings.database_url, **SMALL), "json", file)
     assert len(json.loads(file.getvalue())) == 10
-    assert {"digits-mlp", "planted"} <= {recipe.name for recipe in place.recipes()}
+    assert {"digits-mlp", "planted"} <= {recipe.name for recipe in place.recipes()[0]}

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from search.cli import output
 from search.cli.output import TextConsole, print_stderr, print_table
-from search.cli.reading import list_recipes, print_plan
+from search.cli.reading import print_plan
+from search.cli.recipes import list_recipes
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import CandidateView, PlanView, RecipeView, RefusedValue, SearchView, StageView
@@ -62,10 +63,10 @@ class Foreign:
     def __init__(self, words: str) -> None:
         self._words = words
 
-    def recipes(self) -> list[RecipeView]:
+    def recipes(self) -> tuple[list[RecipeView], dict[str, str]]:
         """Return one recipe."""
         texts: dict[str, Any] = {"name": self._words, "title": self._words, "data": self._words}
-        return [example(RecipeView, **texts, presets={self._words: {"rate": self._words}})]
+        return [example(RecipeView, **texts, presets={self._words: {"rate": self._words}})], {}
 
     def plan(self, fields: object) -> PlanView:
         """Refuse a group count."""
@@ -75,7 +76,8 @@ class Foreign:
 def test_recipes_refusals_and_results_are_printed_as_they_are(
     words: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("search.cli.reading.make_backend", lambda _: Foreign(words))
+    for module in ("reading", "recipes"):
+        monkeypatch.setattr(f"search.cli.{module}.make_backend", lambda _: Foreign(words))
     list_recipes(settings, words, False)
     assert capsys.readouterr().out.count(WORDS[words]) == 5
     print_plan(settings, {}, False)

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``recipes``, ``plan`` and ``export``, in this process."""
+"""``list``, ``show``, ``plan`` and ``export``, in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.cli.backends import Filters
-from search.cli.reading import COLUMNS, export_trials, list_recipes, list_searches, print_plan, show_search
+from search.cli.reading import COLUMNS, export_trials, list_searches, print_plan, show_search
 from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec, NotFound
@@ -130,19 +130,6 @@ def test_a_search_is_shown_and_an_unknown_one_named(settings: Settings, capsys: 
     assert capsys.readouterr().out.startswith(f"Search {search_id} · planted · sequential · queued\n")
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
         show_search(settings, "nowhere", False, "seqnorm")
-
-
-def test_recipes_are_listed_and_one_of_them_with_its_numbers(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    list_recipes(settings, None, False)
-    listed = capsys.readouterr().out
-    assert "planted  a known response surface; trains nothing\n" in listed
-    assert "samples per step" not in listed
-    list_recipes(settings, "planted", False)
-    assert "  batch               64                     samples per step\n" in capsys.readouterr().out
-    with pytest.raises(InvalidSpec, match=r"no recipe is named 'nosuch'\. Known: .*planted"):
-        list_recipes(settings, "nosuch", False)
 
 
 def test_a_plan_is_printed_with_what_is_refused(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
