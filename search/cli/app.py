@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.models import OptionInfo
 
-from search.cli.flags import Data, GridCommand, Set, TuneCommand, complete_recipe, parse_integers
+from search.cli.flags import CheckCommand, Data, GridCommand, Set, TuneCommand, complete_recipe, parse_integers
 from search.cli.program import SHOW, NamedCommands, Program, RecipeCommands, takes_json
 from search.vocabulary.errors import InvalidSpec
 from search.vocabulary.states import Action, Status
@@ -448,6 +448,12 @@ def show(id: Id, json: Json = False) -> None:
     show_search(settings, id, json, program())
 
 
+CHECK_EXAMPLES = """Examples:
+
+  seqnorm recipes check train.py --gm 2 --gc 1 -- --epochs 2
+
+  seqnorm recipes check photos --set steps=20 --json"""
+
 recipes_app = typer.Typer(
     cls=RecipeCommands,
     help="List the recipes; name one to see its numbers. Those of your own are files, recipes/NAME.toml in the home.",
@@ -472,6 +478,21 @@ def show_recipe(name: Recipe, json: Json = False) -> None:
     from search.cli.recipes import list_recipes
 
     list_recipes(_settings(), name, json)
+
+
+@recipes_app.command("check", cls=CheckCommand, epilog=CHECK_EXAMPLES)
+def check_recipe(
+    context: typer.Context,
+    gm: Annotated[int, typer.Option(min=1, help="Groups along the mini-batch.")] = 2,
+    gc: Annotated[int, typer.Option(min=0, help="Groups along the channels; 0 for GhostNorm.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of each trial.")] = 0,
+    json: Json = False,
+) -> None:
+    """Run a script, a command or the recipe of a file three times here, briefly, and say what works."""
+    from search.cli.recipe_check import Point, check
+
+    settings = _local_settings("recipes check")
+    raise typer.Exit(check(settings, _request(settings, context), Point(gm=gm, gc=gc, seed=seed), json))
 
 
 @app.command()

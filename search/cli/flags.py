@@ -160,10 +160,11 @@ class TuneCommand(TyperCommand):
 
     excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
     flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
+    inputs: ClassVar[tuple[str, ...]] = ("recipe", "file", "preset", "set_", "model", "data")
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the command, including a flag for each field."""
-        recipe, *inputs = _make_options(_INPUTS)
+        recipe, *inputs = _make_options(each for each in _INPUTS if each.name in self.inputs)
         flags = _make_options(map(self._option, self._fields()))
         return [recipe, *flags, *inputs, *_make_options(_PROGRAM_FLAGS), *super().get_params(ctx)]
 
@@ -184,7 +185,7 @@ class TuneCommand(TyperCommand):
             parser.ignore_unknown_options = True
             given, left, _ = parser.parse_args(args=[*own])
             if "help" not in given and (recipe := given.get("recipe")):
-                refuse_stray_words(str(ctx.info_name), own, [recipe, *left], ctx.meta[DASHES] or (), self._flags(ctx))
+                refuse_stray_words(_name_command(ctx), own, [recipe, *left], ctx.meta[DASHES] or (), self._flags(ctx))
         return super().parse_args(ctx, [*own])
 
     def invoke(self, ctx: Any) -> object:
@@ -204,7 +205,7 @@ class TuneCommand(TyperCommand):
             words=ctx.meta[DASHES],
             fields={name: _parse(fields[name], self._flag(fields[name]), value) for name, value in typed.items()},
             program=take(each.name for each in _PROGRAM_FLAGS),
-            **take(each.name for each in _INPUTS),
+            **take(self.inputs),
         )
         return super().invoke(ctx)
 
@@ -238,6 +239,21 @@ class GridCommand(TuneCommand):
 
     excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule"}
     flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
+
+
+class CheckCommand(TuneCommand):
+    """The flags of ``recipes check``: a program and its numbers, without a search."""
+
+    inputs = ("recipe", "preset", "set_")
+
+    def _fields(self) -> list[SpecField]:
+        return []
+
+
+def _name_command(ctx: Any) -> str:
+    """Return the words that call a command, e.g. ``recipes check``."""
+    above = f"{_name_command(ctx.parent)} " if ctx.parent and ctx.parent.parent else ""
+    return f"{above}{ctx.info_name}"
 
 
 def _is_typed(ctx: Any, name: str) -> bool:

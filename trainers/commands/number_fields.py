@@ -46,7 +46,7 @@ def read_standard(table: Table, filled_in: tuple[str, ...]) -> list[CommandNumbe
         low, high, unit = (declared[name].metadata[key] for key in ("at_least", "at_most", "unit"))
         if not low <= value <= high:
             table.refuse(name, f"{name} must be from {low} to {high} ({unit})", f"Write e.g. {name} = {STANDARD[name]}")
-        if name != "min_group" and not _is_used(name, filled_in):
+        if name != "min_group" and not placeholders.is_used(name, filled_in):
             low, high, unit = value, value, f"{unit}; the command does not take it"
         numbers.append(CommandNumber(name=name, default=value, unit=unit, at_least=low, at_most=high))
     if "batch" in given and given["batch"] % given["devices"]:
@@ -65,7 +65,7 @@ def read_numbers(table: Table, filled_in: tuple[str, ...]) -> list[CommandNumber
 def _read_number(name: str, number: Table, filled_in: tuple[str, ...]) -> CommandNumber:
     if name in STANDARD:
         number.refuse("", f"{name} is a field of the recipe", f"Write {name} = … above all tables.", number.name())
-    if name not in placeholders.BUILT_IN and not _is_used(name, filled_in):
+    if name not in placeholders.BUILT_IN and not placeholders.is_used(name, filled_in):
         remedy = f"Put {{{name}}} where the command takes it, or leave the number out."
         number.refuse("", "a number must be in the command or in metric_file", remedy, number.name())
     number.require_known(NUMBER)
@@ -125,10 +125,6 @@ def read_presets(table: Table, recipe: Recipe) -> dict[str, dict[str, object]]:
             raise RecipeFileError(f"{preset.where()}: the preset {name} is wrong: {error}") from None
         presets[name] = {key: getattr(numbers, key) for key in preset.values}
     return presets
-
-
-def _is_used(name: str, filled_in: tuple[str, ...]) -> bool:
-    return any(placeholders.fill(text, {name: ""}) != text for text in filled_in)
 
 
 def _is_in_range(value: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from trainers.commands.command import Command
 from trainers.commands.output import check_pattern
@@ -30,6 +30,11 @@ def fill(text: str, values: Mapping[str, object]) -> str:
         return _written(values[found["name"]]) if found["name"] in values else found[0]
 
     return _BRACES.sub(replace, text)
+
+
+def is_used(name: str, texts: Iterable[str]) -> bool:
+    """Return whether a placeholder is in one of the texts."""
+    return any(fill(text, {name: ""}) != text for text in texts)
 
 
 def check(command: Command) -> None:
