@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from search.actions.submit import submit_search
 from search.cli.advice import localize
 from search.cli.backends import RemoteBackend, make_backend
+from search.cli.by_hand import SAME_FIGURE, write_line
 from search.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.output import print_stderr, print_view
@@ -182,15 +184,18 @@ def _conclude(settings: Settings, search_id: str, json: bool, program: str) -> i
     try:
         with engine.connect() as connection:
             shown = queries.show_search(connection, search_id)
+            command = searches.get(connection, search_id).command
     finally:
         engine.dispose()
-    return conclude(settings, shown, json, program)
+    return conclude(settings, shown, json, program, command)
 
 
-def conclude(settings: Settings, shown: SearchView, json: bool, program: str) -> int:
-    """Print the outcome of a search; return the exit code."""
+def conclude(settings: Settings, shown: SearchView, json: bool, program: str, command: Command | None = None) -> int:
+    """Print the outcome of a search, and how its own ``command`` runs by hand; return the exit code."""
     print_result(shown, json, settings, program)
     if shown.status == Status.DONE:
+        for line in _describe_command(shown, command) if command else ():
+            print_stderr(line)
         return EXIT_OK
     print_stderr(f"The search is {shown.status}: {localize(shown.reason or 'no reason was given', program)}")
     if shown.status == Status.FAILED and not settings.url:
@@ -198,6 +203,16 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str) ->
     for step in next_steps(shown, program):
         print_stderr(step)
     return EXIT_FAILED if shown.status == Status.FAILED else EXIT_STOPPED
+
+
+def _describe_command(shown: SearchView, command: Command) -> Iterator[str]:
+    """Say what a search of a command has measured, and how to train with its choice."""
+    if not command.measures_test:
+        yield SAME_FIGURE
+    if point := shown.chosen:
+        numbers = shown.numbers.get(point.variant, {})
+        line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
+        yield f"Train with gm={point.gm}, gc={point.gc} by hand: {line}"
 
 
 def next_steps(shown: SearchView, program: str) -> Iterator[str]:
