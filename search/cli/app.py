@@ -190,6 +190,18 @@ def _download_data(request: Request) -> None:
 
 
 @app.command()
+def init(
+    script: Annotated[Path, typer.Argument(help="Python script that trains a model.", metavar="SCRIPT")],
+    write: Annotated[bool, typer.Option("--write", help="Write the lines into the script.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the lines that a training script needs to be tuned, as a diff; it is changed with --write only."""
+    from search.cli.init import init_script
+
+    init_script(script, write, json, program())
+
+
+@app.command()
 def resume(
     id: Id,
     accept_code_change: Annotated[

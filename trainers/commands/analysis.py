@@ -51,6 +51,7 @@ class Analysis:
     changes: tuple[Change, ...]  #: in the order of the script; none if nothing is to be added
     norms: tuple[Norm, ...]
     notes: tuple[str, ...]  #: what a person has to know or to do by hand
+    tuned: bool  #: whether the script had a trial, its norm and a report already
     reported: Reported | None  #: the figure that the changes report
     seed_flag: str | None = None  #: the script's own flag for a seed
 
@@ -71,11 +72,14 @@ class _Changes:
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, reason: str, edit: Edit, *, first: bool = False) -> None:
-        """Add an edit; ``first`` puts it before others at the same place."""
-        self.edits = [edit, *self.edits] if first else [*self.edits, edit]
-        text = edit.text.strip().removeprefix("; ")
-        self.changes.append(Change(line=self.script.line_of(edit), text=text, reason=reason))
+    def add(self, reason: str, edit: Edit, text: str = "", *, first: bool = False) -> None:
+        """Add an edit, and what to show of it; ``first`` puts it before others at the same place."""
+        change = Change(
+            line=self.script.line_of(edit), text=text or edit.text.strip().removeprefix("; "), reason=reason
+        )
+        place = 0 if first else len(self.edits)
+        self.edits.insert(place, edit)
+        self.changes.insert(place if first else len(self.changes), change)
 
     def wrap(self, reason: str, node: ast.expr, before: str, after: str) -> None:
         """Put text around an expression."""
@@ -110,7 +114,7 @@ def _analyze(script: Script) -> Analysis:
     else:
         if not tuned.has_norm:
             _add_convert(found, tuned)
-        reported = None if tuned.reports else _add_report(found, tuned)
+        reported = tuned.reported if tuned.reports else _add_report(found, tuned)
         if not tuned.reads_seed:
             _add_seed(found, tuned)
     if found.edits:
@@ -125,6 +129,7 @@ def _analyze(script: Script) -> Analysis:
         changes=tuple(changes),
         norms=tuple(norms),
         notes=tuple(TRIAL.sub(f"{tuned.trial}.", note) for note in notes),
+        tuned=tuned.has_trial and tuned.has_norm and tuned.reports,
         reported=reported,
         seed_flag=_seed_flag(script),
     )
@@ -157,6 +162,16 @@ class _Tuned:
         self.has_norm = bool(read & {"norm", "gm"})
         self.reports = bool(read & {"report", "finish"})
         self.reads_seed = "seed" in read
+        reported = [
+            keyword.arg
+            for node in ast.walk(script.tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "report"
+            for keyword in node.keywords
+            if keyword.arg not in (None, "epoch")
+        ]
+        best = likeliest([str(name) for name in reported]) if self.reports else None
+        #: how it is compared, by the name it is reported by
+        self.reported = Reported(metric=best[0], mode=best[1].mode) if best else None
         self.module = next((name for name, of in script.imports.items() if of == "seqnorm"), "seqnorm")
         self.imports = "seqnorm" in script.imports.values()
         at_top = any(isinstance(script.parent(each), ast.Module) for each in assigned if each is not None)
@@ -206,7 +221,7 @@ def _add_convert(found: _Changes, tuned: _Tuned) -> None:
             "DistributedDataParallel and torch.compile."
         )
         return
-    reason = "swaps every BatchNorm for this point's norm, before DistributedDataParallel and torch.compile"
+    reason = "this point's norm for every BatchNorm, before DDP and torch.compile"
     done: set[tuple[str, ast.stmt]] = set()
     for model in models:
         if model.bare is not None:
@@ -268,7 +283,7 @@ def _report(found: _Changes, tuned: _Tuned, loop: EpochLoop, figure: Figure) -> 
     epoch = loop.epoch
     if epoch is None and loop.unnamed is not None:
         epoch = "epoch" if "epoch" not in script.names else "trial_epoch"
-        found.add("a name for the epoch", script.replace(loop.unnamed, epoch))
+        found.add("a name for the epoch", script.replace(loop.unnamed, epoch), f"for {epoch} in …")
     if epoch is None:
         epoch = "0"
         found.notes.append(f"nothing counts the epochs of the loop in line {loop.node.lineno}: replace epoch=0.")
@@ -352,7 +367,8 @@ def _add_seed(found: _Changes, tuned: _Tuned) -> None:
         call for call in calls if isinstance(call.args[0], ast.Constant) or _is_module_constant(call.args[0], script)
     ]
     for call in constant:
-        found.add("else all replicates would be the same", script.replace(call.args[0], f"{tuned.trial}.seed"))
+        edit = script.replace(call.args[0], f"{tuned.trial}.seed")
+        found.add("else all replicates would be the same", edit, f"{script.text(call.func)}({edit.text})")
     if not calls:
         found.notes.append("nothing sets a seed: torch.manual_seed(trial.seed) makes a trial repeatable.")
     elif not constant and _seed_flag(script) is None:
