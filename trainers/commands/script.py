@@ -43,8 +43,10 @@ class Script:
             self.tree = ast.parse(source)
         except SyntaxError as error:
             raise UnreadableScript(f"{error.msg} in line {error.lineno}") from None
-        except (ValueError, RecursionError, MemoryError) as error:  # null bytes, absurd nesting
-            raise UnreadableScript(str(error) or type(error).__name__) from None
+        except ValueError as error:  # null bytes
+            raise UnreadableScript(str(error)) from None
+        except (RecursionError, MemoryError):
+            raise UnreadableScript("expressions nested too deeply") from None
         self._starts = [0, *(end.end() for end in _LINE_END.finditer(self._bytes))]
         self._parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
         self.imports = dict(_imported_names(self.tree))
@@ -115,16 +117,22 @@ class Script:
 
     def insert_after(self, statement: ast.stmt, line: str) -> Edit:
         """Put a statement after another one, with its indentation; on its line if others share that line."""
-        start, end = self.start(statement), self.end(statement)
-        before = self._bytes[self._starts[statement.lineno - 1] : start]
+        end = self.end(statement)
+        first = min(self._siblings(statement), key=self.start)
+        before = self._bytes[self._starts[first.lineno - 1] : self.start(first)]
         rest = _END_OF_STATEMENT.match(self._bytes, end)
         if before.strip() or rest is None:
             return Edit(start=end, end=end, text=f"; {line}")
         line_end = _LINE_END.match(self._bytes, rest.end())
         position = line_end.end() if line_end else rest.end()
         text = f"{before.decode()}{line}{self.newline}"
-        at_end = position == self.size and not self._bytes.endswith((b"\n", b"\r"))
-        return Edit(start=position, end=position, text=self.newline + text if at_end else text)
+        return Edit(start=position, end=position, text=text if line_end else self.newline + text)
+
+    def _siblings(self, statement: ast.stmt) -> list[ast.stmt]:
+        """Return the statements that begin on the line of a statement, in the same block; it is one of them."""
+        around = ast.iter_child_nodes(self._parents[statement])
+        same = [each for each in around if isinstance(each, ast.stmt) and each.lineno == statement.lineno]
+        return [statement, *same]
 
     def insert_before(self, statement: ast.stmt, line: str) -> Edit:
         """Put a statement at the place of another one that is alone on its line."""

@@ -104,7 +104,7 @@ def _score(node: Loop, script: Script) -> int:
     counts_epochs = counts and any(EPOCH.search(name) for name in _words(script.text(node.iter)))
     if not (counts or named):
         return 0  # a single pass over data
-    return trains + 4 * named + 3 * counts_epochs
+    return trains + 4 * named + 4 * counts_epochs
 
 
 def _counts(iterated: ast.expr, script: Script) -> bool:
