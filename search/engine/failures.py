@@ -6,7 +6,7 @@ import traceback
 
 from search.vocabulary.outcome import Outcome, printable
 from search.vocabulary.states import Cause
-from trainers.trial import Diverged, InvalidPoint
+from trainers.trial import Diverged, InvalidPoint, ProgramFailed
 
 
 class TimeLimit(Exception):
@@ -31,7 +31,8 @@ def describe_failure(error: BaseException) -> Outcome:
     if _is_refused_by_layers(error):
         return Outcome(cause=Cause.REFUSED, detail=_shorten(_text_of(error)))
     cause = Cause.OUT_OF_MEMORY if is_out_of_memory(error) else Cause.RAISED
-    return Outcome(cause=cause, detail=_shorten(_traceback_of(error)))
+    is_ours = not issubclass(type(error), ProgramFailed)  # whose traceback is that of the program, in its last lines
+    return Outcome(cause=cause, detail=_shorten(_traceback_of(error) if is_ours else _text_of(error)))
 
 
 def _is_refused_by_layers(error: BaseException) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainers.commands import program
 from trainers.commands.run import CommandTrial, Source
-from trainers.commands.supervisor import TERM_SECONDS
 from trainers.recipe import Recipe
 from trainers.trial import InvalidPoint, Params, ProgramFailed
 
@@ -195,14 +195,14 @@ def _check_repeats(values: tuple[float, ...]) -> Check:
 def _check_stop(seconds: float | None) -> Check:
     if seconds is None:
         sentence = "it ended before it could be asked to stop"
-    elif seconds < TERM_SECONDS:
+    elif seconds < program.TERM_SECONDS:
         sentence = f"it stopped {seconds:.1f} s after it was asked to"
     else:
         sentence = (
-            f"it did not stop within {TERM_SECONDS:g} s of SIGTERM and was killed: "
+            f"it did not stop within {program.TERM_SECONDS:g} s of SIGTERM and was killed: "
             "end it upon SIGTERM, or ask trial.should_stop"
         )
-    return Check(name="stop", passed=seconds is None or seconds < TERM_SECONDS, sentence=sentence)
+    return Check(name="stop", passed=seconds is None or seconds < program.TERM_SECONDS, sentence=sentence)
 
 
 def _check_left(left: int) -> Check:

@@ -1,10 +1,11 @@
 """Runs a program for a trial, and leaves no process of it behind. A program of its own, without third parties.
 
-It stands between the process of the trial and the program: ``supervisor.py LOCK OUTPUT WORD…``. LOCK is a file that it
-locks, so that two attempts of a trial do not meet; OUTPUT is the number of the descriptor that the program prints to.
+It stands between the process of the trial and the program: ``supervisor.py LOCK OUTPUT SECONDS WORD…``. LOCK is a file
+that it locks, so that two attempts of a trial do not meet; OUTPUT is the number of the descriptor that the program
+prints to.
 
 It ends the program as soon as its own stdin is closed, which the kernel does however the trial's process dies: SIGTERM
-to all descendants, SIGKILL to those that are left after ``TERM_SECONDS``. When the program has ended by itself, what it
+to all descendants, SIGKILL to those that are left after SECONDS. When the program has ended by itself, what it
 has left behind ends the same way. On Linux every descendant is found, daemons too, since it adopts them; elsewhere,
 those that stay in the program's process group.
 
@@ -25,8 +26,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-LOCK_SECONDS = 30.0  # to wait for another attempt, which needs TERM_SECONDS and a little to end
-TERM_SECONDS = 3.0
+LOCK_SECONDS = 30.0  # to wait for another attempt, which needs seconds to end
 KILL_SECONDS = 10.0  # until a process that SIGKILL does not end, e.g. one that waits for a dead disk, is given up
 EXIT_SECONDS = 0.5  # for helpers of a program, e.g. of a data loader, to notice that it has ended
 LOOK_SECONDS = 0.02
@@ -35,7 +35,7 @@ PS = "/bin/ps"
 _SUBREAPER, _DEATH_SIGNAL = 36, 1  # PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
-def main(lock: str, output: int, words: list[str]) -> None:
+def main(lock: str, output: int, term_seconds: float, words: list[str]) -> None:
     """Run a program to its end, or until stdin is closed."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -61,7 +61,7 @@ def main(lock: str, output: int, words: list[str]) -> None:
         asked_to_stop = 0 in ready or any(number != signal.SIGCHLD for number in signals)
     if not asked_to_stop and tree.wait(EXIT_SECONDS):
         say(f"left {len(tree.processes())}")
-    tree.end()
+    tree.end(term_seconds)
     status = tree.status or 0
     say(f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.waitstatus_to_exitcode(status)}")
 
@@ -102,20 +102,20 @@ class Tree:
             time.sleep(LOOK_SECONDS)
         return False
 
-    def end(self) -> None:
-        """End all processes: by SIGTERM, and by SIGKILL what is left of them after a while.
+    def end(self, term_seconds: float) -> None:
+        """End all processes: by SIGTERM, and by SIGKILL what is left of them after some seconds.
 
         What they start to clean up is left the rest of the time, but not what has lost its parent: that was started
         while we looked.
         """
         started = time.monotonic()
         asked: set[int] = set()
-        while (left := self._look()) and time.monotonic() < started + TERM_SECONDS:
+        while (left := self._look()) and time.monotonic() < started + term_seconds:
             new = {pid for pid, parent in left.items() if not asked or parent == os.getpid()} - asked
             send(signal.SIGTERM, new)
             asked |= new
             time.sleep(LOOK_SECONDS)
-        while (left := self._look()) and time.monotonic() < started + TERM_SECONDS + KILL_SECONDS:
+        while (left := self._look()) and time.monotonic() < started + term_seconds + KILL_SECONDS:
             send(signal.SIGKILL, left)
             time.sleep(LOOK_SECONDS)
 
@@ -227,4 +227,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from search.engine.failures import describe_failure
-from trainers.trial import Diverged
+from search.vocabulary.states import Cause
+from trainers.trial import Diverged, ProgramFailed, ProgramOutOfMemory
 
 
 class Secretive(type):
@@ -106,3 +107,12 @@ def test_of_words_without_end_the_beginning_and_the_end_are_kept() -> None:
     assert "ValueError: xxx" in detail
     assert detail.endswith("the end\n")
     assert len(detail) < 4100
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"), [(ProgramFailed, Cause.RAISED), (ProgramOutOfMemory, Cause.OUT_OF_MEMORY)]
+)
+def test_a_program_that_failed_is_described_in_its_own_words(error: type[ProgramFailed], cause: Cause) -> None:
+    said = "the program ended with exit code 1: ValueError: no data\nIts last lines:\nTraceback (most recent call last):"
+    outcome = describe_failure(error(said))
+    assert (outcome.cause, outcome.detail) == (cause, said)

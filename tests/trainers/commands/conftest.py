@@ -55,6 +55,7 @@ class Runner:
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     monkeypatch.setattr("trainers.commands.run.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("trainers.commands.program.TERM_SECONDS", 0.5)
     monkeypatch.setattr("trainers.commands.run.POLL_SECONDS", 0.02)
     home = tmp_path / "home"
     home.mkdir()

@@ -16,6 +16,7 @@ RESULT = """echo '{"result": 1}' >> $SEQNORM_REPORTS"""
 def check(tmp_path, monkeypatch):
     monkeypatch.setattr("trainers.commands.run.LOOK_SECONDS", 0.02)
     monkeypatch.setattr("trainers.commands.run.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("trainers.commands.program.TERM_SECONDS", 1.0)
     work = tmp_path / "work"
     work.mkdir()
 
@@ -77,7 +78,7 @@ def test_a_seed_that_changes_nothing_is_found(check):
 def test_a_command_that_does_not_stop_is_found(check):
     findings = check("trap '' TERM; echo acc 1; sleep 0.1; case {folder} in *stopped) sleep 1000;; esac")
     assert failed(findings) == ["stop"]
-    assert sentences(findings)["stop"].startswith("it did not stop within 3 s of SIGTERM and was killed")
+    assert sentences(findings)["stop"].startswith("it did not stop within 1 s of SIGTERM and was killed")
 
 
 def test_processes_that_are_left_behind_are_counted(check):

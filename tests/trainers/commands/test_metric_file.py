@@ -6,7 +6,7 @@ import os
 import pytest
 
 from trainers.commands.epochs import Record
-from trainers.commands.metric_file import TAIL_BYTES, MetricFile, NoMetric
+from trainers.commands.metric_file import MetricFile, NoMetric
 
 
 def started(tmp_path, metric: str = "acc") -> MetricFile:
@@ -91,8 +91,9 @@ def test_a_file_that_is_replaced_is_read_anew(tmp_path):
     assert file.value() == 0.2
 
 
-def test_of_a_long_table_the_end_is_read(tmp_path):
-    rows = "".join(f"{index},0.1,{'x' * 1000}\n" for index in range(TAIL_BYTES // 1000))
+def test_of_a_long_table_the_end_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.commands.metric_file.TAIL_BYTES", 100_000)
+    rows = "".join(f"{index},0.1,{'x' * 1000}\n" for index in range(200))
     assert value_of(tmp_path, f"epoch,acc,note\n{rows}7,0.5,x\n") == 0.5
 
 

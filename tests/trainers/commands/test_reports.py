@@ -79,10 +79,11 @@ def test_lines_that_are_no_reports_are_counted_and_skipped(tmp_path):
     assert reports.result == 1
 
 
-def test_many_reports_are_read_in_turns(tmp_path):
+def test_many_reports_are_read_in_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.commands.reports.READ_BYTES", 1000)
     reports = opened(tmp_path)
     line = json.dumps({"epoch": 1, "figures": {"a": 1.0}}) + "\n"
-    count = 3 * READ_BYTES // len(line)
+    count = 3000 // len(line)
     write(reports, line * count)
     turns = [len(records) for records in iter(reports.read, [])]
     assert sum(turns) == count

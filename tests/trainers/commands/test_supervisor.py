@@ -19,13 +19,16 @@ from trainers.commands.program import Program
 from trainers.commands.run import LOCK_FILE
 from trainers.trial import ProgramFailed
 
+SHIPPED_PATIENCE = supervisor.LOCK_SECONDS
 ROOT = Path(__file__).parents[3]
 TRIAL = """
 import sys
 from pathlib import Path
 from trainers.commands.command import Command
+from trainers.commands import program
 from trainers.commands.run import run
 from trainers.trial import Params
+program.TERM_SECONDS = 0.5
 folder, script = Path(sys.argv[1]), sys.argv[2]
 command = Command(words=("/bin/sh", "-c", script), folder=str(folder), metric="acc")
 run(Params(gm=1, gc=0, seed=0, numbers=None, folder=folder, command=command), lambda **figures: None)
@@ -83,7 +86,7 @@ def test_a_killed_supervisor_takes_the_program_with_it_and_fails_the_trial(runne
 
 def test_a_new_attempt_waits_until_the_one_before_has_ended(runner):
     runner.folder = runner.home
-    process = start_trial(runner.home, f"{DAEMON}; echo here; touch running; sleep 1000")
+    process = start_trial(runner.home, WITH_DAEMON)
     process.kill()
     process.communicate()
     assert runner.shell("kill -0 $(cat daemon) 2>/dev/null && exit 3; echo acc 1").value == 1
@@ -118,7 +121,7 @@ def test_an_attempt_waits_no_longer_than_the_one_before_may_take(tmp_path, monke
         for descriptor in (silent, other_end, stdin):
             os.close(descriptor)
     assert said == ["held process 7 on there"]
-    assert supervisor.LOCK_SECONDS < programs.STOP_SECONDS + 30
+    assert SHIPPED_PATIENCE > programs.TERM_SECONDS + supervisor.KILL_SECONDS
 
 
 def test_a_trial_whose_folder_is_held_says_by_whom(runner):
@@ -139,8 +142,8 @@ def test_programs_of_several_trials_run_beside_each_other(tmp_path):
         words = ["/bin/sh", "-c", script]
         return Program(words, folder=tmp_path, environ=os.environ, lock=tmp_path / f"lock-{name}", consume=consume)
 
-    with start("a", "echo a; sleep 1000") as first:
-        with start("b", "echo b; sleep 1000") as second:
+    with start("a", "echo a; exec sleep 1000") as first:
+        with start("b", "echo b; exec sleep 1000") as second:
             while b"" in printed.values():
                 assert not first.wait(0.01)
                 assert not second.wait(0.01)
