@@ -112,7 +112,7 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
         console.print("gm is not checked, as the batch is unknown: give --batch N.", soft_wrap=True)
     if command and not command.measures_test:
         console.print(
-            "Stage test measures what the others do, with fresh seeds: nothing reads the split.", soft_wrap=True
+            "Stage test measures what the others do with fresh seeds: nothing reads the split.", soft_wrap=True
         )
     for refused in plan.refused:
         console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)

@@ -16,7 +16,8 @@ LEAST_COMPARED = 6  # characters of an option
 
 def names_script(word: str) -> bool:
     """Return whether RECIPE is the path of a script: it has a slash or a suffix, as no name of a recipe has."""
-    return word not in names() and (os.sep in word or bool(os.path.splitext(word)[1]))
+    suffix = os.path.splitext(word)[1]
+    return word not in names() and (os.sep in word or any(map(str.isalpha, suffix)))  # 0.1 has none
 
 
 def refuse_stray_words(
@@ -37,12 +38,13 @@ def refuse_stray_words(
     positional = [word for word in left if not word.startswith("-")]
     if len(left) < 2 or not positional or positional[0] in names():
         return
-    script = None
-    if names_script(positional[0]) or shutil.which(positional[0]) is None:
-        scripts = [word for word in positional if names_script(word)]
-        script = next((word for word in scripts if os.path.isfile(word)), scripts[0] if scripts else None)
-        if script is None:
-            return
+    scripts = [word for word in positional if names_script(word)]
+    there = [word for word in scripts if os.path.isfile(word)]
+    script = next(iter(there or scripts), None)
+    if script != positional[0] and shutil.which(positional[0]):
+        script = None
+    elif script is None:
+        return
     kept = [*own]
     for word in left:
         kept.remove(word)  # of equal words it does not matter which

@@ -16,6 +16,7 @@ from search.views import SearchView
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
 from search.vocabulary.states import Action, Status
 from tests.search.stored import PLANTED, finished_search, submit
+from trainers.commands.command import Command
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -32,6 +33,19 @@ def test_a_command_of_this_machine_is_refused_at_a_service(settings: Settings) -
     require_local(settings, "worker")
     with pytest.raises(InvalidSpec, match="worker only runs on this machine: got the service http://service"):
         require_local(replace(settings, url="http://service"), "worker")
+
+
+def test_a_service_gets_no_program_but_the_file_that_describes_it(settings: Settings) -> None:
+    place = RemoteBackend(replace(settings, url="http://127.0.0.1:1"))
+    command = Command(words=("/usr/bin/python", "train.py", "{gm}"), folder="/w")
+    for ask in (place.submit, place.plan):
+        with pytest.raises(InvalidSpec) as caught:
+            ask({"recipe": "train.py"}, command)
+        assert str(caught.value) == (
+            "a service runs recipes, never programs of whoever asks: got train.py. Leave out --url and SEQNORM_URL, or "
+            "have the operator of the service save this as HOME/recipes/NAME.toml, and give NAME:\n\n"
+            'command = "/usr/bin/python train.py \'{gm}\'"\nfolder = "/w"\nmetric = "accuracy"\nmode = "max"'
+        )
 
 
 def test_here_a_search_is_submitted_listed_and_shown(settings: Settings) -> None:

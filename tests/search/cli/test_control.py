@@ -14,6 +14,7 @@ from search.store import searches, tables
 from search.store.database import open_engine
 from search.vocabulary.errors import Conflict
 from tests.search.stored import PLANTED, finished_search, submit
+from trainers.commands.command import Command
 
 
 def stored(settings: Settings, search_id: str) -> searches.Search:
@@ -29,6 +30,17 @@ def test_a_search_is_queued_and_its_id_printed(
     printed = capsys.readouterr().out.strip()
     search_id = json.loads(printed)["search"] if as_json else printed
     assert (stored(settings, search_id).status, stored(settings, search_id).spec.gm) == ("queued", [1, 8])
+
+
+def test_a_search_of_a_program_is_queued_with_who_may_run_it(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(words=("/bin/true", "{gm}"), folder=str(settings.home.parent))
+    submit_search(settings, {"recipe": "true", "gm": [1], "gc": [4]}, False, "seqnorm --home here", command)
+    printed = capsys.readouterr()
+    assert stored(settings, printed.out.strip()).command == command
+    said = "Only a worker of this user on this host runs it. Start one with: seqnorm --home here worker\n"
+    assert printed.err == said
 
 
 def test_a_search_that_nobody_runs_is_paused_and_cancelled_at_once(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from search.actions.submit import submit_search
+from search.cli.by_hand import SAME_FIGURE
 from search.cli.foreground import conclude, next_steps, resume_locally, run_locally, watch
 from search.engine import ray_folder
 from search.plan.selection import Point
@@ -19,6 +21,7 @@ from search.vocabulary.errors import Conflict, InvalidSpec, NotFound, RayUnavail
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, Status
 from tests.search.stored import PLANTED, finished_search, open_recorder, show, submit
+from trainers.commands.command import Command
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -92,6 +95,20 @@ def test_the_exit_code_and_the_last_lines_say_how_a_search_ended(
     assert len(lines) == len(said)
     assert all(line.startswith(words) for line, words in zip(lines, said, strict=True))
     assert f"Search {search_id} · planted · sequential · {status}" in printed.out
+
+
+def test_a_search_of_a_program_ends_with_the_line_that_trains_its_choice_by_hand(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = show(settings.database_url, finished_search(settings.database_url, **SMALL))
+    assert shown.chosen
+    here = Command(words=("/bin/none", "{gm}", "{gc}"), folder=str(Path.cwd()))
+    conclude(settings, shown, False, "seqnorm", here)
+    gm, gc = shown.chosen.gm, shown.chosen.gc
+    by_hand = f"Train with gm={gm}, gc={gc} by hand: /bin/none {gm} {gc}"
+    assert capsys.readouterr().err.splitlines() == [SAME_FIGURE, by_hand]
+    conclude(settings, shown, False, "seqnorm", replace(here, reads_split=True))
+    assert capsys.readouterr().err.splitlines() == [by_hand]
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.PAUSED])

@@ -68,7 +68,7 @@ class Foreign:
         texts: dict[str, Any] = {"name": self._words, "title": self._words, "data": self._words}
         return [example(RecipeView, **texts, presets={self._words: {"rate": self._words}})], {}
 
-    def plan(self, fields: object) -> PlanView:
+    def plan(self, fields: object, command: object) -> PlanView:
         """Refuse a group count."""
         return example(PlanView, refused=(RefusedValue(value="gm=3", reason=self._words),))
 

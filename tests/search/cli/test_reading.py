@@ -16,6 +16,7 @@ from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec, NotFound
 from search.vocabulary.states import Status
 from tests.search.stored import PLANTED, finished_search, prepare, submit
+from trainers.commands.command import Command, CommandNumber
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -139,6 +140,22 @@ def test_a_plan_is_printed_with_what_is_refused(settings: Settings, capsys: pyte
     assert "30 trials at most; grid would take " in printed
     assert "gm=3 is refused: gm must divide the batch" in printed
     assert not settings.home.exists()
+
+
+def test_a_plan_of_a_program_says_what_is_not_checked_nor_measured(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unchecked = "gm is not checked, as the batch is unknown: give --batch N."
+    repeated = "Stage test measures what the others do with fresh seeds: nothing reads the split."
+    fields = {"recipe": "true", "gm": [1, 3], "gc": [1], "seeds": 1, "test_seeds": 1}
+    print_plan(settings, fields, False, Command(words=("/bin/true",), folder="/"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[-3:] == ["6 trials at most; grid would take 4.", unchecked, repeated]
+    batch = CommandNumber(name="batch", default=8)
+    print_plan(settings, fields, False, Command(words=("/bin/true",), folder="/", reads_split=True, numbers=(batch,)))
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1].startswith("gm=3 is refused: gm must divide the batch: got gm=3 for 8 samples.")
+    assert unchecked not in said
 
 
 @pytest.mark.parametrize("name", ["new.json", "old.json"])
