@@ -86,4 +86,5 @@ def _print_checks(checks: tuple[Check, ...]) -> None:
     console = TextConsole()
     for each in checks:
         verdict = ("ok     ", "green") if each.passed else ("problem", "red")
-        console.print(Text.assemble(verdict, f"  {each.name:<9}  {each.sentence}"), soft_wrap=True)
+        sentence = each.sentence.rstrip().replace("\n", f"\n{'':<20}")  # last lines of a program, below their sentence
+        console.print(Text.assemble(verdict, f"  {each.name:<9}  {sentence}"), soft_wrap=True)

@@ -26,7 +26,7 @@ def refuse_stray_words(
     """Refuse arguments and options of a program among those of ``seqnorm``.
 
     Args:
-        command: e.g. ``tune``.
+        command: e.g. ``tune``, or ``recipes check``.
         own: the words before ``--``.
         left: those of them that are no flags of the command, nor values of one.
         words: those after ``--``.
@@ -51,7 +51,7 @@ def refuse_stray_words(
     rest = [*left]
     if script:
         rest.remove(script)
-    line = shlex.join(["seqnorm", command, *([script] if script else []), *kept])
+    line = shlex.join(["seqnorm", *command.split(), *([script] if script else []), *kept])
     what = f"what {script} takes" if script else "a command"
     raise InvalidSpec(
         f"{what} must stand after --: got {shlex.join(rest)} before it.{_hint(left, flags)} "
