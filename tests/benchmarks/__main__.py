@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, driver, engine, layers, load, page, scale, service, slots, training
+from tests.benchmarks import augmentation, commands, driver, engine, layers, load, page, scale, service, slots, training
 
 BENCHMARKS = {
     "layers": layers.main,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "training": training.main,
     "engine": engine.main,
     "slots": slots.main,
+    "commands": commands.main,
     "service": service.main,
     "scale": scale.main,
     "load": load.main,
