@@ -4,7 +4,7 @@ PYTHON := $(or $(shell command -v $(PYTHON)),python3)
 BIN := .venv/bin
 DEMO_HOME ?= demo
 
-.PHONY: help install demo test test-fast test-local faults kernels check openapi serve bench secrets
+.PHONY: help install demo examples test test-fast test-local faults kernels check openapi serve bench secrets
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ install: .venv/.installed ## create .venv with everything in it
 
 demo: install ## tune SeqNorm on 5,000 real MNIST images, gm first, then gc (2 to 4 minutes on two cores)
 	$(BIN)/seqnorm --home $(DEMO_HOME) tune mnist-simplenet --gm 1,2,4,8,16,32,64,128 --gc 1,2,4 --seeds 3
+
+examples: install ## run each example as its README says, and write the outcomes into them (a quarter of an hour on two cores)
+	$(BIN)/python -m tests.outcomes
 
 # Processes that share the tests: with a third, two cores start Ray more slowly than Ray itself allows.
 TEST_PROCESSES ?= 2

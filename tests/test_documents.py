@@ -17,22 +17,28 @@ from search.engine.trial_environment import ALLOWED
 from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
 from seqnorm.trial import VARIABLES
 from service.accounts.__main__ import app as tokens
+from trainers.recipe import names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PACKAGES = ("seqnorm", "trainers", "search", "service")
 PACKAGE_READMES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("README.md"))]
+EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 FILES = {
     path.relative_to(ROOT).as_posix(): path
-    for path in [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md")), *PACKAGE_READMES]
+    for path in [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md")), *EXAMPLES, *PACKAGE_READMES]
 }
 DECISIONS = sorted(path.name for path in ROOT.glob("docs/decisions/[0-9]*.md"))
 DOCUMENTS = {name: path.read_text() for name, path in FILES.items()}
 CARD = (ROOT / "seqnorm" / "README.md").read_text()
 
 
-def test_the_readme_starts_with_its_two_commands() -> None:
-    assert README.index("make demo") < README.index("make test") < 400
+def test_the_readme_starts_with_a_script_of_ones_own_then_the_demo() -> None:
+    first = README.partition("\n## ")[2].partition("\n## ")[0]
+    for line in ("import seqnorm", "seqnorm.trial()", "seqnorm.convert(model, trial.norm)", "trial.report("):
+        assert line in first
+    assert all(recipe not in first for recipe in names())
+    assert README.index("make install") < README.index("make demo") < README.index("make test")
 
 
 def test_every_setting_is_listed_with_its_meaning() -> None:
@@ -57,9 +63,12 @@ def test_every_command_in_a_document_exists_with_its_options(name: str) -> None:
     shared = {option for parameter in get_command(app).params for option in parameter.opts}
     of_tokens = get_command(tokens).commands  # type: ignore[attr-defined]
     for line in re.findall(r"^(?:\.venv/bin/)?seqnorm (.*?)(?:#.*)?$", DOCUMENTS[name], re.M):
-        words = [word for word in line.split() if word not in shared]
+        ours = line.partition(" -- ")[0]  # what follows is a person's own program
+        words = [word for word in ours.split() if word not in shared]
         command = next(word for word in words if word in commands)
         found = of_tokens[words[words.index("token") + 1]] if command == "token" else commands[command]
+        if command == "recipes" and "check" in words:
+            found = found.commands["check"]
         known = {option for parameter in found.get_params(Context(found)) for option in parameter.opts} | shared
         assert {word for word in words if word.startswith("--")} <= known, line
 
