@@ -142,6 +142,7 @@ STARTED = {
     "serve",
     "submit -f FILE",
     "tune digits-mlp --gm 1,2,4,8 --gc 1,2",
+    "tune NAME --gm 1,2,4 --gc 1,2",
     "worker",
 }  # elsewhere in these tests
 
