@@ -144,8 +144,10 @@ class MetricReader:
         """Return the figures of a line with the metric; of one that was written over, the last."""
         if b"\r" not in line and b"\x08" not in line:
             return self._parse(line[-MAX_LINE:])
-        segments = [part for part in _REPLACED.split(line[-MAX_LINE:]) if part][-LAST_LINES:]
-        records = (self._parse(part) for part in reversed(segments))
+        end = line[-MAX_LINE:]
+        segments = _REPLACED.split(end) if b"\x08" in end else end.rsplit(b"\r", 2 * LAST_LINES)
+        last = [part for part in segments if part and b"\r" not in part][-LAST_LINES:]
+        records = (self._parse(part) for part in reversed(last))
         return next((record for record in records if record), None)
 
     def _parse(self, segment: bytes) -> Record | None:

@@ -63,10 +63,6 @@ def test_a_trial_without_a_folder_gets_one_for_its_time(runner, capfd):
     assert not folder.exists()
 
 
-def test_a_program_has_no_terminal(runner):
-    assert runner.shell("if echo hello > /dev/tty; then exit 1; else echo acc: 1; fi 2>/dev/null").value == 1
-
-
 def test_signals_do_to_a_program_what_they_do_by_default(runner):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

@@ -153,6 +153,22 @@ def test_programs_of_several_trials_run_beside_each_other(tmp_path):
     assert printed == {"a": b"a\n", "b": b"b\n"}
 
 
+WITH_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n" + TRIAL
+
+
+def test_a_program_has_no_terminal_to_write_to(tmp_path):
+    """Not even where a person watches the trial."""
+    master, terminal = os.openpty()
+    words = [sys.executable, "-S", "-c", WITH_TERMINAL, tmp_path, "echo hello > /dev/tty || echo acc 1"]
+    try:
+        done = subprocess.run(words, cwd=ROOT, stdin=terminal, stdout=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert done.stdout.splitlines()[1:] == [b"acc 1"]
+    assert done.returncode == 0
+
+
 def test_no_descriptor_and_no_thread_is_left_of_a_trial(runner):
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     for script in ("echo acc 1", "exit 1", "/no/such"):
