@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainers.assignments import read_assignments
 from trainers.recipe import RecipeError, find, resolve
-from trainers.trial import Diverged, Params
+from trainers.trial import Diverged, InvalidPoint, Params, ProgramFailed
 
 
 def main() -> int:
@@ -24,12 +24,14 @@ def main() -> int:
     parser.add_argument("--model", help="network of the recipe images: torchvision:NAME or timm:NAME")
     parser.add_argument("--download", action="store_true", help="fetch the recipe's data set first")
     parser.add_argument("--folder", type=Path, help="folder of the checkpoint; training resumes from an existing one")
-    parser.add_argument("--home", type=Path, default=Path(), help="folder that holds data/ (default: this one)")
+    parser.add_argument("--home", type=Path, default=Path(), help="folder with data/ and recipes/ (default: this one)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a number")
     parser.add_argument("--threads", type=int, default=1, help="threads for torch; more may change the last bits")
     flags = parser.parse_args()
     try:
-        recipe = find(flags.recipe)
+        recipe = find(flags.recipe, flags.home)
+        if flags.none and not recipe.trains_unnormalized:
+            raise RecipeError(f"{recipe.name} is a command, which has its own layers: got --none. Leave it out.")
         if flags.data and recipe.check_data is None:
             raise RecipeError(f"{recipe.name} takes no data set: got {flags.data}. Leave out --data.")
         overrides = read_assignments([*flags.set, *([f"model={flags.model}"] if flags.model else [])])
@@ -42,9 +44,10 @@ def main() -> int:
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    import torch
+    if recipe.command is None:
+        import torch
 
-    torch.set_num_threads(flags.threads)
+        torch.set_num_threads(flags.threads)
     params = Params(
         gm=0 if flags.none else flags.gm,
         gc=0 if flags.none else flags.gc,
@@ -55,10 +58,11 @@ def main() -> int:
         measure=flags.measure,
         recipe=flags.recipe,
         folder=flags.folder,
+        command=recipe.command,
     )
     try:
         result = resolve(recipe.run)(params, _print_epoch)
-    except (ValueError, Diverged) as error:  # invalid group counts; a loss that is not finite
+    except (ValueError, Diverged, InvalidPoint, ProgramFailed) as error:  # group counts, a loss that is not finite, …
         print(f"error: {error}", file=sys.stderr)
         return 1
     if fault := result.fault():

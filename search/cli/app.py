@@ -527,8 +527,9 @@ def landscape(
     from search.landscape.trainings import LandscapeRequest
     from trainers.recipe import RecipeError, find
 
+    settings = _local_settings("landscape")
     try:
-        found = find(recipe)
+        found = find(recipe, settings.home)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None
     request = LandscapeRequest(
@@ -537,7 +538,7 @@ def landscape(
         overrides=parse_assignments(set_ or []),
         seed=seed,
         data=str(Path(data).absolute()) if data else None,
-        home=_local_settings("landscape").home,
+        home=settings.home,
         gradients=gradients,
     )
     raise typer.Exit(run_landscape(request, out, processes, json))

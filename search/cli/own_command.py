@@ -16,7 +16,7 @@ from typing import Any, Literal, Never
 from search.cli.stray_words import names_script
 from search.plan.spec import refusing_specs
 from search.vocabulary.errors import InvalidSpec
-from trainers.commands.command import Command, CommandNumber
+from trainers.commands.command import Command, CommandNumber, is_probably_minimized
 from trainers.commands.placeholders import check
 from trainers.commands.sources import find_sources, read_source, reads_split
 from trainers.near_misses import did_you_mean, near_misses
@@ -25,9 +25,6 @@ from trainers.recipe import MAX_INT, Numbers, names, printable
 MAX_NAME = 100  # characters of the recipe of a search
 STANDARD = ("batch", "devices", "min_group", "epochs")  # numbers that need no placeholder: the search reads them
 PASSED_ON = ("gm", "gc", "seed")
-_LOWER_IS_BETTER = re.compile(
-    r"loss|error|perplexity|rmse|(?:^|[^a-z])(?:err|mse|mae|nll|ppl|wer|cer|bpc|bpb|fid)(?:$|[^a-z])", re.IGNORECASE
-)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILLED = re.compile(rf"(?<![${{]){_PLACEHOLDER.pattern}")
 
@@ -259,7 +256,7 @@ def _require_used(command: Command) -> None:
 
 def _read_mode(flags: Mapping[str, Any], metric: str) -> Literal["max", "min"]:
     mode = flags.get("mode")
-    if mode is None and _LOWER_IS_BETTER.search(metric):
+    if mode is None and is_probably_minimized(metric):
         raise InvalidSpec(
             f"--mode must say whether {metric} is better high or low: got --metric {metric} alone. "
             f"Give --metric {metric} --mode min, or --metric {metric} --mode max."

@@ -29,6 +29,7 @@ def write_recipe(command: Command) -> str:
     for number in command.numbers:
         if number.name not in STANDARD:
             lines += ["", f"[numbers.{number.name}]", f"default = {_write(number.default)}"]
+            lines += [f"choices = [{_write(number.default)}]"] if isinstance(number.default, str) else []
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from trainers.commands.files import find_file
 from trainers.recipe import names
 
 ROOT = Path(__file__).parents[2]
@@ -41,3 +42,14 @@ def test_a_trial_prints_its_result_to_stdout_and_its_epochs_to_stderr():
 def test_what_cannot_run_ends_with_exit_code_2_and_the_reason(arguments, message):
     finished = by_hand(*arguments)
     assert (finished.returncode, finished.stdout, finished.stderr) == (2, "", f"error: {message}\n")
+
+
+def test_the_recipe_of_a_file_runs_by_hand_too(tmp_path):
+    path = find_file(tmp_path, "mine")
+    path.parent.mkdir(mode=0o755)
+    path.write_text("""command = ["sh", "-c", "echo accuracy: 0.{gm}{gc}{seed}"]""")
+    finished = by_hand("mine", "--home", str(tmp_path), "--gm", "4", "--gc", "2", "--seed", "7")
+    assert (finished.returncode, finished.stdout) == (0, "accuracy: 0.427\n0.427\n")
+    assert finished.stderr.startswith("epoch 1 accuracy 0.4270")
+    refused = by_hand("mine", "--home", str(tmp_path), "--none")
+    assert refused.stderr == "error: mine is a command, which has its own layers: got --none. Leave it out.\n"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 SPLIT = "{split}"
+_LOWER_IS_BETTER = re.compile(
+    r"loss|error|perplexity|rmse|(?:^|[^a-z])(?:err|mse|mae|nll|ppl|wer|cer|bpc|bpb|fid)(?:$|[^a-z])", re.IGNORECASE
+)
+
+
+def is_probably_minimized(metric: str) -> bool:
+    """Return whether the name of a metric says that lower is better; a wrong mode would choose the worst point."""
+    return bool(_LOWER_IS_BETTER.search(metric))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.commands import placeholders
-from trainers.commands.command import Command
+from trainers.commands.command import Command, is_probably_minimized
 from trainers.commands.files import RecipeFileError, find_file, is_name, list_names, read_file
 from trainers.commands.number_fields import STANDARD, read_numbers, read_presets, read_standard
 from trainers.commands.output import check_pattern
@@ -39,6 +39,7 @@ FIELDS = {  # with an example of each, as it is written
     "numbers": (TABLE, "{lr = 0.1}"),
     "presets": (TABLE, "{short = {epochs = 5}}"),
 }
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 SHELL = {"|", "||", "&", "&&", ";", "<", ">", ">>", "2>&1"}  # words for a shell, which no command goes through
 
 
@@ -62,11 +63,12 @@ def read_recipe(home: Path, name: str) -> Recipe:
     words = _read_words(table, folder)
     files = _read_files(table, words, folder)
     filled_in = (*words, table.take("metric_file", *FIELDS["metric_file"]) or "")
+    metric = table.take_line("metric", FIELDS["metric"][1]) or Command.metric
     command = Command(
         words=words,
         folder=str(folder),
-        metric=table.take_line("metric", FIELDS["metric"][1]) or "accuracy",
-        mode=_read_mode(table),
+        metric=metric,
+        mode=_read_mode(table, metric),
         test_metric=table.take_line("test_metric", FIELDS["test_metric"][1]),
         metric_file=table.take_line("metric_file", FIELDS["metric_file"][1]),
         pattern=_read_pattern(table),
@@ -86,11 +88,14 @@ _make_recipe = lru_cache(64)(make_recipe)
 _reads_split = lru_cache(64)(reads_split)
 
 
-def _read_mode(table: Table) -> Any:
-    mode = table.take("mode", *FIELDS["mode"]) or "max"
-    if mode not in ("max", "min"):
+def _read_mode(table: Table, metric: str) -> Any:
+    mode = table.take("mode", *FIELDS["mode"])
+    if mode is None and is_probably_minimized(metric):
+        rule = f"mode must say whether {metric} is better high or low"
+        table.refuse("mode", rule, 'Write mode = "min", or mode = "max"')
+    if mode not in (None, "max", "min"):
         table.refuse("mode", 'mode must be "max" or "min"', 'Write mode = "min" for a loss.')
-    return mode
+    return mode or "max"
 
 
 def _read_folder(table: Table) -> Path:
@@ -116,7 +121,7 @@ def _read_words(table: Table, folder: Path) -> tuple[str, ...]:
         table.refuse("command", f"the quotes of command must match ({fault})", "Close them, or write a list of texts.")
     if not words or not words[0]:
         table.refuse("command", "command must begin with a program", f"Write e.g. command = {example}")
-    if isinstance(given, str) and (meant := SHELL.intersection(words)):
+    if isinstance(given, str) and (meant := SHELL.intersection(_QUOTED.sub("''", given).split())):
         rule = f"command goes through no shell, which {' and '.join(sorted(meant))} would need"
         table.refuse("command", rule, 'Put the line into a script, or write command = ["sh", "-c", "…"]')
     program = os.path.expanduser(words[0])

@@ -111,6 +111,10 @@ def test_what_a_file_leaves_out_has_defaults(home: Path) -> None:
     assert recipe.title == "mine, described by a file", "which shows no word of the command"
 
 
+def test_a_quoted_word_of_a_shell_is_a_word(home: Path) -> None:
+    assert read(home, "command = \"sh -c 'a | b' '&&'\"").command.words[1:] == ("-c", "a | b", "&&")
+
+
 def test_numbers_keep_their_types_and_limits(home: Path) -> None:
     text = 'command = "sh {steps} {lr}"\n[numbers]\nlr = 0.5\nsteps = {default = 5, at_most = 9}'
     recipe = read(home, text)
@@ -215,6 +219,11 @@ KNOWN = ", ".join(FIELDS)
         (
             'command = "sh"\nmode = "maximum"',
             'FILE, line 2: mode must be "max" or "min": got \'maximum\'. Write mode = "min" for a loss.',
+        ),
+        (
+            'command = "sh"\nmetric = "val_loss"',
+            "FILE: mode must say whether val_loss is better high or low: got nothing. "
+            'Write mode = "min", or mode = "max"',
         ),
         (
             'command = "sh"\n\npattern = "top"',
