@@ -152,11 +152,19 @@ def test_every_command_that_a_message_names_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", re.findall("^  seqnorm (.*)$", f"{command_line.EXAMPLES}\n{command_line.LIST_EXAMPLES}", re.MULTILINE)
+    "line",
+    re.findall(
+        "^  seqnorm (.*)$",
+        f"{command_line.EXAMPLES}\n{command_line.LIST_EXAMPLES}\n{command_line.CHECK_EXAMPLES}",
+        re.MULTILINE,
+    ),
 )
 def test_an_example_in_a_help_is_a_command(line: str) -> None:
     name, *words = line.split()
     command = get_command(command_line.app).commands[name]  # type: ignore[attr-defined]
+    while words and words[0] in getattr(command, "commands", ()):
+        name, *words = words
+        command = command.commands[name]
     assert command.make_context(name, words).params
 
 

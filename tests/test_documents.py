@@ -17,7 +17,10 @@ from search.engine.trial_environment import ALLOWED
 from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
 from seqnorm.trial import VARIABLES
 from service.accounts.__main__ import app as tokens
-from trainers.recipe import names
+from trainers.commands.files import find_file
+from trainers.commands.number_fields import NUMBER
+from trainers.commands.recipe_file import FIELDS
+from trainers.recipe import find, names
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -67,10 +70,22 @@ def test_every_command_in_a_document_exists_with_its_options(name: str) -> None:
         words = [word for word in ours.split() if word not in shared]
         command = next(word for word in words if word in commands)
         found = of_tokens[words[words.index("token") + 1]] if command == "token" else commands[command]
-        if command == "recipes" and "check" in words:
-            found = found.commands["check"]
+        found = next((found.commands[word] for word in words if word in getattr(found, "commands", ())), found)
         known = {option for parameter in found.get_params(Context(found)) for option in parameter.opts} | shared
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_operators_read_every_field_of_a_recipes_file_and_the_example_is_one(tmp_path: Path) -> None:
+    section = DOCUMENTS["docs/operating.md"].partition("## Recipe files\n")[2].partition("\n## ")[0]
+    assert set(FIELDS) - {"numbers", "presets"} | set(NUMBER) <= set(re.findall(r"`(\w+)`", section))
+    example = section.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "recipes").mkdir(mode=0o755)
+    find_file(tmp_path, "photos").write_text(example.replace("/srv/photos", str(tmp_path)).replace("python ", "sh "))
+    recipe = find("photos", tmp_path)
+    assert recipe.command is not None
+    assert recipe.command.measures_test
+    assert recipe.presets == {"short": {"epochs": 5}}
+    assert {*example.split(), *section.split()} >= {"[numbers.lr]", "`[numbers.NAME]`", "`[presets.NAME]`"}
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -68,7 +68,7 @@ def _require_command(recipe: Recipe) -> Command:
     if recipe.command is None:
         raise InvalidSpec(
             f"only a script, a command or the recipe of a file can be checked: got {recipe.name}, which is installed. "
-            "Train it once with: seqnorm tune"
+            f"Train it once with: python -m trainers {recipe.name}"
         )
     return recipe.command
 
