@@ -7,6 +7,7 @@ seconds since 1970, UTC. ``search`` is always the id of a search.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Self
@@ -167,8 +168,24 @@ class Progress(View):
     seconds_per_trial: float | None
 
 
+class CommandView(View):
+    """Somebody's own program that a search runs."""
+
+    words: tuple[str, ...]  #: the program and its arguments, with their placeholders
+    folder: str  #: in which it runs
+    commit: str  #: git's in that folder, with ``-dirty`` if a tracked file was changed; ``none`` or ``unknown`` if none
+    measures_test: bool  #: whether stage ``test`` measures on held-out data
+    host: str | None  #: that alone runs it; null for a recipe that the operator has described
+    user: str | None  #: who alone runs it
+
+    @property
+    def line(self) -> str:
+        """The command as typed in a shell."""
+        return shlex.join(self.words)
+
+
 class Provenance(View):
-    """The versions and the data that a search was submitted with."""
+    """The versions, the data and the command that a search was submitted with."""
 
     seqnorm: str  #: version
     python: str  #: version
@@ -176,6 +193,7 @@ class Provenance(View):
     package: str | None  #: the distribution that contains the recipe
     package_version: str | None
     data: str = ""  #: what was found in the data set, and what was left out; empty if none was named
+    command: CommandView | None = None  #: null unless it runs somebody's own program
 
 
 class SearchRow(View):
@@ -239,6 +257,26 @@ class SearchView(View):
     finished_at: float | None
     archived_at: float | None
     newest_event: int  #: its id; 0 if there is none
+
+    @property
+    def command(self) -> CommandView | None:
+        """Somebody's own program that it runs."""
+        return self.provenance.command if self.provenance else None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether only one user on one host runs it."""
+        return self.command is not None and self.command.host is not None
+
+    @property
+    def test_note(self) -> str:
+        """A sentence about stage ``test`` if it measures nothing that the tuning stages have not seen; else empty."""
+        if self.command is None or self.command.measures_test:
+            return ""
+        return (
+            f"Stage test trains fresh seeds; its figure is the validation {self.metric}, as the command does not read "
+            "the split. For held-out data, use trial.split, {split} or a metric of its own for the test."
+        )
 
 
 class Comparison(View):

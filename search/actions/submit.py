@@ -12,9 +12,11 @@ from search.plan.spec import NumberValue, SearchSpec, describe_data, parse_spec
 from search.plan.stages import Plan, make_plan
 from search.settings import Settings
 from search.store import searches
+from search.store.binding import Binding
 from search.store.database import Connection
 from search.store.opening import open_store
-from search.store.provenance import collect_provenance, resolve_all_numbers
+from search.store.provenance import collect_provenance, describe_command, resolve_all_numbers
+from search.views import CommandView
 from search.vocabulary.errors import InvalidSpec
 from trainers.commands.command import Command
 from trainers.recipe import Recipe, RecipeError, resolve
@@ -30,6 +32,7 @@ class Submission:
     numbers: dict[str, dict[str, NumberValue]]  #: the recipe's, as each variant trains with them
     data: str  #: what was found in the data set; nothing if none is named
     command: Command | None = None  #: the program, if it was made from a script or a command line
+    described: CommandView | None = None  #: the program, also if a file of the operator describes it
 
     def store(self, connection: Connection, owner: str = "local") -> str:
         """Store the search, queued; return its id."""
@@ -44,7 +47,9 @@ class Submission:
             owner,
             parent,
             numbers=self.numbers,
-            provenance=collect_provenance(self.spec.recipe).model_copy(update={"data": self.data}),
+            provenance=collect_provenance(self.spec.recipe).model_copy(
+                update={"data": self.data, "command": self.described}
+            ),
             command=self.command,
         )
 
@@ -67,7 +72,10 @@ def prepare(settings: Settings, fields: dict[str, Any], command: Command | None 
     digest = compute_digest(spec, recipe, settings.home)
     if digest["data"] == ABSENT:
         _raise_missing_data(spec, recipe, settings)
-    return Submission(spec, plan, digest, numbers, describe_data(spec, recipe), command)
+    described = None
+    if recipe.command:
+        described = describe_command(recipe.command, digest["commit"], Binding.here() if command else None)
+    return Submission(spec, plan, digest, numbers, describe_data(spec, recipe), command, described)
 
 
 def _raise_missing_data(spec: SearchSpec, recipe: Recipe, settings: Settings) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from search.actions.by_hand import write_line
 from search.actions.submit import submit_search
 from search.cli.advice import localize
 from search.cli.backends import RemoteBackend, make_backend
-from search.cli.by_hand import SAME_FIGURE, write_line
 from search.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_STOPPED
 from search.cli.interruption import Interruption
 from search.cli.output import print_stderr, print_view
@@ -206,9 +206,7 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
 
 
 def _describe_command(shown: SearchView, command: Command) -> Iterator[str]:
-    """Say what a search of a command has measured, and how to train with its choice."""
-    if not command.measures_test:
-        yield SAME_FIGURE
+    """Say how to train with the choice of a search of a command."""
     if point := shown.chosen:
         numbers = shown.numbers.get(point.variant, {})
         line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from search.cli.output import TextConsole, least_width, print_view
-from search.engine.checkpoints import chosen_checkpoint
+from search.engine.checkpoints import chosen_checkpoint, chosen_folders
+from search.plan.commit import NO_REPOSITORY, UNKNOWN
 from search.settings import Settings
-from search.views import MeasuredView, ResultView, SearchView, StageView
+from search.views import CommandView, MeasuredView, ResultView, SearchView, StageView
 from search.vocabulary.formatting import format_mean_std
 
 
@@ -22,6 +23,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
     if shown.provenance and shown.provenance.data:
         console.print(f"Data: {shown.provenance.data}", soft_wrap=True)
+    if shown.command:
+        print_command(console, shown.command)
     for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
             _print_table(console, _stage_table(stage, before), "why")
@@ -31,6 +34,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
             console.print()
     if shown.test:
         _print_table(console, _test_table(shown.test), "what")
+        if shown.test_note:
+            console.print(shown.test_note, soft_wrap=True)
     trials = shown.trials
     cut = f" ({trials.interrupted} more were interrupted and run again)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
@@ -38,10 +43,22 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     if settings.url:
         console.print(f"Open it in a browser: {settings.url}/searches/{shown.search}", soft_wrap=True)
         return
-    if weights := chosen_checkpoint(settings.search_folder(shown.search), shown.chosen):
+    folder = settings.search_folder(shown.search)
+    if shown.command:
+        for written in chosen_folders(folder, shown.chosen)[:1]:
+            console.print(f"Folder of the chosen point: {written}", soft_wrap=True)
+    elif weights := chosen_checkpoint(folder, shown.chosen):
         console.print(f"Weights of the chosen point: {weights.parent}", soft_wrap=True)
     console.print(f"Database: {settings.database_url}", soft_wrap=True)
     console.print(f"Open the dashboard with: {program} serve", soft_wrap=True)
+
+
+def print_command(console: TextConsole, command: CommandView) -> None:
+    """Print a program, where it runs, and whose it is."""
+    console.print(f"Command: {command.line}", soft_wrap=True)
+    owner = f" · {command.user} on {command.host}" if command.host else ""
+    commit = f" · commit {command.commit}" if command.commit not in (NO_REPOSITORY, UNKNOWN) else ""
+    console.print(f"Folder: {command.folder}{owner}{commit}", soft_wrap=True)
 
 
 def _stage_table(stage: StageView, before: StageView | None) -> Table:

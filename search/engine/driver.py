@@ -159,8 +159,7 @@ class Driver:
             search_id, bound = self._search.id, self._search.bound
             accept = f"accept the change with: seqnorm resume {search_id} --accept-code-change"
             if bound:
-                typed = bound.advise(search_id, "resume", "--accept-code-change")
-                accept = f"to accept the change, {typed} on {bound.host}."
+                accept = f"to accept the change, {bound.advise(search_id, accept_change=True)} on {bound.host}."
             reason = (
                 f"a search must be resumed with unchanged code and data: got another {', '.join(changed)}. "
                 f"Restore it, or {accept}"

@@ -95,8 +95,6 @@ def _run_recipe(job: TrialJob, data: Any, reporter: Reporter, lines: EpochLines)
         _seed_everything(job.seed)
         numbers = recipe.with_overrides(job.overrides)
         lines.planned = getattr(numbers, "epochs", None)
-        if command:
-            Path(job.folder).mkdir(parents=True, exist_ok=True)  # the program may write there without asking
         params = Params(
             gm=job.gm,
             gc=job.gc,

@@ -66,10 +66,9 @@ class Binding:
             f"bound to {self}. There, {self.advise(search_id, action)}."
         )
 
-    def advise(self, search_id: str, *words: str) -> str:
+    def advise(self, search_id: str, action: str = "resume", *, accept_change: bool = False) -> str:
         """Say what to type at that host: neither a route nor a button does it."""
-        action, *options = words or ("resume",)
-        return f"type “{' '.join(('seqnorm', action, search_id, *options))}”"
+        return f"type “seqnorm {action} {search_id}{' --accept-code-change' if accept_change else ''}”"
 
     def __str__(self) -> str:
         return f"{self.user} on {self.host}"

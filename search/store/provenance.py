@@ -8,7 +8,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from search.plan.spec import NumberValue, SearchSpec
-from search.views import Provenance
+from search.store.binding import Binding
+from search.views import CommandView, Provenance
+from trainers.commands.command import Command
 from trainers.recipe import Recipe, installed
 
 
@@ -23,6 +25,18 @@ def collect_provenance(recipe: str) -> Provenance:
         torch=_version("torch"),
         package=package.name if package else None,
         package_version=package.version if package else None,
+    )
+
+
+def describe_command(command: Command, commit: str, bound: Binding | None) -> CommandView:
+    """Describe the program of a search as it is submitted."""
+    return CommandView(
+        words=command.words,
+        folder=command.folder,
+        commit=commit,
+        measures_test=command.measures_test,
+        host=bound.host if bound else None,
+        user=bound.user if bound else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from search.actions.export import Format, export
-from search.engine.checkpoints import chosen_checkpoint
+from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.private_files import open_regular_file
 from search.store import queries
 from search.vocabulary.errors import NotFound
@@ -78,7 +78,14 @@ def checkpoint(
     connection: ReadConnection, settings: AppSettings, downloads: AppDownloads, caller: CurrentCaller, id: VisibleId
 ) -> CountedResponse:
     """Download the weights of the chosen point, from one of its finished trials."""
-    found = chosen_checkpoint(settings.search_folder(id), queries.show_search(connection, id).chosen)
+    shown, folder = queries.show_search(connection, id), settings.search_folder(id)
+    if shown.command:
+        written = next(iter(chosen_folders(folder, shown.chosen)), folder)
+        raise NotFound(
+            f"only weights of seqnorm's own networks can be downloaded: got {id}, which runs somebody's own command. "
+            f"What its program wrote is in {written}."
+        )
+    found = chosen_checkpoint(folder, shown.chosen)
     file = open_regular_file(found) if found else None
     if file is None:
         raise NotFound(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from search.actions.by_hand import write_line
 from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
+from search.plan.selection import Point
 from search.plan.spec import SearchSpec
+from search.plan.stages import TEST
 from search.store import queries
 from search.views import SearchView, TrialView, View
 from search.vocabulary.errors import InvalidSpec
@@ -28,6 +32,7 @@ from service.middleware.access import CurrentCaller, can_read, is_admin, require
 from service.rendering import render_page
 from service.response_cache import CachedReader, CachedReads
 from service.route import OneVisitRoute
+from trainers.commands.command import Command
 from trainers.commands.listing import list_recipes
 from trainers.recipe import names
 
@@ -151,6 +156,16 @@ def trial(
 def build_command(shown: SearchView, trial: TrialView) -> str:
     """Build the command that repeats a trial's training by hand."""
     spec = shown.spec
+    if shown.command:
+        return write_line(
+            Command(words=shown.command.words, folder=shown.command.folder),
+            Point(trial.variant, trial.gm, trial.gc),
+            shown.numbers.get(trial.variant, {}),
+            trial.seed,
+            here=Path("/"),
+            measure="test" if trial.stage == TEST else "validation",
+            named=("gm", "gc", "seed", "split"),
+        )
     words = ["python", "-m", "trainers", spec.recipe, "--gm", trial.gm, "--gc", trial.gc, "--seed", trial.seed]
     for name, value in resolve_overrides(shown, trial.variant).items():
         words += ["--set", f"{name}={value}"]

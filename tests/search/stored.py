@@ -4,36 +4,51 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from planted import surface
 from sqlalchemy import inspect, select
 
 from search.engine.recorder import Recorder
+from search.plan.recipes import find_recipe
 from search.plan.sequence import run_sequence
 from search.plan.spec import parse_spec
 from search.plan.stages import Replicate, make_plan
 from search.store import leases, queries, searches, transitions
 from search.store.database import Url, create_folder, open_engine
 from search.store.opening import open_store
+from search.store.provenance import resolve_all_numbers
 from search.store.schema import is_current, upgrade
 from search.store.tables import metadata
 from search.views import SearchView
 from search.vocabulary.outcome import Outcome
-from search.vocabulary.states import Status
+from search.vocabulary.states import Cause, Status
 from tests.templates import clone
-from trainers.recipe import find
+from trainers.commands.command import Command
 
 PLANTED: dict[str, Any] = {"recipe": "planted", "gm": [1, 2, 4, 8, 16], "gc": [1, 2, 4], "seeds": 3}
 
 
-def submit(url: Url, owner: str = "local", **fields: Any) -> str:
+COMMAND = Command(words=("/bin/sh", "train.sh", "{gm}", "{gc}", "{seed}"), folder="/")
+
+
+def submit(url: Url, owner: str = "local", command: Command | None = None, **fields: Any) -> str:
     """Store a search over the planted surface; return its id."""
     prepare(url)
-    spec = parse_spec({**PLANTED, **fields})
+    spec = parse_spec({**PLANTED, **fields}, command=command)
+    recipe = find_recipe(spec.recipe, command=command)
     engine = open_engine(url)
     with engine.begin() as connection:
-        search_id = searches.submit(connection, spec, make_plan(spec, find(spec.recipe)), {}, owner)
+        search_id = searches.submit(
+            connection,
+            spec,
+            make_plan(spec, recipe),
+            {},
+            owner,
+            numbers=resolve_all_numbers(spec, recipe) if command else None,
+            command=command,
+        )
     engine.dispose()
     return search_id
 
@@ -65,25 +80,30 @@ def open_recorder(url: Url, search_id: str, lease_seconds: float = 60) -> Record
     engine = open_engine(url)
     lease = leases.acquire(engine, search_id, lease_seconds)
     with engine.connect() as connection:
-        spec = searches.get(connection, search_id).spec
+        search = searches.get(connection, search_id)
     engine.dispose()
-    recipe = find(spec.recipe)
-    return Recorder(url, lease, recipe, make_plan(spec, recipe))
+    recipe = find_recipe(search.spec.recipe, command=search.command)
+    return Recorder(url, lease, recipe, make_plan(search.spec, recipe))
 
 
-def train(recorder: Recorder, search_id: str, stop_after: int | None = None) -> list[Replicate]:
-    """Run a search in this process, one trial at a time; return what was trained."""
+def train(
+    recorder: Recorder, search_id: str, stop_after: int | None = None, refused: Collection[int] = ()
+) -> list[Replicate]:
+    """Run a search in this process, one trial at a time; return what was trained, or refused with such a gm."""
     trained: list[Replicate] = []
     for replicate in run_sequence(recorder._plan, recorder):
         assert replicate is not None, "one trial at a time never waits for another"
         trial_id = recorder.start(replicate)
         point = replicate.point
+        trained.append(replicate)
+        if point.gm in refused:
+            recorder.finish(trial_id, Outcome(cause=Cause.REFUSED, detail=f"gm must fit: got gm={point.gm}."))
+            continue
         value = surface(point.gm, point.gc, replicate.seed, 0.002)
         if recorder._recipe.mode == "min":
             value = 1 - value
         recorder.report(trial_id, {1: {f"validation_{recorder._recipe.metric}": value, "train_loss": 0.5}})
         recorder.finish(trial_id, Outcome(value=value))
-        trained.append(replicate)
         if stop_after is not None and len(trained) == stop_after:
             return trained
     with recorder.engine.begin() as connection:

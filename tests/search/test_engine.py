@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -310,3 +311,55 @@ def most_at_once(journal: Path) -> int:
         running += 1 if "begin" in line else -1
         most = max(most, running)
     return most
+
+
+PROGRAM = """
+if [ "$SEQNORM_GM" = 3 ]; then
+    echo "seqnorm.checks.InvalidGroups: gm must divide the batch: got gm=3." >&2
+    exit 1
+fi
+echo "$$ $SEQNORM_DRIVER" >> begun
+sleep 0.5
+echo "accuracy: 0.9$SEQNORM_GM"
+echo "$SEQNORM_GM $SEQNORM_GC $SEQNORM_SEED $SEQNORM_SPLIT" >> ended
+"""
+
+
+def test_a_command_is_searched_whatever_dies_with_every_point_once(shared_ray: None, tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    folder.mkdir()
+    (folder / "train.sh").write_text(PROGRAM)
+    words = ("--gm", "1,2,3", "--gc", "1,2", "--seeds", "2", "--test-seeds", "1", "--metric", "accuracy")
+    with contextlib.chdir(folder):
+        process = start(home, "tune", *words, "--", "sh", "train.sh")
+    wait_for_lines(folder / "begun", 2)
+    (driver,) = [each for each in processes_of(home) if DRIVER_MODULE in command_of(each)]
+    driver.kill()
+    wait_for_lines(folder / "begun", 5)  # by another one
+    _, said = interrupt(process)
+    assert process.returncode == 130, said
+    wait_until_gone(home)
+    begun = [line.split()[0] for line in (folder / "begun").read_text().splitlines()]
+    assert [pid for pid in begun if psutil.pid_exists(int(pid))] == [], "programs outlive the pause"
+    (row,) = seqnorm_json(home, "list")
+    (folder / "train.sh").write_text(f"# edited\n{PROGRAM}")
+    refused = seqnorm(home, "resume", row["search"], expect=3).stderr
+    assert "a search must be resumed with unchanged code and data: got another script" in refused
+    (folder / "train.sh").write_text(PROGRAM)
+    result = seqnorm_json(home, "resume", row["search"])
+    assert result["status"] == "done"
+    engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
+    with engine.connect() as connection:
+        trials = queries.list_trials(connection, row["search"], limit=500)
+    engine.dispose()
+    finished = Counter((each.stage, each.gm, each.gc, each.seed) for each in trials if each.state == "COMPLETE")
+    assert set(finished.values()) == {1}
+    tuned = {("gm", gm, 0, seed) for gm in (1, 2) for seed in (0, 1)} | {
+        ("gc", 2, gc, s) for gc in (1, 2) for s in (0, 1)
+    }
+    assert {key for key in finished if key[0] != "test"} == tuned
+    said_by = {each.detail for each in trials if each.cause == "refused"}
+    assert said_by == {"gm must divide the batch: got gm=3."}
+    assert len([each for each in trials if each.gm == 3]) >= 2
+    (out,) = [each for each in result["stages"][0]["candidates"] if each["gm"] == 3]
+    assert (out["failed"], out["why"]) == (2, "out: gm must divide the batch: got gm=3.")

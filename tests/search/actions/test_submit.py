@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ import pytest
 
 from search.actions.estimate import estimate
 from search.actions.submit import prepare
+from search.actions.widen import parse_widening, prepare_widening
 from search.cli.reading import print_plan, show_search
 from search.settings import Settings
 from search.store import searches
+from search.store.binding import Binding
 from search.store.database import open_engine
 from search.store.provenance import collect_provenance
 from search.store.schema import upgrade
 from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.states import Status
 from tests.search.stored import PLANTED
 from tests.trainers.folders import make_folders
+from trainers.commands.command import Command, CommandNumber
 from trainers.data import npz
 
 
@@ -88,3 +93,41 @@ def test_no_data_set_is_read_in_the_process_that_asks(
     np.savez(tmp_path / f"{action.__name__}.npz", x=np.zeros((60, 4, 4), np.uint8), y=np.arange(60) % 3)
     fields = {"recipe": "images", "gm": [1], "gc": [1], "numbers": {"batch": 4}}
     assert action(settings, {**fields, "data": str(tmp_path / f"{action.__name__}.npz")})
+
+
+def test_a_command_is_prepared_stored_and_shown_with_what_is_known_of_it(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(words=("/bin/sh", "train.sh", "{gm}"), folder=str(tmp_path), metric="loss", mode="min")
+    submission = prepare(settings, {"recipe": "train.sh", "gm": [1, 3, 5], "gc": [1]}, command)
+    assert submission.digest["commit"] == "none"
+    upgrade(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        stored = searches.get(connection, search_id := submission.store(connection))
+    assert (stored.command, stored.bound, stored.plan) == (command, Binding.here(), submission.plan)
+    assert (stored.metric, stored.mode, stored.spec.recipe) == ("loss", "min", "train.sh")
+    show_search(settings, search_id, json=False, program="seqnorm")
+    printed = capsys.readouterr().out
+    assert "\nCommand: /bin/sh train.sh '{gm}'\n" in printed
+    assert f"\nFolder: {tmp_path} · {Binding.here()}\n" in printed
+
+
+def test_a_command_that_names_its_batch_has_gm_checked(settings: Settings) -> None:
+    numbers = (CommandNumber(name="batch", default=12),)
+    command = Command(words=("/bin/sh", "train.sh"), folder="/", numbers=numbers)
+    with pytest.raises(InvalidSpec, match=r"^gm must divide the batch: got gm=5 for 12 samples"):
+        prepare(settings, {"recipe": "train.sh", "gm": [3, 5], "gc": [1]}, command)
+    with pytest.raises(InvalidSpec, match=r"^gm must be at least 1: got gm=0"):
+        prepare(settings, {"recipe": "train.sh", "gm": [0], "gc": [1]}, replace(command, numbers=()))
+
+
+def test_a_child_of_a_command_runs_it_too(settings: Settings) -> None:
+    upgrade(settings.database_url)
+    command = Command(words=("/bin/sh", "train.sh"), folder="/")
+    with open_engine(settings.database_url).begin() as connection:
+        parent = prepare(settings, {"recipe": "train.sh", "gm": [1], "gc": [1]}, command).store(connection)
+        searches.request_status(connection, parent, Status.PAUSED)
+        more = parse_widening({"gm": [3]})
+        child = prepare_widening(settings, searches.get(connection, parent), more).store(connection)
+        stored = searches.get(connection, child)
+    assert (stored.command, stored.bound, stored.spec.gm) == (command, Binding.here(), [1, 3])

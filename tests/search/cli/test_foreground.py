@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from search.cli.by_hand import SAME_FIGURE
 
 from search.actions.submit import submit_search
-from search.cli.by_hand import SAME_FIGURE
 from search.cli.foreground import conclude, next_steps, resume_locally, run_locally, watch
 from search.engine import ray_folder
 from search.plan.selection import Point

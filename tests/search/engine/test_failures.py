@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from search.engine.failures import describe_failure
+from search.engine.failures import TimeLimit, describe_failure
 from search.vocabulary.states import Cause
-from trainers.trial import Diverged, ProgramFailed, ProgramOutOfMemory
+from trainers.trial import Diverged, InvalidPoint, ProgramFailed, ProgramOutOfMemory
 
 
 class Secretive(type):
@@ -52,6 +52,10 @@ class OutOfMemoryError(Nameless):
     """As torch names it."""
 
 
+class InvalidGroups(ValueError):
+    """As the layers name it."""
+
+
 def raised(error: BaseException) -> BaseException:
     """Raise an error from a line that is known."""
     try:
@@ -90,9 +94,12 @@ def test_what_is_raised_is_kept_with_the_line_of_the_recipe(error: BaseException
     [
         (Diverged("nan at \0 \udfff"), "diverged", "nan at \\x00 \\udfff"),
         (SilentlyDiverged(), "diverged", "an exception whose str() raises"),
+        (InvalidPoint("gm must divide the batch: got gm=3."), "refused", "gm must divide the batch: got gm=3."),
+        (InvalidGroups("gc must divide 8: got gc=3."), "refused", "gc must divide 8: got gc=3."),
+        (TimeLimit("no end after 5 s"), "timeout", "no end after 5 s"),
     ],
 )
-def test_a_divergence_says_only_why(error: BaseException, cause: str, detail: str) -> None:
+def test_what_is_said_for_people_is_kept_without_a_traceback(error: BaseException, cause: str, detail: str) -> None:
     outcome = describe_failure(raised(error))
     assert (outcome.cause, outcome.detail) == (cause, detail)
 
@@ -109,10 +116,10 @@ def test_of_words_without_end_the_beginning_and_the_end_are_kept() -> None:
     assert len(detail) < 4100
 
 
-@pytest.mark.parametrize(
-    ("error", "cause"), [(ProgramFailed, Cause.RAISED), (ProgramOutOfMemory, Cause.OUT_OF_MEMORY)]
-)
+@pytest.mark.parametrize(("error", "cause"), [(ProgramFailed, Cause.RAISED), (ProgramOutOfMemory, Cause.OUT_OF_MEMORY)])
 def test_a_program_that_failed_is_described_in_its_own_words(error: type[ProgramFailed], cause: Cause) -> None:
-    said = "the program ended with exit code 1: ValueError: no data\nIts last lines:\nTraceback (most recent call last):"
+    said = (
+        "the program ended with exit code 1: ValueError: no data\nIts last lines:\nTraceback (most recent call last):"
+    )
     outcome = describe_failure(error(said))
     assert (outcome.cause, outcome.detail) == (cause, said)

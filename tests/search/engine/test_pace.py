@@ -171,3 +171,15 @@ def test_what_a_driver_has_left_is_not_shown_as_running(settings: Settings, cloc
     second.open(second._plan.build_stage("gm", []))
     second.finish(second.start(Replicate("gm", Point("main", 1, 0), 0)), Outcome(value=0.5))
     assert show(settings.database_url, search_id).progress.epochs is None
+
+
+def test_without_planned_epochs_only_finished_trials_tell_how_long_one_takes(pace: Pace, clock: Clock) -> None:
+    pace.start(1, planned=None)
+    clock.now += 10
+    pace.report(1, [1, 2])
+    assert pace.read() == EpochProgress(low=2, high=2, planned=None, done=0, seconds_per_trial=None)
+    pace.end(1, finished=True)
+    pace.start(2, planned=None)
+    found = pace.read()
+    assert found is not None
+    assert found.seconds_per_trial == 10

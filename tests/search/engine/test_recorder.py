@@ -7,13 +7,14 @@ from sqlalchemy import Engine, event, text
 
 from search.engine.recorder import Recorder
 from search.plan.selection import Point
+from search.plan.sequence import NoStableCandidate
 from search.plan.stages import Replicate
-from search.store import queries
+from search.store import queries, searches, transitions
 from search.store.attempts import read_attempts
 from search.store.database import open_engine
 from search.vocabulary.errors import Fenced
 from search.vocabulary.outcome import Outcome
-from search.vocabulary.states import Cause
+from search.vocabulary.states import Cause, Status
 from tests.search.stored import finished_search, open_recorder, show, submit, train
 
 
@@ -164,3 +165,51 @@ def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> N
         following = recorder.next_missing(stage)
         assert (following == first) == (len(causes) < 3)
     assert causes == ["lost", "lost", "crash_loop"]
+
+
+# Points that the layers refuse
+
+
+def attempts(url: str, search_id: str, stage: str, gm: int) -> list[tuple[str, str | None, str]]:
+    """Return state, cause and detail of every trial of a gm, in order."""
+    engine = open_engine(url, read_only=True)
+    with engine.connect() as connection:
+        rows = queries.list_trials(connection, search_id, stage=stage, limit=500)
+    engine.dispose()
+    return [(row.state, row.cause, row.detail) for row in rows if row.gm == gm]
+
+
+def test_a_refused_point_is_put_out_at_once_and_the_search_goes_on(database_url: str) -> None:
+    search_id = submit(database_url, gm=[1, 2, 4, 8], max_failures_in_a_row=1)
+    trained = train(open_recorder(database_url, search_id), search_id, refused=[4])
+    assert [each.seed for each in trained if each.stage == "gm" and each.point.gm == 4] == [0]
+    said = "gm must fit: got gm=4."
+    assert attempts(database_url, search_id, "gm", 4) == [("FAIL", "refused", said)] * 3
+    shown = show(database_url, search_id)
+    (out,) = [each for each in shown.stages[0].candidates if each.gm == 4]
+    assert (out.n, out.failed, out.stable, out.why) == (0, 3, False, f"out: {said}")
+    assert (shown.status, shown.trials.failed, shown.trials.running) == ("done", 3, 0)
+    assert shown.progress.finished == shown.progress.planned
+
+
+def test_what_a_lost_driver_left_of_a_refused_point_is_put_out_and_a_retry_trains_it(database_url: str) -> None:
+    search_id = submit(database_url, gm=[4, 8], gc=[1])
+    first = open_recorder(database_url, search_id, lease_seconds=-1)
+    first.open(first._plan.build_stage("gm", []))
+    replicate = Replicate("gm", Point("main", 4, 0), 0)
+    first._put_out = lambda *_: None  # type: ignore[method-assign]  # killed just before
+    first.finish(first.start(replicate), Outcome(cause=Cause.REFUSED, detail="gm must fit: got gm=4."))
+    trained = train(open_recorder(database_url, search_id, lease_seconds=-1), search_id, stop_after=1)
+    assert {each.point.gm for each in trained} == {8}
+    assert attempts(database_url, search_id, "gm", 4) == [("FAIL", "refused", "gm must fit: got gm=4.")] * 3
+    with open_engine(database_url).begin() as connection:
+        transitions.set_status(connection, search_id, Status.FAILED, "")
+        assert searches.retry(connection, search_id) == 3
+    again = train(open_recorder(database_url, search_id), search_id)
+    assert len([each for each in again if each.stage == "gm" and each.point.gm == 4]) == 3
+
+
+def test_a_stage_whose_points_are_all_refused_fails_with_their_sentence(database_url: str) -> None:
+    search_id = submit(database_url, gm=[4, 8])
+    with pytest.raises(NoStableCandidate, match=r"^stage gm: the layers refuse every point\. gm must fit: got gm=4\.$"):
+        train(open_recorder(database_url, search_id), search_id, refused=[4, 8])

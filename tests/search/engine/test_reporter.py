@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from search.engine import reporter
+from search.engine.failures import TimeLimit
 from search.engine.figures import InvalidFigure
 from search.engine.reporter import Reporter
 
@@ -109,3 +110,35 @@ def test_a_thread_that_outlives_its_trial_reports_nothing_to_the_next(
     thread.join(10)
     assert not thread.is_alive()
     assert [message["outcome"] for message in messages] == [{"value": 1.0}]
+
+
+def test_who_waits_asks_at_most_once_a_second(messages: list[dict[str, Any]], slept: list[float]) -> None:
+    report = Reporter(messages.append, {"host": "here"})
+    for _ in range(40):
+        time.sleep(0.25)
+        report.poll()
+    assert [message["outcome"] for message in messages] == [None] * 10
+    assert (messages[0]["where"], messages[0]["epochs"]) == ({"host": "here"}, {})
+
+
+def test_who_waits_is_told_to_stop(slept: list[float]) -> None:
+    def send(message: dict[str, Any]) -> None:
+        raise SystemExit(0)
+
+    report = Reporter(send, {})
+    time.sleep(1)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            report.poll()
+    assert isinstance(report.stopped, SystemExit)
+
+
+def test_who_waits_longer_than_the_trial_may_take_is_told_so(
+    messages: list[dict[str, Any]], slept: list[float]
+) -> None:
+    report = Reporter(messages.append, {}, timeout=1.5)
+    time.sleep(1)
+    report.poll()
+    time.sleep(1)
+    with pytest.raises(TimeLimit, match=r"^no end after 1\.5 s; the log shows where it was$"):
+        report.poll()

@@ -84,3 +84,8 @@ def test_a_driver_keeps_what_ray_needs_and_a_trial_drops_it_but_not_what_librari
     assert driver == needed | {"RAY_AUTH_TOKEN": "x", "RAY_AUTH_TOKEN_PATH": "x"}
     assert trial == needed | {"OF_A_LIBRARY": "1"}
     assert umask == 0o077
+
+
+@pytest.mark.parametrize("added", ["PGPASSWORD", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"])
+def test_nobody_can_add_the_credentials_of_ray_and_of_the_database(added: str) -> None:
+    assert select_variables(FOREIGN, (added,)) == {}

@@ -20,6 +20,7 @@ from planted import surface
 
 from search.engine import reporter, trial_log
 from search.engine.trial_process import TrialJob, run_trial
+from trainers.commands.command import Command
 from trainers.trial import Diverged, Params, Report, Result
 
 
@@ -277,3 +278,27 @@ def test_a_trial_that_hangs_ends_its_process_and_says_where_it_was(tmp_path: Pat
 def test_a_trial_that_takes_too_much_memory_is_named_so_and_the_process_goes_on(tmp_path: Path) -> None:
     done = run_alone(job(tmp_path, overrides={"hoard_at": 8}, memory_bytes=120_000_000))
     assert json.loads(done.stdout)["cause"] == "out_of_memory"
+
+
+# Commands
+
+
+def of_program(tmp_path: Path, script: str, **changes: Any) -> TrialJob:
+    """Describe a trial of a shell script."""
+    words = ("/bin/sh", "-c", script)
+    return job(tmp_path, **{"command": asdict(Command(words=words, folder=str(tmp_path))), **changes})
+
+
+def test_a_command_is_told_its_point_and_its_figure_is_read(tmp_path: Path) -> None:
+    script = 'echo "$SEQNORM_GM $SEQNORM_GC $SEQNORM_SEED $SEQNORM_SPLIT" > "$SEQNORM_FOLDER/said"; echo accuracy: 0.75'
+    outcome = sent(of_program(tmp_path, script, measure="test"))[-1]["outcome"]
+    assert outcome == {"value": 0.75, "cause": None, "detail": ""}
+    assert (tmp_path / "weights" / "said").read_text() == "8 4 1 test\n"
+    assert "accuracy: 0.75" in (tmp_path / "logs" / "a.log").read_text()
+
+
+def test_a_program_that_takes_too_long_is_ended_and_the_process_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    outcome = sent(of_program(tmp_path, "echo begun; exec sleep 600", timeout=0.5))[-1]["outcome"]
+    assert (outcome["cause"], outcome["detail"]) == ("timeout", "no end after 0.5 s; the log shows where it was")
+    assert sent(of_program(tmp_path, "echo accuracy: 0.5"))[-1]["outcome"]["value"] == 0.5

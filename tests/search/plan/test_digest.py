@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import seqnorm
-from search.plan.digest import compute_digest
+from search.plan.digest import changed_parts, compute_digest
 from search.plan.spec import SearchSpec
+from trainers.commands.command import Command
+from trainers.commands.recipe import make_recipe
 from trainers.recipe import Numbers, Recipe, find
 
 SOURCE = "raise RuntimeError('a digest must not import a recipe')\n"
@@ -145,3 +147,39 @@ def test_a_recipe_in_a_package_without_init_is_covered(tmp_path):
     before = digest("own_folder.training:run")
     (folder / "training.py").write_text(SOURCE + "# and more\n")
     assert changed(before, digest("own_folder.training:run")) == {"recipe"}
+
+
+# Commands
+
+
+def of_command(script: Path, **changes) -> dict[str, str]:
+    command = Command(
+        **{"words": ("sh", str(script)), "folder": str(script.parent), "files": (str(script),), **changes}
+    )
+    spec = SearchSpec(recipe="train.sh", gm=[1, 2], gc=[1])
+    return compute_digest(spec, make_recipe("train.sh", command), Path("/nowhere"))
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    script = tmp_path / "train.sh"
+    script.write_text("echo accuracy 0.5\n")
+    return script
+
+
+def test_a_digest_of_a_command_covers_its_words_its_files_and_its_commit(script: Path):
+    before = of_command(script)
+    assert set(before) == {"command", "script", "commit", "numbers", "data", "seqnorm"}
+    assert of_command(script) == before
+    assert changed(before, of_command(script, words=("sh", "-x", str(script)))) == {"command"}
+    script.write_text("echo accuracy 0.9\n")
+    assert changed(before, of_command(script)) == {"script"}
+    script.unlink()
+    assert changed(before, of_command(script)) == {"script"}
+
+
+def test_a_commit_that_could_not_be_read_is_no_change(script: Path):
+    before = of_command(script)
+    assert changed_parts(before, {**before, "commit": "unknown"}) == []
+    assert changed_parts({**before, "commit": "unknown"}, before) == []
+    assert changed_parts(before, {**before, "commit": "0" * 40}) == ["commit"]

@@ -9,6 +9,8 @@ from search.plan import stages as planning
 from search.plan.selection import Candidate, Point, choose
 from search.plan.spec import SearchSpec
 from search.plan.stages import UNNORMALIZED, Plan, Replicate, count_groups, make_plan, select_finalists
+from trainers.commands.command import Command, CommandNumber
+from trainers.commands.recipe import make_recipe
 from trainers.recipe import Numbers, find
 
 FIELDS: dict[str, Any] = {"recipe": "digits-mlp", "gm": [1, 2, 4], "gc": [1, 8], "seeds": [0, 1], "test_seeds": 2}
@@ -246,3 +248,17 @@ def test_groups_are_counted_over_the_whole_batch(devices, gm, groups):
 
 def test_training_without_normalization_has_no_groups():
     assert count_groups(UNNORMALIZED, Numbers()) == {"gm_total": 0, "group_size": None}
+
+
+def test_a_command_has_no_baseline_without_normalization():
+    command = make_recipe("train.py", Command(words=("python", "train.py"), folder="/"))
+    made = make_plan(SearchSpec(**FIELDS), command)
+    assert made.baselines().points == (main(1, 0),)
+    assert made.count_trials()["test"] == plan().count_trials()["test"] - FIELDS["test_seeds"]
+
+
+def test_groups_of_a_command_are_counted_if_it_says_its_batch():
+    nothing = make_recipe("train.py", Command(words=("python",), folder="/")).with_overrides({})
+    batch = Command(words=("python",), folder="/", numbers=(CommandNumber(name="batch", default=64),))
+    assert count_groups(main(4, 0), nothing) == {"gm_total": None, "group_size": None}
+    assert count_groups(main(4, 0), make_recipe("b", batch).with_overrides({})) == {"gm_total": 4, "group_size": 16}

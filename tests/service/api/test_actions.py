@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
 
 import pytest
 
+from search.actions.submit import prepare
 from search.store import searches
+from search.store.binding import Binding
+from tests.search.stored import open_recorder
 from tests.service.api.answers import count
 from tests.service.conftest import Site
+from trainers.commands.command import Command
 
 SPEC: dict[str, Any] = {"recipe": "planted", "gm": [1, 2], "gc": [1], "seeds": 1}
 
@@ -65,3 +70,39 @@ def test_a_retry_is_answered_with_what_runs_again(site: Site) -> None:
     assert f"only failed trials can be retried: got {site.done}" in refusal.json()["detail"]
     with site.engine.begin() as connection:
         assert searches.get(connection, site.done).status == "done"
+
+
+def test_a_search_of_a_command_is_shown_and_stopped_and_left_to_its_user_on_its_host(site: Site) -> None:
+    command = Command(words=("/bin/sh", "my train.sh", "{gm}"), folder="/somewhere")
+    fields = {"recipe": "train.sh", "gm": [1, 3], "gc": [1], "name": "a command"}
+    with site.engine.begin() as connection:
+        search_id = prepare(site.settings, fields, command).store(connection)
+    path, host = f"/api/searches/{search_id}", Binding.here()
+    shown = site.api.get(path).json()
+    described = shown["provenance"]["command"]
+    assert (described["words"], described["folder"]) == (["/bin/sh", "my train.sh", "{gm}"], "/somewhere")
+    assert (described["host"], described["user"], described["measures_test"]) == (host.host, host.user, False)
+    recorder = open_recorder(site.database, search_id, lease_seconds=-1)
+    stage = recorder._plan.build_stage("gm", [])
+    recorder.open(stage)
+    recorder.start(stage.replicates()[1])
+    recorder.close()
+    by_hand = "cd /somewhere && SEQNORM_GC=0 SEQNORM_SEED=0 SEQNORM_SPLIT=validation /bin/sh 'my train.sh' 3"
+    assert by_hand in unescape(site.api.get(f"/searches/{search_id}/trials/gm/0").text)
+    assert site.api.post(f"{path}/pause").json()["status"] == "paused"
+    for action in ("resume", "retry", "widen"):
+        refusal = site.api.post(f"{path}/{action}", json={"seeds": 5} if action == "widen" else None)
+        assert refusal.status_code == 409
+        assert refusal.json()["detail"].endswith(
+            f"got {search_id}, which is bound to {host}. There, type “seqnorm {action} {search_id}”."
+        )
+    refusal = site.api.get(f"{path}/checkpoint")
+    assert refusal.status_code == 404
+    assert str(site.settings.search_folder(search_id)) in refusal.json()["detail"]
+    page = unescape(site.api.get(f"/searches/{search_id}").text)
+    assert "Command: <code>/bin/sh 'my train.sh' '{gm}'</code>" in page
+    assert f"Folder: /somewhere · {host}" in page
+    assert "its figure is the validation accuracy, as the command does not read the split" in page
+    assert f"<code>seqnorm resume {search_id}</code>" in page
+    assert f"{path}/resume" not in page
+    assert site.api.post(f"{path}/cancel").json()["status"] == "cancelled"

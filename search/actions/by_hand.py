@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from search.plan.selection import Point
 from trainers.commands.command import Command
 from trainers.commands.placeholders import fill
-
-SAME_FIGURE = (
-    "Stage test trained with fresh seeds and measured what the other stages did, as nothing in the command reads the "
-    "split. For held-out data, use trial.split, {split} or --test-metric."
-)
+from trainers.trial import Measure
 
 
-def write_line(command: Command, point: Point, numbers: Mapping[str, object], seed: int, here: Path) -> str:
+def write_line(
+    command: Command,
+    point: Point,
+    numbers: Mapping[str, object],
+    seed: int,
+    here: Path,
+    measure: Measure = "validation",
+    named: Collection[str] = ("gm", "gc"),
+) -> str:
     """Return the line for a shell: what no placeholder passes on stands before it, for ``seqnorm.trial()``.
 
     Args:
@@ -27,15 +31,17 @@ def write_line(command: Command, point: Point, numbers: Mapping[str, object], se
         numbers: of the point, by name.
         seed: to train with.
         here: the folder in which the line is typed.
+        measure: the split that it measures on.
+        named: which of gm, gc, seed and split stand before it, where no placeholder passes them on.
     """
     folder = f"gm{point.gm}-gc{point.gc}"  # of the program's files, in its own folder
-    values = {**numbers, "gm": point.gm, "gc": point.gc, "seed": seed, "split": "validation", "folder": folder}
+    values = {**numbers, "gm": point.gm, "gc": point.gc, "seed": seed, "split": measure, "folder": folder}
     program, *arguments = (fill(word, values) for word in command.words)
     name = os.path.basename(program)
     words = [name if shutil.which(name) == program else program, *(_shorten(word, command) for word in arguments)]
     variables = [
         f"SEQNORM_{key.upper()}={values[key]}"
-        for key in ("gm", "gc")
+        for key in named
         if not any(f"{{{key}}}" in word for word in command.words)
     ]
     steps = [f"cd {shlex.quote(command.folder)}"] if str(here) != command.folder else []

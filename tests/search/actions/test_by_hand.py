@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.by_hand import write_line
+from search.actions.by_hand import write_line
 from search.plan.selection import Point
 from trainers.commands.command import Command
 
