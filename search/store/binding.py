@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, null
+from sqlalchemy import ColumnElement, and_, null, or_
 
 from search.store.tables import searches
 from search.vocabulary.errors import Conflict
@@ -47,8 +47,8 @@ class Binding:
     def is_claimable(self) -> ColumnElement[bool]:
         """The condition that workers of this user on this host may run a search."""
         bound = searches.c.bound
-        of_ours = (bound["machine"].as_string() == self.machine) & (bound["user"].as_string() == self.user)
-        return bound.is_(null()) | of_ours
+        machine, user = bound["machine"].as_string(), bound["user"].as_string()
+        return or_(bound.is_(null()), and_(machine == self.machine, user == self.user))
 
     def require_here(self, search_id: str, action: str = "resume") -> None:
         """Check that a search is bound to this host and this user.
