@@ -231,11 +231,11 @@ def test_a_pipeline_is_a_program(runner):
     assert runner.shell("echo score 1 | sed s/score/acc/ | tee {folder}/log").value == 1
 
 
-def test_a_program_may_stop_itself_and_is_ended_nonetheless(runner):
+def test_a_program_that_has_stopped_itself_is_woken_to_end(runner, capfd):
     stop_when_ready(runner)
     with pytest.raises(SystemExit):
-        runner.shell("touch ready; kill -STOP $$")
-    assert processes_in(runner.home) == []
+        runner.shell("trap 'echo late; exit' TERM; touch ready; kill -STOP $$; sleep 1000")
+    assert "late" in capfd.readouterr().out.splitlines()
 
 
 def test_a_silent_program_is_ended_when_the_trial_must_end(runner):
