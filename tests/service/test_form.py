@@ -72,6 +72,9 @@ def test_a_recipe_of_a_file_is_offered_with_units_limits_and_choices(site: Site)
     assert fields["lr"] == ("input", "per step, from 0 to 1")
     assert fields["steps"] == ("input", "steps of 8 × 32, at least 1")
     assert fields["optimizer"] == ("select", "as torch names it")
+    assert re.search(
+        r'<select name="numbers.bf16"><option value="">true</option><option >false</option></select>', form
+    )
     assert fields["batch"][1] == "samples per step, over all devices, from 1 to 1048576"
     assert fields["devices"][1] == "devices that the paper&#39;s gm counts per; the command does not take it"
     assert "train.sh" not in form.partition("Files of recipes")[0]
