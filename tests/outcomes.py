@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 NAMES = ("pytorch", "command", "torchrun", "timm_style", "regression")
 BEGIN, END = "<!-- outcome: begin -->\n", "<!-- outcome: end -->"
 LINE = re.compile(r"^seqnorm (tune .+)$", re.M)
@@ -20,6 +21,11 @@ def command_of(name: str) -> str:
     """Return the command of an example's README."""
     (command,) = LINE.findall((EXAMPLES / name / "README.md").read_text())
     return str(command)
+
+
+def outcome_in(readme: Path) -> str:
+    """Return the outcome that a README shows."""
+    return readme.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
 def path_of_environment() -> str:
@@ -35,12 +41,11 @@ def write_outcome(name: str) -> None:
         words = ["bash", "-c", f"seqnorm {command_of(name)}"]
         done = subprocess.run(words, cwd=EXAMPLES / name, env=environ, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.monotonic() - start
-    kept = done.stdout.partition("\nDatabase: ")[0].rstrip()
-    readme = EXAMPLES / name / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}```\n{kept}\n```\n{END}{after}")
-    print(f"{name}: {seconds:.0f} s")
+    outcome = done.stdout.partition("\nDatabase: ")[0].rstrip()
+    for readme in [EXAMPLES / name / "README.md", *([ROOT / "README.md"] if name == "pytorch" else [])]:
+        before, _, rest = readme.read_text().partition(BEGIN)
+        readme.write_text(f"{before}{BEGIN}```\n{outcome}\n```\n{END}{rest.partition(END)[2]}")
+    print(f"{name}: {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.outcomes import EXAMPLES, NAMES, command_of, path_of_environment
+from tests.outcomes import EXAMPLES, NAMES, ROOT, command_of, outcome_in, path_of_environment
 from tests.search.program import run, seqnorm_json
 
 FEWER = ["--strategy", "grid", "--gm", "2", "--gc", "1", "--seeds", "1", "--test-seeds", "1"]
@@ -66,5 +66,6 @@ def test_every_example_is_listed_and_shows_its_outcome() -> None:
     assert folders == {*NAMES, "own_recipe"}
     assert [name for name in folders if f"[{name}]({name})" not in listed] == []
     for name in NAMES:
-        readme = (EXAMPLES / name / "README.md").read_text()
-        assert [part for part in ("Stage gm", "→", "chosen SeqNorm") if part not in readme] == [], name
+        outcome = outcome_in(EXAMPLES / name / "README.md")
+        assert [part for part in ("Stage gm", "→", "chosen SeqNorm", " 0 failed") if part not in outcome] == [], name
+    assert outcome_in(ROOT / "README.md") == outcome_in(EXAMPLES / "pytorch" / "README.md")
