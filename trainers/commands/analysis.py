@@ -391,8 +391,9 @@ def _seed_flag(script: Script) -> str | None:
     for node in ast.walk(script.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
             for word in node.args:
-                if isinstance(word, ast.Constant) and str(word.value).startswith("--") and "seed" in str(word.value):
-                    return str(word.value)
+                flag = str(word.value) if isinstance(word, ast.Constant) else ""
+                if flag.startswith("--") and "seed" in flag.lower():
+                    return flag
     return None
 
 

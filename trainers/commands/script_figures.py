@@ -20,6 +20,8 @@ LOSSES = {"loss", "nll", "mse", "rmse", "mae", "err", "error", "ppl", "perplexit
 OTHER = {"best", "max", "min", "prev", "last", "old", "history", "hist", "list", "fn", "func", "function", "weight"}
 OTHER |= {"criterion", "scaler", "accs", "losses_list", "threshold", "target"}
 METERS = {"avg", "average", "mean", "global_avg"}  # attributes of what averages over batches
+CONTAINERS = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Tuple, ast.Set, ast.SetComp, ast.GeneratorExp)
+CONTAINER_TYPES = {"dict", "OrderedDict", "defaultdict", "list", "tuple", "namedtuple", "deque"}
 PRINTS = {"print", "info", "write", "log", "set_postfix", "add_scalar", "append", "debug", "success", "echo"}
 
 
@@ -175,16 +177,27 @@ def _figures_in(inside: ast.AST, script: Script) -> Iterator[Figure]:
 
 
 def _is_computed(value: ast.expr) -> bool:
-    """Whether a value is more than the zero that a sum begins with."""
-    return any(isinstance(each, ast.Call | ast.BinOp | ast.Name) for each in ast.walk(value))
+    """Whether a value is a number, and more than the zero that a sum begins with."""
+    return not _is_container(value) and any(
+        isinstance(each, ast.Call | ast.BinOp | ast.Name) for each in ast.walk(value)
+    )
+
+
+def _is_container(value: ast.expr) -> bool:
+    """Whether a value holds figures and is none."""
+    is_made = isinstance(value, ast.Call) and _last_name(value.func) in CONTAINER_TYPES
+    return is_made or isinstance(value, CONTAINERS)
 
 
 def _expressions(node: ast.expr) -> Iterator[ast.expr]:
     """Yield the largest expressions of what is printed that may be figures."""
     is_meter = isinstance(node, ast.Attribute) and node.attr in METERS
     is_entry = isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
-    is_share = isinstance(node, ast.BinOp) and any(
-        isinstance(each, ast.BinOp) and isinstance(each.op, ast.Div) for each in ast.walk(node)
+    is_text = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod)  # '%.3f' % loss
+    is_share = (
+        isinstance(node, ast.BinOp)
+        and not is_text
+        and any(isinstance(each, ast.BinOp) and isinstance(each.op, ast.Div) for each in ast.walk(node))
     )
     if is_meter or is_entry or is_share:
         yield node
@@ -241,7 +254,7 @@ def _figures_of_calls(loop: Loop, script: Script) -> Iterator[Figure]:
 def _returned(function: Function, script: Script) -> Iterator[Figure]:
     """Yield the figures that a function returns, or could return as its last statement."""
     returns = [each for each in script.own_nodes(function) if isinstance(each, ast.Return) and each.value is not None]
-    if len(returns) == 1 and returns[0].value is not None:
+    if len(returns) == 1 and returns[0].value is not None and not _is_container(returns[0].value):
         yield from _figure(returns[0].value, returns[0], function, script, Split.UNKNOWN)
     elif not returns and not isinstance(function.body[-1], ast.Return | ast.Raise | ast.While):
         for figure in _figures_in(function, script):

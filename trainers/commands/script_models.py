@@ -14,6 +14,7 @@ WRAPPERS = {"DistributedDataParallel", "DDP", "FullyShardedDataParallel", "FSDP"
 COPIES = {"deepcopy", "AveragedModel", "ModelEMA", "ModelEmaV2", "ModelEmaV3", "ExponentialMovingAverage"}
 PACKAGES_OF_MODELS = ("torchvision.models", "timm", "torch.hub", "torch.nn.Sequential", "segmentation_models_pytorch")
 MODULES = ("Module", "Sequential", "PreTrainedModel")  # ends of the names of classes that are models
+DATA = "DataModule"  # Lightning's, which is none
 NAMES = {"model", "net", "network", "classifier", "regressor", "cnn", "mlp", "resnet"}
 NOT_MODELS = ("loss", "criterion", "metric", "optim", "sched", "transform", "aug")
 NORMS = ("BatchNorm", "SyncBatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RMSNorm", "LocalResponseNorm")
@@ -135,7 +136,7 @@ def _classes_of_models(script: Script) -> set[str]:
     for _ in classes:  # a class may be written before its base
         for each in classes:
             bases = [script.qualified(base) for base in each.bases]
-            if any(base in found or base.endswith(MODULES) for base in bases):
+            if any(base in found or (base.endswith(MODULES) and not base.endswith(DATA)) for base in bases):
                 found.add(each.name)
     return found
 

@@ -312,6 +312,11 @@ def test_several_models_are_all_converted_and_named() -> None:
          "trial.report(epoch=epoch, accuracy=hits / total)"),
         ("for i in range(9):\n    for x in loader:\n        loss = f(x)\n        loss.backward()",
          "trial.report(epoch=i, loss=loss)"),
+        ("for epoch in range(9):\n    print('loss: %.3f' % (sum(losses) / 28))",
+         "trial.report(epoch=epoch, loss=sum(losses) / 28)"),
+        ("for epoch in range(9):\n    losses = {s: f(s) for s in ('train', 'val')}", None),
+        ("def test():\n    return OrderedDict([('top1', top1.avg)])\nfor epoch in range(9):\n    m = test()", None),
+        ("def test():\n    return loss, acc\nfor epoch in range(9):\n    m = test()", None),
         ("for epoch in range(9):\n    accs = []\n    loss_fn = g()\n    best_acc = h()\n    hist['acc'] = k()", None),
         ("for x in loader:\n    loss = f(x)\n    loss.backward()", None),
     ],
@@ -399,13 +404,14 @@ def test_of_lightning_the_logged_figure_is_the_result() -> None:
     script = """\
         import lightning as L
         from torch import nn
+        class Data(L.LightningDataModule): ...
         class Lit(L.LightningModule):
             def __init__(self):
                 self.net = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2))
             def validation_step(self, batch, index):
                 self.log("train_loss", 1); self.log("val_loss", 1); self.log("val_acc", 1)
         L.seed_everything(7)
-        model = Lit()
+        model, data = Lit(), Data()
         trainer = L.Trainer(max_epochs=3)
         trainer.fit(model, data)
         """
@@ -507,9 +513,10 @@ def test_constant_seeds_become_those_of_the_trial_but_not_that_of_a_split(line: 
     assert [text for text in added(script) if "seed" in text] == ([seeded] if seeded else [])
 
 
-def test_a_seed_of_the_command_line_is_left_to_it() -> None:
-    script = "import torch\nparser.add_argument('-s', '--random-seed')\ntorch.manual_seed(args.random_seed)\n"
-    assert (added(script), analyze(script).seed_flag) == ([], "--random-seed")
+@pytest.mark.parametrize("flag", ["--random-seed", "--manualSeed"])
+def test_a_seed_of_the_command_line_is_left_to_it(flag: str) -> None:
+    script = f"import torch\nparser.add_argument('-s', '{flag}')\ntorch.manual_seed(args.random_seed)\n"
+    assert (added(script), analyze(script).seed_flag) == ([], flag)
     assert "seed by trial.seed in line 2: with one seed all" in notes("import torch\ntorch.manual_seed(config.seed)\n")
     assert "nothing sets a seed: torch.manual_seed(trial.seed) makes a trial repeatable." in notes("import torch\n")
 
