@@ -8,7 +8,10 @@ from trainers.commands.recipe import make_recipe
 from trainers.commands.run import Source
 from trainers.recipe import RecipeError
 
-WELL = "for epoch in 1 2 3; do echo epoch $epoch acc: 0.{seed}; sleep {pause}; done; touch {folder}/weights; mkdir -p __pycache__; touch __pycache__/x"
+WELL = (
+    "for epoch in 1 2 3; do echo epoch $epoch acc: 0.{seed}; sleep {pause}; done; touch {folder}/weights; "
+    "mkdir -p __pycache__; touch __pycache__/x"
+)
 RESULT = """echo '{"result": 1}' >> $SEQNORM_REPORTS"""
 
 

@@ -127,24 +127,17 @@ def test_hundreds_of_reports_a_second_are_taken(runner):
     assert [epoch for epoch, _ in runner.reported] == list(range(2000))
 
 
-def test_a_search_that_takes_reports_slowly_does_not_hold_the_program(runner, tmp_path):
-    """The program has printed far more than a pipe holds by the time that its first epoch is taken."""
-    waited = []
+def test_a_search_that_takes_reports_slowly_does_not_hold_the_program(runner):
+    """While its first epoch is taken, the program prints far more than a pipe holds."""
 
-    def wait_for_program() -> None:
-        if not waited:
-            waited.append(eventually((tmp_path / "done").exists))
+    def take_slowly() -> None:
+        (runner.home / "taking").touch()
+        while not (runner.home / "done").exists():
+            time.sleep(0.01)
 
-    runner.on_report = wait_for_program
-    script = f"print('acc 0.5', flush=True); print('x' * 5_000_000); open({str(tmp_path / 'done')!r}, 'w'); input"
-    assert runner.python(f"import time; {script}; time.sleep(0.3)").value == 0.5
-    assert waited == [True]
-
-
-def eventually(condition) -> bool:
-    while not condition():
-        time.sleep(0.01)
-    return True
+    runner.on_report = take_slowly
+    wait = "while [ ! -e taking ]; do sleep 0.01; done"
+    assert runner.shell(f"echo acc 0.5; {wait}; head -c 5000000 /dev/zero; touch done").value == 0.5
 
 
 def test_one_report_at_the_end_is_enough(runner):
