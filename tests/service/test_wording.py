@@ -39,6 +39,8 @@ NOT_SERVED = {  # what no client of a service reads, with who reads it
     "service/wording.py": "nobody: these are the rules",
     "trainers/__main__.py": "the command line",
     "trainers/assignments.py": "the command line",
+    "trainers/commands/analysis.py": "the command line",
+    "trainers/commands/endings.py": "whoever has written the command",
     "trainers/commands/files.py": "who writes the file of a recipe",
     "trainers/commands/number_fields.py": "who writes the file of a recipe",
     "trainers/commands/placeholders.py": "who writes a command",
