@@ -15,7 +15,7 @@ from search.actions.submit import prepare
 from search.actions.widen import parse_widening, prepare_widening
 from search.cli.reading import print_plan, show_search
 from search.settings import Settings
-from search.store import searches
+from search.store import queries, searches
 from search.store.binding import Binding
 from search.store.database import open_engine
 from search.store.provenance import collect_provenance
@@ -131,3 +131,17 @@ def test_a_child_of_a_command_runs_it_too(settings: Settings) -> None:
         child = prepare_widening(settings, searches.get(connection, parent), more).store(connection)
         stored = searches.get(connection, child)
     assert (stored.command, stored.bound, stored.spec.gm) == (command, Binding.here(), [1, 3])
+
+
+def test_a_recipe_that_the_operator_has_described_is_bound_to_nobody_and_shows_its_command(settings: Settings) -> None:
+    file = settings.home / "recipes" / "ours.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('command = ["/bin/sh", "train.sh", "{gm}", "{split}"]\n')
+    upgrade(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        search_id = prepare(settings, {"recipe": "ours", "gm": [1, 3], "gc": [1]}).store(connection)
+        stored, shown = searches.get(connection, search_id), queries.show_search(connection, search_id)
+    assert (stored.command, stored.bound, stored.plan.trains_unnormalized) == (None, None, False)
+    assert shown.command
+    assert (shown.command.words[1:3], shown.command.host, shown.is_bound) == (("train.sh", "{gm}"), None, False)
+    assert shown.test_note == ""
