@@ -76,6 +76,13 @@ def _request_program(given: SearchArguments, fields: dict[str, Any], program: Pr
     _set_numbers(fields, {name: read_value(text) for name, text in parse_assignments(given.set_ or []).items()})
     numbers = fields.get("numbers", {})
     known = isinstance(numbers, dict) and all(isinstance(value, int | float | str) for value in numbers.values())
+    variants = fields.get("variants")
+    for overrides in variants.values() if known and isinstance(variants, dict) else ():
+        if isinstance(overrides, dict) and (unknown := sorted(map(str, overrides.keys() - numbers.keys()))):
+            raise InvalidSpec(
+                f"variants of a command must override numbers that it has: got {unknown[0]} in variants alone. "
+                f"Give --set {unknown[0]}=VALUE too."
+            )
     command, values = make_command(program, folder, given.program, numbers if known else {})
     for warning in find_warnings(command):
         print_stderr(f"Warning: {warning}")

@@ -25,6 +25,7 @@ from trainers.recipe import MAX_INT, Numbers, names, printable
 MAX_NAME = 100  # characters of the recipe of a search
 STANDARD = ("batch", "devices", "min_group", "epochs")  # numbers that need no placeholder: the search reads them
 PASSED_ON = ("gm", "gc", "seed")
+_STANDARD = {field.name: field.metadata for field in dataclasses.fields(Numbers) if field.name in STANDARD}
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _FILLED = re.compile(rf"(?<![${{]){_PLACEHOLDER.pattern}")
 
@@ -180,6 +181,9 @@ def make_command(
         raise InvalidSpec(
             f"--test-metric must be another figure than --metric: got {metric} for both. Leave out --test-metric."
         )
+    for text in (*program.words, str(folder)):
+        if text != printable(text):
+            raise InvalidSpec(f"a command must be UTF-8 text: got {printable(text)}. Rename the file, or leave it out.")
     values = _complete(_with_flags(numbers, flags))
     files = dict.fromkeys((*program.files, *(_find_code(name, folder) for name in flags.get("code") or ())))
     command = Command(
@@ -226,8 +230,12 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
         InvalidSpec: if one of them is no whole number, or they lack the batch.
     """
     for name in (name for name in STANDARD if name in values):
-        if not isinstance(values[name], int) or isinstance(values[name], bool):
-            raise InvalidSpec(f"{name} must be a whole number: got {values[name]!r}. Give e.g. --set {name}=8.")
+        low, high = (_STANDARD[name][key] for key in ("at_least", "at_most"))
+        if type(values[name]) is not int or not low <= values[name] <= high:
+            raise InvalidSpec(
+                f"{name} must be a whole number from {low} to {high} ({_STANDARD[name]['unit']}): "
+                f"got {values[name]!r}. Give e.g. --set {name}=8."
+            )
     if "batch" in values:
         return {**values, "devices": values.get("devices", 1), "min_group": values.get("min_group", Numbers.min_group)}
     for name in ("devices", "min_group"):
@@ -239,8 +247,9 @@ def _complete(values: dict[str, Any]) -> dict[str, Any]:
 def _declare(name: str, value: Any) -> CommandNumber:
     if name not in STANDARD:
         return CommandNumber(name=name, default=value)
-    limits = {field.name: field.metadata for field in dataclasses.fields(Numbers)}[name]
-    return CommandNumber(name=name, default=value, **{key: limits[key] for key in ("unit", "at_least", "at_most")})
+    return CommandNumber(
+        name=name, default=value, **{key: _STANDARD[name][key] for key in ("unit", "at_least", "at_most")}
+    )
 
 
 def _require_used(command: Command) -> None:
@@ -250,7 +259,7 @@ def _require_used(command: Command) -> None:
         if number.name not in STANDARD and number.name not in used:
             raise InvalidSpec(
                 f"a number of a command must stand in it as {{{number.name}}}: got {number.name}={number.default}, "
-                f"which nothing uses. Add it to the command, or give it there as it is."
+                "which nothing uses. Add it to the command, or give it there as it is."
             )
 
 
@@ -305,6 +314,11 @@ def find_warnings(command: Command) -> list[str]:
         for name in command.variables
         if name not in os.environ
     ]
+    if command.metric_file and not any(f"{{{name}}}" in command.metric_file for name in ("folder", *PASSED_ON)):
+        warnings.append(
+            f"All trials read the metric from one file, {command.metric_file}: have each write its own, e.g. to "
+            "{folder}/metrics.csv, or run one at a time with --concurrency 1."
+        )
     texts = (*command.words, command.metric_file or "")
     if not any("seqnorm" in text.lower() for text in (*texts, *map(read_source, command.files))):
         unused = [name for name in PASSED_ON if not any(f"{{{name}}}" in text for text in texts)]

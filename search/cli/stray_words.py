@@ -11,7 +11,7 @@ from search.vocabulary.errors import InvalidSpec
 from trainers.near_misses import near_misses
 from trainers.recipe import names
 
-LEAST_COMPARED = 6  # characters of an option
+LEAST_COMPARED = 4  # characters of the name of an option
 
 
 def names_script(word: str) -> bool:
@@ -61,6 +61,7 @@ def refuse_stray_words(
 
 def _hint(left: Sequence[str], flags: Iterable[str]) -> str:
     """Return which flag of the command may be misspelt; short options are like too many others."""
-    options = [word.partition("=")[0] for word in left if word.startswith("-")]
-    found = [near for option in options if len(option) >= LEAST_COMPARED for near in near_misses(option, flags)[:1]]
-    return f" Did you mean {found[0]}?" if found else ""
+    options = [word.partition("=")[0].lstrip("-") for word in left if word.startswith("-")]
+    known = [flag.removeprefix("--") for flag in flags if flag.startswith("--")]
+    found = [near for option in options if len(option) >= LEAST_COMPARED for near in near_misses(option, known)[:1]]
+    return f" Did you mean --{found[0]}?" if found else ""

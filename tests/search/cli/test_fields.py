@@ -92,6 +92,11 @@ def test_data_on_this_machine_is_found_from_any_folder_and_a_services_by_name(
             "a file must name a recipe, never a program: got recipe: train.py in search.yaml. "
             "Name the script beside it: train.py -f search.yaml",
         ),
+        (
+            {"recipe": "train.py", "file": Path("variants.yaml")},
+            "variants of a command must override numbers that it has: got lr in variants alone. "
+            "Give --set lr=VALUE too.",
+        ),
         ({"recipe": "a.json"}, "RECIPE must be the name of a recipe: got a.json. Give a file with -f a.json."),
     ],
 )
@@ -99,6 +104,7 @@ def test_what_is_not_said_or_does_not_fit_is_asked_for(
     given: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "search.yaml").write_text("recipe: train.py")
+    (tmp_path / "variants.yaml").write_text("variants: {b: {lr: 1}}")
     (tmp_path / "train.py").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidSpec) as caught:

@@ -225,7 +225,18 @@ def test_a_number_is_one_if_the_command_gets_it_back_as_one(text: str, value: ob
             {"batch": 2},
             "batch must be given once: got --batch and a number as well. Leave one.",
         ),
-        ({"epochs": 1.5}, {}, "epochs must be a whole number: got 1.5. Give e.g. --set epochs=8."),
+        (
+            {"epochs": 1.5},
+            {},
+            "epochs must be a whole number from 1 to 100000 (passes over the training split): got 1.5. "
+            "Give e.g. --set epochs=8.",
+        ),
+        (
+            {},
+            {"batch": 0},
+            "batch must be a whole number from 1 to 1048576 (samples per step, over all devices): got 0. "
+            "Give e.g. --set batch=8.",
+        ),
         ({"devices": 8}, {}, "devices needs the batch that gm splits: got devices=8. Give --batch N too."),
         ({}, {"code": ["trai.py"]}, "--code must be a file: got trai.py, which is not there. Did you mean train.py?"),
         (
@@ -264,6 +275,17 @@ def test_the_direction_of_a_metric_that_is_probably_better_low_must_be_said(fold
 @pytest.mark.parametrize("metric", ["accuracy", "val_acc", "image_score", "answer", "f1", "mAP", "ferret"])
 def test_other_metrics_are_better_high(folder: Path, metric: str) -> None:
     assert made(folder, metric=metric).mode == "max"
+
+
+def test_words_that_are_no_text_are_refused_as_nothing_could_show_them(folder: Path) -> None:
+    with pytest.raises(InvalidSpec, match=r"^a command must be UTF-8 text: got x\\udcff\. Rename"):
+        made(folder, "x\udcff")
+
+
+def test_a_file_that_all_trials_write_is_warned_about(folder: Path) -> None:
+    one = find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file="out.csv"))
+    assert [warning[:62] for warning in one] == ["All trials read the metric from one file, out.csv: have each w"]
+    assert find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file="{folder}/out.csv")) == []
 
 
 def test_what_a_program_does_not_get_is_said_unless_it_may_ask_for_it(folder: Path) -> None:
