@@ -71,10 +71,12 @@ def test_the_first_failure_is_shown_once_with_the_end_of_its_detail(
     engine = open_engine(settings.database_url, read_only=True)
     with Progress("seqnorm --home here") as progress:
         progress.read(engine, search_id)
-        progress.update(show(settings.database_url, search_id))
+        progress._read_at = 0.0
+        progress.read(engine, search_id)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "Trial gm/1 (gm=8, gc=0, seed=0) failed: raised"
     assert said[1:-2] == [*(f"  {line}" for line in range(CAUSE_LINES - 1)), "  exit code 3"]
+    assert said.count("  exit code 3") == 1
     assert said[-2] == f"Read its log with: seqnorm --home here logs {search_id} gm/1"
 
 

@@ -30,9 +30,9 @@ from tests.search.cli.test_flags import given
             "Give: seqnorm tune train.py --seeds=2 -- data --sets 'x y' --gm '{gm}'",
         ),
         (
-            ["--lr", "0.1", "fit.py", "--gc", "1"],
-            "what fit.py takes must stand after --: got --lr 0.1 before it. "
-            "Give: seqnorm tune fit.py --gc 1 -- --lr 0.1",
+            ["--to", "new/w.pt", "fit.py", "--gc", "1"],
+            "what fit.py takes must stand after --: got --to new/w.pt before it. "
+            "Give: seqnorm tune fit.py --gc 1 -- --to new/w.pt",
         ),
     ],
 )
