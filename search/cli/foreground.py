@@ -194,8 +194,10 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
     """Print the outcome of a search, and how its own ``command`` runs by hand; return the exit code."""
     print_result(shown, json, settings, program)
     if shown.status == Status.DONE:
-        for line in _describe_command(shown, command) if command else ():
-            print_stderr(line)
+        if command and (point := shown.chosen):
+            numbers = shown.numbers.get(point.variant, {})
+            line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
+            print_stderr(f"Train with gm={point.gm}, gc={point.gc} by hand: {line}")
         return EXIT_OK
     print_stderr(f"The search is {shown.status}: {localize(shown.reason or 'no reason was given', program)}")
     if shown.status == Status.FAILED and not settings.url:
@@ -203,14 +205,6 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
     for step in next_steps(shown, program):
         print_stderr(step)
     return EXIT_FAILED if shown.status == Status.FAILED else EXIT_STOPPED
-
-
-def _describe_command(shown: SearchView, command: Command) -> Iterator[str]:
-    """Say how to train with the choice of a search of a command."""
-    if point := shown.chosen:
-        numbers = shown.numbers.get(point.variant, {})
-        line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
-        yield f"Train with gm={point.gm}, gc={point.gc} by hand: {line}"
 
 
 def next_steps(shown: SearchView, program: str) -> Iterator[str]:
