@@ -21,6 +21,7 @@ from search.engine.cluster_address import require_ray
 from search.engine.worker import Worker
 from search.plan.digest import compute_digest
 from search.plan.recipes import find_recipe
+from search.plan.spec import refusing_specs
 from search.private_files import require_home
 from search.settings import Settings
 from search.store import leases, queries, recovery, searches
@@ -75,8 +76,9 @@ def resume_locally(
             recovery.recover_search(settings.database_url, engine, search_id)
             digest = None
             if accept_code_change:
-                recipe = find_recipe(search.spec.recipe, settings.home, search.command)
-                digest = compute_digest(search.spec, recipe, settings.home)
+                with refusing_specs():
+                    recipe = find_recipe(search.spec.recipe, settings.home, search.command)
+                    digest = compute_digest(search.spec, recipe, settings.home)
             with engine.begin() as connection:
                 searches.resume(connection, search_id, digest)
         except KeyboardInterrupt:

@@ -35,7 +35,7 @@ from search.plan.stages import UNNORMALIZED, Replicate, make_plan
 from search.private_files import create_privately
 from search.settings import Settings, read_settings
 from search.store import leases, searches, transitions
-from search.store.database import CLIENT_PATHS, DatabaseError, open_engine, resolve_client_variables
+from search.store.database import CLIENT_PATHS, DatabaseError, Engine, open_engine, resolve_client_variables
 from search.store.faults import own_sentence
 from search.store.patience import Patience, is_passing
 from search.vocabulary.errors import Conflict, Fenced, InvalidSpec, RayUnavailable, SearchError
@@ -70,7 +70,11 @@ def main() -> int:
     try:
         with engine.connect() as connection:
             search = searches.get(connection, search_id)
-        recipe = find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
+        try:
+            recipe = find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
+            search.spec.resolve_all_numbers(recipe)
+        except RecipeError as error:  # it is gone, its file is wrong, or it has other numbers by now
+            return _give_up(engine, settings, search_id, str(error))
         if recipe.command:
             os.environ |= select_variables(whole, recipe.command.variables)
         lease = leases.acquire(engine, search_id, settings.lease_seconds)
@@ -84,6 +88,15 @@ def main() -> int:
             raise
         logs.log_error(own_sentence(error))
         return EXIT_UNAVAILABLE
+
+
+def _give_up(engine: Engine, settings: Settings, search_id: str, reason: str) -> int:
+    """Pause a search whose recipe cannot be used; return the exit code."""
+    lease = leases.acquire(engine, search_id, settings.lease_seconds)
+    with engine.begin() as connection:
+        transitions.apply(connection, search_id, Event.GIVE_UP, reason)
+        leases.release(connection, lease)
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)

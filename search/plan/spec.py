@@ -23,7 +23,7 @@ from trainers import inspection
 from trainers.commands.command import Command
 from trainers.groups import share_of_batch
 from trainers.near_misses import did_you_mean, near_misses
-from trainers.recipe import Recipe, RecipeError, names
+from trainers.recipe import Recipe, RecipeError
 
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -312,9 +312,12 @@ def _describe_misplaced(
     problem: Mapping[str, Any], fields: Mapping[str, Any], home: Path | None, command: Command | None
 ) -> str:
     """Return where a field belongs that is a number of the recipe; empty if it is none."""
-    if problem["type"] != "extra_forbidden" or (command is None and fields.get("recipe") not in names(home)):
+    if problem["type"] != "extra_forbidden":
         return ""
-    recipe = find_recipe(str(fields.get("recipe")), home, command)
+    try:
+        recipe = find_recipe(str(fields.get("recipe")), home, command)
+    except RecipeError:
+        return ""
     found = near_misses(str(problem["loc"][0]), [field.name for field in dataclasses.fields(recipe.numbers)])
     return f" The number {found[0]} of {recipe.name} belongs under numbers." if found else ""
 

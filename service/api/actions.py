@@ -10,6 +10,7 @@ from search.plan.digest import compute_digest
 from search.plan.lifecycle import RESUMABLE
 from search.plan.recipes import find_recipe
 from search.plan.request import RequestModel
+from search.plan.spec import refusing_specs
 from search.store import recovery, searches
 from search.views import SearchState
 from search.vocabulary.states import Action, Status
@@ -60,7 +61,7 @@ def resume(
     search, digest = searches.get(connection, id), None
     _require_unbound(search, Action.RESUME)
     spec = search.spec
-    with naming_no_paths(settings, spec.data):
+    with naming_no_paths(settings, spec.data), refusing_specs():
         if accepted:
             digest = compute_digest(spec, find_recipe(spec.recipe, settings.home), settings.home)
     with database.write() as writing:

@@ -20,6 +20,7 @@ from search.settings import Settings, to_environment
 from search.store import leases, searches, tables
 from search.store.database import open_engine
 from tests.search.stored import submit
+from trainers.commands.files import find_file
 from trainers.recipe import RecipeError, find
 
 
@@ -82,6 +83,22 @@ def test_a_search_that_began_with_another_code_is_paused_before_ray_is_started(s
     assert left.status == "paused"
     assert left.reason.startswith("a search must be resumed with unchanged code and data: got another recipe. ")
     assert left.reason.endswith(f"seqnorm resume {search_id} --accept-code-change")
+
+
+def test_a_search_whose_recipe_cannot_be_used_any_more_is_paused_with_the_reason(settings: Settings) -> None:
+    search_id = submit(settings.database_url)
+    engine = open_engine(settings.database_url)
+    with engine.begin() as connection:
+        spec = searches.get(connection, search_id).spec.model_dump(mode="json") | {"recipe": "photos"}
+        connection.execute(tables.searches.update().values(spec=spec))
+    find_file(settings.home, "photos").parent.mkdir(mode=0o755, parents=True)
+    find_file(settings.home, "photos").write_text("batch = 64")
+    assert drive(settings, search_id).returncode == 0
+    with engine.connect() as connection:
+        left = searches.get(connection, search_id)
+        assert leases.find_holder(connection, search_id) is None
+    assert left.status == "paused"
+    assert left.reason.startswith(f"{find_file(settings.home, 'photos')}: command is required: got nothing. Write e.g.")
 
 
 @pytest.mark.parametrize("data", [None, "mine.npz"])

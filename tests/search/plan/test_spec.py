@@ -12,6 +12,7 @@ from search.plan.selection import RULES
 from search.plan.spec import SearchSpec, find_refused_values, parse_spec
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
+from trainers.commands.files import find_file
 from trainers.recipe import Numbers, Recipe, find, number
 
 FIELDS = {"recipe": "mnist-simplenet", "gm": [1, 2, 4], "gc": [1, 2]}
@@ -552,3 +553,12 @@ def test_gc_is_left_to_the_driver_where_only_torch_knows_the_widths():
         name="any", title="", numbers=ConvNumbers, run="any:run", load="any:load", widths=lambda numbers: None
     )
     assert gc_error(7, ConvNumbers(), unknown, "sequential") is None
+
+
+def test_an_unknown_field_is_said_though_the_file_of_the_recipe_is_wrong(tmp_path):
+    find_file(tmp_path, "mine").parent.mkdir(mode=0o755)
+    find_file(tmp_path, "mine").write_text("batch = 64")
+    with pytest.raises(InvalidSpec, match="^lr is not a field of a search: got 1"):
+        parse_spec({"recipe": "mine", "gm": [1], "gc": [1], "lr": 1}, tmp_path)
+    with pytest.raises(InvalidSpec, match=r"mine\.toml: command is required"):
+        parse_spec({"recipe": "mine", "gm": [1], "gc": [1]}, tmp_path)

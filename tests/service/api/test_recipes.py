@@ -129,3 +129,13 @@ def test_a_recipe_of_a_file_takes_no_data_set(site: Site) -> None:
     answer = site.api.post("/api/searches", json={**SEARCH, "data": "photos.npz"})
     data.unlink()
     assert answer.json()["detail"] == f"{NAME} takes no data set: got photos.npz. Leave out data."
+
+
+@pytest.mark.usefixtures("described")
+def test_a_search_is_not_resumed_while_the_file_of_its_recipe_is_wrong(site: Site) -> None:
+    search_id = site.api.post("/api/searches", json=SEARCH).json()["search"]
+    site.api.post(f"/api/searches/{search_id}/pause").raise_for_status()
+    find_file(site.settings.home, NAME).write_text("batch = 64")
+    answer = site.api.post(f"/api/searches/{search_id}/resume", json={"accept_code_change": True})
+    assert (answer.status_code, answer.json()["detail"]) == (422, FAULT.replace(WRONG, NAME))
+    site.api.post(f"/api/searches/{search_id}/cancel").raise_for_status()
