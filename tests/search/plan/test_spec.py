@@ -558,7 +558,7 @@ def test_gc_is_left_to_the_driver_where_only_torch_knows_the_widths():
 def test_an_unknown_field_is_said_though_the_file_of_the_recipe_is_wrong(tmp_path):
     find_file(tmp_path, "mine").parent.mkdir(mode=0o755)
     find_file(tmp_path, "mine").write_text("batch = 64")
-    with pytest.raises(InvalidSpec, match="^lr is not a field of a search: got 1"):
+    with pytest.raises(InvalidSpec, match=r"^lr is not a field of a search: got 1"):
         parse_spec({"recipe": "mine", "gm": [1], "gc": [1], "lr": 1}, tmp_path)
     with pytest.raises(InvalidSpec, match=r"mine\.toml: command is required"):
         parse_spec({"recipe": "mine", "gm": [1], "gc": [1]}, tmp_path)
