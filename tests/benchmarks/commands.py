@@ -42,7 +42,15 @@ def run() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder))
         words = (shutil.which("sh") or "/bin/sh", "-c", f"sleep {SECONDS:g}; echo accuracy: 0.{{seed}}{{gm}}{{gc}}")
-        fields = {"strategy": "grid", "gm": GM, "gc": GC, "seeds": SEEDS, "test_seeds": 1, "concurrency": SLOTS}
+        fields = {
+            "recipe": "sh",
+            "strategy": "grid",
+            "gm": GM,
+            "gc": GC,
+            "seeds": SEEDS,
+            "test_seeds": 1,
+            "concurrency": SLOTS,
+        }
         search_id = submit_search(settings, fields, Command(words=words, folder=folder))
         engine = open_engine(settings.database_url)
         search = Worker(settings, engine).run(search_id, lambda: None)
