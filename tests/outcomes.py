@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 NAMES = ("pytorch", "command", "torchrun", "timm_style", "regression")
 BEGIN, END = "<!-- outcome: begin -->\n", "<!-- outcome: end -->"
+OF_THE_MACHINE = ("Command:", "Folder", "Database:", "Open the dashboard")  # lines with paths
 LINE = re.compile(r"^seqnorm (tune .+)$", re.M)
 
 
@@ -33,6 +34,11 @@ def path_of_environment() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
+def without_paths(printed: str) -> str:
+    """Return what a search printed, without the lines that differ on each machine."""
+    return "\n".join(line.rstrip() for line in printed.splitlines() if not line.startswith(OF_THE_MACHINE))
+
+
 def write_outcome(name: str) -> None:
     """Run an example with a home of its own; replace the outcome in its README."""
     with tempfile.TemporaryDirectory() as home:
@@ -41,7 +47,7 @@ def write_outcome(name: str) -> None:
         words = ["bash", "-c", f"seqnorm {command_of(name)}"]
         done = subprocess.run(words, cwd=EXAMPLES / name, env=environ, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.monotonic() - start
-    outcome = done.stdout.partition("\nDatabase: ")[0].rstrip()
+    outcome = without_paths(done.stdout)
     for readme in [EXAMPLES / name / "README.md", *([ROOT / "README.md"] if name == "pytorch" else [])]:
         before, _, rest = readme.read_text().partition(BEGIN)
         readme.write_text(f"{before}{BEGIN}```\n{outcome}\n```\n{END}{rest.partition(END)[2]}")

@@ -33,7 +33,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
             )
             console.print()
     if shown.test:
-        _print_table(console, _test_table(shown.test), "what")
+        _print_table(console, _test_table(shown.test, shown.test_note), "what")
         if shown.test_note:
             console.print(shown.test_note, soft_wrap=True)
     trials = shown.trials
@@ -85,8 +85,8 @@ def _stage_table(stage: StageView, before: StageView | None) -> Table:
     return table
 
 
-def _test_table(rows: Iterable[MeasuredView]) -> Table:
-    table = _table("Test set · fresh seeds")
+def _test_table(rows: Iterable[MeasuredView], note: str) -> Table:
+    table = _table("Fresh seeds" if note else "Test set · fresh seeds")
     for column in ("what", "gm", "gc", "mean ± std", "n", "failed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:

@@ -9,9 +9,10 @@ import pytest
 
 from search.cli.tables import print_result
 from search.settings import Settings
-from search.views import SearchView
+from search.views import CommandView, Provenance, SearchView
 from tests.search.stored import finished_search, open_recorder, show, submit, train
 
+UNKNOWN = ("torch", "package", "package_version")
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
 
@@ -35,6 +36,19 @@ def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
         assert label in printed
     assert "10 trials, 0 failed.\n" in printed
     assert printed.endswith(f"Database: {settings.database_url}\nOpen the dashboard with: seqnorm --home here serve\n")
+
+
+def test_fresh_seeds_on_the_validation_figure_are_not_called_a_test_set(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = {"words": ("train",), "folder": "/", "commit": "none", "host": None, "user": None}
+    for measures_test, title in ((False, "\nFresh seeds "), (True, "\nTest set · fresh seeds ")):
+        command = CommandView.model_validate({**program, "measures_test": measures_test})
+        provenance = Provenance.model_validate(
+            {**dict.fromkeys(UNKNOWN), "seqnorm": "1", "python": "3", "command": command}
+        )
+        print_result(finished.model_copy(update={"provenance": provenance}), False, settings, "seqnorm")
+        assert title in capsys.readouterr().out
 
 
 def test_the_weights_of_the_chosen_point_are_named_where_they_are(
