@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from search.settings import Settings
 
 _ADVICE = re.compile(
-    r"(?<![\w/.-])seqnorm (?=(cancel|db|export|gc-files|grid|landscape|list|logs|pause|plan|recipes|resume|retry|serve"
-    r"|show|submit|token|tune|watch|widen|worker)\b)"
+    r"(?<![\w/.-])seqnorm (?=(cancel|db|export|gc-files|grid|init|landscape|list|logs|pause|plan|recipes|resume|retry"
+    r"|serve|show|submit|token|tune|watch|widen|worker)\b)"
 )
 
 
