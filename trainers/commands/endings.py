@@ -63,6 +63,14 @@ def explain_start(ending: Ending, words: Sequence[str]) -> str | None:
     return f"the program cannot be started: {got}, {os.strerror(ending.error)}."
 
 
+def explain_folder(folder: Path, error: int) -> str:
+    """Return why nothing can be written in the folder of a trial."""
+    return (
+        f"the folder of a trial must be one that this user can write in: got {folder} on {os.uname().nodename}, "
+        f"{os.strerror(error)}. Make room there, or mend it, and retry the trial."
+    )
+
+
 def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str], tail: str) -> str:
     """Return the failure of a program that ended well, but without its metric: what it gave, and the remedy."""
     reported, printed = list(reported), names_in(tail)

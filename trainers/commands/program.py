@@ -30,6 +30,7 @@ class Ending:
     signal: int | None = None
     error: int | None = None  #: the error number of a program that could not be started
     held_by: str | None = None  #: the supervisor of another attempt, which kept the lock
+    lock_error: int | None = None  #: the error number of a lock that could not be opened
     left: int = 0  #: processes that the program had left behind
 
 
@@ -60,6 +61,7 @@ class Program:
         self._consume = consume
         self._prepare = prepare
         self._said = b""
+        self._group: int | None = None  # of the program's processes, if they do not leave it
         self._drained = threading.Event()
         self._output, output = os.pipe()
         start = (sys.executable, "-S", "-E", "-s", "-P", supervisor.__file__)  # without site-packages: 15 ms
@@ -112,6 +114,9 @@ class Program:
         while self.ending is None and not self._supervisor.stdout.closed:
             self._listen(self._supervisor.stdout.read(4096) or b"")
         self._supervisor.stdout.close()
+        if self._group is not None and self._supervisor.returncode:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._group, signal.SIGKILL)
         self._reader.join(DRAIN_SECONDS)
         self._drained.set()
         self._reader.join()
@@ -123,17 +128,21 @@ class Program:
             word, _, rest = line.decode(errors="replace").partition(" ")
             if word == "locked":
                 self._begin()
+            elif word == "started":
+                self._group = int(rest)
             elif word == "left":
                 self.left = int(rest)
             elif word == "held":
                 self.ending = Ending(held_by=rest)
+            elif word == "unlocked":
+                self.ending = Ending(lock_error=int(rest))
             elif word == "failed":
                 self.ending = Ending(error=int(rest))
             elif word == "exit":
                 self.ending = Ending(exit_code=int(rest), left=self.left)
             elif word == "signal":
                 self.ending = Ending(signal=int(rest), left=self.left)
-        if not said and self.ending is None:  # it was killed, and the kernel has killed the program
+        if not said and self.ending is None:  # it was killed, and the kernel has killed the program, but no child of it
             self.ending = Ending(signal=signal.SIGKILL)
 
     def _begin(self) -> None:
@@ -146,8 +155,10 @@ class Program:
     def _read_output(self) -> None:
         """Pass on what the program prints until nobody can print any more."""
         try:
-            while not self._drained.is_set():
-                if select.select([self._output], [], [], 0.1)[0]:
+            is_last = False
+            while not is_last:
+                is_last = self._drained.is_set()  # then one read gets all that the program has left in the pipe
+                if select.select([self._output], [], [], 0 if is_last else 0.1)[0]:
                     printed = os.read(self._output, READ_BYTES)
                     if not printed:
                         return

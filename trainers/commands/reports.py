@@ -27,8 +27,9 @@ class ReportsFile:
         self._rest = b""
 
     def start(self) -> None:
-        """Empty the file, for a new attempt."""
-        self.path.write_bytes(b"")
+        """Put an empty file there, for a new attempt; what a link there leads to stays as it is."""
+        self.path.unlink(missing_ok=True)
+        self.path.touch(mode=0o600)
 
     def read(self) -> list[Record]:
         """Return the reports that were added, some of them if these are many; half a line is read later."""

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from trainers.commands.command import Command
-from trainers.commands.endings import explain_no_metric, explain_start, fail, find_refusal, with_last_lines
+from trainers.commands.endings import (
+    explain_folder,
+    explain_no_metric,
+    explain_start,
+    fail,
+    find_refusal,
+    with_last_lines,
+)
 from trainers.commands.epochs import MAX_EPOCHS, Epochs, Record
 from trainers.commands.metric_file import MetricFile, NoMetric
 from trainers.commands.output import MetricReader
@@ -105,7 +112,7 @@ class CommandTrial:
         """Run the program, report its epochs, and return when it has ended.
 
         Raises:
-            ProgramFailed: if it did not start.
+            ProgramFailed: if it did not start, or the trial's folder cannot be written.
         """
         folder = Path(self._command.folder)
         if not folder.is_dir():
@@ -132,6 +139,8 @@ class CommandTrial:
                     polled = time.monotonic()
         assert program.ending
         self.ending = program.ending
+        if program.ending.lock_error is not None:
+            raise ProgramFailed(explain_folder(self._folder, program.ending.lock_error))
         if (problem := explain_start(program.ending, self._words)) is not None:
             raise ProgramFailed(problem)
         self._printed.extend(self.output.finish())
@@ -193,7 +202,10 @@ class CommandTrial:
     def _prepare(self) -> None:
         """Forget what the attempt before has left, now that it has ended."""
         self._is_alone = True
-        self.reports.start()
+        try:
+            self.reports.start()
+        except OSError as error:
+            raise ProgramFailed(explain_folder(self._folder, error.errno or 0)) from None
         if self.file:
             self.file.start()
 

@@ -9,9 +9,10 @@ to all descendants, SIGKILL to those that are left after SECONDS. When the progr
 has left behind ends the same way. On Linux every descendant is found, daemons too, since it adopts them; elsewhere,
 those that stay in the program's process group.
 
-On stdout it says, a line each: ``held WHO``, if another attempt keeps the lock; ``locked``, upon which it waits for a
-byte on stdin; ``failed ERRNO``, if the program cannot be started, or ``started PID``; ``left COUNT``, the processes
-that outlived the program; ``exit CODE`` or ``signal NUMBER``, the program's end.
+On stdout it says, a line each: ``unlocked ERRNO``, if LOCK cannot be opened; ``held WHO``, if another attempt keeps
+it; ``locked``, upon which it waits for a byte on stdin; ``failed ERRNO``, if the program cannot be started, or
+``started PID``; ``left COUNT``, the processes that outlived the program; ``exit CODE`` or ``signal NUMBER``, the
+program's end.
 """
 
 from __future__ import annotations
@@ -133,8 +134,12 @@ def send(number: int, processes: Iterable[int]) -> None:
 
 
 def take_lock(path: str) -> bool:
-    """Lock a file until this process ends; return False if another process keeps it, or the trial has ended."""
-    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)  # open, and not inherited
+    """Lock a file until this process ends; return False if that fails, another process keeps it, or the trial ended."""
+    try:
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)  # open, and not inherited
+    except OSError as error:
+        say(f"unlocked {error.errno}")
+        return False
     until = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -148,8 +153,9 @@ def take_lock(path: str) -> bool:
             return False
         if select.select([0], [], [], LOOK_SECONDS)[0]:
             return False
-    os.ftruncate(file, 0)
-    os.write(file, f"process {os.getpid()} on {os.uname().nodename}".encode())
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        os.ftruncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {os.uname().nodename}".encode())
     return True
 
 

@@ -1,17 +1,22 @@
 """Programs of every kind, run as trials: what counts, what is said, and that none of their processes is left."""
 
+import contextlib
 import math
 import os
 import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from search.engine.failures import is_out_of_memory
-from trainers.commands.run import REPORTS_FILE
+from trainers.commands.epochs import Record
+from trainers.commands.output import MetricReader
+from trainers.commands.program import Program
+from trainers.commands.run import LOCK_FILE, REPORTS_FILE
 from trainers.trial import InvalidPoint, ProgramFailed
 
 REPORT = """
@@ -216,6 +221,26 @@ def test_what_is_printed_after_the_program_has_ended_reaches_the_log(runner, cap
     assert "late" in capfd.readouterr().out.splitlines()
 
 
+def test_what_was_printed_last_counts_however_slowly_it_is_read(runner, monkeypatch):
+    started: list[Program] = []
+
+    class Noted(Program):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            started.append(self)
+            super().__init__(*arguments, **options)
+
+    feed = MetricReader.feed
+
+    def feed_late(reader: MetricReader, printed: bytes) -> list[Record]:
+        assert started[0]._drained.wait(30)  # long after the program has ended
+        return feed(reader, printed)
+
+    monkeypatch.setattr("trainers.commands.program.DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr("trainers.commands.run.Program", Noted)
+    monkeypatch.setattr(MetricReader, "feed", feed_late)
+    assert runner.shell("echo acc 1; sleep 0.2; echo acc 2").value == 2
+
+
 def test_a_program_may_close_its_output(runner):
     assert runner.shell("echo acc 1; exec >&- 2>&-; sleep 0.4").value == 1
 
@@ -378,6 +403,26 @@ def test_a_program_that_cannot_be_started_is_explained(runner, content, mode, sa
     if mode == 0o600 and os.geteuid() == 0:
         assert not os.access(program, os.X_OK)
     assert failure(runner.words, str(program)).startswith(f"{says}: got {program} on ")
+
+
+@pytest.mark.parametrize("name", [LOCK_FILE, REPORTS_FILE])
+def test_a_folder_of_a_trial_that_cannot_be_written_is_named(runner, name):
+    (runner.folder / name).mkdir(parents=True)
+    said = failure(runner.shell, "touch started; echo acc 1")
+    assert said.startswith(f"the folder of a trial must be one that this user can write in: got {runner.folder} on ")
+    assert "Is a directory" in said
+    assert not (runner.home / "started").exists()
+
+
+@pytest.mark.parametrize("name", [LOCK_FILE, REPORTS_FILE])
+def test_no_file_that_a_link_in_the_folder_leads_to_is_written(runner, name):
+    runner.folder.mkdir()
+    other = runner.home / "other"
+    other.write_text("somebody's")
+    (runner.folder / name).symlink_to(other)
+    with contextlib.suppress(ProgramFailed):
+        runner.shell("echo acc 1")
+    assert other.read_text() == "somebody's"
 
 
 def test_a_folder_that_is_gone_is_named(runner):

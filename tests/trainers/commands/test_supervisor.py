@@ -80,8 +80,9 @@ def test_a_killed_supervisor_takes_the_program_with_it_and_fails_the_trial(runne
 
     runner.on_report = kill_supervisor
     with pytest.raises(ProgramFailed, match="the program was killed by SIGKILL"):
-        runner.shell("echo $$ > program; echo acc 1; exec sleep 1000")
+        runner.shell("sleep 1000 & echo $! > child; echo $$ > program; echo acc 1; wait")
     assert not is_there(runner.home / "program")
+    assert not is_there(runner.home / "child")
 
 
 def test_a_new_attempt_waits_until_the_one_before_has_ended(runner):
