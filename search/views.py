@@ -171,8 +171,8 @@ class Progress(View):
 class CommandView(View):
     """Somebody's own program that a search runs."""
 
-    words: tuple[str, ...]  #: the program and its arguments, with their placeholders
-    folder: str  #: in which it runs
+    words: tuple[str, ...]  #: the program and its arguments, with their placeholders; none if the operator described it
+    folder: str  #: in which it runs; empty if the operator described it
     commit: str  #: git's in that folder, with ``-dirty`` if a tracked file was changed; ``none`` or ``unknown`` if none
     measures_test: bool  #: whether stage ``test`` measures on held-out data
     host: str | None  #: that alone runs it; null for a recipe that the operator has described

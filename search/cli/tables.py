@@ -23,7 +23,7 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     console.print(f"Search {shown.search} · {shown.recipe} · {shown.strategy} · {shown.status}", style="bold")
     if shown.provenance and shown.provenance.data:
         console.print(f"Data: {shown.provenance.data}", soft_wrap=True)
-    if shown.command:
+    if shown.command and shown.is_bound:
         print_command(console, shown.command)
     for before, stage in zip((None, *shown.stages), shown.stages, strict=False):
         if stage.candidates:
@@ -56,9 +56,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
 def print_command(console: TextConsole, command: CommandView) -> None:
     """Print a program, where it runs, and whose it is."""
     console.print(f"Command: {command.line}", soft_wrap=True)
-    owner = f" · {command.user} on {command.host}" if command.host else ""
     commit = f" · commit {command.commit}" if command.commit not in (NO_REPOSITORY, UNKNOWN) else ""
-    console.print(f"Folder: {command.folder}{owner}{commit}", soft_wrap=True)
+    console.print(f"Folder: {command.folder} · {command.user} on {command.host}{commit}", soft_wrap=True)
 
 
 def _stage_table(stage: StageView, before: StageView | None) -> Table:

@@ -29,10 +29,10 @@ def collect_provenance(recipe: str) -> Provenance:
 
 
 def describe_command(command: Command, commit: str, bound: Binding | None) -> CommandView:
-    """Describe the program of a search as it is submitted."""
+    """Describe the program of a search as it is submitted; of an operator's, say nothing that may hold keys."""
     return CommandView(
-        words=command.words,
-        folder=command.folder,
+        words=command.words if bound else (),
+        folder=command.folder if bound else "",
         commit=commit,
         measures_test=command.measures_test,
         host=bound.host if bound else None,

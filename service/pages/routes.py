@@ -156,7 +156,7 @@ def trial(
 def build_command(shown: SearchView, trial: TrialView) -> str:
     """Build the command that repeats a trial's training by hand."""
     spec = shown.spec
-    if shown.command:
+    if shown.command and shown.is_bound:
         return write_line(
             Command(words=shown.command.words, folder=shown.command.folder),
             Point(trial.variant, trial.gm, trial.gc),
