@@ -86,6 +86,14 @@ def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str],
     return f"{sentence}.{remedy} say where it is by --pattern or --metric-file."
 
 
+def explain_unread(metric: str, value: str) -> str:
+    """Return the failure of a program whose last metric has commas: an earlier one would be taken for it."""
+    return (
+        f"the program ended with exit code 0, but its last {metric} is none that can be read: got {value}. Print it "
+        "with a decimal point, and without commas."
+    )
+
+
 def with_last_lines(sentence: str, tail: str) -> str:
     """Return a sentence with the last lines of the output below."""
     lines = tail.splitlines()[-LAST_LINES:]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from trainers.commands.epochs import Record
-from trainers.commands.output import epoch_of, flatten, look_up, to_number
+from trainers.commands.output import WITH_COMMAS, epoch_of, flatten, look_up, to_number
 from trainers.near_misses import did_you_mean
 
 MAX_JSON = 64 * 2**20  # bytes
@@ -17,6 +18,8 @@ HEAD_BYTES, TAIL_BYTES = 64 * 1024, 8 * 2**20  # of a table: its header, and wha
 SHOWN_NAMES = 20
 
 Rows = list[Mapping[str, object]]
+
+_WITH_COMMAS = re.compile(WITH_COMMAS, re.VERBOSE)
 
 
 class NoMetric(Exception):
@@ -79,10 +82,18 @@ class MetricFile:
             NoMetric: if there is none.
         """
         rows = self._rows(is_whole)
-        records = []
+        records, unread = [], None
         for row in rows:
             if (value := look_up(row, self._metric)) is not None:
                 records.append(Record({**flatten(row), self._metric: value}, epoch_of(row)))
+                unread = None
+            elif _WITH_COMMAS.fullmatch(str(row.get(self._metric, "")).strip()):
+                unread = row[self._metric]
+        if is_whole and unread is not None:
+            raise NoMetric(
+                f"the last {self._metric} of the metric file {self.path} is none that can be read, {unread}: write it "
+                "with a decimal point, and without commas"
+            )
         if not records:
             raise NoMetric(self._explain(rows))
         return records

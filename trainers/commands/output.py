@@ -26,6 +26,7 @@ _NUMBER = r"""
     (?: (?<=\d) [ ]? / [ ]? (?P<total>(?>\d+)) )?
     (?! \w | [-.,:/]\d | [ ]?/ )
 """  # as a whole: no part of a date, a version, a size with a unit or a number with separators of thousands
+WITH_COMMAS = r"(?P<value> [+-]? \d[\d.]* (?: ,\d[\d.]* )+ )"  # decimals or thousands: which, nobody can tell
 _OPENED = r"""['"]? (?: [a-z_][\w.]*\( )?"""  # a string's quote, or the name of a type as in tensor(0.5)
 _BEFORE = r"(?<![\w./@-])"  # names are whole words: acc is no part of val_acc, val/acc or acc@5
 _PAIR = re.compile(rf"{_BEFORE}(?P<name>[a-z_][\w./@-]{{0,99}})['\"]?\s*[:=]\s*{_OPENED}{_NUMBER}", re.I | re.X)
@@ -46,9 +47,10 @@ class MetricReader:
 
     def __init__(self, metric: str, pattern: str | None = None) -> None:
         self.value: float | None = None  #: the last value of the metric
+        self.unread: str | None = None  #: what was printed for it after that, with commas, e.g. 1,234.5
         self._metric = metric
         self._pattern = None if pattern is None else re.compile(pattern)
-        self._named = _named(metric)
+        self._named, self._with_commas = _named(metric, _NUMBER), _named(metric, WITH_COMMAS)
         self._needles = (_needle(metric), *_EPOCH_WORDS)
         self._rest = b""  # a line whose end is still to come
         self._recent = b""
@@ -168,12 +170,14 @@ class MetricReader:
             self._epoch = _whole(float(named[1]))
         if not figures:
             return None
-        self.value = figures[self._metric]
+        self.value, self.unread = figures[self._metric], None
         return Record(figures, self._epoch)
 
     def _find(self, line: str) -> Figures:
         values = [value for found in self._named.finditer(line) if (value := _number(found)) is not None]
         if not values:
+            for found in self._with_commas.finditer(line):
+                self.unread = found["value"]
             return {}
         pairs = ((found["name"], _number(found)) for found in _PAIR.finditer(line))
         return {**{name: value for name, value in pairs if value is not None}, self._metric: values[-1]}
@@ -301,10 +305,10 @@ def _plain(line: bytes) -> str:
     return _CONTROL.sub("", text) if "\x1b" in text else text
 
 
-def _named(metric: str) -> re.Pattern[str]:
+def _named(metric: str, value: str) -> re.Pattern[str]:
     name = re.escape(metric)
     separator = r"(?: \s*[:=|│┃]\s* | \s+ )"
-    return re.compile(rf"{_BEFORE}(?-ix:{name})['\"]? {separator} {_OPENED} {_NUMBER}", re.I | re.X)
+    return re.compile(rf"{_BEFORE}(?-ix:{name})['\"]? {separator} {_OPENED} {value}", re.I | re.X)
 
 
 def _number(found: re.Match[str]) -> float | None:

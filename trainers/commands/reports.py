@@ -48,6 +48,12 @@ class ReportsFile:
             self.malformed += 1
         return [record for line in lines if (record := self._parse(line)) is not None]
 
+    def finish(self) -> list[Record]:
+        """Return the last report if its line lacks an end, once the program has ended."""
+        rest, self._rest = self._rest, b""
+        record = self._parse(rest) if rest else None
+        return [] if record is None else [record]
+
     def _parse(self, line: bytes) -> Record | None:
         try:
             fields = json.loads(line) if line.strip() else {}

@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from trainers.commands.endings import (
     explain_folder,
     explain_no_metric,
     explain_start,
+    explain_unread,
     fail,
     find_refusal,
     with_last_lines,
@@ -146,6 +147,7 @@ class CommandTrial:
         self._printed.extend(self.output.finish())
         while self._forward(report):
             pass
+        self._report(report, self.reports.finish())
         for epoch, figures in self._epochs.finish():
             report(epoch=epoch, **figures)
         self._note(program.ending)
@@ -178,6 +180,8 @@ class CommandTrial:
             return self.reports.values[self._metric]
         self.source = Source.OUTPUT
         if self.file is None:
+            if self.output.unread is not None:
+                raise ProgramFailed(with_last_lines(explain_unread(self._metric, self.output.unread), tail))
             return self.output.value
         self.source = Source.FILE
         try:
@@ -223,10 +227,13 @@ class CommandTrial:
             records = self.file.read_added() if look_at_file else []
         elif not self.reports.count:
             records = [self._printed.popleft() for _ in range(len(self._printed))]
+        self._report(report, records)
+        return bool(records)
+
+    def _report(self, report: Report, records: Iterable[Record]) -> None:
         for record in records:
             for epoch, figures in self._epochs.add(record):
                 report(epoch=epoch, **figures)
-        return bool(records)
 
     def _note(self, ending: Ending) -> None:
         """Write to the log what a person may wonder about."""

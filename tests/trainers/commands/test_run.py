@@ -103,6 +103,23 @@ def test_a_metric_file_outweighs_the_output(runner):
     assert [epoch for epoch, _ in runner.reported] == [0, 1]
 
 
+@pytest.mark.parametrize("last", ["1,234.5", "0,95", "1.234,5"])
+def test_no_earlier_figure_stands_for_one_with_commas(runner, last):
+    assert failure(runner.shell, f"echo acc: 0.9; echo acc: {last}").startswith(
+        f"the program ended with exit code 0, but its last acc is none that can be read: got {last}. Print it with a "
+    )
+    rows = f"printf 'epoch;acc\\n1;0.9\\n2;{last}\\n' > metrics.csv"
+    assert f"is none that can be read, {last}: write it" in failure(runner.shell, rows, metric_file="metrics.csv")
+    assert runner.shell(f"echo acc: {last}; echo acc: 0.9").value == 0.9
+    assert runner.shell(f"{rows}; echo '3;0.8' >> metrics.csv", metric_file="metrics.csv").value == 0.8
+
+
+def test_a_last_report_without_the_end_of_its_line_counts(runner):
+    first, last = (f'{{"epoch": {epoch}, "figures": {{"acc": {acc}}}}}' for epoch, acc in ((1, 0.5), (2, 0.75)))
+    assert runner.shell(f"printf '%s\\n%s' '{first}' '{last}' >> $SEQNORM_REPORTS").value == 0.75
+    assert runner.reported == [(1, {"acc": 0.5}), (2, {"acc": 0.75})]
+
+
 def test_a_pattern_replaces_the_name(runner):
     assert runner.shell("echo acc 0.1; echo score: 0.7", pattern="score: (.*)").value == 0.7
 
