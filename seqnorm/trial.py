@@ -66,6 +66,7 @@ class Trial:
         reports = variables.get("SEQNORM_REPORTS")
         self._reports = Path(reports).absolute() if reports else None
         self._unwritten: list[str] = []
+        self._lost = False  # whether reports could not be written to the end
         self._split_was_read = False
         self._result: float | None = None
         self._stopping = False
@@ -218,7 +219,7 @@ class Trial:
         return None
 
     def _send_last(self) -> None:
-        """Write what could not be written before, at the end of the script."""
+        """Write what could not be written before, at the end of the script; let it fail if that cannot be."""
         lines, self._unwritten = self._unwritten, []
         if lines:
             try:
@@ -228,6 +229,14 @@ class Trial:
                     f"error: the last {len(lines)} reports could not be written to {self._reports} ({error.strerror}).",
                     file=sys.stderr,
                 )
+                self._lost = True
+
+    def _fail_if_lost(self) -> None:
+        """End with an exit code that says so: the search would take an older figure for the result."""
+        if self._lost:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)  # the only way, once the script has ended
 
     def _send_refusal(self, error: BaseException) -> None:
         """Let the search know that the layers refused the point, from whichever process met it first."""
@@ -267,6 +276,7 @@ def trial() -> Trial:
             _trial = Trial(os.environ)
             if _trial._reports:
                 _watch_for_refusals(_trial)
+                atexit.register(_trial._fail_if_lost)  # early, so that it is called late
     return _trial
 
 

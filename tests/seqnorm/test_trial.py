@@ -284,12 +284,17 @@ def test_a_line_that_a_full_disk_cuts_off_does_not_spoil_the_next(file, monkeypa
     assert (cut, [json.loads(line)["epoch"] for line in lines]) == ('{"epo', [1, 2])
 
 
-def test_what_could_not_be_written_is_tried_at_the_end_and_else_said(tmp_path, capsys):
+def test_what_could_not_be_written_is_tried_at_the_end_and_else_fails_the_script(tmp_path, capsys, monkeypatch):
     found = in_search(tmp_path / "away" / "reports")
     with pytest.warns(UserWarning, match="could not be written"):
         found.report(epoch=1, accuracy=0.1)
     found._send_last()
     assert capsys.readouterr().err.startswith("error: the last 1 reports could not be written to ")
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    found._fail_if_lost()
+    in_search(tmp_path / "reports")._fail_if_lost()
+    assert codes == [1], "else the search would take an older figure"
 
 
 @pytest.fixture
