@@ -15,7 +15,7 @@ from search.plan.registry import OneOf
 Mode = Literal["max", "min"]
 
 POINT = "point"  # the axis of a stage that tunes several parameters at once
-SINGLE_REPLICATE_TOLERANCE = 0.001  # of the metric; a single replicate has no spread
+SINGLE_REPLICATE_TOLERANCE = 0.001  # of an accuracy, or relative to a loss; a single replicate has no spread
 ROUNDING_DIGITS = 12  # the order of summation changes the last bits of mean and std
 ROUNDING = 10.0**-ROUNDING_DIGITS
 
@@ -180,7 +180,7 @@ def choose(
     """
     sign = 1 if mode == "max" else -1
     stable = [candidate for candidate in candidates if _instability_reason(candidate) is None]
-    width = auto_tolerance(stable) if tolerance == "auto" else float(tolerance)
+    width = auto_tolerance(stable, mode) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
     result = None
     if best is not None:
@@ -217,14 +217,16 @@ def choose(
     )
 
 
-def auto_tolerance(stable: Sequence[Candidate]) -> float:
+def auto_tolerance(stable: Sequence[Candidate], mode: Mode = "max") -> float:
     """Return s·√(2/n): the standard error of a difference of two means.
 
-    s is the std pooled over the stable candidates and n their smallest number of replicates; 0.001 at n = 1.
+    s is the std pooled over the stable candidates and n their smallest number of replicates. At n = 1 it is 0.001, or a
+    thousandth of the smallest loss if lower is better: losses have any scale.
     """
     n = min((candidate.n for candidate in stable), default=1)
     if n < 2:
-        return SINGLE_REPLICATE_TOLERANCE
+        unit = abs(min(map(_mean, stable))) if stable and mode == "min" else 1.0
+        return SINGLE_REPLICATE_TOLERANCE * unit
     freedom = sum(candidate.n - 1 for candidate in stable)
     deviations = (math.sqrt(candidate.n - 1) * (candidate.std or 0.0) for candidate in stable)
     return math.hypot(*deviations) / math.sqrt(freedom) * math.sqrt(2 / n)

@@ -83,6 +83,12 @@ def test_tolerance_is_a_thousandth_where_a_replicate_stands_alone(stable):
     assert auto_tolerance(stable) == 0.001
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1.0, 1e4])
+def test_the_tolerance_of_losses_without_replicates_has_their_scale(scale):
+    losses = [ghost(1, 1.0 * scale, None, n=1), ghost(2, 1.0005 * scale, None, n=1), ghost(4, 3 * scale, None, n=1)]
+    assert choose(losses, mode="min").point == losses[1].point
+
+
 def test_unstable_candidates_do_not_widen_the_tolerance():
     choice = choose([ghost(1, 0.90), ghost(2, 0.90), ghost(4, 0.5, std=0.4, n=2, failed=1)])
     assert choice.evidence["tolerance"] == pytest.approx(0.002 * math.sqrt(2 / 3))
