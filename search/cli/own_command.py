@@ -314,9 +314,10 @@ def find_warnings(command: Command) -> list[str]:
         for name in command.variables
         if name not in os.environ
     ]
-    if command.metric_file and not any(f"{{{name}}}" in command.metric_file for name in ("folder", *PASSED_ON)):
+    path = command.metric_file or "{folder}"
+    if "{folder}" not in path and not all(f"{{{name}}}" in path for name in PASSED_ON):
         warnings.append(
-            f"All trials read the metric from one file, {command.metric_file}: have each write its own, e.g. to "
+            f"Several trials read the metric from one file, {path}: have each write its own, e.g. to "
             "{folder}/metrics.csv, or run one at a time with --concurrency 1."
         )
     texts = (*command.words, command.metric_file or "")

@@ -282,10 +282,16 @@ def test_words_that_are_no_text_are_refused_as_nothing_could_show_them(folder: P
         made(folder, "x\udcff")
 
 
-def test_a_file_that_all_trials_write_is_warned_about(folder: Path) -> None:
-    one = find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file="out.csv"))
-    assert [warning[:62] for warning in one] == ["All trials read the metric from one file, out.csv: have each w"]
-    assert find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file="{folder}/out.csv")) == []
+@pytest.mark.parametrize("path", ["out.csv", "out-{seed}.csv", "{gm}-{gc}.csv"])
+def test_a_file_that_several_trials_write_is_warned_about(folder: Path, path: str) -> None:
+    one = find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file=path))
+    assert len(one) == 1
+    assert one[0].startswith(f"Several trials read the metric from one file, {path}: have each write its own")
+
+
+@pytest.mark.parametrize("path", ["{folder}/out.csv", "{gm}-{gc}-{seed}.csv"])
+def test_a_file_of_each_trial_is_not_warned_about(folder: Path, path: str) -> None:
+    assert find_warnings(made(folder, *["{gm}", "{gc}", "{seed}"], metric_file=path)) == []
 
 
 def test_what_a_program_does_not_get_is_said_unless_it_may_ask_for_it(folder: Path) -> None:
