@@ -67,8 +67,9 @@ def read_file(home: Path, name: str) -> str:
     path = find_file(home, name)
     try:
         owners = {0, os.geteuid(), os.stat(home).st_uid}
+        for each in (path.parent, path):  # which may be links
+            require_owner(each, os.lstat(each), owners)
         require_trusted(path.parent, os.stat(path.parent), owners)
-        require_owner(path, os.lstat(path), owners)
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would wait for a writer
     except OSError as error:
         raise RecipeFileError(

@@ -76,6 +76,20 @@ def test_what_belongs_to_none_of_those_who_may_is_refused(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("place", ["recipes", "recipes/mine.toml"])
+def test_a_link_that_somebody_else_has_put_there_is_refused(
+    place: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstat, link = os.lstat, home / place
+    found = lstat(link)
+
+    def lstat_of_others(path: Path) -> os.stat_result:
+        return os.stat_result([*found[:4], OTHER, *found[5:]]) if path == link else lstat(path)
+
+    monkeypatch.setattr(os, "lstat", lstat_of_others)  # only root can give a link to somebody else
+    assert f"got the owner {OTHER}, where this user is" in refused(home)
+
+
 def test_names_that_a_shell_or_another_command_would_take_are_refused(home: Path) -> None:
     for name in ("a b", "train.py", "-x", "check", "show", "é"):
         find_file(home, name).write_text(TEXT)
