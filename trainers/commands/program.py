@@ -106,9 +106,10 @@ class Program:
         assert self._supervisor.stdin
         assert self._supervisor.stdout
         self._supervisor.stdin.close()
+        self._supervisor.send_signal(signal.SIGCONT)  # somebody may have stopped it
         try:
             self._supervisor.wait(TERM_SECONDS + STOP_SECONDS)
-        except subprocess.TimeoutExpired:  # stopped by somebody, or waiting for a dead disk
+        except subprocess.TimeoutExpired:  # waiting for a dead disk
             self._supervisor.kill()
             self._supervisor.wait()
         while self.ending is None and not self._supervisor.stdout.closed:

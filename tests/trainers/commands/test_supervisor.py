@@ -85,6 +85,19 @@ def test_a_killed_supervisor_takes_the_program_with_it_and_fails_the_trial(runne
     assert not is_there(runner.home / "child")
 
 
+def test_a_stopped_supervisor_is_woken_to_end_the_program(runner):
+    def stop_supervisor() -> None:
+        for child in psutil.Process().children():
+            if supervisor.__file__ in child.cmdline():
+                child.suspend()
+        raise KeyboardInterrupt
+
+    runner.on_report = stop_supervisor
+    with pytest.raises(KeyboardInterrupt):
+        runner.shell("setsid sleep 1000 & echo $! > daemon; echo acc 1; wait")
+    assert not is_there(runner.home / "daemon")
+
+
 def test_a_new_attempt_waits_until_the_one_before_has_ended(runner):
     runner.folder = runner.home
     process = start_trial(runner.home, WITH_DAEMON)
