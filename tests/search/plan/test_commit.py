@@ -43,3 +43,13 @@ def test_a_git_that_hangs_is_waited_for_no_longer_than_that(tmp_path: Path, monk
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(commit, "SECONDS", 0.05)
     assert read_commit(str(tmp_path)) == UNKNOWN
+
+
+def test_a_folder_that_git_refuses_as_another_users_has_an_unknown_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web server under another user than the worker would else see another commit than the worker, for ever."""
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "Begin")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert read_commit(str(tmp_path)) == UNKNOWN
