@@ -17,7 +17,7 @@ from trainers.trial import ProgramFailed, ProgramOutOfMemory
 LAST_LINES, LAST_CHARACTERS = 20, 2500  # shown
 SHOWN_NAMES = 8
 
-_ERROR = re.compile(r"^(?:\[rank\d+\]:\s*)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*)", re.M)
+_ERROR = re.compile(r"^(?:\[rank\d+\]:\s*)?([A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*|[\w.-]+: error: .+)", re.M)
 _REFUSAL = re.compile(r"^(?:\[rank\d+\]:\s*)?seqnorm\.checks\.InvalidGroups: (.+)", re.M)
 _OUT_OF_MEMORY = re.compile(
     r"\bMemoryError\b|OutOfMemoryError|CUDA out of memory|can't allocate memory|Cannot allocate memory|std::bad_alloc"

@@ -311,6 +311,12 @@ def test_the_exit_code_the_error_and_the_last_lines_are_said(runner):
     assert last_lines.startswith("Its last lines:\nline\nTraceback (most recent call last):")
 
 
+def test_the_argument_that_a_program_does_not_know_is_said(runner):
+    script = "import argparse; argparse.ArgumentParser('train.py').parse_args(['--groups', '1'])"
+    sentence, _, _ = failure(runner.python, script).partition("\n")
+    assert sentence == "the program ended with exit code 2: train.py: error: unrecognized arguments: --groups 1"
+
+
 def test_a_metric_does_not_hide_the_exit_code(runner):
     assert failure(runner.shell, "echo acc 0.5; exit 3") == (
         "the program ended with exit code 3\nIts last lines:\nacc 0.5"
