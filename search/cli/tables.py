@@ -37,7 +37,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         if shown.test_note:
             console.print(shown.test_note, soft_wrap=True)
     trials = shown.trials
-    cut = f" ({trials.interrupted} more were interrupted and run again)" if trials.interrupted else ""
+    were = "was" if trials.interrupted == 1 else "were"
+    cut = f" ({trials.interrupted} more {were} interrupted)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
     console.print(f"{trials.run - trials.interrupted} trials{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
     if settings.url:

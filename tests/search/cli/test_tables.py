@@ -38,6 +38,17 @@ def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
     assert printed.endswith(f"Database: {settings.database_url}\nOpen the dashboard with: seqnorm --home here serve\n")
 
 
+@pytest.mark.parametrize(
+    ("interrupted", "end"), [(0, ""), (1, " (1 more was interrupted)"), (2, " (2 more were interrupted)")]
+)
+def test_trials_that_were_interrupted_are_counted_apart(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str], interrupted: int, end: str
+) -> None:
+    trials = finished.trials.model_copy(update={"run": 10 + interrupted, "interrupted": interrupted})
+    print_result(finished.model_copy(update={"trials": trials}), False, settings, "seqnorm")
+    assert f"10 trials, 0 failed{end}.\n" in capsys.readouterr().out
+
+
 def test_fresh_seeds_on_the_validation_figure_are_not_called_a_test_set(
     settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
 ) -> None:
