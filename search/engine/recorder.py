@@ -176,7 +176,7 @@ class Recorder:
         if not failures:
             return ""
         (failure, count), *_ = failures.most_common(1)
-        return f"{count} of {failures.total()} failed trials: {failure}."
+        return f"{count} of {failures.total()} failed trials: {failure.removesuffix('.')}."
 
     def winners(self, stage: Stage) -> list[Point] | None:
         """Return the points that a stage kept; None if it is not decided."""

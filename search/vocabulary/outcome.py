@@ -12,6 +12,7 @@ from search.vocabulary.states import Cause
 
 LARGEST_VALUE = 1e100  # of a metric: sums of squares of larger ones overflow, in Python and in SQL
 _FRAME = re.compile(r' +File ".+", line \d+')
+_PRINTED = re.compile(r"\n(?:Its last lines:\n|It printed nothing\.\Z)")  # as trainers.commands.endings writes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,10 @@ def is_comparable(value: float) -> bool:
 def last_line(detail: str) -> str:
     """Return what a traceback ends with, at most 500 characters: the first line of its exception's own sentence.
 
-    Of a message that is not a traceback, return the last line.
+    Of a message that is not a traceback, return the last line; of a program, the sentence above what it printed last.
     """
+    if (printed := _PRINTED.search(detail)) is not None:
+        return detail[: printed.start()].strip()[:500]
     lines = own_sentences(detail).rstrip().splitlines()
     frames = [number for number, line in enumerate(lines) if _FRAME.match(line)]
     after = lines[frames[-1] + 1 :] if frames else lines[-1:]

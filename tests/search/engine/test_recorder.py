@@ -213,3 +213,16 @@ def test_a_stage_whose_points_are_all_refused_fails_with_their_sentence(database
     search_id = submit(database_url, gm=[4, 8])
     with pytest.raises(NoStableCandidate, match=r"^stage gm: the layers refuse every point\. gm must fit: got gm=4\.$"):
         train(open_recorder(database_url, search_id), search_id, refused=[4, 8])
+
+
+def test_the_most_common_failure_is_one_sentence(database_url: str) -> None:
+    recorder = open_recorder(database_url, submit(database_url, gm=[1], seeds=2))
+    stage = recorder._plan.build_stage("gm", [])
+    recorder.open(stage)
+    for seed, last in enumerate(("loss 1", "loss 2")):
+        trial_id = recorder.start(Replicate("gm", Point("main", 1, 0), seed))
+        detail = f"it gave no metric acc. Name it by --metric.\nIts last lines:\n{last}"
+        recorder.finish(trial_id, Outcome(cause=Cause.RAISED, detail=detail))
+    assert recorder.most_common_failure(stage) == (
+        "2 of 2 failed trials: raised: it gave no metric acc. Name it by --metric."
+    )

@@ -10,6 +10,7 @@ import pytest
 
 from search.vocabulary.outcome import Outcome, is_comparable, last_line, printable
 from search.vocabulary.states import Cause
+from trainers.commands.endings import with_last_lines
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,12 @@ from search.vocabulary.states import Cause
 )
 def test_of_a_traceback_its_exception_is_said_in_a_line(detail: str, end: str) -> None:
     assert last_line(detail) == end
+
+
+@pytest.mark.parametrize("printed", ["", "loss 1\nval_acc 0.5", '  File "a.py", line 3, in f\nKeyError: 1'])
+def test_of_a_program_its_ending_is_said_and_not_what_it_printed_last(printed: str) -> None:
+    sentence = "the program ended with exit code 0, but without the metric acc"
+    assert last_line(with_last_lines(sentence, printed)) == sentence
 
 
 def test_an_outcome_is_the_same_after_its_journey_from_a_trial() -> None:
