@@ -248,6 +248,18 @@ def _instability_reason(candidate: Candidate) -> str | None:
     return None
 
 
+def _are_alike(candidates: Sequence[Candidate]) -> bool:
+    """Return whether what was tuned changed nothing: several points have the same figures to the last digit.
+
+    Two single trainings may agree by chance on a small validation split.
+    """
+    stable = [each for each in candidates if _instability_reason(each) is None]
+    figures = {
+        (round(_mean(each), ROUNDING_DIGITS), each.std and round(each.std, ROUNDING_DIGITS), each.n) for each in stable
+    }
+    return len(figures) == 1 and len(stable) > 1 and sum(each.n for each in stable) > 2
+
+
 def _values(candidate: Candidate, axis: str) -> dict[str, int]:
     """Return a candidate's values of the tuned parameters, by name."""
     names = ("gm", "gc") if axis == POINT else (axis,)
@@ -286,13 +298,15 @@ def _sentence(
     if result is None or best is None:
         return (
             f"Nothing was chosen: none of {len(candidates)} candidates is stable "
-            "(every replicate finished, and above chance)."
+            f"(every replicate finished{', and above chance' if sign > 0 else ''})."
         )
     winner = result.winner
     name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
     sentence = f"{name} {result.reason}" if winner.variant == "main" else f"{winner.variant}: {name} {result.reason}"
     if unstable:
         sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
+    if _are_alike(candidates):
+        sentence += " All stable candidates gave the same figures: do gm and gc reach a norm?"
     if reference is not None and reference.mean is not None:
         beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
         gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean

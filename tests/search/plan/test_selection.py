@@ -434,3 +434,15 @@ def test_whatever_was_measured_the_winner_is_stable_within_tolerance_and_explain
 def test_the_order_of_candidates_does_not_change_the_choice(candidates, rule, random):
     shuffled = random.sample(candidates, len(candidates))
     assert choose(shuffled, rule, "point").point == choose(candidates, rule, "point").point
+
+
+def test_candidates_that_no_value_changed_are_pointed_out():
+    alike = [ghost(gm, 0.9) for gm in (1, 2, 4)]
+    assert "All stable candidates gave the same figures: do gm and gc reach a norm?" in choose(alike).sentence
+    for others in ([*alike, ghost(8, 0.91)], [replace(each, n=1, std=None) for each in alike[:2]], alike[:1]):
+        assert "same figures" not in choose(others).sentence
+
+
+def test_a_loss_is_not_said_to_be_above_chance():
+    unstable = [ghost(4, 0.9, failed=1)]
+    assert choose(unstable, mode="min").sentence.endswith("is stable (every replicate finished).")
