@@ -24,11 +24,13 @@ _OUT_OF_MEMORY = re.compile(
 )
 
 
-def fail(ending: Ending, tail: str) -> ProgramFailed:
+def fail(ending: Ending, tail: str, words: Sequence[str]) -> ProgramFailed:
     """Return the failure of a program that was started and ended otherwise than by exit code 0."""
     sentence = f"the program {_ending_of(ending)}"
     if errors := _ERROR.findall(tail):
         sentence += f": {errors[-1].strip()[:500]}"
+        if errors[-1].startswith("ModuleNotFoundError"):
+            sentence += f". Install it for {words[0]}, or name another Python before the script"
     kind = ProgramOutOfMemory if _OUT_OF_MEMORY.search(tail) else ProgramFailed
     return kind(with_last_lines(sentence, tail))
 
@@ -91,6 +93,14 @@ def explain_unread(metric: str, value: str) -> str:
     return (
         f"the program ended with exit code 0, but its last {metric} is none that can be read: got {value}. Print it "
         "with a decimal point, and without commas."
+    )
+
+
+def explain_ambiguous(metric: str, names: Sequence[str]) -> str:
+    """Return the failure of a program that prints several figures of the metric's name in one line."""
+    return (
+        f"the program ended with exit code 0, but {metric} may be any of {_listed(names)} in a line. Name one, e.g. "
+        f"--metric {names[-1]!r}, or say where it is by --pattern."
     )
 
 

@@ -19,6 +19,7 @@ MAX_LINE = 64 * 1024  # bytes; of a longer line, the end is read
 MAX_MATCHED = 2000  # bytes of a line that a pattern is searched in
 MAX_PARSED = 20_000  # lines with the metric; beyond that, of each read only the last are parsed
 LAST_LINES = 20
+MAX_WORD = 40  # characters before a name in which a word may tell it from others
 TAIL_BYTES = 16 * 1024  # kept for people
 
 _NUMBER = r"""
@@ -30,6 +31,7 @@ WITH_COMMAS = r"(?P<value> [+-]? \d[\d.]* (?: ,\d[\d.]* )+ )"  # decimals or tho
 _OPENED = r"""['"]? (?: [a-z_][\w.]*\( )?"""  # a string's quote, or the name of a type as in tensor(0.5)
 _BEFORE = r"(?<![\w./@-])"  # names are whole words: acc is no part of val_acc, val/acc or acc@5
 _PAIR = re.compile(rf"{_BEFORE}(?P<name>[a-z_][\w./@-]{{0,99}})['\"]?\s*[:=]\s*{_OPENED}{_NUMBER}", re.I | re.X)
+_WORD_BEFORE = re.compile(r"([a-z_]\w*)\W*$", re.I)
 _EPOCH = re.compile(r"\bepoch\b\W{0,4}?(\d+(?:\.\d+)?)", re.I)
 _EPOCH_WORDS = (b"poch", b"POCH")
 _CONTROL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
@@ -48,6 +50,7 @@ class MetricReader:
     def __init__(self, metric: str, pattern: str | None = None) -> None:
         self.value: float | None = None  #: the last value of the metric
         self.unread: str | None = None  #: what was printed for it after that, with commas, e.g. 1,234.5
+        self.ambiguous: list[str] = []  #: what a line after that calls several figures of this name, e.g. train acc
         self._metric = metric
         self._pattern = None if pattern is None else re.compile(pattern)
         self._named, self._with_commas = _named(metric, _NUMBER), _named(metric, WITH_COMMAS)
@@ -170,17 +173,22 @@ class MetricReader:
             self._epoch = _whole(float(named[1]))
         if not figures:
             return None
-        self.value, self.unread = figures[self._metric], None
+        self.value, self.unread, self.ambiguous = figures[self._metric], None, []
         return Record(figures, self._epoch)
 
     def _find(self, line: str) -> Figures:
-        values = [value for found in self._named.finditer(line) if (value := _number(found)) is not None]
-        if not values:
+        named = [(found, value) for found in self._named.finditer(line) if (value := _number(found)) is not None]
+        words = [_WORD_BEFORE.search(line, max(0, found.start() - MAX_WORD), found.start()) for found, _ in named]
+        names = list(dict.fromkeys(f"{word[1]} {self._metric}" if word else self._metric for word in words))
+        if len(names) > 1:
+            self.ambiguous = names
+            return {}
+        if not named:
             for found in self._with_commas.finditer(line):
                 self.unread = found["value"]
             return {}
         pairs = ((found["name"], _number(found)) for found in _PAIR.finditer(line))
-        return {**{name: value for name, value in pairs if value is not None}, self._metric: values[-1]}
+        return {**{name: value for name, value in pairs if value is not None}, self._metric: named[-1][1]}
 
     def _search(self, line: str) -> Figures:
         assert self._pattern is not None

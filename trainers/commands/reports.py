@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,6 +84,8 @@ class ReportsFile:
 
 
 def _figure(value: object) -> float:
+    if value is None:  # as JavaScript and R write NaN
+        return math.nan
     number = None if isinstance(value, str) else to_number(value)
     if number is None:
         raise ValueError

@@ -19,6 +19,7 @@ from typing import Any
 
 from trainers.commands.command import Command
 from trainers.commands.endings import (
+    explain_ambiguous,
     explain_folder,
     explain_no_metric,
     explain_start,
@@ -168,7 +169,7 @@ class CommandTrial:
         if (refusal := find_refusal(tail)) is not None:
             raise InvalidPoint(refusal)
         if self.ending.exit_code != 0:
-            raise fail(self.ending, tail)
+            raise fail(self.ending, tail, self._words)
         sentence = explain_no_metric(self._metric, self._command.pattern, self.reports.values, tail)
         raise ProgramFailed(with_last_lines(sentence, tail))
 
@@ -180,6 +181,8 @@ class CommandTrial:
             return self.reports.values[self._metric]
         self.source = Source.OUTPUT
         if self.file is None:
+            if self.output.ambiguous:
+                raise ProgramFailed(with_last_lines(explain_ambiguous(self._metric, self.output.ambiguous), tail))
             if self.output.unread is not None:
                 raise ProgramFailed(with_last_lines(explain_unread(self._metric, self.output.unread), tail))
             return self.output.value

@@ -249,3 +249,18 @@ def test_a_pattern_must_be_a_regular_expression():
 def test_a_pattern_whose_search_may_not_end_is_refused(pattern):
     with pytest.raises(RecipeError, match="must not repeat what it repeats, which can take forever"):
         check_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("metric", "line", "names"),
+    [
+        ("acc", "val acc: 0.90 train acc: 0.99", ["val acc", "train acc"]),
+        ("acc", "epoch 3, acc 0.9, best acc: 0.95", ["acc", "best acc"]),
+        ("loss", "train: loss=0.5 | val: loss=0.6", ["train loss", "val loss"]),
+    ],
+)
+def test_figures_of_one_name_that_other_words_tell_apart_are_not_chosen_from(metric, line, names):
+    reader, records = read(metric, f"{metric}: 0.1\n{line}\n")
+    assert reader.ambiguous == names
+    assert len(records) == 1
+    assert read(metric, f"{line}\n{metric}: 0.1\n")[0].ambiguous == []

@@ -72,7 +72,7 @@ def test_figures_that_are_not_finite_are_figures(tmp_path):
 def test_lines_that_are_no_reports_are_counted_and_skipped(tmp_path):
     reports = opened(tmp_path)
     wrong = ["nonsense", "[]", "[" * 10_000, '{"epoch": -1, "figures": {}}', '{"epoch": 1.5, "figures": {}}']
-    wrong += ['{"epoch": 1, "figures": 3}', '{"epoch": 1, "figures": {"a": "x"}}', '{"result": null}']
+    wrong += ['{"epoch": 1, "figures": 3}', '{"epoch": 1, "figures": {"a": "x"}}', '{"result": "x"}']
     write(reports, "\n".join(wrong) + '\n\n{"result": 1}\n')
     assert reports.read() == []
     assert reports.malformed == len(wrong)
@@ -107,3 +107,10 @@ def test_a_file_that_the_program_empties_or_removes_does_no_harm(tmp_path):
     assert reports.result == 1
     reports.path.unlink()
     assert reports.read() == []
+
+
+def test_null_is_no_number(tmp_path):
+    reports = opened(tmp_path)
+    write(reports, '{"epoch": 1, "figures": {"accuracy": 0.9}}\n{"epoch": 2, "figures": {"accuracy": null}}\n')
+    reports.read()
+    assert math.isnan(reports.values["accuracy"])

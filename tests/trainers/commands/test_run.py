@@ -453,3 +453,13 @@ def test_a_folder_that_is_gone_is_named(runner):
     assert failure(runner.shell, "echo acc 1").startswith(
         f"the folder that the program runs in must be there: got {runner.home} on "
     )
+
+
+def test_a_metric_that_may_be_one_of_several_is_asked_for(runner):
+    said = failure(runner.shell, "echo 'train acc: 0.9 val acc: 0.8'")
+    assert "acc may be any of train acc, val acc in a line. Name one, e.g. --metric 'val acc'" in said
+
+
+def test_a_missing_module_is_installed_for_the_python_that_lacks_it(runner):
+    said = failure(runner.shell, "echo \"ModuleNotFoundError: No module named 'timm'\"; exit 1")
+    assert "No module named 'timm'. Install it for /bin/sh, or name another Python" in said
