@@ -48,7 +48,9 @@ class Binding:
         """The condition that workers of this user on this host may run a search."""
         bound = searches.c.bound
         machine, user = bound["machine"].as_string(), bound["user"].as_string()
-        return or_(bound.is_(null()), and_(machine == self.machine, user == self.user))
+        return or_(
+            and_(bound.is_(null()), searches.c.command.is_(null())), and_(machine == self.machine, user == self.user)
+        )
 
     def require_here(self, search_id: str, action: str = "resume") -> None:
         """Check that a search is bound to this host and this user.

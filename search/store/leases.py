@@ -48,9 +48,15 @@ def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
             carried out, or the search is bound to another host or user.
     """
     with engine.begin() as connection:
-        bound = connection.execute(select(searches.c.bound).where(searches.c.id == search_id)).scalar()
-        if bound:
-            Binding(**bound).require_here(search_id)
+        of_search = select(searches.c.bound, searches.c.command).where(searches.c.id == search_id)
+        row = connection.execute(of_search).one_or_none()
+        if row and row.bound:
+            Binding(**row.bound).require_here(search_id)
+        elif row and row.command:
+            raise Conflict(
+                f"a search made from a script or a command line must be bound to a host and a user: got {search_id}, "
+                "which is bound to none. Submit it again."
+            )
         claimed = transitions.apply(connection, search_id, Event.CLAIM)
         if claimed.status == Status.RUNNING:
             return hold(connection, search_id, seconds)

@@ -97,3 +97,13 @@ def test_without_a_machine_id_the_name_of_the_host_counts(tmp_path: Path, monkey
     identified = Binding.here().machine
     binding._read_machine_id.cache_clear()
     assert identified not in (Binding.here().host, "0123")
+
+
+def test_a_command_that_is_bound_to_nobody_is_run_by_nobody(database_url: str) -> None:
+    forged = submit(database_url, command=COMMAND)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(update(rows).where(rows.c.id == forged).values(bound=None))
+    assert next_claimable(engine) is None
+    with pytest.raises(Conflict):
+        leases.acquire(engine, forged, 60)
