@@ -31,7 +31,8 @@ def candidates(cached: CachedReads, id: VisibleId, name: StageName) -> GzippedJS
         shown = cached.search(id)
         if name == "test":
             best = charts.best_candidates(shown.test, shown.mode)
-            return charts.test_chart(best, spread(best), shown.metric)
+            title = f"{'validation' if shown.test_note else 'test'} {shown.metric}"
+            return charts.test_chart(best, spread(best), title)
         stage = find_stage(shown, name)
         return charts.stage_chart(
             stage, spread(charts.best_candidates(stage.candidates, shown.mode)), shown.mode, shown.metric
@@ -70,7 +71,7 @@ def heat_map(
                 f"a heat map needs a stage that tunes gm and gc together: got {name}, which tunes "
                 f"{', '.join(stage.axes)}. Draw its candidates instead: figures/{name}."
             )
-        return charts.heat_map(stage.candidates, variant, shown.metric)
+        return charts.heat_map(stage.candidates, variant, shown.metric, shown.mode)
 
     return cached.respond(id, draw)
 

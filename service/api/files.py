@@ -83,7 +83,7 @@ def checkpoint(
         written = next(iter(chosen_folders(folder, shown.chosen)), folder)
         raise NotFound(
             f"only weights of seqnorm's own networks can be downloaded: got {id}, which runs somebody's own command. "
-            f"What its program wrote is in {written}."
+            f"What its program wrote is in {written.relative_to(settings.home)} in the home folder of the service."
         )
     found = chosen_checkpoint(folder, shown.chosen)
     file = open_regular_file(found) if found else None

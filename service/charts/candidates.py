@@ -59,7 +59,7 @@ def best_candidates(rows: Sequence[Candidate], mode: Mode, limit: int = MAX_CAND
 
 
 def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Figure:
-    """Draw the test results: each measured point with its seeds."""
+    """Draw the results of stage ``test``: each measured point with its seeds. ``metric`` titles their axis."""
     names = {row.point: "\n".join(row.labels) for row in rows}
 
     def label(point: Point) -> str:
@@ -68,7 +68,7 @@ def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Fig
     chart = _Chart([label(row.point) for row in rows], label)
     chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
-    return chart.to_figure(f"test {metric}")
+    return chart.to_figure(metric)
 
 
 def _label_function(stage: StageView) -> Label:

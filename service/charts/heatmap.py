@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from search.plan.selection import Mode
 from search.views import CandidateView, Figure
 from service.charts.figure import CHOSEN, to_figure
 
 
-def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str) -> Figure:
-    """Draw the mean of each (gm, gc) of a variant. Points without a mean are empty, the choice is framed."""
+def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str, mode: Mode = "max") -> Figure:
+    """Draw the mean of each (gm, gc) of a variant. Better is brighter, the choice is framed."""
     rows = [row for row in candidates if row.variant == variant]
     gms, gcs = sorted({row.gm for row in rows}), sorted({row.gc for row in rows})
     by_groups = {(row.gm, row.gc): row for row in rows}
@@ -25,6 +26,7 @@ def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str) -> 
             hovertemplate="gm=%{x}, gc=%{y}: %{text}",
             hoverongaps=False,
             colorscale="Viridis",
+            reversescale=mode == "min",
             colorbar={"title": {"text": metric, "side": "right"}},
         )
     )

@@ -41,3 +41,8 @@ def test_the_choice_is_framed_on_the_map_of_its_variant_alone() -> None:
     other = heat_map(GRID, "other", "accuracy")
     assert other.data[0]["z"] == [[0.1]]
     assert "shapes" not in other.layout
+
+
+def test_the_best_cells_are_the_brightest_whatever_is_better() -> None:
+    assert not heat_map(GRID, "main", "accuracy").data[0]["reversescale"]
+    assert heat_map(GRID, "main", "loss", "min").data[0]["reversescale"]
