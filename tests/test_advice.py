@@ -31,7 +31,7 @@ ADVICE = re.compile(rf"(?:(?<![\w`/.-])|(?<=`))(?:seqnorm|PROGRAM) ((?:{COMMANDS
 def read_texts(file: Path) -> Iterator[str]:
     """Yield the texts of a module, but for its documentation; what is filled in is a word in capitals."""
     if file.suffix == ".html":
-        yield file.read_text()
+        yield re.sub(r"\{\{(.*?)\}\}", lambda found: name_of(found[1]), file.read_text())
         return
     tree = ast.parse(file.read_text())
     examples = {node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and is_example(node)}
@@ -56,6 +56,11 @@ def read_part(part: ast.expr) -> str:
     filled_in = ast.unparse(part)
     if "program" in filled_in:
         return "PROGRAM"
+    return name_of(filled_in)
+
+
+def name_of(filled_in: str) -> str:
+    """Return a word for an expression in a message."""
     return "ID" if re.search(r"\bid\b|search", filled_in) else "NAME"
 
 
@@ -138,6 +143,7 @@ database.execute("UPDATE searches SET status = 'done'")
 database.commit()
 """
 STARTED = {
+    "logs ID NAME",
     "token",
     "serve",
     "submit -f FILE",

@@ -63,6 +63,8 @@ def test_the_installed_example_is_listed_with_its_numbers(environment: dict[str,
         "default": 16,
         "unit": "channels of both convolutions",
         "choices": [],
+        "at_least": 1,
+        "at_most": None,
     }
     assert (numbers["batch"]["default"], numbers["momentum"]["default"]) == (32, 0.9)
     assert {"learning_rate", "noise", "randaugment_n", "epochs"} <= set(numbers)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Never
 
 from search.cli.stray_words import names_script
-from search.plan.spec import refusing_specs
+from search.plan.spec import NumberValue, refusing_specs
 from search.vocabulary.errors import InvalidSpec
 from trainers.commands.command import Command, CommandNumber, is_probably_minimized
 from trainers.commands.placeholders import check
@@ -161,7 +161,7 @@ def _as_text(path: str) -> str:
 
 def make_command(
     program: Program, folder: Path, flags: Mapping[str, Any], numbers: Mapping[str, Any]
-) -> tuple[Command, dict[str, Any]]:
+) -> tuple[Command, dict[str, NumberValue]]:
     """Return the command that runs a program, and the values of its numbers.
 
     Args:
@@ -216,14 +216,14 @@ def read_value(text: str) -> int | float | bool | str:
     return text
 
 
-def _with_flags(numbers: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+def _with_flags(numbers: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, NumberValue]:
     given = {name: flags[name] for name in ("batch", "epochs") if name in flags}
     if twice := sorted(given.keys() & numbers.keys()):
         raise InvalidSpec(f"{twice[0]} must be given once: got {_flag(twice[0])} and a number as well. Leave one.")
     return {**given, **numbers}
 
 
-def _complete(values: dict[str, Any]) -> dict[str, Any]:
+def _complete(values: dict[str, NumberValue]) -> dict[str, NumberValue]:
     """Return numbers with those that gm is checked with.
 
     Raises:

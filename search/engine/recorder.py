@@ -213,7 +213,7 @@ class Recorder:
             self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 
-    def _attributes(self, replicate: Replicate, numbers: Any) -> dict[str, Any]:
+    def _attributes(self, replicate: Replicate, numbers: Any) -> dict[str, int | None]:
         return {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
 
     def _put_out(self, stage: str, point: Point) -> None:

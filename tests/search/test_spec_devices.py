@@ -131,7 +131,7 @@ class Bare(Numbers):
 
 def test_a_recipe_without_numbers_for_devices_is_taken(monkeypatch):
     bare = Recipe(name="bare", title="", numbers=Bare, run="", load="", widths=lambda numbers: None)
-    monkeypatch.setattr(module, "find", lambda name: bare)
+    monkeypatch.setattr(module, "find_recipe", lambda *_: bare)
     assert parse_spec({"recipe": "bare", "gm": [4], "gc": [1]}).gm == [4]
     assert gm_error(4, Bare()) is None
 

@@ -117,7 +117,7 @@ def test_settings_that_are_refused_are_an_object_too(tmp_path: Path) -> None:
 def test_a_worker_and_a_driver_log_objects_that_name_the_search_and_say_that_no_node_can_hold_it(
     own_ray: None, tmp_path: Path
 ) -> None:
-    settings = Settings(home=tmp_path, port=free_port(), log_format="json", lease_seconds=3.0, renew_seconds=0.5)
+    settings = Settings(home=tmp_path, port=free_port(), log_format="json")
     with serving(settings) as printed:
         search_id = submit(settings.database_url, **SPEC, gpus=2)  # the service would refuse what this host lacks
         deadline = time.monotonic() + 180
