@@ -98,7 +98,8 @@ def test_a_search_of_a_command_is_shown_and_stopped_and_left_to_its_user_on_its_
         )
     refusal = site.api.get(f"{path}/checkpoint")
     assert refusal.status_code == 404
-    assert str(site.settings.search_folder(search_id)) in refusal.json()["detail"]
+    assert f" searches/{search_id} in " in refusal.json()["detail"]
+    assert str(site.settings.home) not in refusal.json()["detail"], "a reader learns no path of the server"
     page = unescape(site.api.get(f"/searches/{search_id}").text)
     assert "Command: <code>/bin/sh 'my train.sh' '{gm}'</code>" in page
     assert f"Folder: /somewhere · {host}" in page
