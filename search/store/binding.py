@@ -11,6 +11,7 @@ import hashlib
 import os
 import pwd
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,16 @@ class Binding:
         """Return this host and the user of this process."""
         host = socket.gethostname()
         return cls(host=host, machine=_read_machine_id() or host, user=_user_name())
+
+    @classmethod
+    def of(cls, bound: Mapping[str, str] | None, command: object) -> Binding | None:
+        """Return the binding of a stored search; None if any worker may run it.
+
+        A command without a binding was stored by none of us, and is nobody's.
+        """
+        if bound is None:
+            return cls(host="no host", machine="", user="nobody") if command else None
+        return cls(**bound)
 
     @property
     def is_here(self) -> bool:

@@ -50,13 +50,8 @@ def acquire(engine: Engine, search_id: str, seconds: float) -> Lease:
     with engine.begin() as connection:
         of_search = select(searches.c.bound, searches.c.command).where(searches.c.id == search_id)
         row = connection.execute(of_search).one_or_none()
-        if row and row.bound:
-            Binding(**row.bound).require_here(search_id)
-        elif row and row.command:
-            raise Conflict(
-                f"a search made from a script or a command line must be bound to a host and a user: got {search_id}, "
-                "which is bound to none. Submit it again."
-            )
+        if row and (bound := Binding.of(*row)):
+            bound.require_here(search_id)
         claimed = transitions.apply(connection, search_id, Event.CLAIM)
         if claimed.status == Status.RUNNING:
             return hold(connection, search_id, seconds)

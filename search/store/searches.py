@@ -178,7 +178,7 @@ def get(connection: Connection, search_id: str) -> Search:
         numbers=row.numbers or {},
         provenance=Provenance(**row.provenance) if row.provenance else None,
         command=Command.from_json(row.command) if row.command else None,
-        bound=Binding(**row.bound) if row.bound else None,
+        bound=Binding.of(row.bound, row.command),
         planned=row.planned,
         slots=row.slots,
         running=EpochProgress(**row.running) if row.running else None,

@@ -25,6 +25,11 @@ def bind(engine: Engine, search_id: str, **changes: str) -> None:
         connection.execute(update(rows).where(rows.c.id == search_id).values(bound=bound))
 
 
+def resume(engine: Engine, search_id: str) -> None:
+    with engine.begin() as connection:
+        searches.resume(connection, search_id)
+
+
 def next_claimable(engine: Engine) -> str | None:
     with engine.connect() as connection:
         return leases.next_claimable(connection)
@@ -105,5 +110,6 @@ def test_a_command_that_is_bound_to_nobody_is_run_by_nobody(database_url: str) -
     with engine.begin() as connection:
         connection.execute(update(rows).where(rows.c.id == forged).values(bound=None))
     assert next_claimable(engine) is None
-    with pytest.raises(Conflict):
-        leases.acquire(engine, forged, 60)
+    for run in (lambda: leases.acquire(engine, forged, 60), lambda: resume(engine, forged)):
+        with pytest.raises(Conflict, match="bound to nobody on no host"):
+            run()
