@@ -104,6 +104,9 @@ def test_a_search_of_a_command_is_shown_and_stopped_and_left_to_its_user_on_its_
     assert "Command: <code>/bin/sh 'my train.sh' '{gm}'</code>" in page
     assert f"Folder: /somewhere · {host}" in page
     assert "its figure is the validation accuracy, as the command does not read the split" in page
+    assert '<h2 id="stage-test">Fresh seeds</h2>' in page
+    axis = site.api.get(f"{path}/figures/test").json()["layout"]["yaxis"]["title"]["text"]
+    assert axis == "validation accuracy"
     assert f"<code>seqnorm resume {search_id}</code>" in page
     assert f"{path}/resume" not in page
     assert site.api.post(f"{path}/cancel").json()["status"] == "cancelled"
