@@ -116,8 +116,7 @@ class Program:
             self._listen(self._supervisor.stdout.read(4096) or b"")
         self._supervisor.stdout.close()
         if self._group is not None and self._supervisor.returncode:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._group, signal.SIGKILL)
+            supervisor.kill_group(self._group)
         self._reader.join(DRAIN_SECONDS)
         self._drained.set()
         self._reader.join()

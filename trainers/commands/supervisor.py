@@ -133,6 +133,16 @@ def send(number: int, processes: Iterable[int]) -> None:
                 os.kill(pid, each)
 
 
+def kill_group(group: int) -> None:
+    """Kill the processes of a group, and wait until they have ended, which is a little later."""
+    until = time.monotonic() + KILL_SECONDS
+    while left := [pid for pid, (_, of_group) in process_table().items() if of_group == group]:
+        if time.monotonic() >= until:
+            return
+        send(signal.SIGKILL, left)
+        time.sleep(LOOK_SECONDS)
+
+
 def take_lock(path: str) -> bool:
     """Lock a file until this process ends; return False if that fails, another process keeps it, or the trial ended."""
     try:
