@@ -10,9 +10,23 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
+from search.plan.candidates import Candidate, Mode, Point, summarize
+from search.plan.comparison import compare
 from search.plan.registry import OneOf
 
-Mode = Literal["max", "min"]
+__all__ = [
+    "RULES",
+    "Candidate",
+    "Choice",
+    "Mode",
+    "Point",
+    "Rule",
+    "RuleInput",
+    "RuleResult",
+    "auto_tolerance",
+    "choose",
+    "summarize",
+]
 
 POINT = "point"  # the axis of a stage that tunes several parameters at once
 SINGLE_REPLICATE_TOLERANCE = 0.001  # of an accuracy, or relative to a loss; a single replicate has no spread
@@ -21,74 +35,32 @@ ROUNDING = 10.0**-ROUNDING_DIGITS
 
 
 @dataclass(frozen=True)
-class Point:
-    """A configuration to train: a variant of the recipe with its group counts."""
-
-    variant: str
-    gm: int
-    gc: int
-
-    def __str__(self) -> str:
-        groups = f"gm={self.gm}, gc={self.gc}"
-        return groups if self.variant == "main" else f"{self.variant}: {groups}"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Summary of a point over its replicates."""
-
-    gm: int
-    gc: int
-    mean: float | None  #: of the metric over finished replicates; None if there is none
-    std: float | None  #: with n − 1 in the denominator; None at n = 1
-    n: int  #: finished replicates
-    failed: int = 0  #: replicates that diverged or otherwise did not finish
-    variant: str = "main"
-    refused: str = ""  #: why the layers refuse the point, whatever the seed; empty if they do not
-
-    @property
-    def point(self) -> Point:
-        """The point that is summarized."""
-        return Point(self.variant, self.gm, self.gc)
-
-    @property
-    def sem(self) -> float | None:
-        """Standard error of the mean; None at n = 1."""
-        return None if self.std is None else self.std / math.sqrt(self.n)
-
-    def as_json(self) -> dict[str, object]:
-        """Return the figures and the standard error; non-finite numbers become null."""
-        figures = {**asdict(self), "sem": self.sem}
-        del figures["refused"]  # which is why it is out
-        return {
-            name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
-            for name, figure in figures.items()
-        }
-
-
-@dataclass(frozen=True)
 class Choice:
     """The result of a stage."""
 
-    point: Point | None  #: None if no candidate is stable
+    base: Point | None  #: what the next axis is tuned on; None if no candidate is stable
+    best: Point | None  #: what is reported: the best mean of the stable candidates; None if none is stable
     evidence: dict[str, Any]  #: JSON: every candidate with the reason it was in or out, and the numbers of the rule
     sentence: str  #: the reason, for a person
+
+    @property
+    def point(self) -> Point | None:
+        """The point that the stage chose: its base."""
+        return self.base
+
+    @property
+    def kept(self) -> list[Point]:
+        """The points that a stage passes on: the best and, last, the base; one point if they are the same."""
+        return list(dict.fromkeys(point for point in (self.best, self.base) if point))
 
     def as_json(self) -> dict[str, object]:
         """Return the choice as JSON."""
         return {
-            "point": asdict(self.point) if self.point else None,
+            "point": asdict(self.base) if self.base else None,
+            "best": asdict(self.best) if self.best else None,
             "evidence": self.evidence,
             "sentence": self.sentence,
         }
-
-
-def summarize(point: Point, values: Sequence[float], failed: int) -> Candidate:
-    """Summarize the finished replicates of a point."""
-    n = len(values)
-    mean = math.fsum(values) / n if n else None
-    std = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1) if mean is not None and n > 1 else None
-    return Candidate(gm=point.gm, gc=point.gc, mean=mean, std=std, n=n, failed=failed, variant=point.variant)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +154,7 @@ def choose(
     stable = [candidate for candidate in candidates if _instability_reason(candidate) is None]
     width = auto_tolerance(stable, mode) if tolerance == "auto" else float(tolerance)
     best = max((sign * _mean(candidate) for candidate in stable), default=None)
-    result = None
+    result = inputs = None
     if best is not None:
         inputs = RuleInput(
             stable=stable,
@@ -211,9 +183,10 @@ def choose(
         "reference": reference.as_json() if reference else None,
     }
     return Choice(
-        point=result.winner.point if result else None,
+        base=result.winner.point if result else None,
+        best=max(inputs.best, key=tie_break_key).point if inputs else None,
         evidence=evidence,
-        sentence=_sentence(result, candidates, axis, sign, best, reference),
+        sentence=_sentence(result, candidates, axis, mode, reference),
     )
 
 
@@ -289,16 +262,15 @@ def _sentence(
     result: RuleResult | None,
     candidates: Sequence[Candidate],
     axis: str,
-    sign: int,
-    best: float | None,
+    mode: Mode,
     reference: Candidate | None,
 ) -> str:
     """Return a sentence for users that says what was chosen and why."""
     unstable = sum(_instability_reason(candidate) is not None for candidate in candidates)
-    if result is None or best is None:
+    if result is None:
         return (
             f"Nothing was chosen: none of {len(candidates)} candidates is stable "
-            f"(every replicate finished{', and above chance' if sign > 0 else ''})."
+            f"(every replicate finished{', and above chance' if mode == 'max' else ''})."
         )
     winner = result.winner
     name = ", ".join(f"{name}={value}" for name, value in _values(winner, axis).items())
@@ -307,14 +279,8 @@ def _sentence(
         sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if _are_alike(candidates):
         sentence += " All stable candidates gave the same figures: do gm and gc reach a norm?"
-    if reference is not None and reference.mean is not None:
-        beaten = f"gm={reference.gm}, gc={reference.gc} ({reference.mean:.4f})"
-        gain, lead = sign * (_mean(winner) - reference.mean), best - sign * reference.mean
-        if gain > 0:
-            sentence += f" It beats {beaten} by {gain:.4f}."
-        elif lead > 0:  # largest-stable may choose another than the best
-            sentence += f" It {f'is {-gain:.4f} behind' if gain else 'equals'} {beaten}."
-        else:
-            rivals = "candidate" if reference.gc else "SeqNorm"
-            sentence += f" No {rivals} beat {beaten}: the best {f'is {-lead:.4f} behind' if lead else 'equals it'}."
+    if reference is not None:
+        stable = [each for each in candidates if _instability_reason(each) is None]
+        compared = compare(winner, reference, mode, among=stable)
+        sentence += f" It is {compared.sentence}." if compared else ""
     return sentence

@@ -172,7 +172,9 @@ def test_the_second_stage_compares_with_the_winner_of_the_first():
     record = MemoryRecord(hill)
     drive(plan(), record)
     assert record.choices["gm"].evidence["reference"] is None
-    assert record.choices["gc"].sentence.endswith(" It beats gm=4, gc=0 (0.9505) by 0.0200.")
+    assert record.choices["gc"].sentence.endswith(
+        " It is 0.0200 better than gm=4, gc=0 (95 % interval 0.0172 to 0.0228): clear."
+    )
 
 
 def test_the_plans_rules_tolerance_and_mode_decide():
