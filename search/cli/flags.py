@@ -223,7 +223,7 @@ class TuneCommand(TyperCommand):
 
     def _option(self, field: SpecField) -> Parameter:
         names = [self._flag(field)]
-        if field.kind == InputKind.WORDS:
+        if field.kind == InputKind.WORDS and names[0].endswith("s"):
             names.append(names[0].removesuffix("s"))
         option = typer.Option(*names, help=_help_text(field), autocompletion=_complete_with(field.choices))
         return Parameter(
@@ -300,11 +300,9 @@ def _default(field: SpecField) -> object:
     """Return the default in the form that the flag takes; None if empty."""
     if field.kind == InputKind.COUNT:
         return len(field.default)
-    return (
-        field.format_value(field.default) or None
-        if field.kind in (InputKind.WORDS, InputKind.INTEGERS)
-        else field.default
-    )
+    if field.kind == InputKind.WORDS:
+        return field.default or None
+    return field.format_value(field.default) or None if field.kind == InputKind.INTEGERS else field.default
 
 
 def _help_text(field: SpecField) -> str:

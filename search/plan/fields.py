@@ -61,8 +61,10 @@ def _kind(forms: list[dict[str, Any]], form_field: FormField | None) -> InputKin
         if form["items"]["type"] != "integer":
             return InputKind.WORDS
         return InputKind.COUNT if form_field and form_field.count else InputKind.INTEGERS
+    if form["type"] in ("number", "integer") and len(forms) > 1:
+        return InputKind.NUMBER_OR_WORD
     if form["type"] == "number":
-        return InputKind.NUMBER_OR_WORD if len(forms) > 1 else InputKind.NUMBER
+        return InputKind.NUMBER
     if form["type"] == "string":
         return InputKind.MULTILINE if form.get("maxLength", 0) > LONG else InputKind.TEXT
     return {"integer": InputKind.INTEGER, "boolean": InputKind.CHECKBOX}.get(form["type"])

@@ -5,18 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from unicodedata import category
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from search.plan.form import FormField, FormGroup
 from search.plan.grouping import gc_check, gm_check
 from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
-from search.plan.selection import Rule
+from search.plan.selection import POINT, Rule
 from search.plan.strategies import STRATEGIES, Axis, Sweep
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
@@ -28,18 +38,42 @@ from trainers.recipe import Recipe, RecipeError
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 
+LARGEST_STABLE = "largest-stable"  # the rule for axes of group counts alone: of other numbers none is the larger one
+RESERVED = (
+    "gm",
+    "gc",
+    "seed",
+    "variant",
+    "grid",
+    "test",
+    POINT,
+)  # no names of further axes: stages and fields have them
+MAX_AXES = 8  # further ones
+MAX_AXIS_VALUES = 64  # of all further axes together
+MAX_GRID_POINTS = 100_000
+UNTIL_SETTLED = "until-settled"
+MOST_CHECKS = 5  # of ``until-settled``
+
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 NumberValue = int | float | bool | str  # not converted: the recipe knows the type
 Overrides = Annotated[dict[str, NumberValue], Field(max_length=MAX_ENTRIES), FewEntries]
 Name = Annotated[str, StringConstraints(pattern=NAME)]
+Baseline = Literal["batchnorm", "none"]
 
 
 def _one_line(text: object) -> object:
     if isinstance(text, str) and any(category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("must hold no control characters or lone surrogates")
     return text
+
+
+def _whole_number(value: object) -> object:
+    """Take 1.0 for 1, as flags give it, but no other kind of value."""
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def _lines(text: object) -> object:
@@ -88,6 +122,31 @@ class SearchSpec(RequestModel):
     variants: Annotated[dict[Name, Overrides], Field(max_length=MAX_ENTRIES), FewEntries] = Field(
         {"main": {}}, description="named sets of overrides to compare inside the search"
     )
+    vary: Annotated[
+        dict[str, Annotated[list[NumberValue], Field(max_length=MAX_AXIS_VALUES)]],
+        Field(max_length=MAX_AXES),
+        FewEntries,
+    ] = Field({}, description="further axes: numbers of the recipe, each with the values to try")
+    vary_rule: Rule = Field("best-mean", description="how the stage of a further axis chooses")
+    order: list[str] = Field(
+        [],
+        max_length=MAX_AXES + 3,
+        description="the axes in the order of their stages; empty for gm, gc and the others",
+    )
+    rounds: Annotated[
+        Literal["until-settled"] | Annotated[int, Field(ge=0, le=MOST_CHECKS)], BeforeValidator(_whole_number)
+    ] = Field(
+        0,
+        description="checks after the first pass: each tunes the axes again at the values chosen for the others; "
+        f"until-settled ends when nothing changes, after {MOST_CHECKS} at the latest",
+    )
+    check_rule: Rule | None = Field(
+        None, description="how the stages of checks choose; null for the rules of the first pass"
+    )
+    baselines: list[Baseline] = Field(
+        ["batchnorm", "none"], max_length=2, description="what stage test compares with: batchnorm, none (no norm)"
+    )
+    test_numbers: Overrides = Field({}, description="overrides of the recipe's numbers in stage test alone")
     cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(
         1, gt=0, le=1024, description="CPUs of a trial"
     )
@@ -140,6 +199,62 @@ class SearchSpec(RequestModel):
                 "must name at least one variant, and none of them `none`, which trains without normalization"
             )
         return variants
+
+    @field_validator("vary")
+    @classmethod
+    def _further_axes(cls, vary: dict[str, list[Any]], others: ValidationInfo) -> dict[str, list[Any]]:
+        for name, values in vary.items():
+            if name in RESERVED:
+                raise ValueError(f"must name numbers of the recipe, and none of them {', '.join(RESERVED)}")
+            if name in others.data.get("numbers", {}):
+                raise ValueError(f"must not name {name}, which numbers fixes: list its values here alone")
+            if fixing := [each for each, numbers in others.data.get("variants", {}).items() if name in numbers]:
+                raise ValueError(
+                    f"must not name {name}, which the variant {fixing[0]} fixes: list its values here alone"
+                )
+            if not values:
+                raise ValueError(f"must give {name} at least one value")
+            for value in values:
+                if isinstance(value, str) and (not value.strip() or "," in value):
+                    raise ValueError(f"must give {name} values that are not empty and hold no comma")
+        if sum(map(len, vary.values())) > MAX_AXIS_VALUES:
+            raise ValueError(f"must give at most {MAX_AXIS_VALUES} values in all")
+        sizes = [*map(len, vary.values()), *(len(others.data.get(name, [0])) for name in ("gm", "gc", "variants"))]
+        if vary and others.data.get("strategy") == "grid" and prod(sizes) > MAX_GRID_POINTS:
+            raise ValueError(f"must leave a grid at most {MAX_GRID_POINTS:,} points, not {prod(sizes):,}")
+        return vary
+
+    @field_validator("vary_rule", "check_rule")
+    @classmethod
+    def _rule_for_every_axis(cls, rule: str | None, others: ValidationInfo) -> str | None:
+        if rule == LARGEST_STABLE and (others.field_name == "vary_rule" or others.data.get("vary")):
+            raise ValueError("must be a rule for every axis: of numbers other than gm and gc, none is the larger one")
+        if rule and others.field_name == "check_rule" and not others.data.get("rounds"):
+            raise ValueError("needs rounds, which it is for")
+        return rule
+
+    @field_validator("order")
+    @classmethod
+    def _every_axis_once(cls, order: list[str], others: ValidationInfo) -> list[str]:
+        if others.data.keys() >= {"variants", "vary"}:  # else another problem is reported
+            axes = list_axes(others.data["variants"], others.data["vary"])
+            if order and sorted(order) != sorted(axes):
+                raise ValueError(f"must name every axis once: {', '.join(axes)}")
+        return order
+
+    @field_validator("rounds")
+    @classmethod
+    def _rounds_of_a_sequence(cls, rounds: int | str, others: ValidationInfo) -> int | str:
+        if rounds and others.data.get("strategy") == "grid":
+            raise ValueError("must be 0 in a grid, which tries every combination of values")
+        return rounds
+
+    @field_validator("baselines")
+    @classmethod
+    def _distinct(cls, values: list[Baseline]) -> list[Baseline]:
+        if len(set(values)) < len(values):
+            raise ValueError("must not repeat a value")
+        return values
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -214,11 +329,45 @@ def read_spec(
         ) from None
     with refusing_specs():
         recipe = find_recipe(spec.recipe, home, command)
+        spec = convert_values(spec, recipe)
+        _refuse_unready(spec)
         for numbers in spec.resolve_all_numbers(recipe).values():
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
         describe_data(spec, recipe)
     return spec, recipe
+
+
+def list_axes(variants: Mapping[str, object], vary: Mapping[str, object]) -> list[str]:
+    """Return the names of the axes in the order of their stages, unless a search says otherwise."""
+    return ["gm", "gc", *(["variant"] if len(variants) > 1 else []), *vary]
+
+
+def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
+    """Convert the values of further axes to the types of the recipe's numbers.
+
+    Raises:
+        RecipeError: if the recipe has no such number, a value does not fit it, or two values are the same.
+    """
+    vary: dict[str, list[NumberValue]] = {}
+    for name, values in spec.vary.items():
+        vary[name] = [getattr(recipe.with_overrides({name: value}), name) for value in values]
+        if len(set(vary[name])) < len(values):
+            given = ", ".join(map(str, values))
+            raise RecipeError(f"an axis must not repeat a value: got {name}={given}. Leave out what is repeated.")
+    return spec.model_copy(update={"vary": vary}) if vary else spec
+
+
+def _refuse_unready(spec: SearchSpec) -> None:
+    """Refuse what no stage does yet.
+
+    Raises:
+        RecipeError: naming the field.
+    """
+    for name in ("vary", "order", "rounds", "check_rule", "baselines", "test_numbers"):
+        value, default = getattr(spec, name), SearchSpec.model_fields[name].default
+        if value != default:
+            raise RecipeError(f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out.")
 
 
 @contextmanager
@@ -296,10 +445,19 @@ _RULES = {
     "dict_type": "must give names with their values",
     "string_type": "must be text",
 }
-_LISTS = {"seeds": "[0, 1], or a count", "tags": "[night, short]"}  # examples of those that are no group counts
+_LISTS = {
+    "seeds": "[0, 1], or a count",
+    "tags": "[night, short]",
+    "vary": "{learning_rate: [0.1, 0.2]}",
+    "order": "[learning_rate, gm, gc]",
+    "baselines": "[batchnorm]",
+}  # examples of those that are no group counts
 _UNIONS = {  # pydantic reports only one member of these
     "tolerance": "must be auto, or a finite number of 0 or more",
     "numbers": "must give each name a finite number, true, false or text",
+    "test_numbers": "must give each name a finite number, true, false or text",
+    "vary": "must give each name a list of finite numbers, true, false or text",
+    "rounds": f"must be {UNTIL_SETTLED}, or a whole number from 0 to {MOST_CHECKS}",
 }
 
 
@@ -336,7 +494,11 @@ def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = Sear
         example = _LISTS.get(field, "[1, 2]")
         return f"{field} {violated_rule(problem)}: got {received}. Give a list, e.g. {field}: {example}"
     described = model.model_fields.get(field)
-    rule = _UNIONS[field] if field in _UNIONS and problem["type"] != "too_long" else violated_rule(problem)
+    rule = (
+        _UNIONS[field]
+        if field in _UNIONS and problem["type"] not in ("too_long", "value_error")
+        else violated_rule(problem)
+    )
     return f"{field} {rule}: got {received}. Give {described.description if described else 'another value'}."
 
 

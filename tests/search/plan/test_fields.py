@@ -11,10 +11,11 @@ from search.plan.spec import SearchSpec
 from search.plan.strategies import STRATEGIES
 
 FIELDS = {field.name: field for field in spec_fields()}
+OBJECTS = ("numbers", "variants", "vary", "test_numbers")
 
 
 def test_every_field_but_objects_is_there() -> None:
-    assert [*FIELDS] == [name for name in SearchSpec.model_fields if name not in ("numbers", "variants")]
+    assert [*FIELDS] == [name for name in SearchSpec.model_fields if name not in OBJECTS]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,10 @@ def test_every_field_but_objects_is_there() -> None:
         ("concurrency", InputKind.INTEGER),
         ("trial_timeout", InputKind.NUMBER),
         ("name", InputKind.TEXT),
+        ("rounds", InputKind.NUMBER_OR_WORD),
+        ("check_rule", InputKind.CHOICE),
+        ("order", InputKind.WORDS),
+        ("baselines", InputKind.WORDS),
         ("tags", InputKind.WORDS),
         ("note", InputKind.MULTILINE),
     ],

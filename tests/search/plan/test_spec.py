@@ -9,7 +9,7 @@ import pytest
 
 from search.plan.grouping import gc_error, gm_error
 from search.plan.selection import RULES
-from search.plan.spec import SearchSpec, find_refused_values, parse_spec
+from search.plan.spec import SearchSpec, convert_values, find_refused_values, parse_spec
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
 from trainers.commands.files import find_file
@@ -77,6 +77,13 @@ def test_a_spec_of_three_fields_takes_every_default():
         "priority": 0,
         "numbers": {},
         "variants": {"main": {}},
+        "vary": {},
+        "vary_rule": "best-mean",
+        "order": [],
+        "rounds": 0,
+        "check_rule": None,
+        "baselines": ["batchnorm", "none"],
+        "test_numbers": {},
         "data": None,
         "name": "",
         "tags": [],
@@ -322,12 +329,145 @@ def test_no_variant_may_be_named_none(variants):
         {"note": "a" * 10_001},
         {"tags": [f"t{i}" for i in range(33)]},
         {"variants": {f"v{i}": {} for i in range(65)}},
+        {"vary": {f"n{i}": [1] for i in range(9)}},
+        {"vary": {"epochs": [*range(65)]}},
+        {"order": [f"n{i}" for i in range(12)]},
     ],
 )
 def test_what_is_too_long_is_refused_briefly(fields):
     (field,) = fields
     assert re.match(rf"{field} \w+ should have at most \d+ (items|characters)", refused(**fields))
     assert len(refused(**fields)) < 400
+
+
+# Further axes and rounds
+
+FURTHER = "Give further axes: numbers of the recipe, each with the values to try."
+
+
+def test_values_of_further_axes_are_converted_as_the_recipe_types_them():
+    given = SearchSpec(recipe="conv", gm=[1], gc=[1], vary={"learning_rate": ["0.1", 1], "augment": ["yes"]})
+    assert convert_values(given, CONV).vary == {"learning_rate": [0.1, 1.0], "augment": [True]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"vary": {"gm": [1]}},
+            "vary must name numbers of the recipe, and none of them gm, gc, seed, variant, grid, test, point: "
+            f"got {{'gm': [1]}}. {FURTHER}",
+        ),
+        ({"vary": {"epochs": []}}, f"vary must give epochs at least one value: got {{'epochs': []}}. {FURTHER}"),
+        ({"vary": {"epochs": 3}}, "vary must be a list: got 3. Give a list, e.g. vary: {learning_rate: [0.1, 0.2]}"),
+        (
+            {"vary": {"epochs": [None]}},
+            f"vary must give each name a list of finite numbers, true, false or text: got None. {FURTHER}",
+        ),
+        (
+            {"vary": {"epochs": [1]}, "numbers": {"epochs": 3}},
+            "vary must not name epochs, which numbers fixes: list its values here alone: "
+            f"got {{'epochs': [1]}}. {FURTHER}",
+        ),
+        (
+            {"vary": {"epochs": [1]}, "variants": {"long": {"epochs": 3}}},
+            "vary must not name epochs, which the variant long fixes: list its values here alone: "
+            f"got {{'epochs': [1]}}. {FURTHER}",
+        ),
+        (
+            {"vary": {"epochs": ["1,2"]}},
+            f"vary must give epochs values that are not empty and hold no comma: got {{'epochs': ['1,2']}}. {FURTHER}",
+        ),
+        (
+            {"vary": {"lr": [1]}},
+            "mnist-simplenet has no number lr: got lr=1. Use learning_rate; "
+            "seqnorm recipes mnist-simplenet lists them all.",
+        ),
+        (
+            {"vary": {"learning_rate": [0.1, "1e-1"]}},
+            "an axis must not repeat a value: got learning_rate=0.1, 1e-1. Leave out what is repeated.",
+        ),
+        (
+            {"vary": {"epochs": ["many"]}},
+            "epochs must be a whole number (passes over the training split): got 'many'. The default is 30.",
+        ),
+        (
+            {"vary_rule": "largest-stable"},
+            "vary_rule must be a rule for every axis: of numbers other than gm and gc, none is the larger one: "
+            "got 'largest-stable'. Give how the stage of a further axis chooses.",
+        ),
+        (
+            {"vary": {"epochs": [1]}, "rounds": 1, "check_rule": "largest-stable"},
+            "check_rule must be a rule for every axis: of numbers other than gm and gc, none is the larger one: "
+            "got 'largest-stable'. Give how the stages of checks choose; null for the rules of the first pass.",
+        ),
+        (
+            {"check_rule": "best-mean"},
+            "check_rule needs rounds, which it is for: got 'best-mean'. "
+            "Give how the stages of checks choose; null for the rules of the first pass.",
+        ),
+        (
+            {"order": ["gc", "epochs"], "vary": {"epochs": [1]}},
+            "order must name every axis once: gm, gc, epochs: got ['gc', 'epochs']. "
+            "Give the axes in the order of their stages; empty for gm, gc and the others.",
+        ),
+        (
+            {"order": ["gm", "gc"], "variants": {"a": {}, "b": {}}},
+            "order must name every axis once: gm, gc, variant: got ['gm', 'gc']. "
+            "Give the axes in the order of their stages; empty for gm, gc and the others.",
+        ),
+        (
+            {"baselines": ["none", "none"]},
+            "baselines must not repeat a value: got ['none', 'none']. "
+            "Give what stage test compares with: batchnorm, none (no norm).",
+        ),
+    ],
+)
+def test_axes_that_cannot_be_tuned_are_refused(changes, sentence):
+    assert refused(**changes) == sentence
+
+
+def test_a_grid_of_too_many_points_is_refused():
+    wide = {"strategy": "grid", "gm": [*range(1, 201)], "gc": [*range(200)], "vary": {"epochs": [1, 2, 3]}}
+    assert refused(**wide) == (
+        f"vary must leave a grid at most 100,000 points, not 120,000: got {{'epochs': [1, 2, 3]}}. {FURTHER}"
+    )
+
+
+@pytest.mark.parametrize("rounds", ["twice", 6, -1, None])
+def test_rounds_are_a_small_number_or_go_on_until_nothing_changes(rounds):
+    assert refused(rounds=rounds).startswith(
+        f"rounds must be until-settled, or a whole number from 0 to 5: got {rounds!r}. Give checks after"
+    )
+
+
+@pytest.mark.parametrize("rounds", [1.5, True])
+def test_a_part_of_a_round_is_refused(rounds):
+    assert refused(rounds=rounds).startswith(f"rounds must be a whole number: got {rounds!r}. Give checks after")
+
+
+def test_a_grid_has_no_rounds():
+    assert refused(strategy="grid", rounds=1).startswith(
+        "rounds must be 0 in a grid, which tries every combination of values: got 1. Give checks after"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vary": {"epochs": [1, 2]}},
+        {"order": ["gc", "gm"]},
+        {"rounds": "until-settled"},
+        {"baselines": ["batchnorm"]},
+        {"test_numbers": {"epochs": 3}},
+    ],
+)
+def test_what_no_stage_does_yet_is_refused(changes):
+    ((name, value),) = changes.items()
+    default = SearchSpec.model_fields[name].default
+    assert refused(**changes) == (
+        f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out."
+    )
 
 
 # Refused by the recipe
