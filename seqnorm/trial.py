@@ -19,12 +19,12 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Literal, SupportsFloat, SupportsIndex, Unpack
+from typing import Any, Literal, SupportsFloat, SupportsIndex, Unpack, cast
 
 from torch import Tensor, distributed, nn
 
 from seqnorm.checks import InvalidGroups
-from seqnorm.layers import GhostNorm, Options, SeqNorm
+from seqnorm.layers import AffineOptions, GhostNorm, GroupNorm, Options, SeqNorm
 
 Split = Literal["validation", "test"]
 
@@ -42,7 +42,7 @@ class Trial:
     the process of rank 0 reports.
     """
 
-    gm: int  #: groups along the mini-batch of this process; 0 for no normalization
+    gm: int  #: groups along the mini-batch of this process; 0 for none: GroupNorm alone, or no normalization
     gc: int  #: groups along the channels; 0 for no GroupNorm half
     seed: int  #: for initial weights, data order and all other randomness
 
@@ -55,10 +55,6 @@ class Trial:
         self.gm = _read_count(variables, "SEQNORM_GM", 1)
         self.gc = _read_count(variables, "SEQNORM_GC", 0)
         self.seed = _read_count(variables, "SEQNORM_SEED", 0)
-        if self.gm == 0 and self.gc:
-            raise ValueError(
-                f"SEQNORM_GM=0 trains without normalization: got SEQNORM_GC={self.gc} too. Unset one of them."
-            )
         self._split = _read_split(variables)
         # absolute from the start: scripts change their folder
         name = f"gm{self.gm}-gc{self.gc}-seed{self.seed}" + ("-test" if self._split == "test" else "")
@@ -128,20 +124,24 @@ class Trial:
         """Return a new normalization layer of this trial's point: GhostNorm if gc is 0, else SeqNorm.
 
         ``seqnorm.convert(model, trial.norm)`` puts one in the place of every BatchNorm. gm 1 and gc 0 make the
-        baseline, GhostNorm with one group, which is BatchNorm; gm 0 makes ``torch.nn.Identity``.
+        baseline, GhostNorm with one group, which is BatchNorm; gm 0 makes GroupNorm alone, and ``torch.nn.Identity``
+        if gc is 0 too.
 
         Args:
             num_channels: C, the size of dimension 1 of the input.
             options: those of the layers, e.g. ``uneven="unequal"`` for loaders that keep an incomplete last batch:
-                ``seqnorm.convert(model, functools.partial(trial.norm, uneven="unequal"))``.
+                ``seqnorm.convert(model, functools.partial(trial.norm, uneven="unequal"))``. GroupNorm alone has no
+                groups of samples and does without those about them.
 
         Raises:
             InvalidGroups: if gc does not divide the channels. ``convert`` raises it too and leaves the model as it was:
                 a model that is BatchNorm in part would be measured under the name of this point.
         """
-        if self.gm == 0:
+        if self.gm == 0 and self.gc == 0:
             return nn.Identity()
         try:
+            if self.gm == 0:
+                return GroupNorm(num_channels, self.gc, **_of_every_layer(options))
             if self.gc == 0:
                 return GhostNorm(num_channels, self.gm, **options)
             return SeqNorm(num_channels, self.gc, self.gm, **options)
@@ -278,6 +278,12 @@ def trial() -> Trial:
                 _watch_for_refusals(_trial)
                 atexit.register(_trial._fail_if_lost)  # early, so that it is called late
     return _trial
+
+
+def _of_every_layer(options: Options) -> AffineOptions:
+    """Return the options that a layer without groups of samples has, too."""
+    known = AffineOptions.__annotations__
+    return cast(AffineOptions, {name: value for name, value in options.items() if name in known})
 
 
 def _watch_for_refusals(of: Trial) -> None:

@@ -15,7 +15,7 @@ def main() -> int:
     """Train one point; print one line per epoch to stderr and the result to stdout."""
     parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__)
     parser.add_argument("recipe")
-    parser.add_argument("--gm", type=int, default=1, help="groups along the mini-batch")
+    parser.add_argument("--gm", type=int, default=1, help="groups along the mini-batch; 0 for GroupNorm alone")
     parser.add_argument("--gc", type=int, default=0, help="groups along the channels; 0 for GhostNorm")
     parser.add_argument("--none", action="store_true", help="train without normalization")
     parser.add_argument("--seed", type=int, default=0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
+from trainers.descriptors.numbers import TrainingNumbers
 from trainers.recipe import RecipeError
 
 
@@ -44,6 +46,18 @@ def real_groups(gm: int, devices: int, real_devices: int = 1, accumulate: int = 
             f"{real_devices} × {accumulate}. Use gm up from {least}, or fewer real_devices or passes."
         )
     return groups
+
+
+def group_norm_error(gc: int, numbers: Any) -> str | None:
+    """Return why gm = 0 cannot be trained, which is GroupNorm alone (paper A.4); None if it can."""
+    if gc < 1:
+        return (
+            f"gm=0 is GroupNorm alone, which needs groups of channels: got gm=0 where gc is {gc}. "
+            "Give gc from 1; a search tries both together as a grid."
+        )
+    if isinstance(numbers, TrainingNumbers) and numbers.noise:  # other recipes mean something else by it
+        return f"GroupNorm alone is trained without noise: got gm=0 and noise={numbers.noise}. Leave one of them out."
+    return None
 
 
 @lru_cache(maxsize=1024)

@@ -7,19 +7,28 @@ from typing import Any
 
 from torch import nn
 
-from seqnorm import GhostNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
-from trainers.groups import real_groups
+from seqnorm import GhostNorm, GroupNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
+from trainers.groups import group_norm_error, real_groups
 from trainers.models.mlp import NormFactory
+from trainers.recipe import RecipeError
 from trainers.trial import Params
 
 MOMENTUM = 0.1  #: of the running statistics, per step
 
 
 def make_norm_factory(params: Params) -> NormFactory:
-    """Return a factory ``norm(num_channels)`` for a trial's gm, gc and numbers."""
+    """Return a factory ``norm(num_channels)`` for a trial's gm, gc and numbers.
+
+    Raises:
+        RecipeError: if there is no such layer.
+    """
     if not params.normalize:
         return lambda num_channels: nn.Identity()
     numbers, gc, passes = params.numbers, params.gc, params.numbers.accumulate
+    if params.gm == 0:
+        if refusal := group_norm_error(gc, numbers):
+            raise RecipeError(refusal)
+        return partial(GroupNorm, gc=gc)
     options: dict[str, Any] = {"gm": real_groups(params.gm, numbers.devices, numbers.real_devices, passes)}
     options |= {"shared_var": True} if numbers.shared_var else {}
     if passes > 1:  # together the passes of a step update the running statistics as much as one step

@@ -27,7 +27,7 @@ class StepObserver(Protocol):
 class Params:
     """One trial: a point of the search, a seed, and the recipe's inputs."""
 
-    gm: int  #: groups along the mini-batch, per device as the recipe counts devices; 0 for no normalization
+    gm: int  #: groups along the mini-batch, per device as the recipe counts devices; 0 for none: GroupNorm alone
     gc: int  #: groups along the channels; 0 for no GroupNorm half
     seed: int  #: of initial weights, data order and all other randomness
     numbers: Any  #: the recipe's dataclass of numbers, overrides applied

@@ -71,11 +71,9 @@ def test_a_variable_that_is_no_whole_number_is_refused_by_name(name, value):
         Trial({name: value})
 
 
-def test_another_split_and_channel_groups_without_normalization_are_refused():
+def test_another_split_is_refused():
     with pytest.raises(ValueError, match=r"^SEQNORM_SPLIT must be validation or test: got 'train'\. Leave it out"):
         Trial({"SEQNORM_SPLIT": "train"})
-    with pytest.raises(ValueError, match=r"^SEQNORM_GM=0 trains without normalization: got SEQNORM_GC=2 too"):
-        Trial({"SEQNORM_GM": "0", "SEQNORM_GC": "2"})
 
 
 def test_every_call_copy_and_pickle_is_the_same_trial(monkeypatch):
@@ -111,13 +109,42 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("gm", "gc", "made"),
-    [("1", "0", "GhostNorm"), ("4", "0", "GhostNorm"), ("4", "2", "SeqNorm"), ("0", "0", "Identity")],
+    [
+        ("1", "0", "GhostNorm"),
+        ("4", "0", "GhostNorm"),
+        ("4", "2", "SeqNorm"),
+        ("0", "2", "GroupNorm"),
+        ("0", "0", "Identity"),
+    ],
 )
 def test_the_norm_is_the_layer_of_the_point(gm, gc, made):
     layer = Trial({"SEQNORM_GM": gm, "SEQNORM_GC": gc}).norm(8)
     assert type(layer).__name__ == made
     if made != "Identity":
-        assert (layer.num_channels, layer.gm, getattr(layer, "gc", 0)) == (8, int(gm), int(gc))
+        assert (layer.num_channels, getattr(layer, "gm", 0), getattr(layer, "gc", 0)) == (8, int(gm), int(gc))
+
+
+def test_gm_0_alone_is_no_normalization():
+    assert type(Trial({"SEQNORM_GM": "0"}).norm(8)) is nn.Identity
+
+
+@pytest.mark.parametrize("size", [(6, 8), (6, 8, 5, 5)], ids=["vectors", "images"])
+@pytest.mark.parametrize("training", [True, False])
+def test_gm_0_with_gc_is_the_groupnorm_of_torch_in_values_and_gradients(size, training):
+    ours, theirs = nn.Sequential(nn.BatchNorm2d(8, eps=1e-3)).double(), nn.GroupNorm(4, 8, eps=1e-3).double()
+    with torch.no_grad():
+        theirs.weight.copy_(torch.arange(8)), theirs.bias.copy_(1 - torch.arange(8))
+    ours[0].load_state_dict(theirs.state_dict(), strict=False)
+    point = Trial({"SEQNORM_GM": "0", "SEQNORM_GC": "4"})
+    seqnorm.convert(ours, functools.partial(point.norm, uneven="single"))
+    x = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found, expected = ours.train(training)(x), theirs.train(training)(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+    gradients = [
+        torch.autograd.grad(output.pow(3).sum(), (x, *layer.parameters()))
+        for output, layer in ((found, ours), (expected, theirs))
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-10)
 
 
 def test_a_model_is_converted_with_the_norm_and_with_options_of_it():

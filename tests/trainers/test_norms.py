@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from seqnorm import GhostNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
+from seqnorm import GhostNorm, GroupNorm, NoisyBatchNorm, NoisySeqNorm, SeqNorm
 from trainers.descriptors.digits_mlp import DigitsNumbers
 from trainers.models.mlp import mlp
 from trainers.norms import make_norm_factory
@@ -41,6 +41,30 @@ def test_gc_0_gives_ghost_norm():
 def test_gm_1_and_gc_0_is_batch_norm():
     x = samples()
     torch.testing.assert_close(layer(gm=1, gc=0)(x), nn.BatchNorm1d(6)(x))
+
+
+@pytest.mark.parametrize("numbers", [{}, {"devices": 8}, {"devices": 8, "real_devices": 2}, {"accumulate": 4}], ids=str)
+def test_gm_0_is_the_groupnorm_of_torch_however_the_batch_is_shared(numbers):
+    x, group = samples(), layer(gm=0, gc=2, **numbers)
+    assert type(group) is GroupNorm
+    torch.testing.assert_close(group(x), nn.GroupNorm(2, 6)(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [
+        (
+            {"gc": 0},
+            "gm=0 is GroupNorm alone, which needs groups of channels: got gm=0 where gc is 0. "
+            "Give gc from 1; a search tries both together as a grid.",
+        ),
+        ({"noise": 0.1}, "GroupNorm alone is trained without noise: got gm=0 and noise=0.1. Leave one of them out."),
+    ],
+)
+def test_gm_0_without_groups_of_channels_or_with_noise_is_refused(point, reason):
+    with pytest.raises(RecipeError) as refused:
+        layer(gm=0, **point)
+    assert str(refused.value) == reason
 
 
 def test_the_variant_none_gives_layers_that_do_nothing():
