@@ -152,7 +152,7 @@ def tune(context: typer.Context, download: Download = False, json: Json = False)
 
 @app.command(cls=GridCommand)
 def grid(context: typer.Context, download: Download = False, json: Json = False) -> None:
-    """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm."""
+    """Run a grid search in the foreground: every pair of gm and gc. gc 0 is GhostNorm alone, gm 0 GroupNorm alone."""
     settings = _local_settings("grid")
     request = _request(settings, context)
     _run_locally(settings, replace(request, fields={**request.fields, "strategy": "grid"}), download, json)

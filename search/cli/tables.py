@@ -12,6 +12,7 @@ from search.plan.commit import NO_REPOSITORY, UNKNOWN
 from search.settings import Settings
 from search.views import CommandView, MeasuredView, ResultView, SearchView, StageView
 from search.vocabulary.formatting import format_mean_std
+from search.vocabulary.norms import Norm
 
 
 def print_result(shown: SearchView, json: bool, settings: Settings, program: str) -> None:
@@ -90,7 +91,7 @@ def _test_table(rows: Iterable[MeasuredView], note: str) -> Table:
     for column in ("what", "gm", "gc", "mean ± std", "n", "failed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
-        groups = ("–", "–") if row.gm == 0 else (str(row.gm), str(row.gc))
+        groups = ("–", "–") if row.point.norm == Norm.NONE else (str(row.gm), str(row.gc))
         table.add_row(", ".join(row.labels), *groups, format_mean_std(row), str(row.n), str(row.failed))
     return table
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from search.vocabulary.norms import Norm
+
 Mode = Literal["max", "min"]
 
 
@@ -17,6 +19,11 @@ class Point:
     variant: str
     gm: int
     gc: int
+
+    @property
+    def norm(self) -> Norm:
+        """The kind of normalization."""
+        return Norm.of(self.gm, self.gc)
 
     def __str__(self) -> str:
         groups = f"gm={self.gm}, gc={self.gc}"

@@ -1,4 +1,4 @@
-"""Which group counts a search can train: gm divides the batch, gc every normalized width.
+"""Which group counts a search can train: gm divides the batch, gc every normalized width; gm=0 is GroupNorm alone.
 
 A check computes what depends on the recipe's numbers alone once, for all values: a request may name 64 variants with
 512 values each.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from search.plan.strategies import list_sweeps
-from trainers.groups import divisors, real_groups, share_of_batch
+from trainers.groups import divisors, group_norm_error, real_groups, share_of_batch
 from trainers.recipe import Recipe, RecipeError
 
 GroupCheck = Callable[[int], str | None]  #: returns why a value is refused; None if it is not
@@ -29,8 +29,20 @@ def gc_error(gc: int, numbers: Any, recipe: Recipe, strategy: str) -> str | None
     return gc_check(numbers, recipe, strategy)(gc)
 
 
-def gm_check(numbers: Any) -> GroupCheck:
-    """Return the check of gm for a recipe's numbers. A command may have no batch; then only its layers know it."""
+def gm_check(numbers: Any, gcs: Collection[int] = ()) -> GroupCheck:
+    """Return the check of gm for a recipe's numbers. A command may have no batch; then only its layers know it.
+
+    Args:
+        numbers: of the recipe.
+        gcs: the values of gc that gm is tried with; without them gm=0 is refused as any value below 1.
+    """
+    above_0 = _check_above_0(numbers)
+    if not gcs:
+        return above_0
+    return lambda gm: above_0(gm) if gm else group_norm_error(max(gcs), numbers)
+
+
+def _check_above_0(numbers: Any) -> GroupCheck:
     batch, devices = getattr(numbers, "batch", None), getattr(numbers, "devices", 1)
     smallest = getattr(numbers, "min_group", 1)
     if batch is None:

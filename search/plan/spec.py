@@ -386,13 +386,23 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
     refused: dict[str, str] = {}
     for numbers in dict.fromkeys(spec.resolve_all_numbers(recipe).values()):
         for name, values, check in (
-            ("gm", spec.gm, gm_check(numbers)),
+            ("gm", spec.gm, gm_check(numbers, _list_gcs_beside_gm(spec))),
             ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
         ):
             for value in values:
                 if (found := f"{name}={value}") not in refused and (reason := check(value)):
                     refused[found] = reason
     return list(refused.items())
+
+
+def _list_gcs_beside_gm(spec: SearchSpec) -> Sequence[int]:
+    """Return the values of gc that gm is tried with: of a grid all, else those that are there when gm is tuned."""
+    values: dict[str, Sequence[int]] = {axis.name: (axis.start,) for axis in spec.axes}
+    for sweep in spec.sweeps:
+        values |= {axis.name: axis.values for axis in sweep.axes}
+        if any(axis.name == "gm" for axis in sweep.axes):
+            break
+    return values["gc"]
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from search.plan.selection import Candidate, Choice, Mode, Point, Rule, choose
 from search.plan.spec import SearchSpec
 from search.plan.strategies import STRATEGIES, Sweep, list_sweeps
+from search.vocabulary.norms import Norm
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
@@ -67,7 +68,7 @@ class Plan:
     def build_stage(self, name: str, winners: Sequence[Point]) -> Stage:
         """Build a stage from the winners of earlier stages; a tuning stage starts from the last winner."""
         if name == TEST:
-            seq_norms_first = sorted(winners, key=lambda point: not point.gc)
+            seq_norms_first = sorted(winners, key=lambda point: point.norm != Norm.SEQ)
             points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
             return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
         position = self.stage_names.index(name)
@@ -105,17 +106,19 @@ class Plan:
 
 
 def select_finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
-    """Return the points that a stage passes on: its choice, preceded by the best of the other kind of norm if any.
+    """Return the points that a stage passes on: its choice, preceded by the best of each other kind of norm.
 
-    Stage ``test`` measures a GhostNorm (gc = 0) and a SeqNorm; a sequential search gets one from each of its stages.
+    Stage ``test`` measures one of each kind; a sequential search gets a GhostNorm and a SeqNorm, one from each stage.
     """
     if choice.point is None:
         return []
     assert stage.rule is not None  # only `test` has none
     assert stage.axis is not None
-    other = [c for c in candidates if bool(c.gc) != bool(choice.point.gc)]
-    best = choose(other, stage.rule, stage.axis, mode, stage.tolerance).point
-    return [best, choice.point] if best else [choice.point]
+    finalists = []
+    for norm in Norm:
+        if norm != choice.point.norm and (of_kind := [each for each in candidates if each.point.norm == norm]):
+            finalists.append(choose(of_kind, stage.rule, stage.axis, mode, stage.tolerance).point)
+    return [*filter(None, finalists), choice.point]
 
 
 def make_plan(spec: SearchSpec, recipe: Recipe) -> Plan:
@@ -139,7 +142,7 @@ def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) ->
     labels = []
     for winner in winners:
         if point == winner:
-            labels.append("chosen SeqNorm" if winner.gc else "chosen GhostNorm")
+            labels.append(f"chosen {winner.norm}")
     if point == baseline:
         labels.append("BatchNorm")
     if point == UNNORMALIZED:

@@ -34,8 +34,7 @@ def stage_chart(stage: StageView, spread: Spread, mode: Mode, metric: str) -> Fi
     reference = [stage.reference] if stage.reference else []
     chart = _Chart([label(row.point) for row in (*reference, *rows)], label)
     if stage.reference:
-        kind = "SeqNorm" if stage.reference.gc else "GhostNorm"
-        chart.add_candidates(reference, f"{kind}, for comparison", MUTED)
+        chart.add_candidates(reference, f"{stage.reference.point.norm}, for comparison", MUTED)
     chart.add_spread(spread)
     chart.add_candidates(rows, "mean ± std", ACCENT)
     if stage.tolerance is not None and stage.best_mean is not None:

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from search.plan.selection import POINT, Point, Rule
+from search.vocabulary.norms import Norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +36,29 @@ class Sweep:
         return self.axes[0].name if len(self.axes) == 1 else POINT
 
     def points(self, bases: Iterable[Point]) -> tuple[Point, ...]:
-        """Return the points to train, starting from ``bases``."""
+        """Return the points to train, starting from ``bases``; gm = 0 with gc = 0, no normalization, is none."""
         names = [axis.name for axis in self.axes]
         combinations: list[dict[str, Any]] = [
             dict(zip(names, values, strict=True)) for values in product(*(axis.values for axis in self.axes))
         ]
-        return tuple(Point(**{**vars(base), **values}) for base in bases for values in combinations)
+        points = (Point(**{**vars(base), **values}) for base in bases for values in combinations)
+        return tuple(point for point in points if point.norm != Norm.NONE)
 
     @property
     def num_points(self) -> int:
         """The number of points for each base point."""
-        return prod(len(axis.values) for axis in self.axes)
+        combinations = prod(len(axis.values) for axis in self.axes)
+        return combinations - self._values("gm").count(0) * self._values("gc").count(0)
 
     @property
     def num_norms(self) -> int:
-        """The number of kinds of norm among the points: GhostNorm (gc = 0), SeqNorm, or both."""
-        return next((len({bool(gc) for gc in axis.values}) for axis in self.axes if axis.name == "gc"), 1)
+        """The number of kinds of norm among the points, at most GhostNorm, SeqNorm and GroupNorm."""
+        kinds = {Norm.of(gm, gc) for gm in {*map(bool, self._values("gm"))} for gc in {*map(bool, self._values("gc"))}}
+        return len(kinds - {Norm.NONE})
+
+    def _values(self, name: str) -> tuple[int, ...]:
+        """Return the values of an axis, or any above 0 if it is not tuned here."""
+        return next((axis.values for axis in self.axes if axis.name == name), (1,))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,7 @@ def test_a_command_that_names_its_batch_has_gm_checked(settings: Settings) -> No
     command = Command(words=("/bin/sh", "train.sh"), folder="/", numbers=numbers)
     with pytest.raises(InvalidSpec, match=r"^gm must divide the batch: got gm=5 for 12 samples"):
         prepare(settings, {"recipe": "train.sh", "gm": [3, 5], "gc": [1]}, command)
-    with pytest.raises(InvalidSpec, match=r"^gm must be at least 1: got gm=0"):
+    with pytest.raises(InvalidSpec, match=r"^gm=0 is GroupNorm alone, which needs groups of channels: "):
         prepare(settings, {"recipe": "train.sh", "gm": [0], "gc": [1]}, replace(command, numbers=()))
 
 

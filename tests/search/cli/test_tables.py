@@ -38,6 +38,20 @@ def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
     assert printed.endswith(f"Database: {settings.database_url}\nOpen the dashboard with: seqnorm --home here serve\n")
 
 
+def test_groupnorm_alone_shows_its_group_counts_and_no_normalization_none(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = {row.labels[0]: row for row in finished.test}
+    group = measured["chosen SeqNorm"].model_copy(update={"gm": 0, "labels": ("chosen GroupNorm",)})
+    shown = finished.model_copy(update={"test": (measured["no normalization"], group)})
+    print_result(shown, False, settings, "seqnorm")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[2:4] for row in rows if row[:2] in (["no", "normalization"], ["chosen", "GroupNorm"])] == [
+        ["–", "–"],
+        ["0", "4"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("interrupted", "end"), [(0, ""), (1, " (1 more was interrupted)"), (2, " (2 more were interrupted)")]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from search.plan import spec as module
@@ -20,9 +22,9 @@ def spec(**changes: object) -> SearchSpec:
 def test_variants_with_the_same_numbers_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[object] = []
 
-    def make(numbers: object) -> GroupCheck:
+    def make(numbers: object, gcs: Collection[int]) -> GroupCheck:
         checked.append(numbers)
-        return gm_check(numbers)
+        return gm_check(numbers, gcs)
 
     monkeypatch.setattr(module, "gm_check", make)
     find_refused_values(spec(gm=[3, 5], variants={f"v{i}": {} for i in range(64)}), DIGITS)
@@ -42,6 +44,28 @@ def test_a_value_that_only_the_last_variant_refuses_is_listed() -> None:
 def test_as_many_values_are_listed_as_were_given_however_many_variants_refuse_them() -> None:
     variants = {f"v{i}": {"batch": 1024 + i, "width": 101 + i} for i in range(64)}
     assert len(find_refused_values(spec(gm=[*range(1, 257)], gc=[*range(1, 257)], variants=variants), DIGITS)) < 513
+
+
+NEEDS_GC = (
+    "gm=0 is GroupNorm alone, which needs groups of channels: got gm=0 where gc is 0. "
+    "Give gc from 1; a search tries both together as a grid."
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({"strategy": "grid", "gc": [0, 2]}, []),
+        ({"strategy": "grid", "gc": [0]}, [NEEDS_GC]),
+        ({"strategy": "sequential"}, [NEEDS_GC]),
+        (
+            {"strategy": "grid", "numbers": {"noise": 0.1}},
+            ["GroupNorm alone is trained without noise: got gm=0 and noise=0.1. Leave one of them out."],
+        ),
+    ],
+)
+def test_gm_0_is_accepted_where_it_meets_groups_of_channels(changes: dict[str, object], reasons: list[str]) -> None:
+    assert [reason for _, reason in find_refused_values(spec(gm=[0, 4], **changes), DIGITS)] == reasons
 
 
 def test_the_divisors_of_a_number_are_found_once() -> None:

@@ -142,6 +142,7 @@ def test_a_sequential_search_grows_with_the_sum_of_both_lists():
 def test_a_grid_grows_with_the_product_of_both_lists():
     assert plan(strategy="grid").count_trials() == {"grid": 3 * 2 * 2, "test": 3 * 2}
     assert plan(strategy="grid", gc=[0, 1, 8]).count_trials() == {"grid": 3 * 3 * 2, "test": 4 * 2}
+    assert plan(strategy="grid", gm=[0, 1], gc=[0, 1]).count_trials() == {"grid": 3 * 2, "test": 5 * 2}
 
 
 @pytest.mark.parametrize("variants", [{"main": {}}, {"a": {}, "b": {}, "c": {}}])
@@ -195,6 +196,21 @@ def test_a_grid_of_one_kind_sends_on_one_point():
     assert grid_finalists([measured(2, 0, 0.94), measured(4, 0, 0.93)]) == [main(2, 0)]
 
 
+def test_a_grid_sends_on_the_best_of_three_kinds_its_choice_last():
+    grid = [
+        measured(0, 8, 0.91),
+        measured(0, 4, 0.90),
+        measured(2, 0, 0.93),
+        measured(2, 8, 0.94),
+        measured(4, 8, 0.95),
+    ]
+    assert grid_finalists(grid) == [main(2, 0), main(0, 8), main(4, 8)]
+    assert plan(strategy="grid").build_stage("test", grid_finalists(grid)).points == (
+        *(main(4, 8), main(2, 0), main(0, 8)),
+        *(main(1, 0), UNNORMALIZED),
+    )
+
+
 def test_a_grid_leaves_out_a_kind_that_is_not_stable():
     assert grid_finalists([measured(2, 0, 0.94, failed=1), measured(4, 8, 0.93)]) == [main(4, 8)]
 
@@ -217,13 +233,14 @@ def test_a_stage_without_a_choice_sends_on_nothing():
     [
         (main(4, 8), ["chosen SeqNorm"]),
         (main(4, 0), ["chosen GhostNorm"]),
+        (main(0, 8), ["chosen GroupNorm"]),
         (main(1, 0), ["BatchNorm"]),
         (UNNORMALIZED, ["no normalization"]),
         (main(2, 2), []),
     ],
 )
 def test_the_points_of_stage_test_are_named_for_the_part_they_play(point, labels):
-    assert planning.label_test_point(point, [main(4, 0), main(4, 8)], main(1, 0)) == labels
+    assert planning.label_test_point(point, [main(4, 0), main(0, 8), main(4, 8)], main(1, 0)) == labels
 
 
 def test_a_point_may_play_two_parts():
@@ -246,8 +263,9 @@ def test_groups_are_counted_over_the_whole_batch(devices, gm, groups):
     assert count_groups(main(gm, 4), Numbers(batch=512, devices=devices)) == groups
 
 
-def test_training_without_normalization_has_no_groups():
-    assert count_groups(UNNORMALIZED, Numbers()) == {"gm_total": 0, "group_size": None}
+@pytest.mark.parametrize("point", [UNNORMALIZED, main(0, 4)], ids=str)
+def test_without_gm_there_are_no_groups_of_samples(point):
+    assert count_groups(point, Numbers()) == {"gm_total": 0, "group_size": None}
 
 
 def test_a_command_has_no_baseline_without_normalization():

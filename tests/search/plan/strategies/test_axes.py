@@ -39,6 +39,19 @@ def test_several_axes_together_tune_the_point() -> None:
     assert [sweep(*axes).axis for axes in ((GM,), (GC,), (GM, GC))] == ["gm", "gc", "point"]
 
 
+def test_no_group_at_all_is_no_point() -> None:
+    both = sweep(replace(GM, values=(0, 1, 2)), replace(GC, values=(0, 1, 4)))
+    groups = [(point.gm, point.gc) for point in both.points([Point("main", 1, 0)])]
+    assert groups == [(0, 1), (0, 4), (1, 0), (1, 1), (1, 4), (2, 0), (2, 1), (2, 4)]
+    assert (both.num_points, both.num_norms) == (8, 3)
+
+
+def test_gm_0_on_top_of_groups_of_channels_is_a_kind_of_its_own() -> None:
+    alone = sweep(replace(GM, values=(0, 1)))
+    assert alone.points([Point("main", 1, 8)]) == (Point("main", 0, 8), Point("main", 1, 8))
+    assert (alone.num_points, alone.num_norms) == (2, 2)
+
+
 @pytest.mark.parametrize(("values", "kinds"), [((0,), 1), ((1, 8), 1), ((0, 1, 8), 2)])
 def test_a_sweep_with_and_without_a_groupnorm_half_has_two_kinds(values: tuple[int, ...], kinds: int) -> None:
     assert sweep(GM, replace(GC, values=values)).num_norms == kinds

@@ -30,6 +30,19 @@ def test_a_finished_search_shows_the_planted_optimum(database_url: str) -> None:
     }  # fmt: skip
 
 
+def test_groupnorm_alone_and_no_normalization_are_told_apart(database_url: str) -> None:
+    fields = {"strategy": "grid", "gm": [0, 8], "gc": [0, 4], "seeds": 2, "test_seeds": 1}
+    shown = show(database_url, finished_search(database_url, **fields))
+    assert [(row.gm, row.gc) for row in shown.stages[0].candidates] == [(0, 4), (8, 0), (8, 4)]
+    assert {(row.variant, row.gm, row.gc): row.labels for row in shown.test} == {
+        ("none", 0, 0): ("no normalization",),
+        ("main", 1, 0): ("BatchNorm",),
+        ("main", 8, 0): ("chosen GhostNorm",),
+        ("main", 0, 4): ("chosen GroupNorm",),
+        ("main", 8, 4): ("chosen SeqNorm",),
+    }
+
+
 def test_candidates_are_the_statistics_of_their_replicates(database_url: str) -> None:
     shown = show(database_url, finished_search(database_url))
     values = [surface(8, 0, seed, 0.002) for seed in (0, 1, 2)]
