@@ -89,11 +89,17 @@ def explain_no_metric(metric: str, pattern: str | None, reported: Iterable[str],
 
 
 def explain_unread(metric: str, value: str) -> str:
-    """Return the failure of a program whose last metric has commas: an earlier one would be taken for it."""
-    return (
-        f"the program ended with exit code 0, but its last {metric} is none that can be read: got {value}. Print it "
-        "with a decimal point, and without commas."
-    )
+    """Return the failure of a program whose last metric is no single figure: an earlier one would be taken for it."""
+    if "(" in value:
+        remedy = (
+            "The second may be an average, a deviation or the best one: say which counts, e.g. "
+            f"--pattern '{re.escape(metric)}\\W+([0-9.]+)' for the first."
+        )
+    elif "," in value:
+        remedy = "Print it with a decimal point, and without commas."
+    else:
+        remedy = "Print it once it is known, and last the figure that counts."
+    return f"the program ended with exit code 0, but its last {metric} is none that can be read: got {value}. {remedy}"
 
 
 def explain_ambiguous(metric: str, names: Sequence[str]) -> str:

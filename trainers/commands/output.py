@@ -2,7 +2,8 @@
 
 It is looked for in JSON lines and as ``name: value``, ``name=value``, ``name | value`` or ``name value`` anywhere in a
 line; of several in a line, the last counts. A number counts as it is printed: 93.2% is 93.2, only 9320/10000 is 0.932.
-As on a terminal, what follows a carriage return replaces what was before it in the line.
+Of a meter, ``name value (average)``, the average counts: the value is that of the last batch. As on a terminal, what
+follows a carriage return replaces what was before it in the line.
 """
 
 from __future__ import annotations
@@ -21,16 +22,22 @@ MAX_PARSED = 20_000  # lines with the metric; beyond that, of each read only the
 LAST_LINES = 20
 MAX_WORD = 40  # characters before a name in which a word may tell it from others
 TAIL_BYTES = 16 * 1024  # kept for people
+ABSENT = object()  # in place of a field that a JSON object does not have
 
 _NUMBER = r"""
     (?P<value> (?> [+-]? (?: (?:\d+\.?\d*|\.\d+) (?:e[+-]?\d+)? | nan | inf(?:inity)? ) ) )
     (?: (?<=\d) [ ]? / [ ]? (?P<total>(?>\d+)) )?
     (?! \w | [-.,:/]\d | [ ]?/ )
 """  # as a whole: no part of a date, a version, a size with a unit or a number with separators of thousands
+_AVERAGE = r"(?: [ ]* \( (?P<padding>[ ]*) (?P<average> [+-]? \d+\.\d+ (?:e[+-]?\d+)? ) [ ]* \) )?"
+_METER = re.compile(r"(?P<value> \d+\.\d+ (?:e[+-]?\d+)? )" + _AVERAGE.removesuffix("?"), re.I | re.X)
+_MISSING = r"(?P<value> (?: none | null | nil | n/a ) (?!\w) )"  # as languages print that there is no figure
 WITH_COMMAS = r"(?P<value> [+-]? \d[\d.]* (?: ,\d[\d.]* )+ )"  # decimals or thousands: which, nobody can tell
 _OPENED = r"""['"]? (?: [a-z_][\w.]*\( )?"""  # a string's quote, or the name of a type as in tensor(0.5)
 _BEFORE = r"(?<![\w./@-])"  # names are whole words: acc is no part of val_acc, val/acc or acc@5
-_PAIR = re.compile(rf"{_BEFORE}(?P<name>[a-z_][\w./@-]{{0,99}})['\"]?\s*[:=]\s*{_OPENED}{_NUMBER}", re.I | re.X)
+_PAIR = re.compile(
+    rf"{_BEFORE}(?P<name>[a-z_][\w./@-]{{0,99}})['\"]?\s*[:=]\s*{_OPENED}{_NUMBER}{_AVERAGE}", re.I | re.X
+)
 _WORD_BEFORE = re.compile(r"([a-z_]\w*)\W*$", re.I)
 _EPOCH = re.compile(r"\bepoch\b\W{0,4}?(\d+(?:\.\d+)?)", re.I)
 _EPOCH_WORDS = (b"poch", b"POCH")
@@ -49,11 +56,12 @@ class MetricReader:
 
     def __init__(self, metric: str, pattern: str | None = None) -> None:
         self.value: float | None = None  #: the last value of the metric
-        self.unread: str | None = None  #: what was printed for it after that, with commas, e.g. 1,234.5
+        self.unread: str | None = None  #: what was printed for it after that and is no figure, e.g. 1,234.5 or null
         self.ambiguous: list[str] = []  #: what a line after that calls several figures of this name, e.g. train acc
         self._metric = metric
         self._pattern = None if pattern is None else re.compile(pattern)
-        self._named, self._with_commas = _named(metric, _NUMBER), _named(metric, WITH_COMMAS)
+        self._named = _named(metric, _NUMBER + _AVERAGE)
+        self._unreadable = (_named(metric, WITH_COMMAS), _named(metric, _MISSING))
         self._needles = (_needle(metric), *_EPOCH_WORDS)
         self._rest = b""  # a line whose end is still to come
         self._recent = b""
@@ -167,6 +175,8 @@ class MetricReader:
             if epoch is not None:
                 self._epoch = epoch
             figures = {} if found is None else {**figures, self._metric: found}
+            if find_field(fields, self._metric) is None:
+                self.unread = "null"
         else:
             figures = self._find(line)
         if (named := _EPOCH.search(line)) is not None:
@@ -177,17 +187,20 @@ class MetricReader:
         return Record(figures, self._epoch)
 
     def _find(self, line: str) -> Figures:
-        named = [(found, value) for found in self._named.finditer(line) if (value := _number(found)) is not None]
+        named = [(found, value) for found in self._named.finditer(line) if (value := _figure(found)) is not None]
         words = [_WORD_BEFORE.search(line, max(0, found.start() - MAX_WORD), found.start()) for found, _ in named]
         names = list(dict.fromkeys(f"{word[1]} {self._metric}" if word else self._metric for word in words))
         if len(names) > 1:
             self.ambiguous = names
             return {}
         if not named:
-            for found in self._with_commas.finditer(line):
+            for found in (found for each in self._unreadable for found in each.finditer(line)):
                 self.unread = found["value"]
             return {}
-        pairs = ((found["name"], _number(found)) for found in _PAIR.finditer(line))
+        if _is_unclear(named[-1][0]):
+            self.unread = f"{named[-1][0]['value']} ({named[-1][0]['average']})"
+            return {}
+        pairs = ((found["name"], _figure(found)) for found in _PAIR.finditer(line))
         return {**{name: value for name, value in pairs if value is not None}, self._metric: named[-1][1]}
 
     def _search(self, line: str) -> Figures:
@@ -278,13 +291,18 @@ def flatten(fields: Mapping[str, object], prefix: str = "") -> Figures:
 
 def look_up(fields: Mapping[str, object], name: str) -> float | None:
     """Return a number of a JSON object by its name, which may lead into nested objects: ``val.acc``, ``val/acc``."""
+    return to_number(find_field(fields, name))
+
+
+def find_field(fields: Mapping[str, object], name: str) -> object:
+    """Return what a JSON object has by a name, None for its null; ``ABSENT`` if it has no such name."""
     if name in fields:
-        return to_number(fields[name])
+        return fields[name]
     for index, character in enumerate(name):
         inner = fields.get(name[:index]) if character in "./" else None
-        if isinstance(inner, Mapping) and (found := look_up(inner, name[index + 1 :])) is not None:
+        if isinstance(inner, Mapping) and (found := find_field(inner, name[index + 1 :])) is not ABSENT:
             return found
-    return None
+    return ABSENT
 
 
 def epoch_of(fields: Mapping[str, object]) -> int | None:
@@ -319,11 +337,33 @@ def _named(metric: str, value: str) -> re.Pattern[str]:
     return re.compile(rf"{_BEFORE}(?-ix:{name})['\"]? {separator} {_OPENED} {value}", re.I | re.X)
 
 
-def _number(found: re.Match[str]) -> float | None:
-    value = float(found["value"])
-    if not found["total"]:
-        return value
-    return value / float(found["total"]) if float(found["total"]) else None
+def _figure(found: re.Match[str]) -> float | None:
+    """Return the figure that was found: of a meter the average, and of a fraction its value."""
+    if found["total"]:
+        return float(found["value"]) / float(found["total"]) if float(found["total"]) else None
+    return float(found["average"] if _is_meter(found) else found["value"])
+
+
+def _is_meter(found: re.Match[str]) -> bool:
+    """Return whether the number in parentheses is an average: it is written like the value, and as meters write it.
+
+    These print several in a line, or pad the numbers: ``Loss 1.20 (1.31)  Acc@1  87.50 ( 75.20)``.
+    """
+    return _is_pair(found) and (bool(found["padding"]) or sum(map(_is_pair, _METER.finditer(found.string))) > 1)
+
+
+def _is_unclear(found: re.Match[str]) -> bool:
+    """Return whether the number in parentheses may be an average, a deviation or the best one, and is another."""
+    return _is_pair(found) and not _is_meter(found) and float(found["average"]) != float(found["value"])
+
+
+def _is_pair(found: re.Match[str]) -> bool:
+    average = found["average"]
+    return average is not None and _decimals(found["value"]) == _decimals(average) and "." in found["value"]
+
+
+def _decimals(number: str) -> int:
+    return len(number.partition(".")[2])
 
 
 def _needle(metric: str) -> bytes:

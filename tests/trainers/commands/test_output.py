@@ -62,6 +62,57 @@ def test_the_metric_is_found_in_a_line(metric, line, value):
 
 
 @pytest.mark.parametrize(
+    ("metric", "line"),
+    [  # as PyTorch's ImageNet example, timm, torchvision's references and Swin print them
+        (
+            "Acc@1",
+            "Test: [ 5/10]\tTime  0.101 ( 0.200)\tLoss 2.3e+00 (2.4e+00)\tAcc@1  87.50 ( 75.20)\tAcc@5  99.00 ( 97.00)",
+        ),
+        ("Acc@1", "Test: [  10/10]  Time: 0.101 (0.200)  Loss:   0.300 ( 0.400)  Acc@1:  87.500 ( 75.200)"),
+        ("acc1", "Test:  [0/10]  eta: 0:00:01  loss: 2.3000 (2.4000)  acc1: 87.5000 (75.2000)  time: 0.10  data: 0.02"),
+        ("Acc@1", "Test: [0/10]\tTime 0.101 (0.200)\tLoss 2.30 (2.40)\tAcc@1 87.500 (75.200)\tMem 100MB"),
+        ("acc", "acc: 87.5 ( 75.2)"),
+        ("acc", "acc 75.2 (75.2)"),
+    ],
+)
+def test_of_a_meter_the_average_counts(metric, line):
+    assert value_in(metric, line) == 75.2
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("Loss: 0.300 | acc: 87.500% (875/1000)", 87.5),
+        ("loss 0.30 (0.40), acc: 97.33% (3.27%)", 97.33),
+        ("loss 0.30 (0.40), acc 0.75 (3)", 0.75),
+        ("loss 0.30 (0.40), acc 0.75 (12.1 s)", 0.75),
+        ("loss 0.30 (0.40), acc 0.75 (0.125)", 0.75),
+        ("loss 0.30 (0.40), acc 9320/10000 (93.20)", 0.932),
+        ("acc 0.75 (best 0.80)", 0.75),
+    ],
+)
+def test_what_is_no_average_in_parentheses_is_left_out(line, value):
+    assert value_in("acc", line) == value
+
+
+def test_one_number_in_parentheses_may_be_a_deviation_so_neither_counts():
+    reader, records = read("acc", "acc: 0.70\nacc: 0.773 (0.049)")
+    assert reader.unread == "0.773 (0.049)"
+    assert [record.figures["acc"] for record in records] == [0.7]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"acc": null}', '{"val": {}, "acc": null}', "acc: None", "acc=null", "epoch 2, acc N/A"]
+)
+def test_a_figure_that_is_missing_is_told_from_none(line):
+    reader, records = read("acc", f"acc 0.5\n{line}")
+    assert (reader.unread or "").lower() in ("null", "none", "n/a")
+    assert len(records) == 1
+    reader, _ = read("acc", f"{line}\nacc 0.5\n{{'lr': None}}")
+    assert (reader.unread, reader.value) == (None, 0.5)
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "val_acc: 0.9",

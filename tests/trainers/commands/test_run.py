@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -112,6 +113,20 @@ def test_no_earlier_figure_stands_for_one_with_commas(runner, last):
     assert f"is none that can be read, {last}: write it" in failure(runner.shell, rows, metric_file="metrics.csv")
     assert runner.shell(f"echo acc: {last}; echo acc: 0.9").value == 0.9
     assert runner.shell(f"{rows}; echo '3;0.8' >> metrics.csv", metric_file="metrics.csv").value == 0.8
+
+
+def test_no_earlier_figure_stands_for_a_missing_one(runner):
+    assert failure(runner.shell, """echo '{"acc": 0.9}'; echo '{"acc": null}'""").startswith(
+        "the program ended with exit code 0, but its last acc is none that can be read: got null. Print it once it is "
+        "known, and last the figure that counts."
+    )
+
+
+def test_two_figures_of_which_either_may_count_are_told_apart_by_a_pattern(runner):
+    said = failure(runner.shell, "echo 'acc: 0.773 (0.049)'")
+    assert "got 0.773 (0.049). The second may be an average, a deviation or the best one: say which counts" in said
+    [pattern] = re.findall("--pattern '(.*)'", said)
+    assert runner.shell("echo 'acc: 0.773 (0.049)'", pattern=pattern).value == 0.773
 
 
 def test_a_last_report_without_the_end_of_its_line_counts(runner):
