@@ -131,7 +131,7 @@ class TrialCounts(View):
     run: int  #: trained by this search, including running ones
     reused: int  #: linked from the parent
     failed: int  #: permanently
-    retriable: int = 0  #: replicates that have failed and were not retried since
+    retriable: int = 0  #: replicates that have failed, not refused by the layers, and were not retried since
     interrupted: int  #: stopped, and run again
     running: int
 

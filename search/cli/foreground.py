@@ -218,7 +218,8 @@ def next_steps(shown: SearchView, program: str) -> Iterator[str]:
     if shown.status == Status.PAUSED:
         yield f"Go on with: {program} resume {shown.search}"
     elif not shown.trials.retriable:
-        yield f"Once that is fixed, go on with: {program} resume {shown.search}"
+        are_refused = any(row.failed for stage in shown.stages for row in stage.candidates)  # which resume leaves out
+        yield f"Once that is fixed, go on with: {program} {'retry' if are_refused else 'resume'} {shown.search}"
 
 
 def _wait_for_lease(engine: Engine, search_id: str, interruption: Interruption) -> None:

@@ -37,7 +37,7 @@ from search.views import (
     StageView,
     TrialCounts,
 )
-from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Status, TrialState
+from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Cause, Status, TrialState
 
 SearchSort = Literal["-created", "created", "name", "-name"]
 LIVE = (searches.c.lease_until > now()).label("live")  # whether its lease has not expired
@@ -326,12 +326,14 @@ def _count_trials(connection: Connection, search: Search) -> TrialCounts:
     )
     condition = trials.c.study_id.in_(find_studies(connection, search.id))
     count = connection.execute(select(func.count()).select_from(trials).where(condition)).scalar_one()  # index-only
+    is_refused = (cause == json.dumps(Cause.REFUSED)) & (trials.c.trial_id > search.retried_upto)
     runs_again = (state == TrialState.FAIL) & cause.in_([json.dumps(each) for each in RUNS_AGAIN])
     found = connection.execute(
         select(
             func.count().filter(state == TrialState.RUNNING).label("running"),
             func.count().filter(state == TrialState.FAIL).label("failed"),
             func.count().filter(runs_again).label("interrupted"),
+            func.count().filter(is_refused).label("refused"),
         ).where(condition, state != TrialState.COMPLETE)
     ).one()
     reused = _count_reused(connection, search.id) if search.parent else 0
@@ -339,7 +341,7 @@ def _count_trials(connection: Connection, search: Search) -> TrialCounts:
         run=count - reused,
         reused=reused,
         failed=found.failed - found.interrupted,
-        retriable=projection.count_failed(connection, search.id),
+        retriable=max(0, projection.count_failed(connection, search.id) - found.refused),
         interrupted=found.interrupted,
         running=found.running,
     )

@@ -19,7 +19,7 @@ from search.store.database import open_engine
 from search.vocabulary.errors import Conflict, InvalidSpec, NotFound, RayUnavailable
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause, Status
-from tests.search.stored import PLANTED, finished_search, open_recorder, show, submit
+from tests.search.stored import PLANTED, finished_search, open_recorder, show, submit, train
 from trainers.commands.command import Command
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
@@ -123,6 +123,25 @@ def test_where_trials_have_failed_they_are_trained_again_first(settings: Setting
     assert advice == [retry] + [resume] * (status == Status.PAUSED)
     with open_engine(settings.database_url).begin() as connection:
         assert searches.retry(connection, search_id) == 1
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.PAUSED])
+def test_what_the_layers_refuse_is_trained_again_only_once_something_is_fixed(
+    settings: Settings, status: Status
+) -> None:
+    search_id = submit(settings.database_url, **SMALL)
+    recorder = open_recorder(settings.database_url, search_id)
+    train(recorder, search_id, stop_after=1, refused=[1])
+    with recorder.engine.begin() as connection:
+        transitions.set_status(connection, search_id, status, "a reason")
+        leases.release(connection, leases.Lease(search_id, 1))
+    shown = show(settings.database_url, search_id)
+    assert (shown.trials.failed > 0, shown.trials.retriable) == (True, 0)
+    fixed, resume = (
+        f"Once that is fixed, go on with: seqnorm retry {search_id}",
+        f"Go on with: seqnorm resume {search_id}",
+    )
+    assert [*next_steps(shown, "seqnorm")] == [fixed if status == Status.FAILED else resume]
 
 
 @pytest.mark.parametrize("command", ["watch", "resume"])
