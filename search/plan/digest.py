@@ -44,10 +44,16 @@ def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, st
 
 
 def _describe_command(command: Command) -> dict[str, str]:
-    """Hash a command and its files, and read the commit of its folder."""
+    """Hash a command and its files, and read the commit of its folder.
+
+    A program that is looked for on PATH counts by its name: a service and its workers may have it in other places.
+    """
+    fields = asdict(command)
+    if (program := fields.pop("program")) is not None:
+        fields["words"] = (program, *command.words[1:])
     present = [file for file in command.files if os.path.isfile(file)]  # a missing one counts as changed
     return {
-        "command": _short(json.dumps(asdict(command), sort_keys=True).encode()),
+        "command": _short(json.dumps(fields, sort_keys=True).encode()),
         "script": _hash_files(tuple((file, _stamp(file)) for file in present)),
         "commit": read_commit(command.folder),
     }

@@ -39,6 +39,7 @@ class Command:
 
     words: tuple[str, ...]  #: the program, as an absolute path, and its arguments
     folder: str  #: absolute path of the folder in which it runs
+    program: str | None = None  #: what a file calls the program, if each process looks for it on its own PATH
     metric: str = "accuracy"  #: compared between candidates
     mode: Literal["max", "min"] = "max"  #: whether a higher or a lower metric is better
     test_metric: str | None = None  #: read instead of the metric in stage ``test``

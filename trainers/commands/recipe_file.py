@@ -60,13 +60,14 @@ def read_recipe(home: Path, name: str) -> Recipe:
     table = _parse(find_file(home, name), read_file(home, name))
     table.require_known(FIELDS)
     folder = _read_folder(table)
-    words = _read_words(table, folder)
+    words, program = _read_words(table, folder)
     files = _read_files(table, words, folder)
     filled_in = (*words, table.take("metric_file", *FIELDS["metric_file"]) or "")
     metric = table.take_line("metric", FIELDS["metric"][1]) or Command.metric
     command = Command(
         words=words,
         folder=str(folder),
+        program=program,
         metric=metric,
         mode=_read_mode(table, metric),
         test_metric=table.take_line("test_metric", FIELDS["test_metric"][1]),
@@ -108,8 +109,8 @@ def _read_folder(table: Table) -> Path:
     return folder
 
 
-def _read_words(table: Table, folder: Path) -> tuple[str, ...]:
-    """Return the words of the command, of which the first is the path of its program."""
+def _read_words(table: Table, folder: Path) -> tuple[tuple[str, ...], str | None]:
+    """Return the words of the command, of which the first is the path of its program, and its name if it is on PATH."""
     kinds, example = FIELDS["command"]
     given = table.take("command", kinds, example)
     if given is None:
@@ -129,7 +130,7 @@ def _read_words(table: Table, folder: Path) -> tuple[str, ...]:
     if found is None:
         rule = "command must begin with a program that can be run"
         table.refuse("command", rule, _program_remedy(program, folder), words[0])
-    return (os.path.abspath(found), *words[1:])
+    return (os.path.abspath(found), *words[1:]), None if os.sep in program else program
 
 
 def _program_remedy(program: str, folder: Path) -> str:

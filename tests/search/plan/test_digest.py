@@ -1,7 +1,9 @@
 """What a result depends on beside the spec, and what it does not."""
 
 import hashlib
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,38 @@ def test_a_digest_of_a_command_covers_its_words_its_files_and_its_commit(script:
     assert changed(before, of_command(script)) == {"script"}
     script.unlink()
     assert changed(before, of_command(script)) == {"script"}
+
+
+def test_a_program_that_a_file_names_counts_the_same_wherever_path_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "recipes").mkdir()
+    for place in ("web", "worker"):
+        program = tmp_path / place / "own-python"
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+
+    def seen_from(place: str, command: str) -> dict[str, str]:
+        monkeypatch.setenv("PATH", f"{tmp_path / place}:/usr/bin:/bin")
+        (tmp_path / "recipes" / "mine.toml").write_text(f'command = "{command} {{gm}}"\n')
+        recipe = find("mine", tmp_path)
+        assert recipe.command
+        assert recipe.command.words[0] == str(tmp_path / place / "own-python"), "which is what runs"
+        return compute_digest(SearchSpec(recipe="mine", gm=[1], gc=[1]), recipe, tmp_path)
+
+    assert seen_from("web", "own-python") == seen_from("worker", "own-python")
+    by_path = [seen_from(place, str(tmp_path / place / "own-python")) for place in ("web", "worker")]
+    assert changed(*by_path) == {"command"}
+
+
+def test_a_digest_of_a_command_line_is_what_it_was_before_files_named_programs(script: Path):
+    without = dict(asdict(Command(words=("sh", "x"), folder="/nowhere")))
+    del without["program"]
+    expected = hashlib.sha256(json.dumps(without, sort_keys=True).encode()).hexdigest()[:16]
+    spec = SearchSpec(recipe="x", gm=[1], gc=[1])
+    command = Command(words=("sh", "x"), folder="/nowhere")
+    assert compute_digest(spec, make_recipe("x", command), Path("/nowhere"))["command"] == expected
 
 
 def test_a_commit_that_could_not_be_read_is_no_change(script: Path):
