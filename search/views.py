@@ -217,7 +217,10 @@ class SearchRow(View):
     seconds_left: float | None
     chosen: Point | None
     mean: float | None  #: of the chosen point
-    std: float | None  #: of the chosen point
+    std: float | None  #: of the chosen point, with n − 1 in the denominator; null at n = 1
+    sem: float | None = None  #: standard error of the chosen point's mean; null at n = 1
+    n: int = 0  #: finished replicates of the chosen point
+    failed: int = 0  #: replicates of the chosen point that did not finish
 
 
 class SearchPage(View):

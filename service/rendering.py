@@ -11,7 +11,14 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
-from search.vocabulary.formatting import format_duration, format_epochs, format_mean_std, format_metric, format_unit
+from search.vocabulary.formatting import (
+    format_duration,
+    format_epochs,
+    format_mean,
+    format_mean_std,
+    format_metric,
+    format_unit,
+)
 from service.wording import on_page
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
@@ -51,6 +58,7 @@ _templates.env.filters |= {
     "utc_time": format_time,
     "duration": format_duration,
     "epochs": format_epochs,
+    "mean": format_mean,
     "mean_std": format_mean_std,
     "query": build_query,
     "size": format_size,

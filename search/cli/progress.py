@@ -15,7 +15,7 @@ from search.cli.output import TextConsole
 from search.store import queries
 from search.store.database import Engine
 from search.views import SearchRow, SearchView, TrialRow
-from search.vocabulary.formatting import format_duration, format_epochs
+from search.vocabulary.formatting import format_duration, format_epochs, format_mean
 from search.vocabulary.states import TrialState
 
 READ_SECONDS = 0.5  # between reads of the database
@@ -131,10 +131,10 @@ def describe_row(row: SearchRow) -> str:
 
 
 def best_so_far(shown: SearchView) -> str | None:
-    """Describe the best candidate of the tuning stages; None if there is none yet."""
+    """Describe the candidate of the tuning stages with the best mean; None if there is none yet."""
     measured = [(row.mean, row) for stage in shown.stages for row in stage.candidates if row.mean is not None]
     if not measured:
         return None
-    pick = max if shown.mode == "max" else min
-    mean, best = pick(measured, key=lambda pair: pair[0])
-    return f"best {mean:.4f} at gm={best.gm}, gc={best.gc}"
+    pick, word = (max, "highest") if shown.mode == "max" else (min, "lowest")
+    _, best = pick(measured, key=lambda pair: pair[0])
+    return f"{word} mean so far {format_mean(best)} at {best.point}"

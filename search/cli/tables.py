@@ -11,7 +11,7 @@ from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.plan.commit import NO_REPOSITORY, UNKNOWN
 from search.settings import Settings
 from search.views import CommandView, MeasuredView, ResultView, SearchView, StageView
-from search.vocabulary.formatting import format_mean_std
+from search.vocabulary.formatting import format_figure, format_mean_std, format_metric
 from search.vocabulary.norms import Norm
 
 
@@ -63,9 +63,9 @@ def print_command(console: TextConsole, command: CommandView) -> None:
 
 
 def _stage_table(stage: StageView, before: StageView | None) -> Table:
-    tolerance = f" · tolerance {stage.tolerance:.4f}" if stage.tolerance is not None else ""
+    tolerance = f" · tolerance {format_figure(stage.tolerance)}" if stage.tolerance is not None else ""
     table = _table(f"Stage {stage.name} · {stage.rule}{tolerance}")
-    for column in ("", "gm", "gc", "mean ± std", "n", "failed", "why"):
+    for column in ("", "gm", "gc", "mean ± std", "std err", "n", "failed", "why"):
         table.add_column(column, justify="left" if column in ("", "why") else "right")
     with_variant = len({candidate.variant for candidate in stage.candidates}) > 1
     rows = [*stage.candidates]
@@ -78,6 +78,7 @@ def _stage_table(stage: StageView, before: StageView | None) -> Table:
             str(row.gm),
             str(row.gc),
             format_mean_std(row),
+            format_metric(row.sem),
             str(row.n),
             str(row.failed),
             why,
@@ -88,11 +89,12 @@ def _stage_table(stage: StageView, before: StageView | None) -> Table:
 
 def _test_table(rows: Iterable[MeasuredView], note: str) -> Table:
     table = _table("Fresh seeds" if note else "Test set · fresh seeds")
-    for column in ("what", "gm", "gc", "mean ± std", "n", "failed"):
+    for column in ("what", "gm", "gc", "mean ± std", "std err", "n", "failed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
         groups = ("–", "–") if row.point.norm == Norm.NONE else (str(row.gm), str(row.gc))
-        table.add_row(", ".join(row.labels), *groups, format_mean_std(row), str(row.n), str(row.failed))
+        figures = (format_mean_std(row), format_metric(row.sem), str(row.n), str(row.failed))
+        table.add_row(", ".join(row.labels), *groups, *figures)
     return table
 
 

@@ -5,25 +5,58 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+SMALLEST_FIXED = 0.00095  # figures below it would have less than two digits of four decimals
 _CONTROLS = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]|[\u2028-\u202e\u2066-\u2069]")  # and what turns the direction
 
 
-class HasMeanAndStd(Protocol):
-    """Anything with a mean and a standard deviation: a candidate, or a search with a chosen point."""
+def format_figure(value: float) -> str:
+    """Format a metric, or a difference of metrics: four decimals, two digits if it is too small for these."""
+    return f"{value:.2g}" if 0 < abs(value) < SMALLEST_FIXED else f"{value:.4f}"
+
+
+def format_metric(value: float | None) -> str:
+    """Format a metric; a dash for None."""
+    return "–" if value is None else format_figure(value)
+
+
+class HasMean(Protocol):
+    """Anything with a mean over replicates: a candidate, or a search with a chosen point."""
 
     @property
     def mean(self) -> float | None:
-        """Of the metric."""
+        """Of the metric over finished replicates."""
 
     @property
     def std(self) -> float | None:
-        """Over the replicates."""
+        """With n − 1 in the denominator; None at n = 1."""
+
+    @property
+    def sem(self) -> float | None:
+        """Standard error of the mean; None at n = 1."""
+
+    @property
+    def n(self) -> int:
+        """Finished replicates."""
+
+    @property
+    def failed(self) -> int:
+        """Replicates that failed."""
 
 
-def format_mean_std(measured: HasMeanAndStd) -> str:
-    """Format as ``0.9571 ± 0.0020``; a dash if nothing was measured."""
-    spread = f" ± {measured.std:.4f}" if measured.std is not None else ""
+def format_mean_std(measured: HasMean) -> str:
+    """Format as ``0.9571 ± 0.0020``, the standard deviation; a dash if nothing was measured."""
+    spread = f" ± {format_figure(measured.std)}" if measured.std is not None else ""
     return format_metric(measured.mean) + spread
+
+
+def format_mean(measured: HasMean) -> str:
+    """Format as ``0.9571 (n=3, standard error 0.0012, 1 failed)``, for places without columns."""
+    parts = [f"n={measured.n}"]
+    if measured.sem is not None:
+        parts.append(f"standard error {format_figure(measured.sem)}")
+    if measured.failed:
+        parts.append(f"{measured.failed} failed")
+    return f"{format_metric(measured.mean)} ({', '.join(parts)})"
 
 
 class HasEpochs(Protocol):
@@ -46,11 +79,6 @@ def format_epochs(running: HasEpochs) -> str:
     """Format as ``epoch 7/30``; as ``epoch 3–7/30`` if some trials are further than others."""
     reached = f"{running.low}–{running.high}" if running.low < running.high else str(running.high)
     return f"epoch {reached}" + (f"/{running.planned}" if running.planned is not None else "")
-
-
-def format_metric(value: float | None) -> str:
-    """Format a metric with four decimals; a dash for None."""
-    return "–" if value is None else f"{value:.4f}"
 
 
 class HasUnitAndLimits(Protocol):

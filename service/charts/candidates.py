@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from search.plan.selection import Mode, Point
 from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
+from search.vocabulary.formatting import format_figure, format_mean
 from service.charts.figure import ACCENT, CHOSEN, MUTED, to_figure
 
 MAX_CANDIDATES = 100  # the best ones; a page of their own lists all
@@ -104,9 +105,8 @@ class _Chart:
                 mode="markers",
                 name=name,
                 marker={"size": 11, "color": color},
-                customdata=[[self._label(row.point), row.n, row.failed, row.why or ""] for row in rows],
-                hovertemplate="%{customdata[0]}: %{y:.4f}\nn=%{customdata[1]}, failed=%{customdata[2]}"
-                "\n%{customdata[3]}",
+                customdata=[[self._label(row.point), format_mean(row), row.why or ""] for row in rows],
+                hovertemplate="%{customdata[0]}: %{customdata[1]}\n%{customdata[2]}",
             )
         )
 
@@ -126,8 +126,8 @@ class _Chart:
                 mode="markers",
                 name="each seed",
                 marker={"size": 7, "color": MUTED, "opacity": 0.8},
-                customdata=[[self._label(seed.point), seed.seed] for seed in seeds],
-                hovertemplate="%{customdata[0]}: %{y:.4f}\nseed %{customdata[1]}",
+                customdata=[[self._label(seed.point), format_figure(seed.value), seed.seed] for seed in seeds],
+                hovertemplate="%{customdata[0]}: %{customdata[1]}\nseed %{customdata[2]}",
             )
         )
 
@@ -156,7 +156,7 @@ class _Chart:
             fillcolor=CHOSEN,
             opacity=0.14,
             line_width=0,
-            name=f"within {width:.4f} of the best mean",
+            name=f"within {format_figure(width)} of the best mean",
             showlegend=True,
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.views import CandidateView, Figure, SearchView
+from search.vocabulary.formatting import format_mean
 from service.charts.figure import colors, to_figure
 
 SYMBOLS = (
@@ -52,8 +53,8 @@ def _add(
             mode="markers",
             name=shown.name or shown.search,
             marker={"size": 10, "color": color, "symbol": symbol},
-            customdata=[[row.n, shown.search] for _, row in rows],
-            hovertemplate="%{x}: %{y:.4f}\nn=%{customdata[0]}, search %{customdata[1]}",
+            customdata=[[format_mean(row), shown.search] for _, row in rows],
+            hovertemplate="%{x}: %{customdata[0]}\nsearch %{customdata[1]}",
         )
     )
 

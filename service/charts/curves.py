@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from search.views import CurveView, Figure
+from search.vocabulary.formatting import format_figure
 from service.charts.figure import GRID, colors, to_figure, with_opacity
 
 
@@ -39,8 +40,17 @@ def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
                 name=name,
                 legendgroup=name,
                 line={"color": color, "width": 2},
-                customdata=curve.n,
-                hovertemplate="%{fullData.name}, epoch %{x}: %{y:.4f}\nn=%{customdata}",
+                customdata=_hover_texts(curve),
+                hovertemplate="%{fullData.name}, epoch %{x}: %{customdata}",
             )
         )
     return to_figure(figure, f"validation {metric}", xaxis={"title": {"text": "epoch"}, "gridcolor": GRID})
+
+
+def _hover_texts(curve: CurveView) -> list[str]:
+    """Return the mean of each epoch with its range and its number of seeds."""
+    rows = zip(curve.mean, curve.low, curve.high, curve.n, strict=True)
+    return [
+        f"mean {format_figure(mean)}\nfrom {format_figure(low)} to {format_figure(high)}, n={n}"
+        for mean, low, high, n in rows
+    ]

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from search.plan.selection import Mode
 from search.views import CandidateView, Figure
+from search.vocabulary.formatting import format_figure, format_mean
 from service.charts.figure import CHOSEN, to_figure
 
 
@@ -23,7 +24,8 @@ def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str, mod
             z=[[by_groups[gm, gc].mean if (gm, gc) in by_groups else None for gm in gms] for gc in gcs],
             text=[[_cell_text(by_groups.get((gm, gc))) for gm in gms] for gc in gcs],
             texttemplate="%{text}",
-            hovertemplate="gm=%{x}, gc=%{y}: %{text}",
+            customdata=[[_hover_text(by_groups.get((gm, gc))) for gm in gms] for gc in gcs],
+            hovertemplate="gm=%{x}, gc=%{y}: %{customdata}",
             hoverongaps=False,
             colorscale="Viridis",
             reversescale=mode == "min",
@@ -41,4 +43,8 @@ def heat_map(candidates: Sequence[CandidateView], variant: str, metric: str, mod
 def _cell_text(row: CandidateView | None) -> str:
     if row is None or row.mean is None:
         return "failed" if row and row.failed else ""
-    return f"{row.mean:.4f}"
+    return format_figure(row.mean) + (f"\n{row.failed} failed" if row.failed else "")
+
+
+def _hover_text(row: CandidateView | None) -> str:
+    return format_mean(row) if row else ""

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from search.plan.selection import Mode
 from search.views import Figure, TrialRow
+from search.vocabulary.formatting import format_figure
 from service.charts.figure import GRID, to_figure
 
 Value = TypeVar("Value", int, str)
@@ -70,8 +71,8 @@ def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figur
     ]
     if values:
         labels += [
-            _annotation(len(names), 0.0, f"{low:.4f}", "left"),
-            _annotation(len(names), 1.0, f"{high:.4f}", "left"),
+            _annotation(len(names), 0.0, format_figure(low), "left"),
+            _annotation(len(names), 1.0, format_figure(high), "left"),
         ]
     newest = f"the newest {MAX_LINES:,} trials" if len(rows) == MAX_LINES else ""
     ticks = {"tickvals": list(range(len(names) + 1)), "ticktext": [*names, metric], "gridcolor": GRID}
@@ -96,4 +97,4 @@ def _annotation(x: float, y: float, text: str, side: str = "right") -> dict[str,
 
 
 def _hover_text(row: TrialRow, value: float, metric: str) -> str:
-    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}\n{metric} {value:.4f}"
+    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}\n{metric} {format_figure(value)}"

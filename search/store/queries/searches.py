@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, select
 
@@ -100,7 +100,7 @@ _DESCRIBED = select(*_ROW_COLUMNS, _FINISHED.label("finished"), now().label("rea
 )
 
 
-def _search_row(connection: Connection, row: Any, chosen: Chosen | None) -> SearchRow:
+def _search_row(connection: Connection, row: Any, chosen: Candidate | None) -> SearchRow:
     trained = row.status == Status.RUNNING and row.live and row.running  # else it is what a driver has left
     running = EpochProgress(**row.running) if trained else None
     predictable = row.status == Status.RUNNING and (running or row.finished)
@@ -125,6 +125,9 @@ def _search_row(connection: Connection, row: Any, chosen: Chosen | None) -> Sear
         chosen=chosen.point if chosen else None,
         mean=chosen.mean if chosen else None,
         std=chosen.std if chosen else None,
+        sem=chosen.sem if chosen else None,
+        n=chosen.n if chosen else 0,
+        failed=chosen.failed if chosen else 0,
     )
 
 
@@ -134,15 +137,7 @@ def _explain(search_id: str, status: str, reason: str, live: bool | None) -> str
     return f"its driver is gone; a worker takes it over, or: seqnorm resume {search_id}" if lost else reason
 
 
-class Chosen(NamedTuple):
-    """What a search has chosen so far."""
-
-    point: Point
-    mean: float | None
-    std: float | None
-
-
-def _read_chosen(connection: Connection, search_ids: Sequence[str]) -> dict[str, Chosen]:
+def _read_chosen(connection: Connection, search_ids: Sequence[str]) -> dict[str, Candidate]:
     """Return what searches have chosen in their last decided stages.
 
     Of a stored choice only the point is read: its evidence may have thousands of candidates, and the projection has the
@@ -150,7 +145,15 @@ def _read_chosen(connection: Connection, search_ids: Sequence[str]) -> dict[str,
     """
     last = {row.search_id: row for row in connection.execute(_CHOSEN, {"ids": list(search_ids)})}
     return {
-        search_id: Chosen(Point(row.variant, row.gm, row.gc), row.mean, row.std)
+        search_id: Candidate(
+            gm=row.gm,
+            gc=row.gc,
+            mean=row.mean,
+            std=row.std,
+            n=row.n or 0,
+            failed=row.failed or 0,
+            variant=row.variant,
+        )
         for search_id, row in last.items()
         if row.variant is not None
     }
@@ -167,6 +170,8 @@ _CHOSEN = (
         *(column.label(name) for name, column in _POINT.items()),
         candidate_rows.c.mean,
         candidate_rows.c.std,
+        candidate_rows.c.n,
+        candidate_rows.c.failed,
     )
     .outerjoin(
         candidate_rows,

@@ -33,13 +33,15 @@ def started(settings: Settings, **fields: str) -> str:
 
 def test_a_line_says_stage_counts_failures_and_the_best_so_far(settings: Settings) -> None:
     said = describe(show(settings.database_url, started(settings)))
-    assert said.startswith("stage gm · 3/10 trials done, 1 running, 6 left · 1 failed · best 0.7500 at gm=8, gc=0 · ")
+    assert said.startswith(
+        "stage gm · 3/10 trials done, 1 running, 6 left · 1 failed · highest mean so far 0.7500 (n=1) at gm=8, gc=0 · "
+    )
     assert said.endswith(" s left")
 
 
 def test_of_a_loss_the_lowest_is_the_best(settings: Settings) -> None:
     shown = show(settings.database_url, started(settings, recipe="planted-loss"))
-    assert best_so_far(shown) == "best 0.5000 at gm=1, gc=0"
+    assert best_so_far(shown) == "lowest mean so far 0.5000 (n=1, 1 failed) at gm=1, gc=0"
 
 
 def test_before_the_first_trial_ends_there_is_no_best(settings: Settings) -> None:

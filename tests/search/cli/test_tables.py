@@ -10,6 +10,7 @@ import pytest
 from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import CommandView, Provenance, SearchView
+from search.vocabulary.formatting import format_figure, format_mean_std, format_metric
 from tests.search.stored import finished_search, open_recorder, show, submit, train
 
 UNKNOWN = ("torch", "package", "package_version")
@@ -28,12 +29,14 @@ def test_a_finished_search_is_printed_with_its_choices_reasons_and_measurements(
     printed = capsys.readouterr().out
     assert printed.startswith(f"Search {finished.search} · planted · sequential · done\n")
     for stage in finished.stages:
-        assert f"Stage {stage.name} · {stage.rule} · tolerance {stage.tolerance:.4f}" in printed
+        assert f"Stage {stage.name} · {stage.rule} · tolerance {format_figure(stage.tolerance)}" in printed
         assert f"\n{stage.sentence}\n" in printed
     chosen = [line.split()[:3] for line in printed.splitlines() if line.startswith("→")]
     assert chosen == [["→", "8", "0"], ["→", "8", "4"]]
     for label in ("BatchNorm", "chosen GhostNorm", "chosen SeqNorm", "no normalization"):
         assert label in printed
+    best = finished.stages[0].candidates[1]
+    assert f"{format_mean_std(best)}   {format_metric(best.sem)}  2       0  chosen" in printed
     assert "10 trials, 0 failed.\n" in printed
     assert printed.endswith(f"Database: {settings.database_url}\nOpen the dashboard with: seqnorm --home here serve\n")
 

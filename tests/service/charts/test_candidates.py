@@ -64,6 +64,15 @@ def test_the_best_are_the_lowest_where_lower_is_better() -> None:
     assert [row.gm for row in best_candidates(rows, "max", 4)] == [1, 2, 4, 8], "all there are, in their order"
 
 
+def test_the_hover_of_a_candidate_says_what_its_mean_rests_on() -> None:
+    shown, dots = stage(4)
+    row = shown.candidates[0].model_copy(update={"sem": 0.0005, "failed": 1, "why": "out: 1 of 5 failed"})
+    drawn = traces(stage_chart(shown.model_copy(update={"candidates": [row]}), dots, "max", "accuracy"))
+    said = ["gm=1", "0.9000 (n=4, standard error 0.0005, 1 failed)", "out: 1 of 5 failed"]
+    assert drawn["mean ± std"]["customdata"] == [said]
+    assert drawn["each seed"]["customdata"][0] == ["gm=1", "0.8000", 0]
+
+
 def test_a_decided_stage_shows_the_band_the_choice_and_its_reason() -> None:
     shown = stage(3)[0].model_copy(update={"tolerance": 0.02, "best_mean": 0.91})
     drawn = stage_chart(shown, [], "max", "accuracy")

@@ -8,11 +8,15 @@ from tests.search.examples import example
 
 
 def test_searches_are_drawn_over_one_another_by_point_and_by_part() -> None:
-    row = example(MeasuredView, gm=2, gc=0, mean=0.9, labels=("chosen GhostNorm",))
+    row = example(MeasuredView, gm=2, gc=0, mean=0.9, sem=0.01, n=3, failed=0, labels=("chosen GhostNorm",))
     stages = [example(StageView, candidates=[row])]
     both = [example(SearchView, search=name, name="", test=[row], stages=stages) for name in ("one", "two")]
     assert [(trace["name"], trace["x"]) for trace in compare_chart(both).data] == [
         ("one", ["gm=2, gc=0"]),
         ("two", ["gm=2, gc=0"]),
     ]
-    assert [trace["x"] for trace in compare_test_chart(both).data] == [["chosen GhostNorm"]] * 2
+    test = compare_test_chart(both).data
+    assert [trace["x"] for trace in test] == [["chosen GhostNorm"]] * 2
+    assert [trace["customdata"] for trace in test] == [
+        [["0.9000 (n=3, standard error 0.0100)", name]] for name in ("one", "two")
+    ]

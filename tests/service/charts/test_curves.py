@@ -19,6 +19,7 @@ def test_a_point_is_a_line_of_its_means_over_a_band_of_its_seeds() -> None:
     band, line = figure.data
     assert (line["name"], line["x"], line["y"]) == ("gm=4, gc=0", [1, 2], [0.5, 0.6])
     assert (band["x"], band["y"], band["fill"]) == ([1, 2, 2, 1], [0.7, 0.8, 0.5, 0.4], "toself")
+    assert line["customdata"][1] == "mean 0.6000<br>from 0.5000 to 0.8000, n=3"
     assert band["legendgroup"] == line["legendgroup"], "one click hides both"
     assert figure.layout["yaxis"]["title"]["text"] == "validation accuracy"
 

@@ -35,6 +35,12 @@ def test_what_failed_is_told_apart_from_what_was_not_tried() -> None:
     assert map_["text"] == [["0.8000", "", "0.7000"], ["", "0.6000", ""], ["0.9000", "", "failed"]]
 
 
+def test_a_cell_says_how_many_of_its_replicates_failed_and_its_hover_what_its_mean_rests_on() -> None:
+    (map_,) = heat_map([candidate(2, 0, 0.8, n=2, failed=1)], "main", "accuracy").data
+    assert map_["text"] == [["0.8000<br>1 failed"]]
+    assert map_["customdata"] == [["0.8000 (n=2, standard error 0.0010, 1 failed)"]]
+
+
 def test_the_choice_is_framed_on_the_map_of_its_variant_alone() -> None:
     (frame,) = heat_map(GRID, "main", "accuracy").layout["shapes"]
     assert (frame["x0"], frame["x1"], frame["y0"], frame["y1"]) == (-0.5, 0.5, 1.5, 2.5)

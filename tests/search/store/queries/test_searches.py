@@ -52,6 +52,16 @@ def test_candidates_are_the_statistics_of_their_replicates(database_url: str) ->
     assert candidate.sem == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-12)
 
 
+def test_a_list_has_the_figures_of_the_chosen_candidate(database_url: str) -> None:
+    shown = show(database_url, finished_search(database_url))
+    submit(database_url)
+    with open_engine(database_url, read_only=True).connect() as connection:
+        undecided, row = queries.list_searches(connection)
+    (chosen,) = [each for each in shown.stages[-1].candidates if each.chosen]
+    assert (row.mean, row.std, row.sem, row.n, row.failed) == (chosen.mean, chosen.std, chosen.sem, 3, 0)
+    assert (undecided.mean, undecided.sem, undecided.n, undecided.failed) == (None, None, 0, 0)
+
+
 def test_searches_are_filtered(database_url: str) -> None:
     wanted = submit(database_url, name="100% of it")
     submit(database_url, name="1000 of it")
