@@ -18,6 +18,7 @@ from search.plan.selection import Candidate, Mode, Point, Rule
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Replicate
 from search.vocabulary.states import Action, Cause, EventKind, Status, TrialState
+from trainers.trial import Measure
 
 if TYPE_CHECKING:
     from trainers.recipe import Recipe
@@ -251,6 +252,7 @@ class SearchView(View):
     progress: Progress
     spec: SearchSpec
     numbers: dict[str, dict[str, NumberValue]]  #: resolved numbers of the recipe by variant; empty if unknown
+    samples: dict[Measure, int] = {}  #: number of samples that accuracies are measured on, by split, where known
     provenance: Provenance | None
     owner: str
     parent: str | None  #: the search whose finished trials it reuses

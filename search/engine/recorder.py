@@ -13,7 +13,7 @@ from typing import Any
 from search.engine.checkpoints import Checkpoints
 from search.engine.pace import Pace
 from search.plan.selection import Candidate, Choice, Point, summarize
-from search.plan.stages import Plan, Replicate, Stage, count_groups
+from search.plan.stages import TEST, Plan, Replicate, Stage, count_groups
 from search.store import candidates as projection
 from search.store import leases, progress, searches
 from search.store.database import Connection, Url, on_begin, open_engine
@@ -27,6 +27,7 @@ from search.vocabulary.errors import SearchError
 from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable, last_line, printable
 from search.vocabulary.states import Cause, EventKind, TrialState
 from trainers.recipe import Recipe
+from trainers.trial import Measure
 
 
 class TooManyFailures(SearchError):
@@ -80,7 +81,11 @@ class Recorder:
             searches.set_measure(connection, self._search_id, self._plan, numbers)
         progress.clear(connection, self._search_id)
         self._retried_upto = search.retried_upto
+        self._samples = search.samples
         self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
+        if self._reusable and self._reusable.samples and not self._samples:
+            self._samples = self._reusable.samples
+            searches.set_samples(connection, self._search_id, self._samples)
 
     def write(self, write: Callable[[Connection], None]) -> None:
         """Run a transaction that may be run again: the database may commit it and lose the answer."""
@@ -280,8 +285,11 @@ class Recorder:
             self._patiently(lambda again: self._trials.end(trial_id, outcome, again))
             state.end(replicate, outcome, trial_id)
             self.pace.end(trial_id, finished=outcome.cause is None)
+            counted = self._count_samples(replicate, outcome)
 
             def write(connection: Connection) -> None:
+                if counted:
+                    searches.set_samples(connection, self._search_id, self._samples)
                 if not outcome.runs_again:
                     projection.save(connection, self._search_id, replicate.stage, *state.summary(replicate.point))
                 self._add_trial_event(connection, trial_id, replicate, outcome.cause or Cause.FINISHED)
@@ -293,6 +301,14 @@ class Recorder:
                 self._checkpoints.remove_unneeded(replicate)
             self._count_failure(outcome)
             return outcome
+
+    def _count_samples(self, replicate: Replicate, outcome: Outcome) -> bool:
+        """Keep the number of samples that an accuracy was measured on, of a split the smallest; return if it is new."""
+        measure: Measure = "test" if replicate.stage == TEST else "validation"
+        if not outcome.samples or outcome.samples >= self._samples.get(measure, math.inf):
+            return False
+        self._samples[measure] = outcome.samples
+        return True
 
     def _add_trial_event(self, connection: Connection, trial_id: int, replicate: Replicate, what: str) -> None:
         """Add an event about a trial for followers of the search."""

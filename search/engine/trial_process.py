@@ -122,7 +122,9 @@ def _judge(result: Result) -> Outcome:
     fault = result.fault()
     if fault is None and not is_comparable(result.value):
         fault = f"the metric must be at most {LARGEST_VALUE:g} in magnitude to be compared: got {result.value:g}"
-    return Outcome(cause=Cause.DIVERGED, detail=fault) if fault else Outcome(value=result.value)
+    if fault:
+        return Outcome(cause=Cause.DIVERGED, detail=fault)
+    return Outcome(value=result.value, samples=result.samples)
 
 
 def _seed_everything(seed: int) -> None:

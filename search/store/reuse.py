@@ -9,6 +9,7 @@ from search.store import searches
 from search.store.attempts import Attempt, read_attempts
 from search.store.database import Connection
 from search.vocabulary.states import TrialState
+from trainers.trial import Measure
 
 
 class ReusableTrials:
@@ -16,6 +17,7 @@ class ReusableTrials:
 
     def __init__(self, search_id: str) -> None:
         self.search_id = search_id
+        self.samples: dict[Measure, int] = {}  #: that accuracies were measured on, by split
         self._found: dict[tuple[bool, Point, int], Attempt] = {}
 
     @classmethod
@@ -24,6 +26,7 @@ class ReusableTrials:
         originals = cls(parent)
         search = searches.get(connection, parent)
         if not changed_parts(search.digest, digest):
+            originals.samples = search.samples
             for stage in searches.stage_names(connection, parent):
                 for attempt in read_attempts(connection, parent, stage):
                     if attempt.state == TrialState.COMPLETE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from search.views import ChoiceView, EpochProgress, NodeView, Provenance
 from search.vocabulary.errors import Conflict
 from search.vocabulary.states import EventKind, Status
 from trainers.commands.command import Command
+from trainers.trial import Measure
 
 SWEEPS = TypeAdapter(tuple[Sweep, ...])
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: ids are read aloud and typed
@@ -58,6 +59,7 @@ class Search:
     command: Command | None  #: the program, if it was made from a script or a command line
     bound: Binding | None  #: the host and the user that alone run it; None if any worker may
     planned: int  #: maximum number of trials
+    samples: dict[Measure, int]  #: number of samples that accuracies are measured on, by split, where known
     slots: int | None  #: number of parallel trials
     running: EpochProgress | None  #: how far the running trials are, if a driver runs
     owner: str
@@ -180,6 +182,7 @@ def get(connection: Connection, search_id: str) -> Search:
         command=Command.from_json(row.command) if row.command else None,
         bound=Binding.of(row.bound, row.command),
         planned=row.planned,
+        samples=row.samples or {},
         slots=row.slots,
         running=EpochProgress(**row.running) if row.running else None,
         owner=row.owner,
@@ -366,6 +369,11 @@ def set_measure(connection: Connection, search_id: str, plan: Plan, numbers: dic
         .where(searches.c.id == search_id, searches.c.numbers.is_(None))
         .values(metric=plan.metric, mode=plan.mode, numbers=numbers)
     )
+
+
+def set_samples(connection: Connection, search_id: str, samples: Mapping[Measure, int]) -> None:
+    """Store the number of samples that accuracies are measured on, by split."""
+    connection.execute(update(searches).where(searches.c.id == search_id).values(samples=dict(samples)))
 
 
 def set_planned(connection: Connection, search_id: str, planned: int) -> None:

@@ -45,6 +45,7 @@ searches = Table(
     Column("bound", JSON(none_as_null=True)),  # the host and the user that alone run it; null for recipes
     Column("digest", JSON, nullable=False),  # of recipe module, numbers, data and seqnorm version
     Column("planned", Integer, nullable=False),  # maximum number of trials
+    Column("samples", JSON(none_as_null=True)),  # that accuracies are measured on, by split; null if unknown
     Column("slots", Integer),  # number of parallel trials, set by the driver
     Column("status", String(20), nullable=False),
     Column("reason", Text, nullable=False),  # of the status, for users

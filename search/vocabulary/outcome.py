@@ -22,15 +22,17 @@ class Outcome:
     value: float | None = None  #: the metric, if it finished
     cause: Cause | None = None  #: of the failure, if it failed
     detail: str = ""  #: for users: the reason, or the end of a traceback
+    samples: int | None = None  #: number of samples that an accuracy was measured on, if known
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Outcome:
         """Return an outcome from the JSON that a trial's process sends."""
-        value, cause = fields["value"], fields["cause"]
+        value, cause, samples = fields["value"], fields["cause"], fields.get("samples")
         return cls(
             value=None if value is None else float(value),
             cause=None if cause is None else Cause(cause),
             detail=str(fields["detail"]),
+            samples=None if samples is None else int(samples),
         )
 
     @property

@@ -37,6 +37,8 @@ from trainers.commands.reports import ReportsFile
 from trainers.trial import InvalidPoint, Params, ProgramFailed, Report, Result
 
 LOCK_FILE, REPORTS_FILE = ".seqnorm.lock", ".seqnorm.reports"  # in the folder of the trial
+SAMPLES = "samples"  # name of the figure that says how many samples an accuracy was measured on
+MAX_SAMPLES = 2**31 - 1
 LOOK_SECONDS = 0.25  # between looks at what was reported
 POLL_SECONDS = 1.0
 
@@ -63,7 +65,7 @@ def run(params: Params, report: Report) -> Result:
     with _folder_of(params) as folder:
         trial = CommandTrial(params, folder)
         trial.follow(report)
-        return Result(value=trial.value())
+        return Result(value=trial.value(), samples=trial.samples)
 
 
 @contextlib.contextmanager
@@ -172,6 +174,13 @@ class CommandTrial:
             raise fail(self.ending, tail, self._words)
         sentence = explain_no_metric(self._metric, self._command.pattern, self.reports.values, tail)
         raise ProgramFailed(with_last_lines(sentence, tail))
+
+    @property
+    def samples(self) -> int | None:
+        """The number of samples that an accuracy was measured on, if the program reported one."""
+        reported = self.reports.values.get(SAMPLES)
+        is_count = reported is not None and reported.is_integer() and 0 < reported <= MAX_SAMPLES
+        return int(reported) if reported is not None and is_count else None
 
     def _found_value(self, tail: str) -> float | None:
         self.source = Source.REPORTS

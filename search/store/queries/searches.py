@@ -261,6 +261,7 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         progress=_read_progress(connection, search, plan, set(decided), bool(live)),
         spec=search.spec,
         numbers=search.numbers,
+        samples=search.samples,
         provenance=search.provenance,
         owner=search.owner,
         parent=search.parent,

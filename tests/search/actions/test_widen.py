@@ -51,6 +51,8 @@ def run(url: str, search_id: str) -> list[Replicate]:
 
 def test_a_wider_search_trains_only_what_its_parent_did_not(database_url: str, tmp_path: Any) -> None:
     parent = finished_search(database_url, gm=[1, 2, 4], gc=[1, 2])
+    with open_engine(database_url).begin() as connection:
+        searches.set_samples(connection, parent, {"test": 2000})
     before = show(database_url, parent)
     child = widen(database_url, tmp_path, parent, gm=[8, 16], seeds=4)
     trained = run(database_url, child)
@@ -60,7 +62,7 @@ def test_a_wider_search_trains_only_what_its_parent_did_not(database_url: str, t
     assert after.trials.run == len(trained)
     assert after.trials.reused >= 9 + 6
     assert sum(candidate.n for candidate in after.stages[0].candidates) == 20
-    assert (after.status, after.parent) == ("done", parent)
+    assert (after.status, after.parent, after.samples) == ("done", parent, {"test": 2000})
     now = show(database_url, parent)
     assert now == before.model_copy(update={"children": (child,), "newest_event": now.newest_event})
 

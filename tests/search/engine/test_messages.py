@@ -14,10 +14,10 @@ SENT = {"where": None, "epochs": {}, "outcome": None}
 
 
 def test_a_message_is_read_as_it_was_sent() -> None:
-    outcome = {"value": 0.5, "cause": None, "detail": ""}
+    outcome = {"value": 0.5, "cause": None, "detail": "", "samples": 2000}
     sent = {"where": {"host": "a"}, "epochs": {1: {"train_loss": float("inf")}}, "outcome": outcome}
     assert parse_message(json.dumps(sent)) == Message(
-        where={"host": "a"}, epochs={1: {"train_loss": float("inf")}}, outcome=Outcome(value=0.5)
+        where={"host": "a"}, epochs={1: {"train_loss": float("inf")}}, outcome=Outcome(value=0.5, samples=2000)
     )
     assert parse_message(json.dumps(SENT)) == Message()
 
@@ -40,6 +40,7 @@ def test_a_message_is_read_as_it_was_sent() -> None:
                 {"epochs": {1: {"loss": "x"}}},
                 {"epochs": {1: {"loss": 10**400}}},
                 {"outcome": {"value": "x", "cause": None, "detail": ""}},
+                {"outcome": {"value": 0.5, "cause": None, "detail": "", "samples": "many"}},
                 {"outcome": {"value": None, "cause": "bored", "detail": ""}},
                 {"outcome": {}},
             )

@@ -152,6 +152,21 @@ def test_a_failed_replicate_is_counted_and_not_averaged(database_url: str) -> No
     assert (candidate.mean, candidate.n, candidate.failed) == (0.9, 1, 1)
 
 
+def test_how_many_samples_accuracies_are_measured_on_is_stored_by_split(database_url: str) -> None:
+    search_id = submit(database_url)
+    recorder = open_recorder(database_url, search_id, lease_seconds=-1)
+    recorder.open(recorder._plan.build_stage("gm", []))
+    recorder.open(recorder._plan.baselines())
+    for stage, gm, samples in (("gm", 1, None), ("gm", 2, 900), ("test", 1, 2000), ("gm", 4, 1000)):
+        replicate = Replicate(stage, Point("main", gm, 0), 0 if stage == "gm" else 1000)
+        recorder.finish(recorder.start(replicate), Outcome(value=0.5, samples=samples))
+    assert show(database_url, search_id).samples == {"validation": 900, "test": 2000}
+    after = open_recorder(database_url, search_id)
+    after.open(after._plan.build_stage("gm", []))
+    after.finish(after.start(Replicate("gm", Point("main", 8, 0), 0)), Outcome(value=0.5, samples=800))
+    assert show(database_url, search_id).samples == {"validation": 800, "test": 2000}
+
+
 def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)

@@ -56,7 +56,7 @@ def test_a_finished_trial_sends_where_it_ran_its_figures_and_its_value(tmp_path:
         1: value / 2,
         2: value,
     }
-    assert message["outcome"] == {"value": value, "cause": None, "detail": ""}
+    assert message["outcome"] == {"value": value, "cause": None, "detail": "", "samples": 1000}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def of_program(tmp_path: Path, script: str, **changes: Any) -> TrialJob:
 def test_a_command_is_told_its_point_and_its_figure_is_read(tmp_path: Path) -> None:
     script = 'echo "$SEQNORM_GM $SEQNORM_GC $SEQNORM_SEED $SEQNORM_SPLIT" > "$SEQNORM_FOLDER/said"; echo accuracy: 0.75'
     outcome = sent(of_program(tmp_path, script, measure="test"))[-1]["outcome"]
-    assert outcome == {"value": 0.75, "cause": None, "detail": ""}
+    assert outcome == {"value": 0.75, "cause": None, "detail": "", "samples": None}
     assert (tmp_path / "weights" / "said").read_text() == "8 4 1 test\n"
     assert "accuracy: 0.75" in (tmp_path / "logs" / "a.log").read_text()
 

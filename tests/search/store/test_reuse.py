@@ -56,6 +56,17 @@ def test_what_failed_or_still_runs_is_trained_anew(settings: Settings, connectio
     assert [originals.find(Replicate("gm", POINT, seed)) for seed in (0, 1)] == [None, None]
 
 
+def test_what_its_accuracies_were_measured_on_is_known_with_its_trials(
+    settings: Settings, connection: Connection
+) -> None:
+    parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
+    values = {"digest": {"recipe": "before"}, "samples": {"test": 2000}}
+    with open_engine(settings.database_url).begin() as writing:
+        writing.execute(update(searches).where(searches.c.id == parent).values(values))
+    assert ReusableTrials.read(connection, parent, {"recipe": "before"}).samples == {"test": 2000}
+    assert ReusableTrials.read(connection, parent, {"recipe": "after"}).samples == {}
+
+
 def test_what_was_trained_with_another_code_is_trained_anew(settings: Settings, connection: Connection) -> None:
     parent = finished_search(settings.database_url, gm=[8], gc=[4], seeds=1)
     with open_engine(settings.database_url).begin() as writing:

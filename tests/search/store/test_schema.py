@@ -52,7 +52,7 @@ def test_a_search_half_way_through_goes_on_after_an_upgrade(database_url: str) -
         for table in ("webhooks", "deliveries"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("DROP INDEX ix_events_status"))
-        for column in ("metric", "mode", "numbers", "provenance", "sweeps", "running", "command", "bound"):
+        for column in ("metric", "mode", "numbers", "provenance", "sweeps", "running", "command", "bound", "samples"):
             connection.execute(text(f"ALTER TABLE searches DROP COLUMN {column}"))
         connection.execute(text("ALTER TABLE searches RENAME COLUMN requested_status TO wanted"))
         connection.execute(text("UPDATE seqnorm_version SET version_num = '0003'"))

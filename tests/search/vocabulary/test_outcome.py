@@ -43,7 +43,11 @@ def test_of_a_program_its_ending_is_said_and_not_what_it_printed_last(printed: s
 
 
 def test_an_outcome_is_the_same_after_its_journey_from_a_trial() -> None:
-    for outcome in (Outcome(value=0.5), Outcome(cause=Cause.RAISED, detail="a fault")):
+    for outcome in (
+        Outcome(value=0.5),
+        Outcome(value=0.5, samples=2000),
+        Outcome(cause=Cause.RAISED, detail="a fault"),
+    ):
         assert Outcome.from_json(json.loads(json.dumps(asdict(outcome)))) == outcome
     assert Outcome.from_json(json.loads(json.dumps(asdict(Outcome(cause=Cause.LOST))))).runs_again
 

@@ -98,6 +98,14 @@ def test_the_result_outweighs_the_reports(runner):
     assert runner.reported == [(1, {"acc": 0.25})]
 
 
+@pytest.mark.parametrize(("reported", "samples"), [("2000", 2000), ("2.5", None), ("-1", None), ("None", None)])
+def test_how_many_samples_an_accuracy_was_measured_on_is_read_from_the_reports(runner, reported, samples):
+    script = (
+        REPORT + f"send(epoch=1, figures={{'acc': 0.25, 'samples': {reported}}}); send(epoch=2, figures={{'acc': 1}})"
+    )
+    assert runner.python(script).samples == samples
+
+
 def test_a_metric_file_outweighs_the_output(runner):
     script = "printf 'epoch,acc\\n0,0.1\\n1,0.25\\n' > metrics-{seed}.csv; echo acc 0.9"
     assert runner.shell(script, metric_file="metrics-{seed}.csv").value == 0.25
