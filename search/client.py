@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from search.views import (
     CandidatesView,
     ClusterView,
-    Comparison,
+    ComparedSearches,
     DataSetView,
     EventView,
     LogPart,
@@ -198,9 +198,9 @@ class Client:
         body = _without_none({"gm": gm, "gc": gc, "seeds": seeds, "test_seeds": test_seeds})
         return self._call(SearchState, "POST", "searches", search_id, "widen", body=body, idempotent=False)
 
-    def compare(self, search_ids: Sequence[str]) -> Comparison:
+    def compare(self, search_ids: Sequence[str]) -> ComparedSearches:
         """Return several ``searches`` together."""
-        return self._call(Comparison, "GET", "compare", query={"id": list(search_ids)})
+        return self._call(ComparedSearches, "GET", "compare", query={"id": list(search_ids)})
 
     # What is in a search
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from search.plan.comparison import Comparison, Verdict
 from search.plan.selection import Candidate, Mode, Point, Rule
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Replicate
@@ -59,16 +60,41 @@ class CandidateView(View):
         """The point that is summarized."""
         return Point(self.variant, self.gm, self.gc)
 
+    def to_candidate(self, values: Mapping[int, float] | None = None) -> Candidate:
+        """Return the candidate, with its values by seed where they are known."""
+        figures = {name: getattr(self, name) for name in ("variant", "gm", "gc", "mean", "std", "n", "failed")}
+        return Candidate(**figures, values=values)
 
-class MeasuredView(CandidateView):
-    """A point measured on the test set, with its labels."""
 
-    labels: tuple[str, ...]  #: e.g. ``BatchNorm``, ``chosen SeqNorm``
+class ComparisonView(View):
+    """How much better a candidate is than a reference, and whether the seeds can tell."""
+
+    reference: str  #: what it is compared with, e.g. ``BatchNorm``
+    gain: float  #: difference of the means; positive where the candidate is better, whatever the mode
+    low: float | None  #: lower limit of the 95 % interval of the gain; null where there is no spread to judge by
+    high: float | None  #: its upper limit
+    paired: bool  #: whether differences of equal seeds gave the interval
+    verdict: Verdict
+    more_seeds: int | None  #: about how many more would tell; null if it is clear, or if no sensible number would
+    sentence: str  #: all of it in words
 
     @classmethod
-    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
-        """Return the view of a candidate of stage ``test``."""
-        return cls.model_validate({**_candidate_fields(candidate), "labels": tuple(labels)})
+    def from_comparison(cls, comparison: Comparison) -> Self:
+        """Return the view of a comparison."""
+        return cls.model_validate(comparison.as_json())
+
+
+class MeasuredView(CandidateView):
+    """A point measured on the test set, with its labels and gains."""
+
+    labels: tuple[str, ...]  #: e.g. ``BatchNorm``, ``chosen SeqNorm``
+    values: dict[int, float] = {}  #: of the metric, by seed
+    gains: tuple[ComparisonView, ...] = ()  #: over BatchNorm, and of a SeqNorm over the chosen GhostNorm
+
+    @classmethod
+    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str], values: Mapping[int, float]) -> Self:
+        """Return the view of a candidate of stage ``test``, without gains."""
+        return cls.model_validate({**_candidate_fields(candidate), "labels": tuple(labels), "values": dict(values)})
 
 
 def _candidate_fields(candidate: Candidate) -> dict[str, object]:
@@ -91,6 +117,7 @@ class EvidenceView(View):
     best_mean: float | None
     candidates: tuple[CandidateView, ...]
     reference: CandidateView | None = None  #: the previous winner, shown for comparison
+    gain: ComparisonView | None = None  #: of the choice over the reference
 
 
 class ChoiceView(View):
@@ -114,6 +141,7 @@ class StageView(View):
     sentence: str | None  #: why the choice was made; null until the stage is decided
     candidates: tuple[CandidateView, ...]
     reference: CandidateView | None  #: the previous winner, shown for comparison
+    gain: ComparisonView | None = None  #: of the choice over the reference; null until the stage is decided
 
 
 class CandidatesView(View):
@@ -284,10 +312,20 @@ class SearchView(View):
         )
 
 
-class Comparison(View):
+class SearchGain(View):
+    """How much better a point of a search is than the point of another search with the same label."""
+
+    search: str
+    label: str  #: of the points, e.g. ``chosen SeqNorm``
+    reference: str  #: the id of the other search
+    comparison: ComparisonView
+
+
+class ComparedSearches(View):
     """Several searches to compare."""
 
     searches: tuple[SearchView, ...]
+    gains: tuple[SearchGain, ...] = ()  #: in stage ``test``, over the first search
 
 
 class SearchState(View):

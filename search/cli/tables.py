@@ -35,6 +35,9 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
             console.print()
     if shown.test:
         _print_table(console, _test_table(shown.test, shown.test_note), "what")
+        for row in shown.test:
+            for gain in row.gains:
+                console.print(f"{', '.join(row.labels)}: {gain.sentence}.", soft_wrap=True)
         if shown.test_note:
             console.print(shown.test_note, soft_wrap=True)
     trials = shown.trials

@@ -15,7 +15,7 @@ from search.plan.spec import Name, Note, SearchSpec, Text
 from search.store import queries, searches
 from search.views import (
     CandidatesView,
-    Comparison,
+    ComparedSearches,
     Figure,
     PlanView,
     SearchPage,
@@ -168,11 +168,16 @@ def list_candidates(cached: CachedReads, id: VisibleId) -> GzippedJSONResponse:
     return cached.respond(id, collect)
 
 
-@router.get("/compare", response_model=Comparison)
+@router.get("/compare", response_model=ComparedSearches)
 def compare(cached: CachedReads, caller: CurrentCaller, id: ComparedIds) -> GzippedJSONResponse:
     """Show several searches together; duplicate ids count once."""
     ids = find_compared(cached, caller, id)
-    return cached.respond_together(ids, lambda: Comparison(searches=tuple(map(cached.search, ids))), progress=True)
+
+    def collect() -> ComparedSearches:
+        found = tuple(map(cached.search, ids))
+        return ComparedSearches(searches=found, gains=tuple(queries.compare_searches(found)))
+
+    return cached.respond_together(ids, collect, progress=True)
 
 
 @router.get("/compare/candidates", response_model=Figure)

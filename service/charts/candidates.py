@@ -82,6 +82,11 @@ def _label_function(stage: StageView) -> Label:
     return label
 
 
+def _hover_text(row: CandidateView) -> str:
+    """Return why a candidate was in or out, or the gains of a measured point."""
+    return "\n".join(gain.sentence for gain in row.gains) if isinstance(row, MeasuredView) else row.why or ""
+
+
 class _Chart:
     """Points over named categories, on a numeric axis so that dots can be drawn beside their category."""
 
@@ -105,7 +110,7 @@ class _Chart:
                 mode="markers",
                 name=name,
                 marker={"size": 11, "color": color},
-                customdata=[[self._label(row.point), format_mean(row), row.why or ""] for row in rows],
+                customdata=[[self._label(row.point), format_mean(row), _hover_text(row)] for row in rows],
                 hovertemplate="%{customdata[0]}: %{customdata[1]}\n%{customdata[2]}",
             )
         )

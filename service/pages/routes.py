@@ -239,7 +239,13 @@ def compare(
 ) -> HTMLResponse:
     """Compare several searches."""
     found = [cached.search(each) for each in search_routes.find_compared(cached, caller, id)]
-    return render_page(request, "compare.html", searches=found)
+    return render_page(
+        request,
+        "compare.html",
+        searches=found,
+        gains=list(queries.compare_searches(found)),
+        names={each.search: each.name or each.search for each in found},
+    )
 
 
 @router.get("/cluster")

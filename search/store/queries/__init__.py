@@ -3,6 +3,7 @@
 from search.store.queries.cluster import show_cluster
 from search.store.queries.curves import learning_curves
 from search.store.queries.events import list_events, newest_events, read_version
+from search.store.queries.gains import compare_searches
 from search.store.queries.retention import find_ended, find_known
 from search.store.queries.searches import (
     SearchSort,
@@ -25,6 +26,7 @@ from search.store.queries.trials import (
 __all__ = [
     "SearchSort",
     "Sort",
+    "compare_searches",
     "count_active",
     "find_ended",
     "find_known",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, select
 
 from search.plan.selection import Candidate, Mode, Point
-from search.plan.stages import Plan, label_test_point
+from search.plan.stages import TEST, Plan, label_test_point
 from search.plan.strategies import Sweep
 from search.store import candidates as projection
 from search.store import progress
 from search.store.attempts import find_studies
 from search.store.database import now
 from search.store.queries.events import NEWEST
+from search.store.queries.gains import add_gains, find_gain
 from search.store.queries.trials import parse_time
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
@@ -38,6 +39,7 @@ from search.views import (
     TrialCounts,
 )
 from search.vocabulary.states import ACTIVE, RUNS_AGAIN, Cause, Status, TrialState
+from trainers.trial import Measure
 
 SearchSort = Literal["-created", "created", "name", "-name"]
 LIVE = (searches.c.lease_until > now()).label("live")  # whether its lease has not expired
@@ -241,7 +243,10 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         connection, search_id, without=decided
     )  # decided stages have their candidates in the evidence
     winners = [point for choice in decided.values() for point in choice.finalists]
-    tuning = tuple(_stage_view(each, found.get(each.stage, []), decided.get(each.stage)) for each in search.sweeps)
+    measured = projection.read_finished(connection, search_id, TEST)
+    tuning = tuple(
+        _stage_view(each, found.get(each.stage, []), decided.get(each.stage), search.samples) for each in search.sweeps
+    )
     return SearchView(
         search=search.id,
         name=search.name,
@@ -256,7 +261,9 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         strategy=search.spec.strategy,
         chosen=next((stage.chosen for stage in reversed(tuning) if stage.chosen), None),
         stages=tuning,
-        test=_test_table(found.get("test", []), winners, plan),
+        test=add_gains(
+            _test_table(found.get(TEST, []), measured, winners, plan), search.mode, search.samples.get("test")
+        ),
         trials=_count_trials(connection, search),
         progress=_read_progress(connection, search, plan, set(decided), bool(live)),
         spec=search.spec,
@@ -294,7 +301,9 @@ def _list_children(connection: Connection, search_id: str, owner: str | None) ->
     return tuple(connection.execute(found).scalars())
 
 
-def _stage_view(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None) -> StageView:
+def _stage_view(
+    sweep: Sweep, found: list[Candidate], choice: ChoiceView | None, samples: Mapping[Measure, int]
+) -> StageView:
     evidence = choice.evidence if choice else None
     return StageView(
         name=sweep.stage,
@@ -308,6 +317,7 @@ def _stage_view(sweep: Sweep, found: list[Candidate], choice: ChoiceView | None)
         if evidence
         else tuple(map(CandidateView.from_candidate, _sort_candidates(found))),
         reference=evidence.reference if evidence else None,
+        gain=find_gain(evidence, samples.get("validation")) if evidence else None,
     )
 
 
@@ -315,10 +325,19 @@ def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
 
 
-def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
+def _test_table(
+    found: list[Candidate], measured: Mapping[Point, list[projection.Finished]], winners: list[Point], plan: Plan
+) -> tuple[MeasuredView, ...]:
     """Return the rows of the test table: no normalization, BatchNorm, GhostNorm, SeqNorm."""
     batch_norm = plan.baselines().points[0]
-    rows = [MeasuredView.from_test_candidate(row, label_test_point(row.point, winners, batch_norm)) for row in found]
+    rows = [
+        MeasuredView.from_test_candidate(
+            row,
+            label_test_point(row.point, winners, batch_norm),
+            {seed: value for _, seed, value in measured.get(row.point, ())},
+        )
+        for row in found
+    ]
     return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 
