@@ -139,6 +139,8 @@ def _parse(field: dataclasses.Field[Any], value: object) -> Any:
         raise RecipeError(
             f"{field.name} must be a {_KINDS[kind]} ({unit}): got {value!r}. The default is {field.default}."
         ) from None
+    if at_least is not None and at_least == at_most and converted != at_least:  # nothing takes another value
+        raise RecipeError(f"{field.name} must stay {at_least} ({unit}): got {value}. Leave it out.")
     if at_least is not None and not converted >= at_least:
         raise RecipeError(
             f"{field.name} must be at least {at_least} ({unit}): got {value}. The default is {field.default}."

@@ -321,7 +321,10 @@ def read_spec(
     try:
         spec = SearchSpec(**fields)
     except ValidationError as error:
-        problem = first_problem(error.errors())
+        problems = error.errors()
+        problem = first_problem(problems)
+        if problem["type"] == "missing" and problem["loc"] != ("recipe",):
+            raise InvalidSpec(_missing_message(problems)) from None
         raise InvalidSpec(validation_message(problem) + _describe_misplaced(problem, fields, home, command)) from None
     except TypeError:
         raise InvalidSpec(
@@ -510,6 +513,13 @@ def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = Sear
         else violated_rule(problem)
     )
     return f"{field} {rule}: got {received}. Give {described.description if described else 'another value'}."
+
+
+def _missing_message(problems: Sequence[Mapping[str, Any]]) -> str:
+    """Name all fields that are missing, gm and gc, at once."""
+    missing = [str(each["loc"][0]) for each in problems if each["type"] == "missing"]
+    described = " and ".join(str(SearchSpec.model_fields[name].description) for name in missing)
+    return f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} required: got nothing. Give {described}."
 
 
 def violated_rule(problem: Mapping[str, Any]) -> str:

@@ -199,8 +199,8 @@ def _predict_seconds(connection: Connection, search_id: str, running: EpochProgr
 def _seconds_left(
     status: str, planned: int, finished: int, running: EpochProgress | None, seconds: float | None, slots: int | None
 ) -> float | None:
-    """Estimate the time left of a running search; None if unknown. For lists and pages, which must agree."""
-    if status != Status.RUNNING or seconds is None:
+    """Estimate the time left of a running search; None if unknown or none. For lists and pages, which must agree."""
+    if status != Status.RUNNING or seconds is None or finished >= planned:
         return None
     return progress.estimate_seconds_left(planned, finished, running, seconds, slots or 1)
 

@@ -172,6 +172,12 @@ def test_every_field_that_is_missing_is_asked_for():
     with pytest.raises(InvalidSpec) as error:
         parse_spec({"recipe": "digits-mlp", "gm": [1]})
     assert str(error.value) == "gc is required: got nothing. Give group counts along the channels to try."
+    with pytest.raises(InvalidSpec) as error:
+        parse_spec({"recipe": "digits-mlp"})
+    assert str(error.value) == (
+        "gm and gc are required: got nothing. Give group counts along the mini-batch to try and group counts along the "
+        "channels to try."
+    )
 
 
 @pytest.mark.parametrize("body", [[], None, "gm", 3, {1: 2}])

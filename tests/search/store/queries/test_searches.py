@@ -9,6 +9,7 @@ from planted import surface
 from sqlalchemy import event, update
 
 from search.plan.selection import Point
+from search.settings import Settings
 from search.store import progress, queries, transitions
 from search.store.database import open_engine
 from search.store.schema import upgrade
@@ -133,6 +134,15 @@ def test_a_list_and_a_page_tell_the_same_time_left(database_url: str, predicted:
         transitions.set_status(connection, search_id, Status.PAUSED, "")
         (row,) = queries.list_searches(connection)
     assert row.seconds_left is show(database_url, search_id).progress.seconds_left is None
+
+
+def test_no_time_is_left_once_every_trial_has_ended(settings: Settings) -> None:
+    search_id = finished_search(settings.database_url, gm=[1, 8], gc=[1], seeds=2)
+    with open_engine(settings.database_url).begin() as connection:
+        transitions.set_status(connection, search_id, Status.RUNNING, "")  # the driver is about to leave
+        (row,) = queries.list_searches(connection)
+    shown = show(settings.database_url, search_id).progress
+    assert (row.finished, row.seconds_left, shown.seconds_left) == (row.planned, None, None)
 
 
 def test_an_unknown_search_is_named(database_url: str) -> None:
