@@ -92,9 +92,11 @@ class MeasuredView(CandidateView):
     gains: tuple[ComparisonView, ...] = ()  #: over BatchNorm, and of a SeqNorm over the chosen GhostNorm
 
     @classmethod
-    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str], values: Mapping[int, float]) -> Self:
+    def from_test_candidate(cls, candidate: Candidate, labels: Iterable[str]) -> Self:
         """Return the view of a candidate of stage ``test``, without gains."""
-        return cls.model_validate({**_candidate_fields(candidate), "labels": tuple(labels), "values": dict(values)})
+        return cls.model_validate(
+            {**_candidate_fields(candidate), "labels": tuple(labels), "values": candidate.values or {}}
+        )
 
 
 def _candidate_fields(candidate: Candidate) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import quantiles
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, tuple_, update
 
 from search.plan.selection import Candidate, Mode, Point
 from search.store.attempts import read_attempts
@@ -67,14 +67,29 @@ def count_failed(connection: Connection, search_id: str) -> int:
     return int(connection.execute(failed).scalar_one())
 
 
-def read_candidates(connection: Connection, search_id: str, without: Iterable[str] = ()) -> dict[str, list[Candidate]]:
-    """Return the candidates of a search by stage, except for the stages in ``without``."""
+def read_candidates(
+    connection: Connection, search_id: str, without: Iterable[str] = (), with_values: str | None = None
+) -> dict[str, list[Candidate]]:
+    """Return the candidates of a search by stage, except for the stages in ``without``.
+
+    Those of the stage ``with_values`` come with their values by seed.
+    """
     found: dict[str, list[Candidate]] = {}
     order = (candidates.c.stage, candidates.c.variant, candidates.c.gm, candidates.c.gc)
     condition = (candidates.c.search_id == search_id) & candidates.c.stage.not_in(without)
-    for row in connection.execute(select(*SUMMARY_COLUMNS).where(condition).order_by(*order)):
+    finished = case((candidates.c.stage == with_values, candidates.c.finished)).label("finished")
+    for row in connection.execute(select(*SUMMARY_COLUMNS, finished).where(condition).order_by(*order)):
         found.setdefault(row.stage, []).append(
-            Candidate(gm=row.gm, gc=row.gc, mean=row.mean, std=row.std, n=row.n, failed=row.failed, variant=row.variant)
+            Candidate(
+                gm=row.gm,
+                gc=row.gc,
+                mean=row.mean,
+                std=row.std,
+                n=row.n,
+                failed=row.failed,
+                variant=row.variant,
+                values={seed: value for _, seed, value in row.finished} if row.finished else None,
+            )
         )
     return found
 

@@ -51,7 +51,9 @@ def test_a_figure_that_is_not_finite_is_null() -> None:
 
 
 def test_a_measured_point_has_its_parts() -> None:
-    view = MeasuredView.from_test_candidate(Candidate(gm=1, gc=0, mean=0.9, std=0.1, n=4), ["BatchNorm"], {0: 0.9})
+    view = MeasuredView.from_test_candidate(
+        Candidate(gm=1, gc=0, mean=0.9, std=0.1, n=4, values={0: 0.9}), ["BatchNorm"]
+    )
     assert (view.mean, view.sem, view.labels) == (0.9, 0.05, ("BatchNorm",))
 
 

@@ -239,11 +239,9 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
     search = get(connection, search_id)
     plan = search.plan
     decided = choices(connection, search_id)
-    found = projection.read_candidates(
-        connection, search_id, without=decided
-    )  # decided stages have their candidates in the evidence
+    # decided stages have their candidates in the evidence
+    found = projection.read_candidates(connection, search_id, without=decided, with_values=TEST)
     winners = [point for choice in decided.values() for point in choice.finalists]
-    measured = projection.read_finished(connection, search_id, TEST)
     tuning = tuple(
         _stage_view(each, found.get(each.stage, []), decided.get(each.stage), search.samples) for each in search.sweeps
     )
@@ -261,9 +259,7 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         strategy=search.spec.strategy,
         chosen=next((stage.chosen for stage in reversed(tuning) if stage.chosen), None),
         stages=tuning,
-        test=add_gains(
-            _test_table(found.get(TEST, []), measured, winners, plan), search.mode, search.samples.get("test")
-        ),
+        test=add_gains(_test_table(found.get(TEST, []), winners, plan), search.mode, search.samples.get("test")),
         trials=_count_trials(connection, search),
         progress=_read_progress(connection, search, plan, set(decided), bool(live)),
         spec=search.spec,
@@ -325,19 +321,10 @@ def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
 
 
-def _test_table(
-    found: list[Candidate], measured: Mapping[Point, list[projection.Finished]], winners: list[Point], plan: Plan
-) -> tuple[MeasuredView, ...]:
+def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
     """Return the rows of the test table: no normalization, BatchNorm, GhostNorm, SeqNorm."""
     batch_norm = plan.baselines().points[0]
-    rows = [
-        MeasuredView.from_test_candidate(
-            row,
-            label_test_point(row.point, winners, batch_norm),
-            {seed: value for _, seed, value in measured.get(row.point, ())},
-        )
-        for row in found
-    ]
+    rows = [MeasuredView.from_test_candidate(row, label_test_point(row.point, winners, batch_norm)) for row in found]
     return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 
