@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import reduce
 
 from search.plan.candidates import Candidate
 from search.plan.distributions import f_tail
 
-LEVEL = 0.05  # of the test of one candidate's spread against that of the others
+LEVEL = 0.01  # of the F test of one spread against the calmer ones
 LARGEST_RATIO = 1e100  # of two standard deviations: its square is a number
 
 
@@ -29,25 +30,34 @@ def own_spread(candidate: Candidate) -> Spread | None:
 def pool(candidates: Sequence[Candidate]) -> Spread | None:
     """Return the spread pooled over candidates, weighted by degrees of freedom; None if none has a second seed."""
     spreads = [spread for each in candidates if (spread := own_spread(each))]
-    freedom = sum(spread.freedom for spread in spreads)
-    if not freedom:
-        return None
-    deviations = (math.sqrt(spread.freedom) * spread.std for spread in spreads)
-    return Spread(math.hypot(*deviations) / math.sqrt(freedom), freedom)
+    return reduce(_join, spreads) if spreads else None
 
 
 def find_noisy(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates whose spread is significantly larger than that of the others.
 
-    Each variance is tested against the pooled variance of all others, with an F test at ``LEVEL``. With two seeds a
-    candidate has to spread several times as much as the others; with one seed nothing can be said.
+    The calmer half is taken to be alike. Going up from there, each variance is tested against the pooled variance of
+    all that are calmer, with an F test at ``LEVEL``; what follows a noisy one is noisy. So several noisy candidates do
+    not hide each other. With three seeds, a spread has to be 3.3 times that of three others; one seed has none to test.
     """
-    return [each for each in candidates if _is_noisy(each, [other for other in candidates if other is not each])]
+    spread_out = sorted(
+        (each for each in candidates if own_spread(each)), key=lambda each: (each.std, each.n, *astuple(each.point))
+    )
+    alike = (len(spread_out) + 1) // 2
+    below = pool(spread_out[:alike])
+    for position in range(alike, len(spread_out)):
+        own = own_spread(spread_out[position])
+        assert own is not None
+        assert below is not None
+        if own.std > below.std > 0:  # figures that repeat to the last digit say nothing about spread
+            ratio = min(own.std / below.std, LARGEST_RATIO)
+            if f_tail(ratio**2, own.freedom, below.freedom) < LEVEL:
+                return spread_out[position:]
+        below = _join(below, own)
+    return []
 
 
-def _is_noisy(candidate: Candidate, others: Sequence[Candidate]) -> bool:
-    own, rest = own_spread(candidate), pool(others)
-    if own is None or rest is None or not rest.std:
-        return False  # figures that repeat to the last digit say nothing about spread
-    ratio = min(own.std / rest.std, LARGEST_RATIO)
-    return f_tail(ratio**2, own.freedom, rest.freedom) < LEVEL
+def _join(one: Spread, other: Spread) -> Spread:
+    freedom = one.freedom + other.freedom
+    deviation = math.hypot(one.std * math.sqrt(one.freedom), other.std * math.sqrt(other.freedom))
+    return Spread(deviation / math.sqrt(freedom), freedom)

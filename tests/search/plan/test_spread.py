@@ -21,6 +21,11 @@ def test_a_candidate_that_spreads_five_times_as_much_is_noisy():
     assert find_noisy(measured) == measured[3:]
 
 
+def test_noisy_candidates_do_not_hide_each_other():
+    measured = spreading(0.002, 0.010, 0.002, 0.012, 0.002)
+    assert find_noisy(measured) == [measured[1], measured[3]]
+
+
 def test_one_that_spreads_twice_as_much_is_not():
     assert find_noisy(spreading(0.002, 0.002, 0.002, 0.004)) == []
 
