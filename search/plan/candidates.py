@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from search.vocabulary.norms import Norm
@@ -28,6 +28,9 @@ class Point:
     def __str__(self) -> str:
         groups = f"gm={self.gm}, gc={self.gc}"
         return groups if self.variant == "main" else f"{self.variant}: {groups}"
+
+
+JSON_FIELDS = ("variant", "gm", "gc", "mean", "std", "sem", "n", "failed")  # trials have the figure of each seed
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,7 @@ class Candidate:
 
     def as_json(self) -> dict[str, object]:
         """Return the figures and the standard error; non-finite numbers become null."""
-        figures = {**asdict(self), "sem": self.sem}
-        del figures["refused"]  # which is why it is out
-        del figures["values"]  # the trials have them
+        figures = {name: getattr(self, name) for name in JSON_FIELDS}
         return {
             name: None if isinstance(figure, float) and not math.isfinite(figure) else figure
             for name, figure in figures.items()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from search.plan.candidates import Candidate, Mode, Point, summarize
-from search.plan.comparison import compare
+from search.plan.comparison import Comparison, compare
 from search.plan.rules import (
     AXES_OF_SIZE,
     POINT,
@@ -80,6 +80,7 @@ def choose(
     mode: Mode = "max",
     tolerance: float | Literal["auto"] = "auto",
     reference: Candidate | None = None,
+    samples: int | None = None,
 ) -> Choice:
     """Choose one of the candidates.
 
@@ -102,6 +103,7 @@ def choose(
         tolerance: largest distance from the best mean that still performs well, in units of the metric; ``auto``
             derives it from the spread over replicates (see :func:`search.plan.stability.auto_tolerance`).
         reference: a candidate that is shown and compared with the winner, but not eligible.
+        samples: size of the evaluation set, where the metric is an accuracy from 0 to 1.
 
     Returns:
         The choice with its evidence. It has no points if no candidate is stable.
@@ -129,6 +131,7 @@ def choose(
         )
         result = RULES[rule](inputs)
 
+    gain = compare(result.winner, reference, mode, samples, among=stable) if result and reference else None
     eligible = set(result.eligible) if result else set()
     evidence = {
         "rule": rule,
@@ -149,12 +152,13 @@ def choose(
             for candidate in candidates
         ],
         "reference": reference.as_json() if reference else None,
+        "gain": gain.as_json() if gain else None,
     }
     return Choice(
         base=result.winner.point if result else None,
         best=max(inputs.best, key=tie_break_key).point if inputs else None,
         evidence=evidence,
-        sentence=_sentence(result, candidates, stable, axis, mode, reference),
+        sentence=_sentence(result, candidates, stable, axis, mode, gain),
     )
 
 
@@ -195,7 +199,7 @@ def _sentence(
     stable: Sequence[Candidate],
     axis: str,
     mode: Mode,
-    reference: Candidate | None,
+    gain: Comparison | None,
 ) -> str:
     """Return a sentence for users that says what was chosen and why."""
     if result is None:
@@ -212,7 +216,6 @@ def _sentence(
         sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if _are_alike(stable):
         sentence += " All stable candidates gave the same figures: do gm and gc reach a norm?"
-    if reference is not None:
-        compared = compare(winner, reference, mode, among=stable)
-        sentence += f" It is {compared.sentence}." if compared else ""
+    if gain:
+        sentence += f" It is {gain.sentence}."
     return sentence

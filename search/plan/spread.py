@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import reduce
 
 from search.plan.candidates import Candidate
@@ -41,7 +41,8 @@ def find_noisy(candidates: Sequence[Candidate]) -> list[Candidate]:
     not hide each other. With three seeds, a spread has to be 3.3 times that of three others; one seed has none to test.
     """
     spread_out = sorted(
-        (each for each in candidates if own_spread(each)), key=lambda each: (each.std, each.n, *astuple(each.point))
+        (each for each in candidates if own_spread(each)),
+        key=lambda each: (each.std, each.n, each.gm, each.gc, each.variant),
     )
     alike = (len(spread_out) + 1) // 2
     below = pool(spread_out[:alike])

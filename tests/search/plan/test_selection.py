@@ -361,6 +361,7 @@ def test_evidence_repeats_every_figure_it_rests_on():
         "tolerance_from": "auto",
         "best_mean": 0.93,
         "reference": None,
+        "gain": None,
     }
 
 
@@ -386,12 +387,21 @@ def test_a_seqnorm_is_compared_with_the_reference_in_the_words_of_a_comparison()
         "It is 0.0200 better than gm=8, gc=0 (95 % interval 0.0152 to 0.0248): clear."
     )
     assert choice.evidence["reference"] == ghost(8, 0.92).as_json()
+    gain = choice.evidence["gain"]
+    assert (gain["gain"], gain["verdict"]) == (pytest.approx(0.02), "clear")
+    assert choice.sentence.endswith(f"It is {gain['sentence']}.")
 
 
 def test_a_reference_ahead_of_every_candidate_is_not_eligible():
     choice = choose([seq(8, 1, 0.93), seq(8, 2, 0.94)], "best-mean", "gc", reference=ghost(8, 0.95))
     assert choice.point == Point("main", 8, 2)
     assert choice.sentence.endswith(" It is 0.0100 worse than gm=8, gc=0 (95 % interval 0.0052 to 0.0148): clear.")
+
+
+def test_a_small_evaluation_set_widens_the_interval_of_a_choice():
+    choice = choose([seq(8, 1, 0.94)], "best-mean", "gc", reference=ghost(8, 0.92), samples=400)
+    assert choice.evidence["gain"]["verdict"] == "within noise"
+    assert choose([seq(8, 1, 0.94)], "best-mean", "gc", reference=ghost(8, 0.92)).evidence["gain"]["verdict"] == "clear"
 
 
 def test_an_equal_reference_is_neither_better_nor_worse():
