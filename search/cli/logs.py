@@ -11,7 +11,7 @@ from search.cli.backends import Backend, make_backend
 from search.cli.exit_codes import EXIT_OK
 from search.cli.interruption import Interruption
 from search.cli.output import print_json, print_stderr
-from search.plan.stages import list_stages
+from search.plan.stages import STAGE_NAME
 from search.settings import Settings
 from search.views import SearchView, TrialRow
 from search.vocabulary.errors import InvalidSpec
@@ -52,12 +52,10 @@ def parse_trial(text: str) -> tuple[str, int]:
     Raises:
         InvalidSpec: if it is something else.
     """
-    found = re.fullmatch(r"([a-z]+)/([0-9]{1,9})", text)
-    if found is None or found[1] not in list_stages():
-        raise InvalidSpec(
-            f"TRIAL must be STAGE/NUMBER: got {text!r}. Give e.g. gm/0; stages are {', '.join(list_stages())}."
-        )
-    return found[1], int(found[2])
+    stage, _, number = text.partition("/")
+    if not re.match(STAGE_NAME, stage) or not re.fullmatch("[0-9]{1,9}", number):
+        raise InvalidSpec(f"TRIAL must be STAGE/NUMBER: got {text!r}. Give e.g. gm/0, as pages and exports name it.")
+    return stage, int(number)
 
 
 class LogReader:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from search.plan.selection import Point
-from search.plan.stages import Replicate
+from search.plan.stages import Replicate, name_folder
 
 
 class Checkpoints:
@@ -66,4 +66,4 @@ def chosen_folders(folder: Path, chosen: Point | None) -> list[Path]:
     """
     if not chosen:
         return []
-    return sorted((folder / "checkpoints").glob(f"test-{chosen.variant}-gm{chosen.gm}-gc{chosen.gc}-seed*"))
+    return sorted((folder / "checkpoints").glob(f"test-{name_folder(chosen)}-seed*"))

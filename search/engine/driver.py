@@ -72,7 +72,7 @@ def main() -> int:
             search = searches.get(connection, search_id)
         try:
             recipe = find_recipe(search.spec.recipe, settings.home, search.command)  # may take longer than a lease
-            search.spec.resolve_all_numbers(recipe)
+            search.spec.resolve_each_value(recipe)
         except RecipeError as error:  # it is gone, its file is wrong, or it has other numbers by now
             return _give_up(engine, settings, search_id, str(error))
         if recipe.command:
@@ -180,7 +180,7 @@ class Driver:
             return Ending(event=Event.GIVE_UP, reason=reason)
         spec = self._spec
         memory = int(spec.memory_gb * 1e9) if spec.memory_gb else None
-        all_numbers = spec.resolve_all_numbers(self._recipe).values()
+        all_numbers = spec.resolve_each_value(self._recipe)
         processes = max(getattr(numbers, "real_devices", 1) for numbers in all_numbers)
         resources = TrialResources(
             cpus=spec.cpus,
@@ -221,8 +221,7 @@ class Driver:
             )
             executor.wait_for_data(data, self._stopping)
             if self._recipe.check:
-                numbers = [spec.resolve_numbers(self._recipe, variant) for variant in spec.variants]
-                checked = executor.put_data(check_points, resolve(self._recipe.check), numbers, data, spec.gc)
+                checked = executor.put_data(check_points, resolve(self._recipe.check), all_numbers, data, spec.gc)
                 executor.wait_for_data(checked, self._stopping)
             executor.run(
                 run_sequence(self._plan, self._record),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 from search.engine.checkpoints import Checkpoints
 from search.engine.pace import Pace
+from search.plan.naming import Value
+from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Choice, Point, summarize
 from search.plan.stages import TEST, Plan, Replicate, Stage, count_groups
+from search.plan.strategies.axes import GROUPS
 from search.store import candidates as projection
 from search.store import leases, progress, searches
 from search.store.database import Connection, Url, on_begin, open_engine
@@ -22,7 +25,7 @@ from search.store.metrics import UNSTORABLE, add_metrics, copy_metrics
 from search.store.patience import Patience
 from search.store.provenance import resolve_all_numbers
 from search.store.reuse import ReusableTrials
-from search.store.trials import TrialStore, add_intermediate_values
+from search.store.trials import Parameters, TrialStore, add_intermediate_values
 from search.vocabulary.errors import SearchError
 from search.vocabulary.outcome import LARGEST_VALUE, Outcome, is_comparable, last_line, printable
 from search.vocabulary.states import Cause, EventKind, TrialState
@@ -69,12 +72,13 @@ class Recorder:
         self._stages: dict[str, _StageState] = {}
         self._running: dict[int, Replicate] = {}
         self._unstorable: dict[int, str] = {}  # why metrics of running trials could not be stored
-        self._parameter_ranges = _parameter_ranges(plan)
+        self._space = _parameter_space(plan)
+        self._reusable = ReusableTrials()  # of its parent and of its own stages
         self._patiently(lambda _: self._trials.end_running(self._search_id, "its driver was lost"))
         self.write(self._read_search)
 
     def _read_search(self, connection: Connection) -> None:
-        self._choices = searches.choices(connection, self._search_id)
+        self._decisions = {each.stage: each for each in searches.decisions(connection, self._search_id)}
         search = searches.get(connection, self._search_id)
         if not search.numbers:
             numbers = resolve_all_numbers(self._plan.spec, self._recipe)
@@ -82,8 +86,9 @@ class Recorder:
         progress.clear(connection, self._search_id)
         self._retried_upto = search.retried_upto
         self._samples = search.samples
-        self._reusable = ReusableTrials.read(connection, search.parent, search.digest) if search.parent else None
-        if self._reusable and self._reusable.samples and not self._samples:
+        if search.parent:
+            self._reusable = ReusableTrials.read(connection, search.parent, search.digest)
+        if self._reusable.samples and not self._samples:
             self._samples = self._reusable.samples
             searches.set_samples(connection, self._search_id, self._samples)
 
@@ -126,30 +131,42 @@ class Recorder:
                 self._put_out(stage.name, point)
 
     def _reuse(self, stage: Stage) -> None:
-        """Link the finished trials of the parent instead of training them."""
-        state, copies = self._stages[stage.name], {}
-        for replicate in list(state.unfinished) if self._reusable else ():
-            assert self._reusable is not None
+        """Link finished trials of the parent and of earlier stages instead of training them."""
+        state, linked = self._stages[stage.name], False
+        copies: dict[int, int] = {}
+        for replicate in stage.replicates():
             original = self._reusable.find(replicate)
-            if original is None:
+            if original is None or (original.replicate.stage == stage.name and original.search_id == self._search_id):
                 continue
-            source = f"{self._reusable.search_id}/{original.replicate.stage}/{original.number}"
-            link = partial(self._trials.link, replicate, self._parameter_ranges, source, original.trial_id)
-            copy = self._create(replicate, link, TrialState.COMPLETE)
+            if replicate in state.unfinished:
+                link = partial(
+                    self._trials.link, replicate, self._parameters(replicate), original.source, original.trial_id
+                )
+                copy = self._create(replicate, link, TrialState.COMPLETE)
+                state.end(replicate, Outcome(value=original.value), copy)
+                linked = True
+            elif (found := state.copies.pop(replicate, None)) is not None:
+                copy = found  # of a driver that may have been lost before it copied the metrics
+            else:
+                continue
             copies[copy] = original.trial_id
-            state.end(replicate, Outcome(value=original.value), copy)
-            if self._checkpoints and stage.name == "test":
+            if self._checkpoints and stage.name == TEST:
                 self._checkpoints.link_from(
-                    replicate, self._checkpoints.for_search(self._reusable.search_id), original.replicate
+                    replicate, self._checkpoints.for_search(original.search_id), original.replicate
                 )
 
         def write(connection: Connection) -> None:
             copy_metrics(connection, copies)
-            projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
-            add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
+            if linked:
+                projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
+                add_event(connection, self._search_id, EventKind.REUSED, {"stage": stage.name, "trials": len(copies)})
 
         if copies:
             self.write(write)
+
+    def _parameters(self, replicate: Replicate) -> Parameters:
+        values = {**self._plan.read_values(replicate.point), "seed": replicate.seed}
+        return Parameters(values=values, space=self._space)
 
     def finished(self, stage: Stage) -> bool:
         """Return whether all replicates of a stage have ended and none runs again."""
@@ -183,23 +200,22 @@ class Recorder:
         (failure, count), *_ = failures.most_common(1)
         return f"{count} of {failures.total()} failed trials: {failure.removesuffix('.')}."
 
-    def winners(self, stage: Stage) -> list[Point] | None:
-        """Return the points that a stage kept; None if it is not decided."""
-        decided = self._choices.get(stage.name)
-        return None if decided is None else list(decided.finalists)
+    def decision(self, stage: Stage) -> Decision | None:
+        """Return what a stage passed on; None if it is not decided."""
+        return self._decisions.get(stage.name)
 
-    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+    def decide(self, stage: Stage, choice: Choice, decision: Decision, following: Stage) -> None:
         """Store a choice and the next stage, atomically and only once."""
 
         def decide(again: bool) -> None:
             with self.engine.begin() as connection:
                 if again and stage.name in searches.choices(connection, self._search_id):
                     return  # it was committed, and the answer was lost
-                searches.decide(connection, self._search_id, stage, choice, winners)
+                searches.decide(connection, self._search_id, stage, choice, decision.finalists)
                 searches.open_stage(connection, self._search_id, self._plan, following)
-                if following.name == "test":
-                    planned = {**self._plan.count_trials(), "test": len(following.replicates())}
-                    searches.set_planned(connection, self._search_id, sum(planned.values()))
+                decided = searches.decisions(connection, self._search_id)
+                planned = self._plan.count_replicates(decided)
+                searches.set_planned(connection, self._search_id, sum(planned.values()))
 
         with self._lock:
             self._patiently(decide)
@@ -211,7 +227,7 @@ class Recorder:
         with self._lock:
             numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
             attributes = self._attributes(replicate, numbers)
-            create = partial(self._trials.create, replicate, self._parameter_ranges, attributes)
+            create = partial(self._trials.create, replicate, self._parameters(replicate), attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
             self._running[trial_id] = replicate
             self.pace.start(trial_id, getattr(numbers, "epochs", None))
@@ -229,7 +245,7 @@ class Recorder:
         created: dict[int, Replicate] = {}
         for replicate in replicates:
             attributes = self._attributes(replicate, numbers)
-            create = partial(self._trials.create, replicate, self._parameter_ranges, attributes, refusal)
+            create = partial(self._trials.create, replicate, self._parameters(replicate), attributes, refusal)
             trial_id = self._create(replicate, create, TrialState.FAIL)
             state.end(replicate, refusal, trial_id)
             created[trial_id] = replicate
@@ -284,6 +300,7 @@ class Recorder:
                 outcome = Outcome(cause=Cause.DIVERGED, detail=f"the metric is not finite: {outcome.value}")
             self._patiently(lambda again: self._trials.end(trial_id, outcome, again))
             state.end(replicate, outcome, trial_id)
+            self._note(replicate, outcome, trial_id)
             self.pace.end(trial_id, finished=outcome.cause is None)
             counted = self._count_samples(replicate, outcome)
 
@@ -350,7 +367,11 @@ class Recorder:
             if cause is not None and attempt.trial_id <= self._retried_upto:
                 cause = Cause.LOST  # a retry was requested
             detail = self._read_detail(attempt.trial_id) if cause == Cause.REFUSED else ""
-            state.end(attempt.replicate, Outcome(value=attempt.value, cause=cause, detail=detail), attempt.trial_id)
+            outcome = Outcome(value=attempt.value, cause=cause, detail=detail)
+            state.end(attempt.replicate, outcome, attempt.trial_id)
+            self._note(attempt.replicate, outcome, attempt.trial_id)
+            if attempt.reused:
+                state.copies[attempt.replicate] = attempt.trial_id
 
         def write(connection: Connection) -> None:
             projection.rebuild(connection, self._search_id, stage.name, map(state.summary, state.points))
@@ -358,6 +379,11 @@ class Recorder:
 
         self.write(write)
         return state
+
+    def _note(self, replicate: Replicate, outcome: Outcome, trial_id: int) -> None:
+        """Let later stages link a trial if it has finished."""
+        if outcome.cause is None:
+            self._reusable.add(self._search_id, replicate, trial_id, outcome.value)
 
     def _read_detail(self, trial_id: int) -> str:
         return self._patiently(lambda _: self._trials.read_detail(trial_id))
@@ -371,6 +397,7 @@ class _StageState:
         self._waiting: dict[Replicate, None] = {}  # in order
         self._ended: dict[Replicate, Outcome] = {}
         self._losses: dict[Replicate, int] = {}
+        self.copies: dict[Replicate, int] = {}  # loaded ones, by trial_id
         self.refusals: dict[Point, Outcome] = {}  # of points that the layers refuse, whatever the seed
         self._by_point: dict[Point, dict[int, tuple[Outcome, int]]] = {}  # by seed, with the trial_id
 
@@ -438,10 +465,9 @@ def _bounded(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) > LARGEST_VALUE else value
 
 
-def _parameter_ranges(plan: Plan) -> dict[str, tuple[int, int]]:
-    """Return the smallest and the largest value of each Optuna parameter over all stages."""
+def _parameter_space(plan: Plan) -> dict[str, Sequence[Value]]:
+    """Return all that each Optuna parameter may be, over all stages; without normalization there are 0 groups."""
     spec = plan.spec
-    return {
-        **{axis.name: (0, max(axis.start, *axis.values)) for axis in spec.axes},
-        "seed": (0, max(*spec.seeds, *spec.test_seed_values)),
-    }
+    groups = {axis.name: (0, axis.start, *axis.values) for axis in plan.axes if axis.name in GROUPS}
+    further = {axis.name: (axis.start, *axis.values) for axis in plan.axes if axis.name not in GROUPS}
+    return {**groups, **further, "seed": (0, *spec.seeds, *spec.test_seed_values)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from search.plan.candidates import Candidate, Mode
+from search.plan.naming import split_name
 from search.plan.registry import OneOf
 
 POINT = "point"  # the axis of a stage that tunes several parameters at once
@@ -158,5 +159,5 @@ def name_values(candidate: Candidate, axis: str) -> dict[str, int | str]:
         return {axis: getattr(candidate, axis)}
     if axis == POINT:
         return {"gm": candidate.gm, "gc": candidate.gc}
-    named = dict(part.split("=", 1) for part in candidate.variant.split(", ") if "=" in part)
-    return {axis: named.get(axis, candidate.variant)}
+    overrides, values = split_name(candidate.variant)
+    return {axis: values.get(axis, overrides)}

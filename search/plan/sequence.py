@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
+from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Choice, Point, choose
-from search.plan.stages import Plan, Replicate, Stage, select_finalists
+from search.plan.stages import TEST, Plan, Replicate, Stage, select_finalists
 from search.vocabulary.errors import SearchError
 
 
@@ -35,10 +37,10 @@ class SearchRecord(Protocol):
     def most_common_failure(self, stage: Stage) -> str:
         """Describe the most common failure of a stage's trials; empty if none failed."""
 
-    def winners(self, stage: Stage) -> list[Point] | None:
-        """Return the points that a stage kept; None if it is not decided."""
+    def decision(self, stage: Stage) -> Decision | None:
+        """Return what a stage passed on; None if it is not decided."""
 
-    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+    def decide(self, stage: Stage, choice: Choice, decision: Decision, following: Stage) -> None:
         """Store a choice and the next stage, atomically and only once."""
 
 
@@ -46,21 +48,20 @@ def run_sequence(plan: Plan, record: SearchRecord) -> Iterator[Replicate | None]
     """Yield the replicate to train next, or None while there is none to start, until the search is done.
 
     The strategy defines the stages. The paper's strategy (section 3.2) has two: tune G_M, keep the largest value that
-    performs well, then tune G_C with it fixed: Θ(G_C + G_M) trials. A grid has one. The caller may stop at any yield
-    and start again later: finished trials and decisions are kept in the record.
+    performs well, then tune G_C with it fixed: Θ(G_C + G_M) trials. Further axes follow, then checks, which tune the
+    axes again at the values chosen for the others. A grid has one stage. The caller may stop at any yield and start
+    again later: finished trials and decisions are kept in the record.
 
     Raises:
         NoStableCandidate: if a stage has no stable candidate.
     """
     baselines = plan.baselines()  # BatchNorm and no normalization need no choice: work for idle slots
     record.open(baselines)
-    winners: list[Point] = []
-    *tuning, test = plan.stage_names
-    for name, following in zip(tuning, [*tuning[1:], test], strict=True):  # e.g. gm, then gc with gm fixed
-        stage = plan.build_stage(name, winners)
+    decisions: list[Decision] = []
+    while (stage := plan.next_stage(decisions)).name != TEST:  # e.g. gm, then gc with gm fixed, then gm-2 to check gm
         yield from run_stage(stage, record, fallback=baselines)
-        winners += record.winners(stage) or decide(stage, plan, record, winners, following)
-    yield from run_stage(plan.build_stage(test, winners), record)
+        decisions.append(record.decision(stage) or decide(stage, plan, record, decisions))
+    yield from run_stage(stage, record)
 
 
 def run_stage(stage: Stage, record: SearchRecord, fallback: Stage | None = None) -> Iterator[Replicate | None]:
@@ -70,7 +71,7 @@ def run_stage(stage: Stage, record: SearchRecord, fallback: Stage | None = None)
         yield record.next_missing(stage) or (record.next_missing(fallback) if fallback else None)
 
 
-def decide(stage: Stage, plan: Plan, record: SearchRecord, winners: list[Point], following: str) -> list[Point]:
+def decide(stage: Stage, plan: Plan, record: SearchRecord, decisions: list[Decision]) -> Decision:
     """Choose, and store the choice together with the next stage."""
     assert stage.rule is not None  # only `test` has no rule
     assert stage.axis is not None
@@ -80,6 +81,7 @@ def decide(stage: Stage, plan: Plan, record: SearchRecord, winners: list[Point],
         raise NoStableCandidate(f"stage {stage.name}: the layers refuse every point. {candidates[0].refused}")
     if choice.point is None:
         raise NoStableCandidate(f"stage {stage.name}: {choice.sentence} {record.most_common_failure(stage)}".strip())
-    chosen = select_finalists(stage, candidates, choice, plan.mode)
-    record.decide(stage, choice, chosen, plan.build_stage(following, [*winners, *chosen]))
-    return chosen
+    decision = Decision(stage.name, tuple(select_finalists(stage, candidates, choice, plan.mode)))
+    choice = replace(choice, sentence=plan.describe_check(decision, decisions) + choice.sentence)
+    record.decide(stage, choice, decision, plan.next_stage([*decisions, decision]))
+    return decision

@@ -23,11 +23,12 @@ from pydantic import (
 
 from search.plan.form import FormField, FormGroup
 from search.plan.grouping import gc_check, gm_check
+from search.plan.naming import MAX_VARIANT, VARIANT, Value, join_name, split_name, write_value
 from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
 from search.plan.selection import POINT, Rule
-from search.plan.strategies import STRATEGIES, Axis, Sweep
+from search.plan.strategies import STRATEGIES, list_sweeps
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
 from trainers.commands.command import Command
@@ -217,8 +218,8 @@ class SearchSpec(RequestModel):
             for value in values:
                 if isinstance(value, str) and (not value.strip() or "," in value):
                     raise ValueError(f"must give {name} values that are not empty and hold no comma")
-        if sum(map(len, vary.values())) > MAX_AXIS_VALUES:
-            raise ValueError(f"must give at most {MAX_AXIS_VALUES} values in all")
+        if sum(map(len, vary.values())) + len(others.data.get("variants", {})) - 1 > MAX_AXIS_VALUES:
+            raise ValueError(f"must give at most {MAX_AXIS_VALUES} values in all, with those of variants")
         sizes = [*map(len, vary.values()), *(len(others.data.get(name, [0])) for name in ("gm", "gc", "variants"))]
         if vary and others.data.get("strategy") == "grid" and prod(sizes) > MAX_GRID_POINTS:
             raise ValueError(f"must leave a grid at most {MAX_GRID_POINTS:,} points, not {prod(sizes):,}")
@@ -257,17 +258,14 @@ class SearchSpec(RequestModel):
         return values
 
     @property
-    def axes(self) -> tuple[Axis, ...]:
-        """The parameters to tune, in the paper's order. The start values are BatchNorm."""
-        return (
-            Axis(name="gm", values=tuple(self.gm), rule=self.gm_rule, start=1),
-            Axis(name="gc", values=tuple(self.gc), rule=self.gc_rule, start=0),
-        )
+    def axes(self) -> list[str]:
+        """The names of the parameters to tune, in the order of their stages."""
+        return self.order or list_axes(self.variants, self.vary)
 
     @property
-    def sweeps(self) -> tuple[Sweep, ...]:
-        """The sweeps of the tuning stages, in order."""
-        return STRATEGIES[self.strategy].make_sweeps(self.axes)
+    def most_checks(self) -> int:
+        """The number of checks after the first pass, at most."""
+        return MOST_CHECKS if self.rounds == UNTIL_SETTLED else int(self.rounds)
 
     @property
     def test_seed_values(self) -> list[int]:
@@ -280,14 +278,27 @@ class SearchSpec(RequestModel):
         return recipe.with_overrides(self.resolve_overrides(recipe, variant))
 
     def resolve_all_numbers(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the recipe's numbers of each variant."""
+        """Return the recipe's numbers of each named set of overrides; those of a point add its own values to them."""
         return {variant: self.resolve_numbers(recipe, variant) for variant in self.variants}
 
+    def resolve_each_value(self, recipe: Recipe) -> list[Any]:
+        """Return the recipe's numbers of each named set of overrides, and with each value of a further axis alone."""
+        first = next(iter(self.variants))
+        names = [join_name(first, {name: write_value(value)}) for name, values in self.vary.items() for value in values]
+        return [*self.resolve_all_numbers(recipe).values(), *(self.resolve_numbers(recipe, name) for name in names)]
+
     def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
-        """Return the overrides of a variant; ``none`` uses those of the first variant."""
-        known = variant in self.variants
-        overrides = self.variants[variant] if known else next(iter(self.variants.values()))
-        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides}
+        """Return the overrides of a variant, its own values as text; ``none`` uses those of the first variant."""
+        chosen, values = split_name(variant)
+        known = chosen in self.variants
+        overrides = self.variants[chosen] if known else next(iter(self.variants.values()))
+        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides, **values}
+
+    def read_values(self, variant: str) -> dict[str, Value]:
+        """Return the values of further axes that a variant names, without those that are the recipe's own numbers."""
+        texts = split_name(variant)[1]
+        found = ((name, value) for name, values in self.vary.items() for value in values)
+        return {name: value for name, value in found if texts.get(name) == write_value(value)}
 
 
 def parse_spec(fields: dict[str, Any], home: Path | None = None, command: Command | None = None) -> SearchSpec:
@@ -334,7 +345,7 @@ def read_spec(
         recipe = find_recipe(spec.recipe, home, command)
         spec = convert_values(spec, recipe)
         _refuse_unready(spec)
-        for numbers in spec.resolve_all_numbers(recipe).values():
+        for numbers in spec.resolve_each_value(recipe):
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
         describe_data(spec, recipe)
@@ -343,7 +354,7 @@ def read_spec(
 
 def list_axes(variants: Mapping[str, object], vary: Mapping[str, object]) -> list[str]:
     """Return the names of the axes in the order of their stages, unless a search says otherwise."""
-    return ["gm", "gc", *(["variant"] if len(variants) > 1 else []), *vary]
+    return ["gm", "gc", *([VARIANT] if len(variants) > 1 else []), *vary]
 
 
 def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
@@ -358,6 +369,14 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
         if len(set(vary[name])) < len(values):
             given = ", ".join(map(str, values))
             raise RecipeError(f"an axis must not repeat a value: got {name}={given}. Leave out what is repeated.")
+    longest = join_name(
+        max(spec.variants, key=len), {name: max(map(write_value, each), key=len) for name, each in vary.items()}
+    )
+    if len(longest) > MAX_VARIANT:
+        raise RecipeError(
+            f"the names and values of a point must have at most {MAX_VARIANT} characters: got {len(longest)} in "
+            f"{longest[:60]}…. Vary fewer numbers, or shorter texts."
+        )
     return spec.model_copy(update={"vary": vary}) if vary else spec
 
 
@@ -367,7 +386,7 @@ def _refuse_unready(spec: SearchSpec) -> None:
     Raises:
         RecipeError: naming the field.
     """
-    for name in ("vary", "order", "rounds", "check_rule", "baselines", "test_numbers"):
+    for name in ("baselines", "test_numbers"):
         value, default = getattr(spec, name), SearchSpec.model_fields[name].default
         if value != default:
             raise RecipeError(f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out.")
@@ -385,9 +404,12 @@ def refusing_specs() -> Iterator[None]:
 
 
 def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str]]:
-    """Return every refused group count as (``gm=3``, reason), once: with the reason of the first variant it fails."""
+    """Return every refused group count as (``gm=3``, reason), once: with the reason of the first variant it fails.
+
+    Values of further axes are tried one by one; where several do not fit together, the layers refuse the point.
+    """
     refused: dict[str, str] = {}
-    for numbers in dict.fromkeys(spec.resolve_all_numbers(recipe).values()):
+    for numbers in dict.fromkeys(spec.resolve_each_value(recipe)):
         for name, values, check in (
             ("gm", spec.gm, gm_check(numbers, _list_gcs_beside_gm(spec))),
             ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
@@ -400,12 +422,8 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
 
 def _list_gcs_beside_gm(spec: SearchSpec) -> Sequence[int]:
     """Return the values of gc that gm is tried with: of a grid all, else those that are there when gm is tuned."""
-    values: dict[str, Sequence[int]] = {axis.name: (axis.start,) for axis in spec.axes}
-    for sweep in spec.sweeps:
-        values |= {axis.name: axis.values for axis in sweep.axes}
-        if any(axis.name == "gm" for axis in sweep.axes):
-            break
-    return values["gc"]
+    together = len(list_sweeps(spec.strategy)) == 1
+    return spec.gc if together or spec.axes.index("gc") < spec.axes.index("gm") else (0,)
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from search.plan.selection import Candidate, Choice, Mode, Point, Rule, choose
+from search.plan.naming import VARIANT, Value, folder_name, join_name, write_value
+from search.plan.rounds import Decision, find_next, list_checks
+from search.plan.selection import POINT, Candidate, Choice, Mode, Point, Rule, choose
 from search.plan.spec import SearchSpec
-from search.plan.strategies import STRATEGIES, Sweep, list_sweeps
+from search.plan.strategies import STRATEGIES, Axis, Sweep
+from search.plan.strategies.axes import GROUPS
 from search.vocabulary.norms import Norm
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
 UNNORMALIZED = Point("none", 0, 0)  #: trains without normalization
 TEST = "test"  #: the last stage of every search
+
+
+MAX_STAGE_NAME = 128  # characters: a column is as wide
+STAGE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(-[0-9]+)?$"  #: of every stage: an axis, ``grid`` or ``test``, and the check
+
+
+def name_folder(point: Point) -> str:
+    """Return a point as part of the name of its trials' folders."""
+    return f"{folder_name(point.variant)}-gm{point.gm}-gc{point.gc}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Replicate:
     def key(self) -> str:
         """The name of its folder and log, the same for every attempt."""
         point = self.point
-        return f"{self.stage}-{point.variant}-gm{point.gm}-gc{point.gc}-seed{self.seed}"
+        return f"{self.stage}-{name_folder(point)}-seed{self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +55,7 @@ class Stage:
     axis: str | None = None  #: the parameter tuned, `point` if there are several; None for `test`
     rule: Rule | None = None
     tolerance: float | Literal["auto"] = "auto"
-    reference: Point | None = None  #: the previous winner, shown for comparison
+    reference: Point | None = None  #: the previous winner, shown for comparison unless it is one of the points
 
     def replicates(self) -> list[Replicate]:
         """List the replicates seed by seed, so that charts fill evenly."""
@@ -57,13 +69,40 @@ class Plan:
     spec: SearchSpec
     metric: str  #: compared between candidates
     mode: Mode
-    sweeps: tuple[Sweep, ...]  #: of the tuning stages, in order
+    sweeps: tuple[Sweep, ...]  #: of the first pass over the axes, in order
     trains_unnormalized: bool = True  #: whether stage ``test`` trains without normalization, too
 
     @property
+    def checks(self) -> list[Sweep]:
+        """The sweeps of all checks that there may be after the first pass, in order."""
+        return list_checks(self.sweeps, self.spec.most_checks, self.spec.check_rule)
+
+    @property
     def stage_names(self) -> tuple[str, ...]:
-        """The stages in order; all but the last make a choice."""
-        return (*(sweep.stage for sweep in self.sweeps), TEST)
+        """The stages that there may be, in order; all but the last make a choice."""
+        return (*(sweep.stage for sweep in (*self.sweeps, *self.checks)), TEST)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The parameters that are tuned, in order."""
+        return tuple(axis for sweep in self.sweeps for axis in sweep.axes)
+
+    def next_sweep(self, decisions: Sequence[Decision]) -> Sweep | None:
+        """Return what is tuned after the stages that are decided; None if only stage ``test`` is left."""
+        return find_next(self.sweeps, self.checks, decisions)
+
+    def next_stage(self, decisions: Sequence[Decision]) -> Stage:
+        """Build the stage that follows the decided ones; ``test`` if nothing is left to tune."""
+        sweep = self.next_sweep(decisions)
+        if sweep is None:
+            return self.build_stage(TEST, list_finalists(decisions))
+        return self.build_stage(sweep.stage, [decisions[-1].base] if decisions else [])
+
+    def list_sweeps(self, decisions: Sequence[Decision]) -> list[Sweep]:
+        """Return the sweeps of the first pass, and of the checks that are decided or come next."""
+        following = self.next_sweep(decisions)
+        known = {decision.stage for decision in decisions} | ({following.stage} if following else set())
+        return [*self.sweeps, *(sweep for sweep in self.checks if sweep.stage in known)]
 
     def build_stage(self, name: str, winners: Sequence[Point]) -> Stage:
         """Build a stage from the winners of earlier stages; a tuning stage starts from the last winner."""
@@ -71,49 +110,102 @@ class Plan:
             seq_norms_first = sorted(winners, key=lambda point: point.norm != Norm.SEQ)
             points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
             return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
-        position = self.stage_names.index(name)
-        sweep, base = self.sweeps[position], winners[-1] if position else None
+        sweep = next(each for each in (*self.sweeps, *self.checks) if each.stage == name)
+        base = None if sweep == self.sweeps[0] else winners[-1]
+        points = sweep.points([base] if base else self._starts())
         return Stage(
             name=name,
-            points=sweep.points([base] if base else map(self._start, self.spec.variants)),
+            points=points,
             seeds=tuple(self.spec.seeds),
             axis=sweep.axis,
             rule=sweep.rule,
             tolerance=self.spec.tolerance,
-            reference=base,
+            reference=None if base in points else base,
         )
+
+    def describe_check(self, decision: Decision, before: Sequence[Decision]) -> str:
+        """Return what a check has found, as a sentence for people; empty for a stage of the first pass."""
+        sweep = next((sweep for sweep in self.checks if sweep.stage == decision.stage), None)
+        if sweep is None:
+            return ""
+        (axis,), base = sweep.axes, before[-1].base
+        others = [f"{other.name}={write_value(other.read(base))}" for other in self.axes if other != axis]
+        was, found = (write_value(axis.read(point)) for point in (base, decision.base))
+        result = f"{axis.name}={was} stays" if was == found else f"{axis.name} changes from {was} to {found}"
+        return f"Checked at {', '.join(others)}: {result}. "
 
     def baselines(self) -> Stage:
         """Return the part of stage ``test`` that depends on no choice: BatchNorm, first, and no normalization."""
-        batch_norm = self._start(next(iter(self.spec.variants)))
+        batch_norm = self._starts()[0]
         points = (batch_norm, UNNORMALIZED) if self.trains_unnormalized else (batch_norm,)
         return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
 
-    def _start(self, variant: str) -> Point:
-        """Return the point where tuning of a variant starts."""
-        return Point(variant, **{axis.name: axis.start for axis in self.spec.axes})
+    def _starts(self) -> list[Point]:
+        """Return where tuning starts: one point, or in an old search, without an axis of variants, one of each."""
+        axes = {axis.name: axis for axis in self.axes}
+        values = {name: write_value(axis.start) for name, axis in axes.items() if name not in (*GROUPS, VARIANT)}
+        variants = [*self.spec.variants][:1] if VARIANT in axes else self.spec.variants
+        groups = {name: int(axes[name].start) for name in GROUPS}
+        return [Point(join_name(variant, values), **groups) for variant in variants]
 
-    def count_trials(self) -> dict[str, int]:
-        """Return the maximum number of trials by stage; ``test`` needs fewer if points coincide."""
-        first, *later = self.sweeps
-        points = {first.stage: first.num_points * len(self.spec.variants)} | {
-            sweep.stage: sweep.num_points for sweep in later
-        }
-        measured = len(self.baselines().points) + sum(sweep.num_norms for sweep in self.sweeps)
-        return {stage: count * len(self.spec.seeds) for stage, count in points.items()} | {
+    def read_values(self, point: Point) -> dict[str, Value]:
+        """Return the value of a point on each axis; without normalization the further ones are those of the start."""
+        placed = replace(self._starts()[0], gm=0, gc=0) if point == UNNORMALIZED else point
+        return {axis.name: axis.read(placed) for axis in self.axes}
+
+    def count_replicates(self, decisions: Sequence[Decision] = ()) -> dict[str, int]:
+        """Return the largest number of replicates by stage, after the stages that are decided.
+
+        Some of them are linked to trials of earlier stages. ``test`` has fewer if points coincide, and another point if
+        stage gm reports another GhostNorm than it builds on.
+        """
+        following = self.next_sweep(decisions)
+        decided = {decision.stage for decision in decisions}
+        every = [*self.sweeps, *self.checks]
+        left = every[every.index(following) :] if following else []
+        sizes = {sweep.stage: sweep.num_points for sweep in every if sweep.stage in decided or sweep in left}
+        if self.sweeps[0].stage in sizes:
+            sizes[self.sweeps[0].stage] *= len(self._starts())
+        measured = self._count_measured(decisions) if left else len(self.next_stage(decisions).points)
+        return {stage: count * len(self.spec.seeds) for stage, count in sizes.items()} | {
             TEST: measured * self.spec.test_seeds
         }
 
+    def count_trials(self) -> dict[str, int]:
+        """Return the maximum number of trials to train by stage: the point that a stage starts from is measured."""
+        known = {sweep.stage for sweep in self.sweeps[1:] if sweep.axes[0].start in sweep.axes[0].values}
+        known |= {sweep.stage for sweep in self.checks}
+        return {
+            stage: count - len(self.spec.seeds) * (stage in known) for stage, count in self.count_replicates().items()
+        }
+
+    def _count_measured(self, decisions: Sequence[Decision]) -> int:
+        """Count the points of stage ``test`` before all is decided, as one of each kind until more is known."""
+        position = next(i for i, sweep in enumerate(self.sweeps) if any(axis.name == "gc" for axis in sweep.axes))
+        ghost_norms = int(position > 0)  # tuned before gc
+        if 0 < position <= len(decisions):
+            ghost_norms = len(decisions[position - 1].finalists)
+        return len(self.baselines().points) + self.sweeps[position].num_norms + ghost_norms
+
+
+def list_finalists(decisions: Sequence[Decision]) -> list[Point]:
+    """Return what stage ``test`` measures beside the baselines: what the last stage kept, and the last GhostNorms."""
+    ghost_norms = next((each.finalists for each in reversed(decisions) if each.base.norm == Norm.GHOST), ())
+    return list(dict.fromkeys([*ghost_norms, *decisions[-1].finalists]))
+
 
 def select_finalists(stage: Stage, candidates: Sequence[Candidate], choice: Choice, mode: Mode) -> list[Point]:
-    """Return the points that a stage passes on: its choice, preceded by the best of each other kind of norm.
+    """Return the points that a stage passes on: its choice, preceded by what stage ``test`` measures beside it.
 
-    Stage ``test`` measures one of each kind; a sequential search gets a GhostNorm and a SeqNorm, one from each stage.
+    A stage of GhostNorms keeps the one with the best mean too, which the paper reports on CIFAR-10, where it builds on
+    another. A grid keeps the best of each other kind of norm.
     """
     if choice.point is None:
         return []
     assert stage.rule is not None  # only `test` has none
     assert stage.axis is not None
+    if stage.axis != POINT:
+        return choice.kept if choice.point.norm == Norm.GHOST else [choice.point]
     finalists = []
     for norm in Norm:
         if norm != choice.point.norm and (of_kind := [each for each in candidates if each.point.norm == norm]):
@@ -127,14 +219,27 @@ def make_plan(spec: SearchSpec, recipe: Recipe) -> Plan:
         spec=spec,
         metric=recipe.metric,
         mode=recipe.mode,
-        sweeps=spec.sweeps,
+        sweeps=STRATEGIES[spec.strategy].make_sweeps(make_axes(spec, recipe)),
         trains_unnormalized=recipe.trains_unnormalized,
     )
 
 
-def list_stages() -> list[str]:
-    """Return the names of the stages of all strategies."""
-    return [*dict.fromkeys(sweep.stage for strategy in STRATEGIES for sweep in list_sweeps(strategy)), TEST]
+def make_axes(spec: SearchSpec, recipe: Recipe) -> tuple[Axis, ...]:
+    """Return the axes of a search, in order. They start from BatchNorm and the recipe's own numbers."""
+    first = next(iter(spec.variants))
+    axes = [
+        Axis(name="gm", values=tuple(spec.gm), rule=spec.gm_rule, start=1),
+        Axis(name="gc", values=tuple(spec.gc), rule=spec.gc_rule, start=0),
+        Axis(name=VARIANT, values=tuple(spec.variants), rule=spec.vary_rule, start=first),
+    ]
+    if spec.vary:
+        numbers = spec.resolve_numbers(recipe, first)
+        axes += [
+            Axis(name=name, values=tuple(values), rule=spec.vary_rule, start=getattr(numbers, name))
+            for name, values in spec.vary.items()
+        ]
+    by_name = {axis.name: axis for axis in axes}
+    return tuple(by_name[name] for name in spec.axes)
 
 
 def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:

@@ -42,6 +42,7 @@ class Attempt:
     state: TrialState
     value: float | None
     cause: Cause | None  #: of its failure; None if finished or running
+    reused: bool  #: whether it is a copy
 
 
 def read_attempts(connection: Connection, search_id: str, stage: str) -> Iterator[Attempt]:
@@ -52,7 +53,7 @@ def read_attempts(connection: Connection, search_id: str, stage: str) -> Iterato
     }
     attribute = {
         key: func.max(case((trial_user_attributes.c.key == key, trial_user_attributes.c.value_json)))
-        for key in ("variant", "cause")
+        for key in ("variant", "cause", "reused_from")
     }
     study_trials = (
         select(trials.c.trial_id, trials.c.number, trials.c.state)
@@ -73,7 +74,7 @@ def read_attempts(connection: Connection, search_id: str, stage: str) -> Iterato
         .cte("attributes")
     )
     rows = connection.execute(
-        select(study_trials, params, attributes.c.variant, attributes.c.cause, trial_values.c.value)
+        select(study_trials, params, *(attributes.c[key] for key in attribute), trial_values.c.value)
         .join(params, params.c.trial_id == study_trials.c.trial_id)
         .join(attributes, attributes.c.trial_id == study_trials.c.trial_id)
         .outerjoin(trial_values, trial_values.c.trial_id == study_trials.c.trial_id)
@@ -87,6 +88,7 @@ def read_attempts(connection: Connection, search_id: str, stage: str) -> Iterato
             state=TrialState(row.state),
             value=row.value,
             cause=Cause(json.loads(row.cause)) if row.cause else None,
+            reused=row.reused_from is not None,
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from search.plan.lifecycle import Event
+from search.plan.rounds import Decision
 from search.plan.selection import Choice, Mode, Point
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Plan, Stage
@@ -120,7 +121,7 @@ def submit(
             command=asdict(command) if command else None,
             bound=asdict(Binding.here()) if command else None,
             digest=digest,
-            planned=sum(plan.count_trials().values()),
+            planned=sum(plan.count_replicates().values()),
             status=Status.QUEUED,
             reason="",
             priority=spec.priority,
@@ -129,8 +130,7 @@ def submit(
             epoch=0,
         )
     )
-    first = plan.build_stage(plan.stage_names[0], [])
-    open_stage(connection, search_id, plan, first)
+    open_stage(connection, search_id, plan, plan.next_stage([]))
     open_stage(connection, search_id, plan, plan.baselines())
     add_event(connection, search_id, EventKind.SUBMITTED, {"parent": parent} if parent else {})
     if parent:
@@ -389,6 +389,16 @@ def choices(connection: Connection, search_id: str) -> dict[str, ChoiceView]:
         .order_by(stages.c.position)
     )
     return {row.name: ChoiceView.model_validate(row.choice) for row in rows}
+
+
+def decisions(connection: Connection, search_id: str) -> list[Decision]:
+    """Return what the decided stages passed on, in order; their evidence is not read."""
+    rows = connection.execute(
+        select(stages.c.name, stages.c.choice["finalists"].label("finalists"))
+        .where(stages.c.search_id == search_id, stages.c.decided_at.is_not(None))
+        .order_by(stages.c.position)
+    )
+    return [Decision(row.name, tuple(Point(**point) for point in row.finalists)) for row in rows]
 
 
 def set_slots(connection: Connection, search_id: str, slots: int, reason: str) -> None:

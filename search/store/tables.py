@@ -18,6 +18,9 @@ from sqlalchemy import (
     text,
 )
 
+from search.plan.naming import MAX_VARIANT
+from search.plan.stages import MAX_STAGE_NAME
+
 metadata = MetaData()
 IS_STATUS_EVENT = text("kind = 'status'")
 
@@ -66,7 +69,7 @@ stages = Table(
     "stages",
     metadata,
     Column("search_id", ForeignKey("searches.id"), primary_key=True),
-    Column("name", String(20), primary_key=True),
+    Column("name", String(MAX_STAGE_NAME), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("plan", JSON, nullable=False),
     Column("choice", JSON(none_as_null=True)),
@@ -87,8 +90,8 @@ candidates = Table(
     "candidates",
     metadata,
     Column("search_id", ForeignKey("searches.id"), primary_key=True),
-    Column("stage", String(20), primary_key=True),
-    Column("variant", String(64), primary_key=True),
+    Column("stage", String(MAX_STAGE_NAME), primary_key=True),
+    Column("variant", String(MAX_VARIANT), primary_key=True),
     Column("gm", Integer, primary_key=True),
     Column("gc", Integer, primary_key=True),
     Column("mean", Double),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages._rdb.models import TrialIntermediateValueModel
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Engine
 
+from search.plan.naming import Value
 from search.plan.selection import Mode
 from search.plan.stages import Replicate, Stage
 from search.store.attempts import Attempt, list_running, read_attempts, study_name
@@ -42,6 +44,28 @@ def add_intermediate_values(connection: Connection, trial_id: int, values: Mappi
     ]
     if rows:
         connection.execute(insert_or_ignore(connection, TrialIntermediateValueModel.__table__), rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """The Optuna parameters of a trial."""
+
+    values: Mapping[str, Value]
+    space: Mapping[str, Sequence[Value]]  #: all that each may be in this search: Optuna keeps one range for a study
+
+    def place(self, trial: FrozenTrial) -> None:
+        """Give a trial these parameters."""
+        trial.params = dict(self.values)
+        trial.distributions = {name: _distribution(self.space[name]) for name in self.values}
+
+
+def _distribution(values: Sequence[Value]) -> BaseDistribution:
+    kinds = {type(value) for value in values}
+    if kinds == {int}:
+        return IntDistribution(int(min(values)), int(max(values)))
+    if kinds <= {int, float}:
+        return FloatDistribution(float(min(values)), float(max(values)))
+    return CategoricalDistribution(tuple(dict.fromkeys(values)))
 
 
 class TrialStore:
@@ -88,7 +112,7 @@ class TrialStore:
     def create(
         self,
         replicate: Replicate,
-        space: dict[str, tuple[int, int]],
+        parameters: Parameters,
         attributes: dict[str, Any],
         failure: Outcome | None = None,
     ) -> int:
@@ -96,14 +120,11 @@ class TrialStore:
 
         Args:
             replicate: that it trains.
-            space: range of each parameter.
+            parameters: of the trial.
             attributes: of the trial.
             failure: why it is never trained; None for a RUNNING trial.
         """
         now, ended = datetime.now(), {"cause": failure.cause, "detail": failure.detail} if failure else {}
-        point = replicate.point
-        params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
-        distributions: dict[str, BaseDistribution] = {name: IntDistribution(*space[name]) for name in params}
         template = FrozenTrial(
             number=-1,  # assigned by the storage
             trial_id=-1,
@@ -111,22 +132,28 @@ class TrialStore:
             value=None,
             datetime_start=now,
             datetime_complete=now if failure else None,
-            params=params,
-            distributions=distributions,
-            user_attrs={"variant": point.variant, **attributes, **ended},
+            params={},
+            distributions={},
+            user_attrs={"variant": replicate.point.variant, **attributes, **ended},
             system_attrs={},
             intermediate_values={},
         )
+        parameters.place(template)
         return self._storage.create_new_trial(self._study_ids[replicate.stage], template)
 
-    def link(self, replicate: Replicate, space: dict[str, tuple[int, int]], source: str, original: int) -> int:
-        """Copy a finished trial of another search in one transaction; return the copy's trial_id."""
+    def link(self, replicate: Replicate, parameters: Parameters, source: str, original: int) -> int:
+        """Copy a finished trial in one transaction; return the copy's trial_id.
+
+        Args:
+            replicate: that the copy stands for.
+            parameters: of the copy.
+            source: search and stage of the original.
+            original: its trial_id.
+        """
         trial = self._storage.get_trial(original)
         kept = {key: value for key, value in trial.user_attrs.items() if key not in ("epoch", "reused_from")}
-        point = replicate.point
-        trial.params = {"gm": point.gm, "gc": point.gc, "seed": replicate.seed}
-        trial.distributions = {name: IntDistribution(*space[name]) for name in trial.params}
-        trial.user_attrs = {**kept, "reused_from": trial.user_attrs.get("reused_from", source)}
+        trial.user_attrs = {**kept, "reused_from": trial.user_attrs.get("reused_from", f"{source}/{trial.number}")}
+        parameters.place(trial)
         return self._storage.create_new_trial(self._study_ids[replicate.stage], trial)
 
     def set_attribute(self, trial_id: int, key: str, value: Any) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query
+from pydantic import StringConstraints
 
-from search.plan.registry import OneOf
-from search.plan.stages import list_stages
+from search.plan.stages import MAX_STAGE_NAME, STAGE_NAME
 from search.store import searches
 from search.store.database import Connection
 from search.vocabulary.errors import Denied, NotFound
@@ -17,7 +17,7 @@ from service.route import Later
 
 MAX_INTEGER = 2**31 - 1  # the largest INTEGER of every supported database
 
-StageName = Annotated[str, OneOf(dict.fromkeys(list_stages()))]
+StageName = Annotated[str, StringConstraints(pattern=STAGE_NAME, max_length=MAX_STAGE_NAME)]
 TrialNumber = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
 GroupCount = Annotated[int | None, Query(ge=0, le=MAX_INTEGER)]
 After = Annotated[int, Query(ge=0, le=MAX_INTEGER)]

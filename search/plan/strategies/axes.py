@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import Any
 
+from search.plan.naming import Value, replace_value
 from search.plan.selection import POINT, Point, Rule
 from search.vocabulary.norms import Norm
+
+GROUPS = ("gm", "gc")  # the axes that are fields of :class:`Point`; the others are in the name of its variant
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
     """A parameter of a search with the values to try."""
 
-    name: str  #: a field of :class:`Point`, e.g. ``gm``
-    values: tuple[int, ...]
+    name: str  #: ``gm``, ``gc``, ``variant``, or a number of the recipe
+    values: tuple[Value, ...]
     rule: Rule  #: chooses one of the values
-    start: int  #: the value before this axis is tuned
+    start: Value  #: the value before this axis is tuned
+
+    def place(self, point: Point, value: Value) -> Point:
+        """Return a point with another value of this axis."""
+        if self.name in GROUPS:
+            return replace(point, **{self.name: value})
+        return replace(point, variant=replace_value(point.variant, self.name, value))
+
+    def read(self, point: Point) -> Value:
+        """Return the value that a point has on this axis."""
+        if self.name in GROUPS:
+            return int(getattr(point, self.name))
+        return next((value for value in self.values if self.place(point, value) == point), self.start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +51,25 @@ class Sweep:
 
     def points(self, bases: Iterable[Point]) -> tuple[Point, ...]:
         """Return the points to train, starting from ``bases``; gm = 0 with gc = 0, no normalization, is none."""
-        names = [axis.name for axis in self.axes]
-        combinations: list[dict[str, Any]] = [
-            dict(zip(names, values, strict=True)) for values in product(*(axis.values for axis in self.axes))
-        ]
-        points = (Point(**{**vars(base), **values}) for base in bases for values in combinations)
+        combinations = list(product(*(axis.values for axis in self.axes)))
+        points = (self._place(base, values) for base in bases for values in combinations)
         return tuple(point for point in points if point.norm != Norm.NONE)
+
+    def _place(self, point: Point, values: Iterable[Value]) -> Point:
+        variant, groups = point.variant, {"gm": point.gm, "gc": point.gc}
+        for axis, value in zip(self.axes, values, strict=True):
+            if axis.name in GROUPS:
+                groups[axis.name] = int(value)
+            else:
+                variant = replace_value(variant, axis.name, value)
+        return Point(variant, **groups)
 
     @property
     def num_points(self) -> int:
         """The number of points for each base point."""
-        combinations = prod(len(axis.values) for axis in self.axes)
-        return combinations - self._values("gm").count(0) * self._values("gc").count(0)
+        further = prod(len(axis.values) for axis in self.axes if axis.name not in GROUPS)
+        gm, gc = self._values("gm"), self._values("gc")
+        return further * (len(gm) * len(gc) - gm.count(0) * gc.count(0))
 
     @property
     def num_norms(self) -> int:
@@ -56,7 +77,7 @@ class Sweep:
         kinds = {Norm.of(gm, gc) for gm in {*map(bool, self._values("gm"))} for gc in {*map(bool, self._values("gc"))}}
         return len(kinds - {Norm.NONE})
 
-    def _values(self, name: str) -> tuple[int, ...]:
+    def _values(self, name: str) -> tuple[Value, ...]:
         """Return the values of an axis, or any above 0 if it is not tuned here."""
         return next((axis.values for axis in self.axes if axis.name == name), (1,))
 

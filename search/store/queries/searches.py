@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, select
 
+from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Mode, Point
-from search.plan.stages import TEST, Plan, label_test_point
+from search.plan.stages import TEST, Plan, label_test_point, list_finalists
 from search.plan.strategies import Sweep
 from search.store import candidates as projection
 from search.store import progress
@@ -241,9 +242,11 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
     decided = choices(connection, search_id)
     # decided stages have their candidates in the evidence
     found = projection.read_candidates(connection, search_id, without=decided, with_values=TEST)
-    winners = [point for choice in decided.values() for point in choice.finalists]
+    decisions = [Decision(name, choice.finalists) for name, choice in decided.items()]
+    winners = list_finalists(decisions) if decisions else []
     tuning = tuple(
-        _stage_view(each, found.get(each.stage, []), decided.get(each.stage), search.samples) for each in search.sweeps
+        _stage_view(each, found.get(each.stage, []), decided.get(each.stage), search.samples)
+        for each in plan.list_sweeps(decisions)
     )
     return SearchView(
         search=search.id,
@@ -261,7 +264,7 @@ def show_search(connection: Connection, search_id: str, owner: str | None = None
         stages=tuning,
         test=add_gains(_test_table(found.get(TEST, []), winners, plan), search.mode, search.samples.get("test")),
         trials=_count_trials(connection, search),
-        progress=_read_progress(connection, search, plan, set(decided), bool(live)),
+        progress=_read_progress(connection, search, plan.count_replicates(decisions), set(decided), bool(live)),
         spec=search.spec,
         numbers=search.numbers,
         samples=search.samples,
@@ -348,7 +351,8 @@ def _count_trials(connection: Connection, search: Search) -> TrialCounts:
             func.count().filter(is_refused).label("refused"),
         ).where(condition, state != TrialState.COMPLETE)
     ).one()
-    reused = _count_reused(connection, search.id) if search.parent else 0
+    may_reuse = search.parent or search.spec.vary or search.spec.rounds or len(search.spec.variants) > 1
+    reused = _count_reused(connection, search.id) if may_reuse else 0
     return TrialCounts(
         run=count - reused,
         reused=reused,
@@ -369,11 +373,11 @@ def _count_reused(connection: Connection, search_id: str) -> int:
     ).scalar_one()
 
 
-def _read_progress(connection: Connection, search: Search, plan: Plan, decided: set[str], live: bool) -> Progress:
+def _read_progress(
+    connection: Connection, search: Search, planned: Mapping[str, int], decided: set[str], live: bool
+) -> Progress:
     """Return the progress of each stage, and the estimated time left."""
     ended = projection.count_ended(connection, search.id)
-    planned = plan.count_trials()
-    planned["test"] += search.planned - sum(planned.values())  # fewer if points coincide
     by_stage = tuple(
         StageProgress(stage=name, planned=planned[name], finished=ended.get(name, 0), decided=name in decided)
         for name in planned

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Choice, Point, summarize
 from search.plan.sequence import NoStableCandidate, run_sequence
 from search.plan.spec import SearchSpec
@@ -34,6 +35,16 @@ def hill(replicate: Replicate) -> float:
     return by_gm + by_gc + 0.001 * (replicate.seed % 2)
 
 
+def shifting(replicate: Replicate) -> float:
+    """Rise to gm 4 without GroupNorm and to gm 2 with it; a learning rate of 0.1 is better by 0.01."""
+    point = replicate.point
+    best = 4 if not point.gc else 2
+    return 0.9 - 0.03 * abs(point.gm - best) - 0.01 * abs(point.gc - 2) + 0.01 * ("=0.1" in point.variant)
+
+
+FURTHER: dict[str, Any] = {"vary": {"learning_rate": [0.1, 0.2]}, "rounds": "until-settled", "gm_rule": "best-mean"}
+
+
 @dataclass
 class MemoryRecord:
     """What has been trained and decided, kept in memory: what a database is to the real one."""
@@ -41,12 +52,18 @@ class MemoryRecord:
     surface: Surface
     ended: dict[Replicate, float | None] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
-    kept: dict[str, list[Point]] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
     followed_by: dict[str, Stage] = field(default_factory=dict)
+    linked: set[Replicate] = field(default_factory=set)
     waiting: dict[str, deque[Replicate]] = field(default_factory=dict)
     running: deque[Replicate] = field(default_factory=deque)
 
     def open(self, stage: Stage) -> None:
+        for replicate in stage.replicates():
+            same = (each for each in self.ended if _key(each) == _key(replicate) and self.ended[each] is not None)
+            if (original := next(same, None)) and replicate not in self.ended:
+                self.ended[replicate] = self.ended[original]
+                self.linked.add(replicate)
         waiting = self.waiting.setdefault(stage.name, deque())
         known = {*waiting, *self.running, *self.ended}
         waiting.extend(replicate for replicate in stage.replicates() if replicate not in known)
@@ -69,19 +86,29 @@ class MemoryRecord:
     def most_common_failure(self, stage: Stage) -> str:
         return "3 of 3 failed trials: raised."
 
-    def winners(self, stage: Stage) -> list[Point] | None:
-        return self.kept.get(stage.name)
+    def decision(self, stage: Stage) -> Decision | None:
+        return self.decisions.get(stage.name)
 
-    def decide(self, stage: Stage, choice: Choice, winners: list[Point], following: Stage) -> None:
+    def decide(self, stage: Stage, choice: Choice, decision: Decision, following: Stage) -> None:
         assert stage.name not in self.choices, "a choice is written once"
-        self.choices[stage.name], self.kept[stage.name] = choice, winners
+        self.choices[stage.name], self.decisions[stage.name] = choice, decision
         self.followed_by[stage.name] = following
+
+    @property
+    def kept(self) -> dict[str, list[Point]]:
+        return {name: [*decision.finalists] for name, decision in self.decisions.items()}
 
     def end_oldest(self) -> None:
         """End the trial that has run longest."""
         replicate = self.running.popleft()
         assert replicate not in self.ended, "a replicate ends once"
         self.ended[replicate] = self.surface(replicate)
+        assert len(self.trained) == len(set(self.trained)), "no point is trained twice with a seed"
+
+    @property
+    def trained(self) -> list[tuple[bool, Point, int]]:
+        """What was trained to its end rather than linked."""
+        return [_key(replicate) for replicate in self.ended if replicate not in self.linked]
 
     def lose_oldest(self) -> Replicate:
         """Lose the trial that has run longest: it waits again, first in line."""
@@ -91,12 +118,18 @@ class MemoryRecord:
 
     def restarted(self) -> "MemoryRecord":
         """Return what a driver that takes over finds: what ended and was decided, nothing of what ran."""
-        return MemoryRecord(self.surface, dict(self.ended), dict(self.choices), dict(self.kept), self.followed_by)
+        return MemoryRecord(
+            self.surface, dict(self.ended), dict(self.choices), dict(self.decisions), self.followed_by, self.linked
+        )
 
     def _summary(self, point: Point, stages: Iterable[str]) -> Candidate:
         values = [value for r, value in self.ended.items() if r.point == point and r.stage in stages]
         finite = [value for value in values if value is not None]
         return summarize(point, finite, failed=len(values) - len(finite))
+
+
+def _key(replicate: Replicate) -> tuple[bool, Point, int]:
+    return replicate.stage == "test", replicate.point, replicate.seed
 
 
 def drive(plan: Plan, record: MemoryRecord, slots: int = 1, trials: int | None = None) -> list[Replicate]:
@@ -136,9 +169,9 @@ def test_the_second_stage_starts_from_the_best_of_the_first():
     assert points_of(handed, "gc") == [main(4, 1), main(4, 2), main(4, 4)]
 
 
-def test_the_second_stage_keeps_the_variant_of_the_first():
+def test_a_stage_keeps_the_variant_of_the_one_before():
     record = MemoryRecord(lambda r: hill(r) + (0.01 if r.point.variant == "strong" else 0))
-    handed = drive(plan(variants={"main": {}, "strong": {}}), record)
+    handed = drive(plan(variants={"main": {}, "strong": {}}, order=["variant", "gm", "gc"]), record)
     assert {point.variant for point in points_of(handed, "gc")} == {"strong"}
 
 
@@ -195,6 +228,50 @@ def test_a_grid_chooses_once_and_measures_the_best_of_each_kind():
     assert set(points_of(handed, "test")) == {main(4, 2), main(4, 0), main(1, 0), UNNORMALIZED}
 
 
+# Further axes and checks
+
+
+def test_a_check_tunes_gm_again_at_the_chosen_gc_and_corrects_it():
+    record = MemoryRecord(shifting)
+    handed = drive(plan(rounds=1, gm_rule="best-mean"), record)
+    assert {name: kept[-1] for name, kept in record.kept.items()} == {
+        "gm": main(4, 0),
+        "gc": main(4, 2),
+        "gm-2": main(2, 2),
+        "gc-2": main(2, 2),
+    }
+    assert record.choices["gm-2"].sentence.startswith("Checked at gc=2: gm changes from 4 to 2. gm=2 has the highest")
+    assert record.choices["gc-2"].sentence.startswith("Checked at gm=2: gc=2 stays. ")
+    assert set(points_of(handed, "test")) == {main(2, 2), main(4, 0), main(1, 0), UNNORMALIZED}
+
+
+def test_a_check_that_changes_nothing_ends_the_search():
+    record = MemoryRecord(hill)
+    handed = drive(plan(rounds="until-settled"), record)
+    assert [*record.kept] == ["gm", "gc", "gm-2"]
+    assert record.choices["gm-2"].sentence.startswith("Checked at gc=2: gm=4 stays. ")
+    assert main(4, 2) not in points_of(handed, "gm-2"), "it was trained in stage gc"
+
+
+def test_a_further_axis_is_tuned_in_a_stage_of_its_own():
+    record = MemoryRecord(shifting)
+    handed = drive(plan(vary={"learning_rate": [0.05, 0.1]}), record)
+    assert stages_of(handed) == ["gm", "gc", "learning_rate", "test"]
+    assert record.kept["gc"] == [Point("learning_rate=0.2", 4, 2)]
+    assert record.kept["learning_rate"] == [Point("learning_rate=0.1", 4, 2)]
+    assert record.choices["learning_rate"].evidence["reference"]["variant"] == "learning_rate=0.2"
+
+
+def test_the_work_of_a_search_with_checks_is_at_most_that_of_its_plan():
+    record = MemoryRecord(shifting)
+    searched = plan(**FURTHER)
+    handed = drive(searched, record, slots=3)
+    by_stage = {stage: sum(each.stage == stage for each in handed) for stage in searched.stage_names}
+    assert all(by_stage[stage] <= count for stage, count in searched.count_trials().items())
+    decisions = [*record.decisions.values()]
+    assert sum(searched.count_replicates(decisions).values()) == len(record.ended)
+
+
 # What goes wrong
 
 
@@ -249,15 +326,15 @@ def test_a_lost_replicate_is_handed_out_again(slots):
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-@pytest.mark.parametrize("strategy", ["sequential", "grid"])
-def test_a_restart_after_any_trial_runs_only_missing_points(strategy, slots):
-    searched = plan(strategy=strategy)
-    whole = MemoryRecord(hill)
+@pytest.mark.parametrize("changes", [{}, {"strategy": "grid"}, FURTHER])
+def test_a_restart_after_any_trial_runs_only_missing_points(changes, slots):
+    searched = plan(**changes)
+    whole = MemoryRecord(shifting)
     everything = drive(searched, whole, slots)
     for stopped_after in range(1, len(everything)):
-        record = MemoryRecord(hill)
+        record = MemoryRecord(shifting)
         drive(searched, record, slots, trials=stopped_after)
-        finished, record = set(record.ended), record.restarted()
+        finished, record = set(record.ended) - record.linked, record.restarted()
         again = drive(searched, record, slots)
         assert not finished & set(again)
         assert finished | set(again) == set(everything)
@@ -268,7 +345,7 @@ def test_a_restart_abides_by_what_was_decided():
     record = MemoryRecord(hill)
     drive(plan(), record, trials=4 * 2 + 1)  # the first trial of stage gc
     record = record.restarted()
-    record.kept["gm"] = [main(2, 0)]  # what the database says, not what would be chosen now
+    record.decisions["gm"] = Decision("gm", (main(2, 0),))  # what the database says, not what would be chosen now
     assert points_of(drive(plan(), record), "gc") == [main(2, 1), main(2, 2), main(2, 4)]
 
 

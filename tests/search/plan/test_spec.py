@@ -461,9 +461,6 @@ def test_a_grid_has_no_rounds():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"vary": {"epochs": [1, 2]}},
-        {"order": ["gc", "gm"]},
-        {"rounds": "until-settled"},
         {"baselines": ["batchnorm"]},
         {"test_numbers": {"epochs": 3}},
     ],

@@ -1,19 +1,31 @@
 """What a spec means in stages, points and replicates."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from search.plan import stages as planning
+from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Point, choose
 from search.plan.spec import SearchSpec
-from search.plan.stages import UNNORMALIZED, Plan, Replicate, count_groups, make_plan, select_finalists
+from search.plan.stages import (
+    UNNORMALIZED,
+    Plan,
+    Replicate,
+    count_groups,
+    list_finalists,
+    make_plan,
+    select_finalists,
+)
 from trainers.commands.command import Command, CommandNumber
 from trainers.commands.recipe import make_recipe
 from trainers.recipe import Numbers, find
 
 FIELDS: dict[str, Any] = {"recipe": "digits-mlp", "gm": [1, 2, 4], "gc": [1, 8], "seeds": [0, 1], "test_seeds": 2}
+
+VARIANTS: dict[str, Any] = {"main": {}, "strong": {}}
 
 
 def plan(**changes) -> Plan:
@@ -32,9 +44,11 @@ def test_a_sequential_search_has_stages_gm_gc_and_test():
     assert plan(strategy="grid").stage_names == ("grid", "test")
 
 
-def test_the_stages_of_every_strategy_are_known():
-    assert planning.list_stages()[:3] == ["gm", "gc", "grid"]
-    assert planning.list_stages()[-1] == "test"
+@pytest.mark.parametrize("changes", [{}, {"strategy": "grid"}, {"vary": {"learning_rate": [1]}, "rounds": 5}])
+def test_every_stage_has_a_name_that_routes_and_columns_take(changes):
+    for name in plan(**changes).stage_names:
+        assert re.match(planning.STAGE_NAME, name)
+        assert len(name) < planning.MAX_STAGE_NAME
 
 
 def test_a_plan_keeps_the_stages_it_was_made_with():
@@ -71,11 +85,129 @@ def test_stage_grid_sweeps_every_pair():
     assert (stage.axis, stage.rule, stage.reference) == ("point", "best-mean", None)
 
 
-def test_variants_multiply_the_points_of_the_first_stage():
-    variants: dict[str, Any] = {"main": {}, "strong": {}}
-    stage = plan(gm=[1, 2], variants=variants).build_stage("gm", [])
-    assert stage.points == (main(1, 0), main(2, 0), Point("strong", 1, 0), Point("strong", 2, 0))
-    assert len(plan(strategy="grid", variants=variants).build_stage("grid", []).points) == 2 * 3 * 2
+def test_variants_are_an_axis_with_a_stage_of_its_own():
+    stage = plan(gm=[1, 2], variants=VARIANTS).build_stage("gm", [])
+    assert stage.points == (main(1, 0), main(2, 0))
+    third = plan(variants=VARIANTS).build_stage("variant", [main(4, 8)])
+    assert (third.points, third.axis) == ((main(4, 8), Point("strong", 4, 8)), "variant")
+    assert len(plan(strategy="grid", gm=[1, 2], variants=VARIANTS).build_stage("grid", []).points) == 2 * 2 * 2
+
+
+@pytest.mark.parametrize(("strategy", "first"), [("sequential", "gm"), ("grid", "grid")])
+def test_a_search_stored_without_an_axis_of_variants_begins_with_each_of_them(strategy, first):
+    stored = replace(plan(strategy=strategy, variants=VARIANTS), sweeps=plan(strategy=strategy).sweeps)
+    points = stored.build_stage(first, []).points
+    assert points[: len(points) // 2] == tuple(replace(point, variant="main") for point in points[len(points) // 2 :])
+    assert points[-1].variant == "strong"
+    assert stored.count_trials()[first] == len(points) * 2
+
+
+# Further axes
+
+VARIED: dict[str, Any] = {"vary": {"learning_rate": [0.05, 0.2], "nesterov": [True]}}
+
+
+def test_every_point_names_the_value_of_every_further_axis_before_it_is_tuned():
+    assert {point.variant for point in plan(**VARIED).build_stage("gm", []).points} == {
+        "learning_rate=0.2, nesterov=false"  # the recipe's own numbers
+    }
+
+
+def test_the_stage_of_a_further_axis_starts_from_the_last_winner():
+    won = Point("learning_rate=0.2, nesterov=false", 4, 8)
+    stage = plan(**VARIED).build_stage("learning_rate", [won])
+    assert stage.points == (replace(won, variant="learning_rate=0.05, nesterov=false"), won)
+    assert (stage.axis, stage.rule, stage.reference) == ("learning_rate", "best-mean", None)
+
+
+def test_the_last_winner_is_the_reference_of_a_stage_that_does_not_try_it():
+    won = Point("learning_rate=0.2, nesterov=false", 4, 8)
+    assert plan(**VARIED).build_stage("nesterov", [won]).reference == won
+
+
+def test_an_order_is_that_of_the_stages():
+    ordered = plan(**VARIED, order=["learning_rate", "gc", "nesterov", "gm"])
+    assert ordered.stage_names == ("learning_rate", "gc", "nesterov", "gm", "test")
+    assert ordered.build_stage("learning_rate", []).points == (
+        Point("learning_rate=0.05, nesterov=false", 1, 0),
+        Point("learning_rate=0.2, nesterov=false", 1, 0),
+    )
+
+
+def test_a_grid_is_the_product_of_all_axes_and_chooses_by_the_rule_of_gc():
+    stage = plan(**VARIED, strategy="grid", gm=[1], gc_rule="largest-stable").build_stage("grid", [])
+    assert stage.points == (
+        Point("learning_rate=0.05, nesterov=true", 1, 1),
+        Point("learning_rate=0.2, nesterov=true", 1, 1),
+        Point("learning_rate=0.05, nesterov=true", 1, 8),
+        Point("learning_rate=0.2, nesterov=true", 1, 8),
+    )
+    assert (stage.axis, stage.rule) == ("point", "largest-stable")
+
+
+def test_baselines_have_the_recipes_own_numbers():
+    assert plan(**VARIED).baselines().points == (Point("learning_rate=0.2, nesterov=false", 1, 0), UNNORMALIZED)
+
+
+def test_a_point_has_a_value_on_every_axis():
+    values = plan(**VARIED).read_values(Point("learning_rate=0.05, nesterov=true", 4, 8))
+    assert values == {"gm": 4, "gc": 8, "learning_rate": 0.05, "nesterov": True}
+    assert plan(**VARIED).read_values(UNNORMALIZED) == {"gm": 0, "gc": 0, "learning_rate": 0.2, "nesterov": False}
+
+
+# Checks
+
+
+def test_checks_have_stages_of_their_own_and_a_rule_if_one_is_given():
+    checked = plan(rounds=2, check_rule="best-mean")
+    assert checked.stage_names == ("gm", "gc", "gm-2", "gc-2", "gm-3", "gc-3", "test")
+    stage = checked.build_stage("gm-2", [main(4, 8)])
+    assert stage.points == (main(1, 8), main(2, 8), main(4, 8))
+    assert (stage.axis, stage.rule, stage.reference) == ("gm", "best-mean", None)
+    assert plan(rounds=1).build_stage("gm-2", [main(4, 8)]).rule == "largest-stable"
+
+
+def test_a_check_says_what_stays_and_what_changes():
+    checked, before = plan(rounds=1), [Decision("gm", (main(4, 0),)), Decision("gc", (main(4, 8),))]
+    assert checked.describe_check(before[1], before[:1]) == ""
+    assert checked.describe_check(Decision("gm-2", (main(4, 8),)), before) == "Checked at gc=8: gm=4 stays. "
+    assert (
+        checked.describe_check(Decision("gm-2", (main(2, 8),)), before) == "Checked at gc=8: gm changes from 4 to 2. "
+    )
+
+
+def test_a_plan_counts_what_it_trains_apart_from_what_it_links():
+    checked = plan(rounds=1, vary={"learning_rate": [0.05, 0.2]})  # of which 0.2 is the recipe's own
+    assert checked.count_replicates() == {
+        "gm": 6, "gc": 4, "learning_rate": 4, "gm-2": 6, "gc-2": 4, "learning_rate-2": 4, "test": 8
+    }  # fmt: skip
+    assert checked.count_trials() == {
+        "gm": 6, "gc": 4, "learning_rate": 2, "gm-2": 4, "gc-2": 2, "learning_rate-2": 2, "test": 8
+    }  # fmt: skip
+
+
+def test_what_is_left_is_counted_again_after_every_decision():
+    checked = plan(rounds=1)
+    decisions = [Decision("gm", (main(4, 0),)), Decision("gc", (main(4, 8),))]
+    assert checked.count_replicates(decisions) == {"gm": 6, "gc": 4, "gm-2": 6, "gc-2": 4, "test": 8}
+    settled = [*decisions, Decision("gm-2", (main(4, 8),))]
+    assert checked.count_replicates(settled) == {"gm": 6, "gc": 4, "gm-2": 6, "test": 8}
+    assert [sweep.stage for sweep in checked.list_sweeps(decisions[:1])] == ["gm", "gc"]
+    assert [sweep.stage for sweep in checked.list_sweeps(settled)] == ["gm", "gc", "gm-2"]
+
+
+# What is measured in the end
+
+
+def test_the_last_choice_is_measured_with_what_the_last_stage_of_ghostnorms_kept():
+    decisions = [
+        Decision("gm", (main(2, 0), main(4, 0))),
+        Decision("gc", (main(4, 8),)),
+        Decision("gm-2", (main(2, 8),)),
+    ]
+    assert list_finalists(decisions) == [main(2, 0), main(4, 0), main(2, 8)]
+    assert list_finalists(decisions[:1]) == [main(2, 0), main(4, 0)]
+    assert list_finalists([Decision("grid", (main(2, 0), main(4, 8)))]) == [main(2, 0), main(4, 8)]
 
 
 def test_a_plan_knows_whether_its_recipes_metric_is_to_rise_or_fall():
@@ -101,6 +233,7 @@ def test_the_key_of_a_replicate_names_all_that_tells_it_from_others():
     assert Replicate("gc", Point("strong", 4, 8), 1).key == "gc-strong-gm4-gc8-seed1"
     grid = plan(strategy="grid", variants={"a": {}, "b": {}}).build_stage("grid", [])
     assert len({replicate.key for replicate in grid.replicates()}) == 2 * 3 * 2 * 2
+    assert Replicate("gc-2", Point("a=0.1, b=x", 4, 8), 1).key == "gc-2-a=0.1,b=x-gm4-gc8-seed1"
 
 
 # Stage test
@@ -149,9 +282,9 @@ def test_a_grid_grows_with_the_product_of_both_lists():
 @pytest.mark.parametrize("strategy", ["sequential", "grid"])
 def test_a_size_is_what_the_stages_hand_out(strategy, variants):
     planned = plan(strategy=strategy, gc=[1, 2, 8], variants=variants)
-    winners = [Point("x", 4, 0), Point("x", 4, 8)] if strategy == "sequential" else [Point("x", 4, 8)]
+    winners = [Point("a", 4, 0), Point("a", 4, 8)] if strategy == "sequential" else [Point("a", 4, 8)]
     stages = [planned.build_stage(name, winners) for name in planned.stage_names]
-    assert {stage.name: len(stage.replicates()) for stage in stages} == planned.count_trials()
+    assert {stage.name: len(stage.replicates()) for stage in stages} == planned.count_replicates()
 
 
 # Finalists

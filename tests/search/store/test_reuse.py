@@ -34,7 +34,7 @@ def test_a_finished_trial_of_the_same_point_and_seed_is_found_whatever_its_stage
     originals = ReusableTrials.read(connection, parent, {})
     found = originals.find(Replicate("grid", POINT, 1))
     assert found is not None
-    assert (found.replicate, found.state) == (Replicate("gm", POINT, 1), "COMPLETE")
+    assert (found.replicate, found.source) == (Replicate("gm", POINT, 1), f"{parent}/gm")
     assert originals.find(Replicate("gm", POINT, 2)) is None
     assert originals.find(Replicate("gm", Point("main", 4, 0), 1)) is None
 
