@@ -27,7 +27,7 @@ from search.plan.naming import MAX_VARIANT, VARIANT, Value, join_name, split_nam
 from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
-from search.plan.selection import POINT, Rule
+from search.plan.rules import POINT, RULES_OF_SIZE, Rule
 from search.plan.strategies import STRATEGIES, list_sweeps
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
@@ -39,7 +39,6 @@ from trainers.recipe import Recipe, RecipeError
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
 
-LARGEST_STABLE = "largest-stable"  # the rule for axes of group counts alone: of other numbers none is the larger one
 RESERVED = (
     "gm",
     "gc",
@@ -228,7 +227,7 @@ class SearchSpec(RequestModel):
     @field_validator("vary_rule", "check_rule")
     @classmethod
     def _rule_for_every_axis(cls, rule: str | None, others: ValidationInfo) -> str | None:
-        if rule == LARGEST_STABLE and (others.field_name == "vary_rule" or others.data.get("vary")):
+        if rule in RULES_OF_SIZE and (others.field_name == "vary_rule" or others.data.get("vary")):
             raise ValueError("must be a rule for every axis: of numbers other than gm and gc, none is the larger one")
         if rule and others.field_name == "check_rule" and not others.data.get("rounds"):
             raise ValueError("needs rounds, which it is for")

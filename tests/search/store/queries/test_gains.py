@@ -18,7 +18,7 @@ SEEDS = (0.0, 0.004, -0.004)  # what a seed adds
 def row(gm: int, gc: int, mean: float, *labels: str, noise: Sequence[float] = SEEDS) -> MeasuredView:
     """Return a measured point of three seeds."""
     values = {1000 + seed: mean + added for seed, added in enumerate(noise)}
-    return MeasuredView.from_test_candidate(summarize(Point("main", gm, gc), values, failed=0), labels, values)
+    return MeasuredView.from_test_candidate(summarize(Point("main", gm, gc), values, failed=0), labels)
 
 
 ROWS = [
@@ -70,7 +70,7 @@ def test_where_batch_norm_was_chosen_the_seq_norm_is_compared_with_it_once() -> 
 
 def test_a_point_without_a_mean_or_without_a_reference_has_no_gain() -> None:
     failed = MeasuredView.from_test_candidate(
-        Candidate(gm=8, gc=4, mean=None, std=None, n=0, failed=3), ["chosen SeqNorm"], {}
+        Candidate(gm=8, gc=4, mean=None, std=None, n=0, failed=3), ["chosen SeqNorm"]
     )
     assert [view.gains for view in add_gains([failed, ROWS[1]], "max", None)] == [(), ()]
     assert [view.gains for view in add_gains([ROWS[3]], "max", None)] == [()]
