@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from search.plan.comparison import Comparison, Verdict
+from search.plan.naming import split_name
 from search.plan.selection import Candidate, Mode, Point, Rule
 from search.plan.spec import NumberValue, SearchSpec
 from search.plan.stages import Replicate
@@ -292,6 +293,11 @@ class SearchView(View):
     finished_at: float | None
     archived_at: float | None
     newest_event: int  #: its id; 0 if there is none
+
+    def numbers_of(self, variant: str) -> dict[str, NumberValue]:
+        """Return the resolved numbers of a variant; none if they are unknown."""
+        named = self.numbers.get(split_name(variant)[0], {})
+        return {**named, **self.spec.read_values(variant)} if named else {}
 
     @property
     def command(self) -> CommandView | None:

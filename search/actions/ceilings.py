@@ -54,13 +54,13 @@ def _asked(spec: SearchSpec, plan: Plan, numbers: AllNumbers) -> Iterator[tuple[
     yield "memory_gb", spec.memory_gb or 0, "max_memory_gb"
     yield "trial_timeout", spec.trial_timeout or 0, "max_trial_seconds"
     yield "the number of trials", trials, "max_trials"
-    yield "epochs × trials", trials * _most(numbers, "epochs"), "max_trial_epochs"
-    yield "real_devices", _most(numbers, "real_devices"), "max_node_processes"
+    yield "epochs × trials", trials * _most(spec, numbers, "epochs"), "max_trial_epochs"
+    yield "real_devices", _most(spec, numbers, "real_devices"), "max_node_processes"
 
 
-def _most(numbers: AllNumbers, name: str) -> int:
-    """Return the largest value of a number over all variants; 1 if the recipe does not have it."""
-    found: list[Any] = [each.get(name) for each in numbers.values()]
+def _most(spec: SearchSpec, numbers: AllNumbers, name: str) -> int:
+    """Return the largest value of a number over all points; 1 if the recipe does not have it."""
+    found: list[Any] = [*(each.get(name) for each in numbers.values()), *spec.vary.get(name, ())]
     return max((value for value in found if isinstance(value, int)), default=1)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.cli.flags import SearchArguments
+from search.cli.further_axes import read_axes, read_values, with_first_values
 from search.cli.output import print_stderr
 from search.cli.own_command import (
     Program,
@@ -50,12 +51,13 @@ def make_request(given: SearchArguments, settings: Settings) -> Request:
     program = find_program(recipe, given.words, folder)
     fields: dict[str, Any] = read_file(file) if file else {}
     fields |= given.fields | ({"recipe": recipe} if recipe else {}) | ({"data": given.data} if given.data else {})
+    _set_mapping(fields, "vary", read_axes(given.vary or []))
     if program:
         return _request_program(given, fields, program, folder)
     _check_recipe(given, fields, folder, settings)
     assignments = [*(given.set_ or []), *([f"model={given.model}"] if given.model else [])]
     numbers = {**preset_numbers(str(fields["recipe"]), given.preset, settings.home), **parse_assignments(assignments)}
-    _set_numbers(fields, numbers)
+    _set_mapping(fields, "numbers", numbers)
     if not settings.url and isinstance(fields.get("data"), str):
         fields["data"] = str(Path(fields["data"]).absolute())  # the worker is in another folder
     return Request(fields)
@@ -73,9 +75,13 @@ def _request_program(given: SearchArguments, fields: dict[str, Any], program: Pr
                 f"--{name} is for recipes: got --{name} {value} for {program.name}. "
                 "Give what the program takes itself after --."
             )
-    _set_numbers(fields, {name: read_value(text) for name, text in parse_assignments(given.set_ or []).items()})
-    numbers = fields.get("numbers", {})
+    typed = {name: read_value(text) for name, text in parse_assignments(given.set_ or []).items()}
+    _set_mapping(fields, "numbers", typed)
+    numbers, vary = fields.get("numbers", {}), fields.get("vary") or {}
     known = isinstance(numbers, dict) and all(isinstance(value, int | float | str) for value in numbers.values())
+    known = known and isinstance(vary, dict) and all(isinstance(values, list) for values in vary.values())
+    if known and vary:
+        fields["vary"] = vary = {name: read_values(values) for name, values in vary.items()}
     variants = fields.get("variants")
     for overrides in variants.values() if known and isinstance(variants, dict) else ():
         if isinstance(overrides, dict) and (unknown := sorted(map(str, overrides.keys() - numbers.keys()))):
@@ -83,17 +89,19 @@ def _request_program(given: SearchArguments, fields: dict[str, Any], program: Pr
                 f"variants of a command must override numbers that it has: got {unknown[0]} in variants alone. "
                 f"Give --set {unknown[0]}=VALUE too."
             )
-    command, values = make_command(program, folder, given.program, numbers if known else {})
+    declared = with_first_values(numbers, vary) if known else {}
+    command, values = make_command(program, folder, given.program, declared)
+    values = {name: value for name, value in values.items() if name not in vary or name in numbers}
     for warning in find_warnings(command):
         print_stderr(f"Warning: {warning}")
     return Request({**fields, "recipe": program.name, **({"numbers": values} if known else {})}, command)
 
 
-def _set_numbers(fields: dict[str, Any], given: dict[str, Any]) -> None:
-    """Let numbers override those of a file. What is no mapping is left for the spec to refuse."""
-    numbers = fields.get("numbers") or {}
+def _set_mapping(fields: dict[str, Any], name: str, given: dict[str, Any]) -> None:
+    """Let entries of a field override those of a file. What is no mapping is left for the spec to refuse."""
+    before = fields.get(name) or {}
     if given:
-        fields["numbers"] = {**numbers, **given} if isinstance(numbers, dict) else numbers
+        fields[name] = {**before, **given} if isinstance(before, dict) else before
 
 
 def _check_recipe(given: SearchArguments, fields: dict[str, Any], folder: Path, settings: Settings) -> None:

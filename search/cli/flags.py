@@ -48,6 +48,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a recipe's number, or fill {NAME} in a command: NAME=VALUE; may be repeated."),
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        help="Tune one more number of the recipe, or {NAME} of a command, after gm and gc: NAME=VALUE,VALUE; "
+        "may be repeated.",
+    ),
+]
 Data = Annotated[
     str | None, typer.Option(help="Your images, where the recipe takes a choice: an .npz with x and y, or a folder.")
 ]
@@ -72,6 +80,7 @@ def _inputs(
         str | None, typer.Option(help="One of the recipe's named sets of numbers; --set overrides it.")
     ] = None,
     set_: Set = None,
+    vary: Vary = None,
     model: Annotated[
         str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
     ] = None,
@@ -146,6 +155,7 @@ class SearchArguments:
     file: Path | None = None
     preset: str | None = None
     set_: list[str] | None = None  #: ``NAME=VALUE`` each
+    vary: list[str] | None = None  #: ``NAME=VALUE,VALUE`` each
     model: str | None = None
     data: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)  #: fields of the search; only those that were typed
@@ -160,7 +170,7 @@ class TuneCommand(TyperCommand):
 
     excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
     flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
-    inputs: ClassVar[tuple[str, ...]] = ("recipe", "file", "preset", "set_", "model", "data")
+    inputs: ClassVar[tuple[str, ...]] = ("recipe", "file", "preset", "set_", "vary", "model", "data")
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the command, including a flag for each field."""
@@ -237,7 +247,7 @@ class TuneCommand(TyperCommand):
 class GridCommand(TuneCommand):
     """The flags of ``grid``, which has one rule."""
 
-    excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule"}
+    excluded = HANDLED_ELSEWHERE | {"strategy", "gm_rule", "vary_rule", "rounds", "check_rule"}
     flag_names: ClassVar[Mapping[str, str]] = {"gc_rule": "--rule"}
 
 

@@ -197,7 +197,7 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
     print_result(shown, json, settings, program)
     if shown.status == Status.DONE:
         if command and (point := shown.chosen):
-            numbers = shown.numbers.get(point.variant, {})
+            numbers = shown.numbers_of(point.variant)
             line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
             print_stderr(f"Train with gm={point.gm}, gc={point.gc} by hand: {line}")
         return EXIT_OK

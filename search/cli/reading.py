@@ -102,8 +102,9 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
     console = TextConsole()
     if plan.data:
         console.print(f"Data: {plan.data}", soft_wrap=True)
+    width = max(5, *map(len, plan.stages))
     for stage, trials in plan.stages.items():
-        console.print(f"stage {stage:<5} {trials:>7} trials")
+        console.print(f"stage {stage:<{width}} {trials:>7} trials")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)
     console.print(f"{plan.trials} trials at most; {others}.")
     if plan.seconds is not None:

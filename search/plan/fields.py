@@ -45,11 +45,17 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> SpecField | No
         required=info.is_required(),
         default=schema.get("default"),
         form_field=form_field,
-        choices=registry.summaries if registry else {each["const"]: "" for each in forms if "const" in each},
+        choices=registry.summaries if registry else _list_choices(forms),
         minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
         maximum=limits.get("maximum"),
         max_length=limits.get("maxLength"),
     )
+
+
+def _list_choices(forms: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the words that JSON schemas allow."""
+    words = (word for form in forms for word in (*form.get("enum", ()), form.get("const")))
+    return {word: "" for word in words if word is not None}
 
 
 def _kind(forms: list[dict[str, Any]], form_field: FormField | None) -> InputKind | None:

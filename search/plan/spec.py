@@ -363,14 +363,20 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
         RecipeError: if the recipe has no such number, a value does not fit it, or two values are the same.
     """
     vary: dict[str, list[NumberValue]] = {}
+    texts: dict[str, str] = {}  # the longest ones
     for name, values in spec.vary.items():
         vary[name] = [getattr(recipe.with_overrides({name: value}), name) for value in values]
         if len(set(vary[name])) < len(values):
             given = ", ".join(map(str, values))
             raise RecipeError(f"an axis must not repeat a value: got {name}={given}. Leave out what is repeated.")
-    longest = join_name(
-        max(spec.variants, key=len), {name: max(map(write_value, each), key=len) for name, each in vary.items()}
-    )
+        start = write_value(getattr(spec.resolve_numbers(recipe, next(iter(spec.variants))), name))
+        if "," in start:
+            raise RecipeError(
+                f"an axis must start from a value without a comma: got {name}={start}, the recipe's own. "
+                "Vary another number."
+            )
+        texts[name] = max([start, *map(write_value, vary[name])], key=len)
+    longest = join_name(max(spec.variants, key=len), texts)
     if len(longest) > MAX_VARIANT:
         raise RecipeError(
             f"the names and values of a point must have at most {MAX_VARIANT} characters: got {len(longest)} in "

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from search.plan.spec import NAME
+from search.plan.naming import MAX_VARIANT
 from search.store import queries
 from search.views import CandidateView, Figure, QuartilesView, SearchView, SeedView, StageView
 from search.vocabulary.errors import InvalidSpec
@@ -57,9 +57,9 @@ def curves(cached: CachedReads, id: VisibleId, name: StageName) -> GzippedJSONRe
     return cached.respond(id, draw, live=True)
 
 
-@router.get("/figures/{name}/heatmap/{variant}", response_model=Figure)
+@router.get("/figures/{name}/heatmap/{variant:path}", response_model=Figure)
 def heat_map(
-    cached: CachedReads, id: VisibleId, name: StageName, variant: Annotated[str, Path(pattern=NAME)]
+    cached: CachedReads, id: VisibleId, name: StageName, variant: Annotated[str, Path(max_length=MAX_VARIANT)]
 ) -> GzippedJSONResponse:
     """Draw a stage's means over gm and gc as a heat map. The stage must tune both."""
 

@@ -13,6 +13,7 @@ from search.actions.by_hand import write_line
 from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
+from search.plan.naming import split_name
 from search.plan.selection import Point
 from search.plan.spec import SearchSpec
 from search.plan.stages import TEST
@@ -146,7 +147,7 @@ def trial(
     """Show one trial."""
     shown, found = get_summary(cached, id).search, queries.show_trial(cached.connection, id, stage, number)
     log = stored_files.read_log_tail(settings, id, found)
-    planned_epochs = shown.numbers.get(found.variant, {}).get("epochs", 0)
+    planned_epochs = shown.numbers_of(found.variant).get("epochs", 0)
     command = build_command(shown, found)
     return render_page(
         request, "trial.html", shown=shown, trial=found, planned_epochs=planned_epochs, log=log, command=command
@@ -160,7 +161,7 @@ def build_command(shown: SearchView, trial: TrialView) -> str:
         return write_line(
             Command(words=shown.command.words, folder=shown.command.folder),
             Point(trial.variant, trial.gm, trial.gc),
-            shown.numbers.get(trial.variant, {}),
+            shown.numbers_of(trial.variant),
             trial.seed,
             here=Path("/"),
             measure="test" if trial.stage == TEST else "validation",
@@ -179,9 +180,11 @@ def resolve_overrides(shown: SearchView, variant: str) -> dict[str, object]:
     The built-in variant ``none`` overrides what the first variant does, and the numbers in which the two differ.
     """
     first = next(iter(shown.spec.variants))
+    chosen, values = split_name(variant)
     overrides: dict[str, object] = {
         **shown.spec.numbers,
-        **shown.spec.variants.get(variant, shown.spec.variants[first]),
+        **shown.spec.variants.get(chosen, shown.spec.variants[first]),
+        **values,
     }
     of_first, of_variant = shown.numbers.get(first, {}), shown.numbers.get(variant, {})
     return overrides | {

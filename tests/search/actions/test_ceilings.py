@@ -50,8 +50,13 @@ def refusals(settings: Settings, fields: dict[str, Any]) -> set[str]:
             "MAX_TRIALS",
         ),
         (
+            {"vary": {"epochs": [1, 100_000]}, "seeds": 1, "test_seeds": 1},
+            "epochs × trials must be at most 1000000 here: got 1300000. Ask for less",
+            "MAX_TRIAL_EPOCHS",
+        ),
+        (
             {"variants": {"main": {}, "long": {"epochs": 100_000}}, "seeds": 1, "test_seeds": 1},
-            "epochs × trials must be at most 1000000 here: got 1700000. Ask for less",
+            "epochs × trials must be at most 1000000 here: got 1300000. Ask for less",
             "MAX_TRIAL_EPOCHS",
         ),
     ],

@@ -38,6 +38,20 @@ def test_flags_override_the_fields_of_a_file_and_numbers_one_by_one(file: Path) 
     }
 
 
+def test_axes_override_those_of_a_file_one_by_one(tmp_path: Path) -> None:
+    (file := tmp_path / "search.yaml").write_text(f"{WORDS}vary: {{mixup: [0, 0.1], noise: [0, 1e-3]}}\n")
+    assert gather({}, file=file, vary=["noise=0.1,0.2"])["vary"] == {"mixup": [0, 0.1], "noise": ["0.1", "0.2"]}
+
+
+def test_a_placeholder_of_a_command_is_an_axis_that_starts_from_its_first_value() -> None:
+    words = (sys.executable, "-c", "pass", "{gm}", "{gc}", "{seed}", "{lr}", "{epochs}")
+    given = SearchArguments(words=words, vary=["lr=0.1,1"], set_=["epochs=3"], fields={"gm": [1], "gc": [1]})
+    request = make_request(given, Settings())
+    assert request.command is not None
+    assert {number.name: number.default for number in request.command.numbers} == {"epochs": 3, "lr": 0.1}
+    assert (request.fields["vary"], request.fields["numbers"]) == ({"lr": [0.1, 1.0]}, {"epochs": 3})
+
+
 def test_a_preset_overrides_a_file_and_assignments_override_the_preset(file: Path) -> None:
     fields = gather({}, file=file, preset="250-epochs", set_=["mixup=0.3"])
     assert fields["numbers"] == {"epochs": 250, "mixup": "0.3"}

@@ -198,11 +198,12 @@ def test_the_logs_of_a_service_are_read_part_by_part(settings: Settings, capsys:
     assert [received.path for received in server.received] == [f"{path}{after}" for after in (0, 4, 11, 11)]
 
 
-@pytest.mark.parametrize("text", ["gm", "gm/", "3", "gm/-1", "gm/1.0", "hm/0", "gm/0/0", "gm/0123456789", "../gm/0"])
+@pytest.mark.parametrize("text", ["gm", "gm/", "3", "gm/-1", "gm/1.0", "g m/0", "gm/0/0", "gm/0123456789", "../gm/0"])
 def test_a_trial_is_named_by_its_stage_and_number(text: str) -> None:
-    with pytest.raises(InvalidSpec, match=r"^TRIAL must be STAGE/NUMBER: got .*Give e.g. gm/0; stages are gm, gc"):
+    with pytest.raises(InvalidSpec, match=r"^TRIAL must be STAGE/NUMBER: got .*Give e.g. gm/0, as pages"):
         parse_trial(text)
     assert parse_trial("test/12") == ("test", 12)
+    assert parse_trial("learning_rate-2/0") == ("learning_rate-2", 0)
 
 
 def test_a_trial_or_search_that_is_not_there_is_named(training: Training) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import optuna
 import pytest
 from sqlalchemy import Engine, event, text
 
@@ -9,11 +12,14 @@ from search.engine.recorder import Recorder
 from search.plan.selection import Point
 from search.plan.sequence import NoStableCandidate
 from search.plan.stages import Replicate
+from search.settings import Settings
 from search.store import queries, searches, transitions
 from search.store.attempts import read_attempts
 from search.store.database import open_engine
+from search.store.metrics import read_metrics
 from search.vocabulary.errors import Fenced
 from search.vocabulary.outcome import Outcome
+from search.vocabulary.secret import reveal
 from search.vocabulary.states import Cause, Status
 from tests.search.stored import finished_search, open_recorder, show, submit, train
 
@@ -241,3 +247,85 @@ def test_the_most_common_failure_is_one_sentence(database_url: str) -> None:
     assert recorder.most_common_failure(stage) == (
         "2 of 2 failed trials: raised: it gave no metric acc. Name it by --metric."
     )
+
+
+# Further axes and checks
+
+CHECKED: dict[str, Any] = {
+    "gm": [4, 8],
+    "gc": [2, 4],
+    "seeds": 2,
+    "test_seeds": 1,
+    "vary": {"learning_rate": [0.1, 0.3], "epochs": [1], "hold_until": ["a", "b"]},
+    "rounds": "until-settled",
+}
+
+
+def test_a_check_links_what_the_search_has_trained(database_url: str) -> None:
+    search_id = submit(database_url, **CHECKED)
+    trained = train(open_recorder(database_url, search_id), search_id)
+    keys = [(each.stage == "test", each.point, each.seed) for each in trained]
+    assert len(set(keys)) == len(keys), "nothing is trained twice"
+    shown = show(database_url, search_id)
+    assert [stage.name for stage in shown.stages][:6] == ["gm", "gc", "learning_rate", "epochs", "hold_until", "gm-2"]
+    assert shown.trials.run == len(trained)
+    assert shown.trials.reused > 0
+    assert shown.progress.planned == shown.progress.finished == shown.trials.run + shown.trials.reused
+    assert (shown.progress.stage, shown.status) == (None, "done")
+    engine = open_engine(database_url, read_only=True)
+    with engine.connect() as connection:
+        copies = [trial for trial in queries.list_trials(connection, search_id, "gm-2", limit=50) if trial.reused_from]
+        for copy in copies:
+            _, stage, number = (copy.reused_from or "").split("/")
+            original = queries.find_trial(connection, search_id, stage, int(number))
+            assert (copy.variant, copy.gm, copy.gc, copy.seed) == (
+                original.variant, original.gm, original.gc, original.seed
+            )  # fmt: skip
+            assert copy.value == original.value
+            assert queries.show_trial(connection, search_id, "gm-2", copy.number).metrics
+    assert len(copies) == 2, "the point that was checked, with both seeds"
+
+
+def test_every_axis_is_a_parameter_of_optuna(settings: Settings) -> None:
+    search_id = submit(settings.database_url, **CHECKED)
+    train(open_recorder(settings.database_url, search_id), search_id)
+    study = optuna.load_study(study_name=f"{search_id}/hold_until", storage=reveal(settings.database_url))
+    assert {tuple(trial.params) for trial in study.trials} == {
+        ("gm", "gc", "learning_rate", "epochs", "hold_until", "seed")
+    }
+    assert {trial.params["hold_until"] for trial in study.trials} == {"a", "b"}
+    assert study.best_trial.distributions == {
+        "gm": optuna.distributions.IntDistribution(0, 8),
+        "gc": optuna.distributions.IntDistribution(0, 4),
+        "learning_rate": optuna.distributions.FloatDistribution(0.1, 0.3),
+        "epochs": optuna.distributions.IntDistribution(1, 1),
+        "hold_until": optuna.distributions.CategoricalDistribution(("", "a", "b")),
+        "seed": optuna.distributions.IntDistribution(0, 1000),
+    }
+
+
+@pytest.mark.parametrize("killed_at", ["INSERT INTO trials", "INSERT INTO trial_params", "INTO metrics"])
+def test_a_search_killed_in_the_middle_of_linking_ends_like_one_left_alone(settings: Settings, killed_at: str) -> None:
+    undisturbed = show(settings.database_url, finished_search(settings.database_url, **CHECKED))
+    search_id = submit(settings.database_url, **CHECKED)
+    first = open_recorder(settings.database_url, search_id, lease_seconds=-1)
+    linking: list[str] = []
+
+    def kill(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "gm-2" in first._stages and killed_at in statement:
+            linking.append(statement)
+            if killed_at == "INTO metrics" or len(linking) == 2:  # with one copy made
+                raise InterruptedError
+
+    for engine in (first.engine, first._trials.engine):
+        event.listen(engine, "before_cursor_execute", kill)
+    with pytest.raises(InterruptedError):
+        train(first, search_id)
+    train(open_recorder(settings.database_url, search_id), search_id)
+    shown = show(settings.database_url, search_id)
+    assert (shown.stages, shown.test) == (undisturbed.stages, undisturbed.test)
+    assert shown.trials == undisturbed.trials
+    engine = open_engine(settings.database_url, read_only=True)
+    with engine.connect() as connection:
+        for trial in queries.list_trials(connection, search_id, state="COMPLETE", limit=200):
+            assert read_metrics(connection, trial.trial_id), f"{trial.stage}/{trial.number} has no metrics"
