@@ -18,6 +18,7 @@ from search.settings import Settings
 from search.store.database import Engine
 from search.store.opening import open_store
 from search.store.patience import Patience
+from search.vocabulary.formatting import format_trials
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ def retry_failed(settings: Settings, search_id: str, json: bool, program: str) -
         print_view(answer)
         return
     where = f", in its child {answer.search}, as a decided stage is not changed" if answer.parent else ""
-    print(f"{answer.trials} trials of {search_id} run again{where}.{_next_step(settings, answer.search, program)}")
+    runs = "runs" if answer.trials == 1 else "run"
+    rerun = f"{format_trials(answer.trials or 0)} of {search_id} {runs} again{where}."
+    print(f"{rerun}{_next_step(settings, answer.search, program)}")
 
 
 def widen(settings: Settings, search_id: str, more: dict[str, Any], json: bool, program: str) -> None:

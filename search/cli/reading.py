@@ -20,7 +20,7 @@ from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec
-from search.vocabulary.formatting import format_duration, show_controls
+from search.vocabulary.formatting import format_duration, format_trials, show_controls
 from trainers.commands.command import Command
 from trainers.near_misses import did_you_mean
 from trainers.recipe import names
@@ -104,9 +104,9 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
         console.print(f"Data: {plan.data}", soft_wrap=True)
     width = max(5, *map(len, plan.stages))
     for stage, trials in plan.stages.items():
-        console.print(f"stage {stage:<{width}} {trials:>7} trials")
+        console.print(f"stage {stage:<{width}} {trials:>7} {'trial' if trials == 1 else 'trials'}")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)
-    console.print(f"{plan.trials} trials at most; {others}.")
+    console.print(f"{format_trials(plan.trials)} at most; {others}.")
     if plan.seconds is not None:
         console.print(f"Run one after another, they take about {format_duration(plan.seconds)}.")
     if command and not any(number.name == "batch" for number in command.numbers):

@@ -11,7 +11,7 @@ from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.plan.commit import NO_REPOSITORY, UNKNOWN
 from search.settings import Settings
 from search.views import CommandView, MeasuredView, ResultView, SearchView, StageView
-from search.vocabulary.formatting import format_figure, format_mean_std, format_metric
+from search.vocabulary.formatting import format_figure, format_mean_std, format_metric, format_trials
 from search.vocabulary.norms import Norm
 
 
@@ -44,7 +44,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
     were = "was" if trials.interrupted == 1 else "were"
     cut = f" ({trials.interrupted} more {were} interrupted)" if trials.interrupted else ""
     reused = f", {trials.reused} reused" if trials.reused else ""
-    console.print(f"{trials.run - trials.interrupted} trials{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
+    ended = format_trials(trials.run - trials.interrupted)
+    console.print(f"{ended}{reused}, {trials.failed} failed{cut}.", soft_wrap=True)
     if settings.url:
         console.print(f"Open it in a browser: {settings.url}/searches/{shown.search}", soft_wrap=True)
         return

@@ -107,6 +107,11 @@ def format_unit(number: HasUnitAndLimits) -> str:
     return ", ".join(filter(None, (number.unit, limits)))
 
 
+def format_trials(count: int) -> str:
+    """Format as ``1 trial`` or ``3 trials``."""
+    return f"{count} trial" if count == 1 else f"{count} trials"
+
+
 def format_duration(seconds: float | None) -> str:
     """Format a duration as ``4.2 s``, ``45 s``, ``3 min`` or ``2 h 5 min``; a dash for None."""
     if seconds is None:

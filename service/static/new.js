@@ -54,8 +54,8 @@ async function showPlan() {
     const plan = await change("/api/searches/plan", { body: fields() });
     if (request !== requests) return; // a later one is under way
     const others = Object.entries(plan.totals).filter(([name]) => name !== plan.strategy);
-    sentence.textContent = `At most ${plan.trials} trials (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${plan.seconds ? `, about ${Math.ceil(plan.seconds / 60)} min` : ""}.${plan.data && ` ${plan.data}`}`;
-    stages.replaceChildren(...Object.entries(plan.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} trials`)));
+    sentence.textContent = `At most ${plan.trials} ${plan.trials === 1 ? "trial" : "trials"} (${others.map(([name, trials]) => `${name}: ${trials}`).join(", ")})${plan.seconds ? `, about ${Math.ceil(plan.seconds / 60)} min` : ""}.${plan.data && ` ${plan.data}`}`;
+    stages.replaceChildren(...Object.entries(plan.stages).map(([name, trials]) => row(`stage ${name}`, `${trials} ${trials === 1 ? "trial" : "trials"}`)));
     refused.replaceChildren(...plan.refused.map(({ value, reason }) => {
       const item = document.createElement("li");
       item.textContent = value === "data" ? reason : `${value} is refused: ${reason}`;

@@ -150,6 +150,7 @@ def test_a_plan_of_a_program_says_what_is_not_checked_nor_measured(
     fields = {"recipe": "true", "gm": [1, 3], "gc": [1], "seeds": 1, "test_seeds": 1}
     print_plan(settings, fields, False, Command(words=("/bin/true",), folder="/"))
     said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["stage gm          2 trials", "stage gc          1 trial"]
     assert said[-3:] == ["6 trials at most; grid would take 4.", unchecked, repeated]
     batch = CommandNumber(name="batch", default=8)
     print_plan(settings, fields, False, Command(words=("/bin/true",), folder="/", reads_split=True, numbers=(batch,)))
