@@ -143,6 +143,7 @@ database.execute("UPDATE searches SET status = 'done'")
 database.commit()
 """
 STARTED = {
+    "init NAME",
     "logs ID NAME",
     "token",
     "serve",

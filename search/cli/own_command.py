@@ -68,6 +68,7 @@ def find_program(recipe: str | None, words: tuple[str, ...] | None, folder: Path
 
 
 def _find_script(text: str, words: tuple[str, ...], folder: Path) -> Program:
+    _refuse_notebook([text])
     path = os.path.abspath(os.path.join(folder, text))  # links stay: a script finds its modules as by hand
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
@@ -98,8 +99,21 @@ def _find_command(words: tuple[str, ...], folder: Path) -> Program:
     found = shutil.which(os.path.join(folder, program) if os.sep in program else program)
     if found is None:
         _refuse_program(program, words, folder)
+    if re.fullmatch(r"python[\d.]*", os.path.basename(program)):
+        _refuse_notebook([word for word in words[1:] if not word.startswith("-")][:1])
     sources = find_sources(words, folder)
     return Program(_shown(sources[0] if sources else found), (_as_text(os.path.abspath(found)), *words[1:]), sources)
+
+
+def _refuse_notebook(words: Iterable[str]) -> None:
+    """Refuse a notebook, which is no Python."""
+    for word in words:
+        if word.lower().endswith(".ipynb"):
+            script = shlex.quote(f"{word[:-6]}.py")
+            raise InvalidSpec(
+                f"a training must be a script: got the notebook {word}. Make it one with: "
+                f"jupyter nbconvert --to script {shlex.quote(word)}, and give {script}."
+            )
 
 
 def _refuse_program(program: str, words: tuple[str, ...], folder: Path) -> Never:
@@ -328,9 +342,15 @@ def find_warnings(command: Command) -> list[str]:
             what = "all seeds" if unused == ["seed"] else "some points"
             warnings.append(
                 f"Nothing passes {found} on to the program, so {what} may train the same: add {found} to the command, "
-                "or read seqnorm.trial() in the script."
+                f"or read seqnorm.trial() in the script{_advise_lines(command)}."
             )
     return warnings
+
+
+def _advise_lines(command: Command) -> str:
+    """Say what prints the lines that a Python script needs, as the end of a sentence."""
+    script = next((file for file in command.files if file.endswith(".py")), None)
+    return f": seqnorm init {shlex.quote(os.path.relpath(script))} prints the lines" if script else ""
 
 
 def _flag(name: str) -> str:

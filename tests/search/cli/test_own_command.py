@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,18 @@ def test_names_of_recipes_are_no_programs(folder: Path) -> None:
             ("sh run.sh && sh run.sh",),
             "a command must begin with a program: got 'sh run.sh && sh run.sh', which is one word. Leave out the "
             "quotes around it; a line for a shell is: -- bash -c 'sh run.sh && sh run.sh'",
+        ),
+        (
+            "a b.ipynb",
+            (),
+            "a training must be a script: got the notebook a b.ipynb. Make it one with: "
+            "jupyter nbconvert --to script 'a b.ipynb', and give 'a b.py'.",
+        ),
+        (
+            None,
+            ("python3", "-u", "nb.ipynb", "{gm}"),
+            "a training must be a script: got the notebook nb.ipynb. Make it one with: "
+            "jupyter nbconvert --to script nb.ipynb, and give nb.py.",
         ),
         (
             None,
@@ -298,5 +311,8 @@ def test_what_a_program_does_not_get_is_said_unless_it_may_ask_for_it(folder: Pa
     assert "Nothing passes {gc} and {seed} on" in find_warnings(made(folder, "{gm}"))[0]
     assert find_warnings(made(folder, "{gm}", "{gc}", "{seed}")) == []
     assert find_warnings(made(folder, "$SEQNORM_GM")) == []
+    with contextlib.chdir(folder):
+        [said] = find_warnings(made(folder, "train.py"))
+    assert said.endswith("or read seqnorm.trial() in the script: seqnorm init train.py prints the lines.")
     (folder / "train.py").write_text("from seqnorm import trial")
     assert find_warnings(made(folder, "train.py")) == []
