@@ -363,3 +363,50 @@ def test_a_command_is_searched_whatever_dies_with_every_point_once(shared_ray: N
     assert len([each for each in trials if each.gm == 3]) >= 2
     (out,) = [each for each in result["stages"][0]["candidates"] if each["gm"] == 3]
     assert (out["failed"], out["why"]) == (2, "out: gm must divide the batch: got gm=3.")
+
+
+STEPS = """
+step=$(cat "$SEQNORM_FOLDER/step" 2>/dev/null || echo 0)
+echo "$$ $step" >> begun
+while [ $step -lt 16 ]; do
+    sleep 0.2
+    step=$((step + 1))
+    echo $step > "$SEQNORM_FOLDER/next" && mv "$SEQNORM_FOLDER/next" "$SEQNORM_FOLDER/step"
+    echo "epoch $step accuracy: 0.9$SEQNORM_GM"
+    echo $step >> steps
+done
+"""
+
+
+def test_a_command_whose_worker_is_killed_goes_on_from_its_folder_under_another(
+    shared_ray: None, tmp_path: Path
+) -> None:
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    folder.mkdir()
+    (folder / "train.sh").write_text(STEPS)
+    words = ("--strategy", "grid", "--gm", "1,2", "--gc", "0", "--seeds", "1", "--test-seeds", "1")
+    with contextlib.chdir(folder):
+        search_id = seqnorm(home, "submit", *words, "--", "sh", "train.sh").stdout.strip()
+    worker = start(home, "worker")
+    wait_for_lines(folder / "steps", 3)
+    worker.kill()
+    worker.communicate(timeout=30)
+    wait_until_gone(home)
+    begun = (folder / "begun").read_text().splitlines()
+    pids = {int(line.split()[0]) for line in begun}
+    _, left = psutil.wait_procs([each for each in psutil.process_iter() if each.pid in pids], timeout=20)
+    assert left == [], "programs outlive their worker"
+    assert seqnorm_json(home, "show", search_id)["status"] == "queued"
+    another = start(home, "worker")
+    seqnorm(home, "watch", search_id)
+    interrupt(another)
+    engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
+    with engine.connect() as connection:
+        trials = queries.list_trials(connection, search_id, limit=500)
+    engine.dispose()
+    finished = Counter((each.stage, each.gm, each.gc, each.seed) for each in trials if each.state == "COMPLETE")
+    assert set(finished.values()) == {1}
+    assert {key for key in finished if key[0] != "test"} == {("grid", 1, 0, 0), ("grid", 2, 0, 0)}
+    assert {each.cause for each in trials if each.state != "COMPLETE"} == {"cancelled"}
+    again = (folder / "begun").read_text().splitlines()[len(begun) :]
+    assert any(0 < int(line.split()[1]) < 16 for line in again), "no trial that was cut went on from its folder"
