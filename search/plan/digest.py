@@ -21,6 +21,7 @@ Stamp = tuple[int, int, int, int]
 
 ABSENT = "absent"  #: the identity of a missing data set
 MISSING = "missing"  # that of one that a person named
+FILE = "file "  # before the name of a file that a command is made of
 
 
 def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, str]:
@@ -52,9 +53,13 @@ def _describe_command(command: Command) -> dict[str, str]:
     if (program := fields.pop("program")) is not None:
         fields["words"] = (program, *command.words[1:])
     present = [file for file in command.files if os.path.isfile(file)]  # a missing one counts as changed
+    named: dict[str, list[str]] = {}
+    for file in present:
+        named.setdefault(FILE + os.path.basename(file), []).append(file)  # folders may be nobody's business
     return {
         "command": _short(json.dumps(fields, sort_keys=True).encode()),
         "script": _hash_files(tuple((file, _stamp(file)) for file in present)),
+        **{name: _hash_files(tuple((file, _stamp(file)) for file in files)) for name, files in named.items()},
         "commit": read_commit(command.folder),
     }
 
@@ -102,9 +107,12 @@ def _short(content: bytes) -> str:
 
 
 def changed_parts(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the parts that changed since a search was submitted; empty if it has no digest."""
+    """Return the parts that changed since a search was submitted, files by name; empty if it has no digest."""
     changed = [part for part in before if before[part] != after.get(part)]
-    return [part for part in changed if UNKNOWN not in (before[part], after.get(part))]
+    known = [part for part in changed if UNKNOWN not in (before[part], after.get(part))]
+    if any(part.startswith(FILE) for part in known):  # older digests have them as one
+        known = [part for part in known if part != "script"]
+    return [part.removeprefix(FILE) for part in known]
 
 
 def lacks_data(digest: dict[str, str]) -> bool:

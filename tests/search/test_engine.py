@@ -344,7 +344,7 @@ def test_a_command_is_searched_whatever_dies_with_every_point_once(shared_ray: N
     (row,) = seqnorm_json(home, "list")
     (folder / "train.sh").write_text(f"# edited\n{PROGRAM}")
     refused = seqnorm(home, "resume", row["search"], expect=3).stderr
-    assert "a search must be resumed with unchanged code and data: got another script" in refused
+    assert "a search must be resumed with unchanged code and data: got another train.sh" in refused
     (folder / "train.sh").write_text(PROGRAM)
     result = seqnorm_json(home, "resume", row["search"])
     assert result["status"] == "done"

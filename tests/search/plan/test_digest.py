@@ -171,13 +171,28 @@ def script(tmp_path: Path) -> Path:
 
 def test_a_digest_of_a_command_covers_its_words_its_files_and_its_commit(script: Path):
     before = of_command(script)
-    assert set(before) == {"command", "script", "commit", "numbers", "data", "seqnorm"}
+    assert set(before) == {"command", "script", "file train.sh", "commit", "numbers", "data", "seqnorm"}
     assert of_command(script) == before
     assert changed(before, of_command(script, words=("sh", "-x", str(script)))) == {"command"}
     script.write_text("echo accuracy 0.9\n")
-    assert changed(before, of_command(script)) == {"script"}
+    assert changed(before, of_command(script)) == {"script", "file train.sh"}
     script.unlink()
-    assert changed(before, of_command(script)) == {"script"}
+    assert changed_parts(before, of_command(script)) == ["train.sh"]
+
+
+def test_what_changed_is_named_and_by_older_digests_without_a_name(script: Path):
+    other, same_name = script.with_name("model.py"), script.parent / "lib" / "train.sh"
+    same_name.parent.mkdir()
+    for each in (other, same_name):
+        each.write_text("1")
+    files = {"files": (str(script), str(other), str(same_name))}
+    before = of_command(script, **files)
+    other.write_text("2")
+    assert changed_parts(before, of_command(script, **files)) == ["model.py"]
+    same_name.write_text("2")
+    assert changed_parts(before, of_command(script, **files)) == ["train.sh", "model.py"]
+    older = {part: found for part, found in before.items() if not part.startswith("file ")}
+    assert changed_parts(older, of_command(script, **files)) == ["script"]
 
 
 def test_a_program_that_a_file_names_counts_the_same_wherever_path_has_it(
