@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from search.cli import app as command_line
+from search.cli import recipe_commands, search_commands
 from search.cli.advice import localize
+from search.cli.app import app
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.store import leases, transitions
@@ -23,7 +24,7 @@ from tests.search.program import run
 from tests.search.stored import open_recorder, prepare, submit
 from tests.test_documents import ROOT
 
-COMMANDS = "|".join(get_command(command_line.app).commands)  # type: ignore[attr-defined]
+COMMANDS = "|".join(get_command(app).commands)  # type: ignore[attr-defined]
 WORD = r"ID|[A-Z]{2,}|--?[a-z-]+|[0-9,]+|create|list|revoke|backup|upgrade|admin|digits-mlp"
 ADVICE = re.compile(rf"(?:(?<![\w`/.-])|(?<=`))(?:seqnorm|PROGRAM) ((?:{COMMANDS})\b(?: (?:{WORD})(?![\w-]))*)")
 
@@ -162,13 +163,13 @@ def test_every_command_that_a_message_names_is_tried_here() -> None:
     "line",
     re.findall(
         "^  seqnorm (.*)$",
-        f"{command_line.EXAMPLES}\n{command_line.LIST_EXAMPLES}\n{command_line.CHECK_EXAMPLES}",
+        f"{search_commands.EXAMPLES}\n{search_commands.LIST_EXAMPLES}\n{recipe_commands.CHECK_EXAMPLES}",
         re.MULTILINE,
     ),
 )
 def test_an_example_in_a_help_is_a_command(line: str) -> None:
     name, *words = line.split()
-    command = get_command(command_line.app).commands[name]  # type: ignore[attr-defined]
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
     while words and words[0] in getattr(command, "commands", ()):
         name, *words = words
         command = command.commands[name]

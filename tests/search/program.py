@@ -22,8 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from search.cli import app as command_line
-from search.cli import main
+from search.cli import main, root
 from tests.processes import command_of
 
 SEQNORM = str(Path(sys.executable).with_name("seqnorm"))
@@ -46,7 +45,7 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(said):
         patch.setattr(sys, "argv", [SEQNORM, *words])
         patch.setattr(os, "execv", become)
-        patch.setattr(command_line, "_global_options", copy(command_line._global_options))  # it keeps what it is given
+        patch.setattr(root, "_global_options", copy(root._global_options))  # it keeps what it is given
         patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # else the program takes the name of this one
         os.environ.update(variables)
         try:

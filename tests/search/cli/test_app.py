@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import app as module
-from search.cli.app import app, parse_integers, program
+from search.cli import root
+from search.cli.app import app, program
+from search.cli.flags import parse_integers
 from search.cli.output import print_json
 from search.vocabulary.errors import InvalidSpec
 
@@ -33,7 +34,7 @@ def test_a_later_command_is_called_as_this_one_was_with_the_place_it_named(
     called.write_text("#!/bin/sh\n")
     called.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(called), "list"])
-    monkeypatch.setattr(module._global_options, "home", Path("a folder"))
+    monkeypatch.setattr(root._global_options, "home", Path("a folder"))
     assert program() == f"{called} --home 'a folder'"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program() == "seqnorm --home 'a folder'", "as the shell finds it"

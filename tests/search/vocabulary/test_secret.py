@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import app as command_line
+from search.cli import root
 from search.cli.backends import LocalBackend
 from search.settings import Settings, read_settings, to_environment
 from search.store.backup import back_up
@@ -135,9 +135,9 @@ def test_the_advice_to_use_another_tool_does_not_quote_the_password(tmp_path: Pa
 
 
 def test_advice_names_the_database_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line._global_options, "db", DATABASE)
-    monkeypatch.setattr(command_line._global_options, "url", f"http://ada:{PASSWORD}@127.0.0.1:9")
-    said = command_line.program()
+    monkeypatch.setattr(root._global_options, "db", DATABASE)
+    monkeypatch.setattr(root._global_options, "url", f"http://ada:{PASSWORD}@127.0.0.1:9")
+    said = root.program()
     assert PASSWORD not in said
     assert f"--db 'postgresql://ada:{HIDDEN}@127.0.0.1:9/none'" in said
 
