@@ -109,7 +109,7 @@ def describe(shown: SearchView) -> str:
         f"stage {progress.stage or 'done'}",
         f"{progress.finished}/{progress.planned} trials done, {running} running, {max(0, left)} left",
     ]
-    if progress.epochs:
+    if progress.epochs and running:
         parts.append(format_epochs(progress.epochs))
     if shown.trials.failed:
         parts.append(f"{shown.trials.failed} failed")

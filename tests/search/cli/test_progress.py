@@ -9,6 +9,7 @@ from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store.database import open_engine
+from search.views import EpochProgress
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause
 from tests.search.stored import finished_search, open_recorder, show, submit
@@ -48,6 +49,15 @@ def test_before_the_first_trial_ends_there_is_no_best(settings: Settings) -> Non
     shown = show(settings.database_url, submit(settings.database_url, **SMALL))
     assert best_so_far(shown) is None
     assert describe(shown) == "stage gm · 0/10 trials done, 0 running, 10 left"
+
+
+def test_epochs_are_those_of_trials_that_run(settings: Settings) -> None:
+    shown = show(settings.database_url, finished_search(settings.database_url, **SMALL))
+    last = EpochProgress(low=0, high=0, planned=None, done=0.0, seconds_per_trial=None)
+    stale = shown.model_copy(update={"progress": shown.progress.model_copy(update={"epochs": last})})
+    assert describe(stale) == describe(shown)
+    running = stale.model_copy(update={"trials": shown.trials.model_copy(update={"running": 1})})
+    assert " · epoch 0 · " in describe(running)
 
 
 def test_off_a_terminal_each_decision_is_said_once(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
