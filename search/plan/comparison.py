@@ -15,9 +15,8 @@ from search.plan.distributions import t_quantile
 from search.plan.spread import find_noisy, pool
 
 ERROR = 0.05  # of a search: how often its intervals may miss
-UNPAIRED_ERROR = 0.04  # where seeds are shared the narrower of two intervals is taken, and they share the error:
-PAIRED_ERROR = 0.04  # of more than two candidates, whose two intervals are nearly the same;
-PAIRED_ERROR_OF_TWO = 0.01  # of two alone, whose two intervals are not
+SHARED_ERROR = 0.045, 0.045  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
+SHARED_ERROR_OF_TWO = 0.04, 0.01  # of two rows alone, whose two intervals differ more
 MOST_SEEDS = 100  # more of them are no advice
 MOST_FREEDOM = 1e6  # from here on Student's distribution is the normal one
 
@@ -70,6 +69,7 @@ def compare(
     samples: int | None = None,
     *,
     among: Sequence[Candidate] = (),
+    reference_among: int = 1,
     name: str = "",
 ) -> Comparison | None:
     """Compare a candidate with a reference.
@@ -86,6 +86,8 @@ def compare(
             in it is noise that no seed shows. None leaves that out.
         among: the candidates that this one was chosen from, or that are compared with the same reference beside it.
             The interval allows for that many comparisons, and their seeds help to estimate the spread.
+        reference_among: how many candidates the reference was chosen from by the same figures: what the choice adds to
+            its mean makes up for what a choice among as many adds to the candidate's.
         name: what people call the reference; its point if empty.
 
     Returns:
@@ -97,7 +99,7 @@ def compare(
     if not math.isfinite(gain):
         return None
     others = [each for each in among if each.point not in (candidate.point, reference.point) and each.std is not None]
-    comparisons = max(1, len({each.point for each in among} - {reference.point}))
+    comparisons = max(1.0, len({each.point for each in among} - {reference.point}) / reference_among)
     error = _set_error(candidate.mean, reference.mean, samples)
     intervals = _intervals(candidate, reference, others, error, comparisons)
     interval = min(intervals, key=lambda each: each.width(), default=None)
@@ -146,7 +148,7 @@ class _Interval:
 
 
 def _intervals(
-    candidate: Candidate, reference: Candidate, others: Sequence[Candidate], set_error: float, comparisons: int
+    candidate: Candidate, reference: Candidate, others: Sequence[Candidate], set_error: float, comparisons: float
 ) -> list[_Interval]:
     """Return the interval without pairing, and with it where seeds are shared; none without a spread."""
     rows = [candidate, reference, *others]
@@ -155,8 +157,9 @@ def _intervals(
     alike = [candidate, reference] if pair_alone else [each for each in rows if each not in noisy]
     paired = _paired(alike)
     unpaired = _unequal(candidate, reference) if pair_alone else _pooled(candidate, reference, alike)
-    unpaired_error = UNPAIRED_ERROR if paired else ERROR
-    paired_error = PAIRED_ERROR if len(alike) > 2 else PAIRED_ERROR_OF_TWO
+    unpaired_error, paired_error = SHARED_ERROR if len(alike) > 2 else SHARED_ERROR_OF_TWO
+    if not paired:
+        unpaired_error = ERROR
     return [
         _Interval(
             n=min(candidate.n, reference.n),

@@ -81,6 +81,7 @@ def choose(
     tolerance: float | Literal["auto"] = "auto",
     reference: Candidate | None = None,
     samples: int | None = None,
+    reference_among: int = 1,
 ) -> Choice:
     """Choose one of the candidates.
 
@@ -104,6 +105,7 @@ def choose(
             derives it from the spread over replicates (see :func:`search.plan.stability.auto_tolerance`).
         reference: a candidate that is shown and compared with the winner, but not eligible.
         samples: size of the evaluation set, where the metric is an accuracy from 0 to 1.
+        reference_among: number of candidates that the reference was chosen from.
 
     Returns:
         The choice with its evidence. It has no points if no candidate is stable.
@@ -131,7 +133,11 @@ def choose(
         )
         result = RULES[rule](inputs)
 
-    gain = compare(result.winner, reference, mode, samples, among=stable) if result and reference else None
+    gain = (
+        compare(result.winner, reference, mode, samples, among=stable, reference_among=reference_among)
+        if result and reference
+        else None
+    )
     eligible = set(result.eligible) if result else set()
     evidence = {
         "rule": rule,

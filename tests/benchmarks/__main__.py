@@ -8,7 +8,20 @@ import os
 import platform
 import sys
 
-from tests.benchmarks import augmentation, commands, driver, engine, layers, load, page, scale, service, slots, training
+from tests.benchmarks import (
+    augmentation,
+    choice,
+    commands,
+    driver,
+    engine,
+    layers,
+    load,
+    page,
+    scale,
+    service,
+    slots,
+    training,
+)
 
 BENCHMARKS = {
     "layers": layers.main,
@@ -22,6 +35,7 @@ BENCHMARKS = {
     "load": load.main,
     "page": page.main,
     "driver": driver.main,
+    "choice": choice.main,
 }
 
 

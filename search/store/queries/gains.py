@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from search.plan.comparison import compare
 from search.plan.selection import Candidate, Mode
+from search.plan.stages import UNNORMALIZED
 from search.views import (
     ComparisonView,
     EvidenceView,
@@ -18,16 +19,19 @@ BATCH_NORM, GHOST_NORM, SEQ_NORM = "BatchNorm", "GhostNorm", "SeqNorm"  # in lab
 
 
 def add_gains(rows: Sequence[MeasuredView], mode: Mode, samples: int | None) -> tuple[MeasuredView, ...]:
-    """Add the gains over BatchNorm, and those of each SeqNorm over each GhostNorm, to the points of stage ``test``."""
+    """Add the gains over BatchNorm, and those of each SeqNorm over each GhostNorm, to the points of stage ``test``.
+
+    Training without normalization is nobody's choice: it helps to estimate the spread, and is not compared.
+    """
     batch_norm = next((row for row in rows if _is(row, BATCH_NORM)), None)
     ghost_norms = [row for row in rows if _is(row, GHOST_NORM) and row is not batch_norm]
     among = [_candidate(row) for row in rows]
 
     def gains(row: MeasuredView) -> Iterator[ComparisonView]:
-        if batch_norm and row is not batch_norm:
+        if batch_norm and row is not batch_norm and row.point != UNNORMALIZED:
             yield from _compare(row, batch_norm, _name(batch_norm, BATCH_NORM), mode, samples, among)
         for ghost_norm in ghost_norms if _is(row, SEQ_NORM) else ():
-            yield from _compare(row, ghost_norm, _name(ghost_norm, GHOST_NORM), mode, samples)
+            yield from _compare(row, ghost_norm, _name(ghost_norm, GHOST_NORM), mode, samples, among)
 
     return tuple(row.model_copy(update={"gains": tuple(gains(row))}) for row in rows)
 
