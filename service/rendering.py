@@ -14,7 +14,6 @@ from fastapi.templating import Jinja2Templates
 from search.vocabulary.formatting import (
     format_duration,
     format_epochs,
-    format_mean,
     format_mean_std,
     format_metric,
     format_unit,
@@ -58,7 +57,6 @@ _templates.env.filters |= {
     "utc_time": format_time,
     "duration": format_duration,
     "epochs": format_epochs,
-    "mean": format_mean,
     "mean_std": format_mean_std,
     "query": build_query,
     "size": format_size,

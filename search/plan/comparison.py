@@ -13,6 +13,7 @@ from enum import StrEnum
 from search.plan.candidates import Candidate, Mode
 from search.plan.distributions import t_quantile
 from search.plan.spread import find_noisy, pool
+from search.vocabulary.formatting import format_figure
 
 ERROR = 0.05  # of a search: how often its intervals may miss
 SHARED_ERROR = 0.045, 0.045  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
@@ -46,11 +47,11 @@ class Comparison:
         """The one wording of a gain: ``0.0086 better than BatchNorm (95 % interval 0.0051 to 0.0121): clear``."""
         said = f"equal to {self.reference}"
         if self.gain:
-            said = f"{abs(self.gain):.4f} {'better' if self.gain > 0 else 'worse'} than {self.reference}"
+            said = f"{format_figure(abs(self.gain))} {'better' if self.gain > 0 else 'worse'} than {self.reference}"
         if self.low is None or self.high is None:
             return f"{said}: cannot be told from noise without a spread over seeds"
         low, high = (self.low, self.high) if self.gain >= 0 else (-self.high, -self.low)
-        said += f" (95 % interval {low:.4f} to {high:.4f}): {self.verdict}"
+        said += f" (95 % interval {format_figure(low)} to {format_figure(high)}): {self.verdict}"
         if self.verdict == Verdict.CLEAR:
             return said
         if self.more_seeds is None:
@@ -102,7 +103,8 @@ def compare(
     comparisons = max(1.0, len({each.point for each in among} - {reference.point}) / reference_among)
     error = _set_error(candidate.mean, reference.mean, samples)
     intervals = _intervals(candidate, reference, others, error, comparisons)
-    interval = min(intervals, key=lambda each: each.width(), default=None)
+    wide = [each for each in intervals if each.width()]  # equal figures seed by seed say nothing of noise
+    interval = min(wide, key=lambda each: each.width(), default=None)
     width = interval.width() if interval else 0.0
     if interval is None or not width:
         verdict, more = Verdict.ONE_SEED, None

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from search.views import CandidateView, Figure, SearchView
 from search.vocabulary.formatting import format_mean
-from service.charts.figure import colors, to_figure
+from service.charts.figure import PlotlyAxis, colors, to_figure
 
+MARGIN = 0.06  # of the axis, beyond the error bars
 SYMBOLS = (
     "circle",
     "square",
@@ -62,7 +63,17 @@ def _add(
 def _lay_out(figure: go.Figure, metric: str) -> Figure:
     """Lay out a figure so that markers of the same category are side by side."""
     axis = {"type": "category", "showgrid": False, "tickson": "boundaries"}
-    return to_figure(figure, metric, xaxis=axis, scattermode="group", scattergap=0.6)
+    return to_figure(figure, metric, xaxis=axis, yaxis=_find_range(figure), scattermode="group", scattergap=0.6)
+
+
+def _find_range(figure: go.Figure) -> PlotlyAxis:
+    """Return the range of the means with their error bars: Plotly lets the axis of grouped markers begin at 0."""
+    bars = [pair for trace in figure.data for pair in zip(trace.y, trace.error_y.array, strict=True)]
+    if not bars:
+        return {}
+    low, high = min(mean - std for mean, std in bars), max(mean + std for mean, std in bars)
+    margin = (high - low) * MARGIN or abs(high) * MARGIN
+    return {"range": [low - margin, high + margin]}
 
 
 def _axis_title(searches: Sequence[SearchView], measure: str) -> str:

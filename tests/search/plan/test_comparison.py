@@ -83,6 +83,17 @@ def test_shared_seeds_take_out_what_a_seed_adds_to_both():
     assert other_seeds == without
 
 
+def test_the_same_figures_again_are_equal_within_the_noise_of_seeds():
+    found = compare(point(4, 0.91, 0.92, 0.93, seeds=SEEDS), point(1, 0.91, 0.92, 0.93, seeds=SEEDS), "max")
+    assert (found.gain, found.paired, found.verdict) == (0, False, Verdict.WITHIN_NOISE)
+    assert found.low < 0 < found.high
+
+
+def test_figures_too_small_for_four_decimals_are_said_too():
+    found = compare(only(1.2e-4, 1e-6, 3), only(1.5e-4, 1e-6, 3, gm=1), "min")
+    assert found.sentence == "3e-05 better than gm=1, gc=0 (95 % interval 2.8e-05 to 3.2e-05): clear"
+
+
 def test_a_pair_is_left_unpaired_where_pairing_widens_the_interval():
     above, below = (0.930, 0.931, 0.932), (0.922, 0.921, 0.920)
     assert not compare(point(4, *above, seeds=SEEDS), point(1, *below, seeds=SEEDS), "max").paired
