@@ -38,7 +38,7 @@ class View(BaseModel):
 class CandidateView(View):
     """Summary of a point over its replicates, with the verdict of its stage."""
 
-    variant: str
+    variant: str  #: its values on further axes, e.g. ``learning_rate=0.1, sigma=0.2``; ``main`` if there are none
     gm: int
     gc: int
     mean: float | None  #: of the metric over finished replicates
@@ -463,9 +463,14 @@ class TrialRow(View):
     where: TrialLocation | None
 
     @property
+    def point(self) -> Point:
+        """The point that it trains."""
+        return Point(self.variant, self.gm, self.gc)
+
+    @property
     def key(self) -> str:
         """The name of its folder and log, which all attempts at its point and seed share."""
-        return Replicate(self.stage, Point(self.variant, self.gm, self.gc), self.seed).key
+        return Replicate(self.stage, self.point, self.seed).key
 
 
 class LogPart(View):
@@ -538,6 +543,11 @@ class CurveView(View):
     low: tuple[float, ...]
     high: tuple[float, ...]
     n: tuple[int, ...]  #: seeds with a finite metric at the epoch
+
+    @property
+    def point(self) -> Point:
+        """The point that was trained."""
+        return Point(self.variant, self.gm, self.gc)
 
 
 class Figure(View):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 
+from search.plan.naming import list_columns
+from search.views import CandidateView, TrialRow
 from search.vocabulary.formatting import (
     format_duration,
     format_epochs,
@@ -52,7 +55,13 @@ def build_query(values: dict[str, Any], **changes: Any) -> str:
     return f"?{urlencode(kept, doseq=True)}" if kept else "?"
 
 
+def list_further(rows: Iterable[CandidateView | TrialRow]) -> list[str]:
+    """Return the columns that rows need beside gm and gc: of their further axes."""
+    return list_columns(row.variant for row in rows)
+
+
 _templates.env.filters |= {
+    "columns": list_further,
     "metric": format_metric,
     "utc_time": format_time,
     "duration": format_duration,

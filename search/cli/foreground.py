@@ -199,7 +199,7 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
         if command and (point := shown.chosen):
             numbers = shown.numbers_of(point.variant)
             line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
-            print_stderr(f"Train with gm={point.gm}, gc={point.gc} by hand: {line}")
+            print_stderr(f"Train with {point} by hand: {line}")
         return EXIT_OK
     print_stderr(f"The search is {shown.status}: {localize(shown.reason or 'no reason was given', program)}")
     if shown.status == Status.FAILED and not settings.url:

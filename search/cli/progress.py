@@ -81,9 +81,7 @@ class Progress:
             if row.cause and not row.cause.runs_again:
                 self._printed_failure = True
                 trial = f"{row.stage}/{row.number}"
-                self._console.print(
-                    f"Trial {trial} (gm={row.gm}, gc={row.gc}, seed={row.seed}) failed: {row.cause}", soft_wrap=True
-                )
+                self._console.print(f"Trial {trial} ({row.point}, seed={row.seed}) failed: {row.cause}", soft_wrap=True)
                 for line in row.detail.strip().splitlines()[-CAUSE_LINES:]:
                     self._console.print(f"  {line}", soft_wrap=True)
                 self._console.print(f"Read its log with: {self._program} logs {search_id} {trial}", soft_wrap=True)

@@ -31,7 +31,7 @@ COLUMNS: dict[str, Callable[[SearchRow], str]] = {  # of a list
     "recipe": lambda row: row.recipe,
     "strategy": lambda row: row.strategy,
     "trials": describe_row,
-    "chosen": lambda row: f"gm={row.chosen.gm}, gc={row.chosen.gc}" if row.chosen else "",
+    "chosen": lambda row: str(row.chosen) if row.chosen else "",
     "created": lambda row: datetime.fromtimestamp(row.created_at).strftime("%Y-%m-%d %H:%M"),
     "name": lambda row: row.name,
 }

@@ -9,6 +9,7 @@ from rich.table import Table
 from search.cli.output import TextConsole, least_width, print_view
 from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.plan.commit import NO_REPOSITORY, UNKNOWN
+from search.plan.naming import list_columns
 from search.settings import Settings
 from search.views import CommandView, MeasuredView, ResultView, SearchView, StageView
 from search.vocabulary.formatting import format_figure, format_mean_std, format_metric, format_trials
@@ -69,23 +70,23 @@ def print_command(console: TextConsole, command: CommandView) -> None:
 def _stage_table(stage: StageView, before: StageView | None) -> Table:
     tolerance = f" · tolerance {format_figure(stage.tolerance)}" if stage.tolerance is not None else ""
     table = _table(f"Stage {stage.name} · {stage.rule}{tolerance}")
-    for column in ("", "gm", "gc", "mean ± std", "std err", "n", "failed", "why"):
-        table.add_column(column, justify="left" if column in ("", "why") else "right")
-    with_variant = len({candidate.variant for candidate in stage.candidates}) > 1
     rows = [*stage.candidates]
+    further = list_columns(row.variant for row in rows)
+    for column in ("", "gm", "gc", *further, "mean ± std", "std err", "n", "failed", "why"):
+        table.add_column(column, justify="left" if column in ("", "why") else "right")
     if stage.reference and before:
         rows.insert(0, stage.reference.model_copy(update={"why": f"for comparison: the winner of stage {before.name}"}))
     for row in rows:
-        why = f"{row.variant}: {row.why or ''}" if with_variant else row.why or ""
         cells = (
             "→" if row.chosen else "",
             str(row.gm),
             str(row.gc),
+            *(str(row.point.read(column)) for column in further),
             format_mean_std(row),
             format_metric(row.sem),
             str(row.n),
             str(row.failed),
-            why,
+            row.why or "",
         )
         table.add_row(*cells, style="bold green" if row.chosen else None)
     return table
@@ -93,12 +94,15 @@ def _stage_table(stage: StageView, before: StageView | None) -> Table:
 
 def _test_table(rows: Iterable[MeasuredView], note: str) -> Table:
     table = _table("Fresh seeds" if note else "Test set · fresh seeds")
-    for column in ("what", "gm", "gc", "mean ± std", "std err", "n", "failed"):
+    rows = [*rows]
+    further = list_columns(row.variant for row in rows)
+    for column in ("what", "gm", "gc", *further, "mean ± std", "std err", "n", "failed"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
         groups = ("–", "–") if row.point.norm == Norm.NONE else (str(row.gm), str(row.gc))
         figures = (format_mean_std(row), format_metric(row.sem), str(row.n), str(row.failed))
-        table.add_row(", ".join(row.labels), *groups, *figures)
+        values = (str(row.point.read(column)) for column in further)
+        table.add_row(", ".join(row.labels), *groups, *values, *figures)
     return table
 
 

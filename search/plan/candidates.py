@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from search.plan.naming import MAIN, read_column, split_name
 from search.vocabulary.norms import Norm
 
 Mode = Literal["max", "min"]
@@ -26,8 +27,14 @@ class Point:
         return Norm.of(self.gm, self.gc)
 
     def __str__(self) -> str:
-        groups = f"gm={self.gm}, gc={self.gc}"
-        return groups if self.variant == "main" else f"{self.variant}: {groups}"
+        overrides, values = split_name(self.variant)
+        named = {"gm": self.gm, "gc": self.gc, **values}
+        said = ", ".join(f"{name}={value}" for name, value in named.items())
+        return said if overrides == MAIN else f"{overrides}: {said}"
+
+    def read(self, axis: str) -> int | str:
+        """Return the value on an axis, or in a column of a table; empty if it has none."""
+        return int(getattr(self, axis)) if axis in ("gm", "gc") else read_column(self.variant, axis)
 
 
 JSON_FIELDS = ("variant", "gm", "gc", "mean", "std", "sem", "n", "failed")  # trials have the figure of each seed

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 Value = int | float | bool | str  #: of a recipe's number
 
 MAIN = "main"  #: the variant of a point without further values
+NONE = "none"  #: the variant without normalization
 VARIANT = "variant"  #: the axis whose values are named sets of overrides
 MAX_VARIANT = 255  # characters: a column is as wide
 _FOLDER = re.compile(r"[A-Za-z0-9._=+,-]{1,100}")
@@ -43,6 +44,36 @@ def replace_value(variant: str, axis: str, value: Value) -> str:
     if axis == VARIANT:
         return join_name(str(value), values)
     return join_name(overrides, {**values, axis: write_value(value)})
+
+
+def list_columns(variants: Iterable[str]) -> list[str]:
+    """Return the names of the columns that tell variants apart from ``main``: of their axes, in order."""
+    names: dict[str, None] = {}
+    for overrides, values in map(split_name, variants):
+        if overrides not in (MAIN, NONE):
+            names = {VARIANT: None, **names}
+        names |= dict.fromkeys(values)
+    return [*names]
+
+
+def read_column(variant: str, column: str) -> str:
+    """Return what a variant has in a column; empty if it has nothing there, as without normalization."""
+    overrides, values = split_name(variant)
+    return overrides if column == VARIANT else values.get(column, "")
+
+
+def sort_key(variant: str) -> tuple[object, ...]:
+    """Return a key that sorts variants by their values: numbers by size, before texts."""
+    overrides, values = split_name(variant)
+    return overrides, *(sort_value(text) for text in values.values())
+
+
+def sort_value(text: str) -> tuple[bool, float, str]:
+    """Return a key that sorts values: numbers by size, before texts."""
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
 
 
 def folder_name(variant: str) -> str:

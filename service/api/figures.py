@@ -61,7 +61,7 @@ def curves(cached: CachedReads, id: VisibleId, name: StageName) -> GzippedJSONRe
 def heat_map(
     cached: CachedReads, id: VisibleId, name: StageName, variant: Annotated[str, Path(max_length=MAX_VARIANT)]
 ) -> GzippedJSONResponse:
-    """Draw a stage's means over gm and gc as a heat map. The stage must tune both."""
+    """Draw a stage's means over gm and gc as a heat map, at one value of the other axes. The stage must tune both."""
 
     def draw() -> Figure:
         shown = cached.search(id)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import plotly.graph_objects as go
 
+from search.plan.naming import list_columns
 from search.plan.selection import Mode, Point
 from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
 from search.vocabulary.formatting import format_figure, format_mean
@@ -73,11 +74,12 @@ def test_chart(rows: Sequence[MeasuredView], spread: Spread, metric: str) -> Fig
 
 def _label_function(stage: StageView) -> Label:
     """Return the function that labels a candidate: by the axes that the stage varies."""
-    several = len({row.variant for row in stage.candidates}) > 1
+    further = [name for name in list_columns(row.variant for row in stage.candidates) if name not in stage.axes]
+    several = [name for name in further if len({row.point.read(name) for row in stage.candidates}) > 1]
 
     def label(point: Point) -> str:
-        name = ", ".join(f"{axis}={getattr(point, axis)}" for axis in stage.axes)
-        return f"{point.variant}\n{name}" if several else name
+        name = ", ".join(f"{axis}={point.read(axis)}" for axis in stage.axes)
+        return "\n".join([*(str(point.read(each)) for each in several), name])
 
     return label
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from search.plan.naming import sort_key
 from search.views import CandidateView, Figure, SearchView
 from search.vocabulary.formatting import format_mean
 from service.charts.figure import PlotlyAxis, colors, to_figure
@@ -28,8 +29,8 @@ def compare_chart(searches: Sequence[SearchView]) -> Figure:
     figure = go.Figure()
     for (shown, symbol), color in zip(zip(searches, SYMBOLS, strict=False), colors(), strict=False):
         stages = [stage for stage in shown.stages if stage.candidates]
-        rows = sorted(stages[-1].candidates, key=lambda row: (row.gm, row.gc)) if stages else []
-        _add(figure, shown, [(f"gm={row.gm}, gc={row.gc}", row) for row in rows], color, symbol)
+        rows = sorted(stages[-1].candidates, key=_sort_key) if stages else []
+        _add(figure, shown, [(str(row.point), row) for row in rows], color, symbol)
     return _lay_out(figure, _axis_title(searches, "validation"))
 
 
@@ -40,6 +41,10 @@ def compare_test_chart(searches: Sequence[SearchView]) -> Figure:
         rows = [(label, row) for row in shown.test for label in row.labels]
         _add(figure, shown, rows, color, symbol)
     return _lay_out(figure, _axis_title(searches, "test"))
+
+
+def _sort_key(row: CandidateView) -> tuple[object, ...]:
+    return row.gm, row.gc, sort_key(row.variant)
 
 
 def _add(

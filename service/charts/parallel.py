@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import plotly.graph_objects as go
 
+from search.plan.naming import list_columns, sort_value
 from search.plan.selection import Mode
 from search.views import Figure, TrialRow
 from search.vocabulary.formatting import format_figure
 from service.charts.figure import GRID, to_figure
 
-Value = TypeVar("Value", int, str)
 MAX_LINES = 500
 MAX_LINES_WITH_MARKERS = 200  # above this, a browser takes half a second for the markers
 MAX_LABELS = 12  # labels at an axis; more values are subsampled evenly
@@ -30,9 +29,10 @@ def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figur
         metric: name of the value.
     """
     rows = [(row, row.value) for row in trials if row.value is not None][-MAX_LINES:]
-    several = len({row.variant for row, _ in rows}) > 1
-    names = [*(["variant"] if several else []), "gm", "gc", "seed"]
-    axes = [_axis_positions({getattr(row, name) for row, _ in rows}) for name in names]
+    further = list_columns(row.variant for row, _ in rows)
+    several = [name for name in further if len({row.point.read(name) for row, _ in rows}) > 1]
+    names = [*several, "gm", "gc", "seed"]
+    axes = [_axis_positions({_read(row, name) for row, _ in rows}) for name in names]
     values = [value for _, value in rows]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     figure = go.Figure()
@@ -45,7 +45,7 @@ def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figur
         y: list[float | None] = []
         hover_texts: list[str] = []
         for row, value in part:
-            heights = [axis[getattr(row, name)] for name, axis in zip(names, axes, strict=True)]
+            heights = [axis[_read(row, name)] for name, axis in zip(names, axes, strict=True)]
             heights.append((value - low) / (high - low) if high > low else 0.5)
             x += [*range(len(heights)), None]
             y += [*heights, None]
@@ -86,9 +86,14 @@ def parallel_chart(trials: Sequence[TrialRow], mode: Mode, metric: str) -> Figur
     )
 
 
-def _axis_positions(values: set[Value]) -> dict[Value, float]:
+def _read(row: TrialRow, axis: str) -> int | str:
+    return row.seed if axis == "seed" else row.point.read(axis)
+
+
+def _axis_positions(values: set[int | str]) -> dict[int | str, float]:
     """Return the position of each value on an axis, from 0 to 1, in sorted order."""
-    return {value: index / (len(values) - 1) if len(values) > 1 else 0.5 for index, value in enumerate(sorted(values))}
+    ordered = sorted(values, key=lambda value: sort_value(str(value)))
+    return {value: index / (len(values) - 1) if len(values) > 1 else 0.5 for index, value in enumerate(ordered)}
 
 
 def _annotation(x: float, y: float, text: str, side: str = "right") -> dict[str, object]:
@@ -97,4 +102,4 @@ def _annotation(x: float, y: float, text: str, side: str = "right") -> dict[str,
 
 
 def _hover_text(row: TrialRow, value: float, metric: str) -> str:
-    return f"{row.stage}: gm={row.gm}, gc={row.gc}, seed {row.seed}\n{metric} {format_figure(value)}"
+    return f"{row.stage}: {row.point}, seed {row.seed}\n{metric} {format_figure(value)}"

@@ -92,4 +92,4 @@ def _format_time(seconds: float) -> str:
 
 def _hover_text(trial: TrialRow) -> str:
     end = "runs" if trial.seconds is None else f"{trial.cause} after {trial.seconds:.1f} s"
-    return f"{trial.stage} {trial.number}: gm={trial.gm}, gc={trial.gc}, seed {trial.seed}\n{end}"
+    return f"{trial.stage} {trial.number}: {trial.point}, seed {trial.seed}\n{end}"

@@ -14,7 +14,6 @@ from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
 from search.plan.naming import split_name
-from search.plan.selection import Point
 from search.plan.spec import SearchSpec
 from search.plan.stages import TEST
 from search.store import queries
@@ -100,6 +99,7 @@ def search(
         "search.html",
         shown=shown,
         candidate_counts=summary.candidate_counts,
+        stage_variants=summary.stage_variants,
         page=trials,
         after=after,
         filters={"stage": stage, "state": state, "sort": None if sort == "started" else sort},
@@ -114,6 +114,7 @@ class SearchSummary(View):
 
     search: SearchView
     candidate_counts: dict[str, int]  #: of all candidates, by stage
+    stage_variants: dict[str, tuple[str, ...]]  #: of all candidates, by stage
 
 
 def get_summary(cached: CachedReader, search_id: str) -> SearchSummary:
@@ -128,7 +129,10 @@ def get_summary(cached: CachedReader, search_id: str) -> SearchSummary:
             for stage in shown.stages
         )
         counts = {stage.name: len(stage.candidates) for stage in shown.stages}
-        return SearchSummary(search=shown.model_copy(update={"stages": stages}), candidate_counts=counts)
+        variants = {each.name: tuple(dict.fromkeys(row.variant for row in each.candidates)) for each in shown.stages}
+        return SearchSummary(
+            search=shown.model_copy(update={"stages": stages}), candidate_counts=counts, stage_variants=variants
+        )
 
     return cached.view(SearchSummary, search_id, compute)
 
@@ -160,7 +164,7 @@ def build_command(shown: SearchView, trial: TrialView) -> str:
     if shown.command and shown.is_bound:
         return write_line(
             Command(words=shown.command.words, folder=shown.command.folder),
-            Point(trial.variant, trial.gm, trial.gc),
+            trial.point,
             shown.numbers_of(trial.variant),
             trial.seed,
             here=Path("/"),

@@ -2,10 +2,72 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
 import pytest
 from fastapi import Request
+from fastapi.testclient import TestClient
 
+from search.settings import Settings
+from search.store.database import open_engine
+from service import accounts
+from service.app import create_app
 from service.rendering import build_query, format_time, render_page
+from tests.search.stored import finished_search, prepare, show
+
+SMALL = {"gm": [1, 8], "gc": [1, 4], "seeds": 2, "test_seeds": 2}
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """Somebody who reads the pages of the service in this process."""
+    prepare(settings.database_url)
+    with open_engine(settings.database_url).begin() as connection:
+        _, token = accounts.create_token(connection, name="a test", owner="ada", scopes=["read"], lifetime=None)
+    headers = {"Authorization": f"Bearer {token}"}
+    with TestClient(create_app(settings), "http://127.0.0.1", headers=headers) as client:
+        yield client
+
+
+def headers_of(page: str) -> list[list[str]]:
+    """Return the columns of each table of a page."""
+    return [re.findall(r"<th[^>]*>(?:<a[^>]*>)?([^<]*)", row) for row in re.findall(r"<thead><tr>(.*?)</tr>", page)]
+
+
+def test_a_page_names_the_values_of_further_axes_and_says_what_checks_found(
+    settings: Settings, client: TestClient
+) -> None:
+    search_id = finished_search(settings.database_url, **SMALL, vary={"learning_rate": [0.05, 0.1]}, rounds=1)
+    page = client.get(f"/searches/{search_id}").text
+    figures = ["mean ± std", "std err", "n", "failed"]
+    *stages, test, trials = headers_of(page)
+    assert stages == [["gm", "gc", "learning_rate", *figures, "reason"]] * 5
+    assert test == ["point", "gm", "gc", "learning_rate", *figures]
+    assert trials[:5] == ["stage", "number", "gm", "gc", "learning_rate"]
+    assert "Chosen: <strong>gm=8, gc=4, learning_rate=0.05</strong>" in page
+    assert "Checked at gc=4, learning_rate=0.05: gm=8 stays. " in page
+    for row in show(settings.database_url, search_id).test:
+        for gain in row.gains:
+            assert f"<li>{', '.join(row.labels)}: {gain.sentence}</li>" in page
+    trial = client.get(f"/searches/{search_id}/trials/learning_rate/2").text  # the first two are linked
+    assert "<p>gm=8, gc=4, learning_rate=0.05, seed 0</p>" in trial
+    assert "--gm 8 --gc 4 --seed 0 --set learning_rate=0.05" in trial
+
+
+def test_the_map_of_a_grid_is_drawn_at_each_value_of_its_further_axes(settings: Settings, client: TestClient) -> None:
+    further = {"vary": {"learning_rate": [0.05, 0.1]}, "strategy": "grid"}
+    search_id = finished_search(settings.database_url, **SMALL, **further)
+    page = client.get(f"/searches/{search_id}").text
+    assert "<label>learning_rate <select data-draws" in page
+    drawn = [
+        client.get(f"/api/searches/{search_id}/figures/grid/heatmap/{quote(f'learning_rate={value}')}").json()
+        for value in (0.05, 0.1)
+    ]
+    assert [figure["data"][0]["x"] for figure in drawn] == [["1", "8"]] * 2
+    assert ["shapes" in figure["layout"] for figure in drawn] == [True, False]
+    assert page.count(f'value="/api/searches/{search_id}/figures/grid/heatmap/learning_rate%3D0.') == 2
 
 
 def test_a_page_is_rendered_with_its_status_and_what_is_said_is_text() -> None:

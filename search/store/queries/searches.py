@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, select
 
+from search.plan.naming import sort_key
 from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Mode, Point
 from search.plan.stages import TEST, Plan, label_test_point, list_finalists
@@ -321,7 +322,7 @@ def _stage_view(
 
 
 def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
-    return sorted(found, key=lambda candidate: (candidate.variant, candidate.gm, candidate.gc))
+    return sorted(found, key=lambda candidate: (sort_key(candidate.variant), candidate.gm, candidate.gc))
 
 
 def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:

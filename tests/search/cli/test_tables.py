@@ -55,6 +55,21 @@ def test_groupnorm_alone_shows_its_group_counts_and_no_normalization_none(
     ]
 
 
+def test_the_values_of_further_axes_have_columns_and_checks_say_what_they_found(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    further = {"vary": {"learning_rate": [0.05, 0.1]}, "rounds": 1}
+    shown = show(settings.database_url, finished_search(settings.database_url, **SMALL, **further))
+    print_result(shown, False, settings, "seqnorm")
+    printed = capsys.readouterr().out
+    assert printed.count("gm  gc  learning_rate ") == 5  # gm, gc, learning_rate, gm-2 and the test set
+    assert "\nChecked at gc=4, learning_rate=0.05: gm=8 stays. " in printed
+    assert [row.labels for row in shown.test if row.variant == "learning_rate=0.05"] == [("chosen SeqNorm",)]
+    for row in shown.test:
+        for gain in row.gains:
+            assert f"\n{', '.join(row.labels)}: {gain.sentence}.\n" in printed
+
+
 @pytest.mark.parametrize(
     ("interrupted", "end"), [(0, ""), (1, " (1 more was interrupted)"), (2, " (2 more were interrupted)")]
 )

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.plan.naming import folder_name, join_name, replace_value, split_name, write_value
+from search.plan.naming import (
+    folder_name,
+    join_name,
+    list_columns,
+    read_column,
+    replace_value,
+    sort_key,
+    split_name,
+    write_value,
+)
 
 NAMES = st.from_regex(r"[a-z_]{1,8}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_characters=",", exclude_categories=("C",)), min_size=1, max_size=12)
@@ -52,3 +61,16 @@ def test_folders_have_safe_names_and_no_two_variants_share_one(texts: list[str])
 def test_a_plain_name_stays_as_it_is_in_a_folder() -> None:
     assert folder_name("strong") == "strong"
     assert folder_name("lr=0.1, sigma=1e-05") == "lr=0.1,sigma=1e-05"
+
+
+def test_columns_are_the_axes_that_tell_variants_apart() -> None:
+    assert list_columns(["main", "none"]) == []
+    assert list_columns(["lr=0.1", "none", "lr=0.2, sigma=1"]) == ["lr", "sigma"]
+    assert list_columns(["main", "strong, lr=0.1"]) == ["variant", "lr"]
+    row = [read_column("strong, lr=0.1", column) for column in ("variant", "lr", "sigma")]
+    assert row == ["strong", "0.1", ""]
+
+
+def test_variants_are_sorted_by_the_size_of_their_values() -> None:
+    ordered = ["lr=1e-05", "lr=0.5", "lr=2", "lr=10", "lr=adam"]
+    assert sorted(["lr=2", "lr=adam", "lr=10", "lr=1e-05", "lr=0.5"], key=sort_key) == ordered

@@ -56,6 +56,17 @@ def test_of_more_candidates_than_a_figure_holds_the_best_and_the_choice_are_draw
     assert "50 more" in drawn.layout["xaxis"]["title"]["text"]
 
 
+def test_candidates_are_named_by_the_axis_that_their_stage_tunes() -> None:
+    def labels(axes: tuple[str, ...], *variants: str) -> list[str]:
+        rows = [example(CandidateView, variant=each, gm=2, gc=4, mean=0.9) for each in variants]
+        drawn = stage_chart(example(StageView, axes=axes, candidates=rows), [], "max", "accuracy")
+        return list(drawn.layout["xaxis"]["ticktext"])
+
+    assert labels(("lr",), "lr=0.1, sigma=2", "lr=0.2, sigma=2") == ["lr=0.1", "lr=0.2"]
+    assert labels(("gm", "gc", "lr"), "lr=0.1", "lr=0.2") == ["gm=2, gc=4, lr=0.1", "gm=2, gc=4, lr=0.2"]
+    assert labels(("gm",), "main", "strong") == ["main<br>gm=2", "strong<br>gm=2"], "a search before axes"
+
+
 def test_the_best_are_the_lowest_where_lower_is_better() -> None:
     means = {1: 0.1, 2: 0.2, 4: 0.4, 8: None}
     rows = [example(CandidateView, **POINT, gm=gm, mean=mean) for gm, mean in means.items()]

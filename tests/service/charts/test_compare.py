@@ -10,7 +10,8 @@ from tests.search.examples import example
 
 
 def test_searches_are_drawn_over_one_another_by_point_and_by_part() -> None:
-    row = example(MeasuredView, gm=2, gc=0, mean=0.9, sem=0.01, n=3, failed=0, labels=("chosen GhostNorm",))
+    figures = {"mean": 0.9, "sem": 0.01, "n": 3, "failed": 0}
+    row = example(MeasuredView, variant="main", gm=2, gc=0, **figures, labels=("chosen GhostNorm",))
     stages = [example(StageView, candidates=[row])]
     both = [example(SearchView, search=name, name="", test=[row], stages=stages) for name in ("one", "two")]
     assert [(trace["name"], trace["x"]) for trace in compare_chart(both).data] == [

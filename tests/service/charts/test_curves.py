@@ -30,9 +30,15 @@ def test_points_are_in_the_order_of_their_numbers_and_told_apart_by_colour() -> 
     assert len({line["line"]["color"] for line in lines}) == 2
 
 
-def test_a_variant_is_named_where_there_are_several() -> None:
-    lines = curves_chart([curve(2), curve(2, variant="other")], "accuracy").data[1::2]
-    assert [line["name"] for line in lines] == ["main, gm=2, gc=0", "other, gm=2, gc=0"]
+def test_a_point_is_named_by_all_of_its_values() -> None:
+    variants = ("other", "lr=0.1", "main", "lr=0.02")
+    lines = curves_chart([curve(2, variant=variant) for variant in variants], "accuracy").data[1::2]
+    assert [line["name"] for line in lines] == [
+        "gm=2, gc=0",
+        "gm=2, gc=0, lr=0.02",
+        "gm=2, gc=0, lr=0.1",
+        "other: gm=2, gc=0",
+    ]
 
 
 def test_so_few_epochs_that_a_line_would_not_show_are_marked() -> None:
