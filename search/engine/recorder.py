@@ -191,6 +191,11 @@ class Recorder:
             found = [state.candidate(point) for name, state in self._stages.items() if name != "test"]
             return next((candidate for candidate in found if candidate.n), None)
 
+    def samples(self, stage: Stage) -> int | None:
+        """Return the size of the evaluation set if the metric is an accuracy; None if that is unknown."""
+        with self._lock:
+            return self._samples.get(stage.measure) if self._plan.mode == "max" else None
+
     def most_common_failure(self, stage: Stage) -> str:
         """Describe the most common failure of a stage's trials; empty if none failed."""
         with self._lock:
@@ -454,7 +459,7 @@ class _StageState:
             for seed, (outcome, trial_id) in ended.items()
             if outcome.cause is None and outcome.value is not None
         ]
-        values = [value for _, _, value in finished]
+        values = {seed: value for _, seed, value in finished}
         summary = summarize(point, values, failed=len(ended) - len(values))
         refused = last_line(self.refusals[point].detail) if point in self.refusals else ""
         return replace(summary, refused=refused), finished

@@ -34,6 +34,9 @@ class SearchRecord(Protocol):
     def candidate(self, point: Point | None) -> Candidate | None:
         """Summarize the point that the previous tuning stage kept."""
 
+    def samples(self, stage: Stage) -> int | None:
+        """Return the size of the evaluation set if the metric is an accuracy; None if that is unknown."""
+
     def most_common_failure(self, stage: Stage) -> str:
         """Describe the most common failure of a stage's trials; empty if none failed."""
 
@@ -76,7 +79,8 @@ def decide(stage: Stage, plan: Plan, record: SearchRecord, decisions: list[Decis
     assert stage.rule is not None  # only `test` has no rule
     assert stage.axis is not None
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
-    choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference)
+    samples = record.samples(stage)
+    choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference, samples)
     if candidates and all(candidate.refused for candidate in candidates):
         raise NoStableCandidate(f"stage {stage.name}: the layers refuse every point. {candidates[0].refused}")
     if choice.point is None:

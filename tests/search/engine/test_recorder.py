@@ -173,6 +173,28 @@ def test_how_many_samples_accuracies_are_measured_on_is_stored_by_split(database
     assert show(database_url, search_id).samples == {"validation": 800, "test": 2000}
 
 
+@pytest.mark.parametrize("recipe", ["planted", "planted-loss"])
+def test_the_gain_of_a_choice_allows_for_the_evaluation_set_of_an_accuracy(database_url: str, recipe: str) -> None:
+    stages = []
+    for samples in ({}, {"validation": 1000}):
+        search_id = submit(database_url, recipe=recipe, gm=[8], gc=[4])
+        with open_engine(database_url).begin() as connection:
+            searches.set_samples(connection, search_id, samples)
+        recorder = open_recorder(database_url, search_id)
+        train(recorder, search_id)
+        stages.append(show(database_url, search_id).stages[1])
+        (candidate,) = recorder.candidates(recorder._plan.build_stage("gm", []))
+        assert candidate.values
+        assert candidate.values.keys() == {0, 1, 2}, "so that seeds can be paired"
+    alone, of_samples = (stage.gain for stage in stages)
+    assert alone
+    assert of_samples
+    assert alone.low
+    assert of_samples.low
+    assert stages[0].sentence.endswith(f" It is {alone.sentence}.")
+    assert (of_samples.low < alone.low) == (recipe == "planted"), "a loss is no share of samples"
+
+
 def test_a_process_that_dies_three_times_is_a_crash_loop(database_url: str) -> None:
     search_id = submit(database_url)
     recorder = open_recorder(database_url, search_id)

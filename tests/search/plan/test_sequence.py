@@ -83,6 +83,9 @@ class MemoryRecord:
     def candidate(self, point: Point | None) -> Candidate | None:
         return None if point is None else self._summary(point, self.kept)
 
+    def samples(self, stage: Stage) -> int | None:
+        return None
+
     def most_common_failure(self, stage: Stage) -> str:
         return "3 of 3 failed trials: raised."
 
