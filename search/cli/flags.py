@@ -17,7 +17,7 @@ from search.plan.form import InputKind, SpecField
 from search.vocabulary.errors import InvalidSpec
 from trainers.recipe import names
 
-HANDLED_ELSEWHERE = frozenset({"recipe", "data"})  # handled as an argument and as a local path
+HANDLED_ELSEWHERE = frozenset({"recipe", "data", "vary"})  # handled as an argument, a local path, NAME=VALUE,VALUE
 DASHES = "--"
 PANEL = "Your own script or command"
 

@@ -16,7 +16,7 @@ LONG = 1000  # characters; longer text gets several lines
 
 @cache
 def spec_fields() -> tuple[SpecField, ...]:
-    """Return the fields of a search in order, without those that are objects."""
+    """Return the fields of a search in order, without the objects that no form has."""
     schemas = SearchSpec.model_json_schema()["properties"]
     found = (_field(name, info, schemas[name]) for name, info in SearchSpec.model_fields.items())
     return tuple(each for each in found if each)
@@ -59,10 +59,12 @@ def _list_choices(forms: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _kind(forms: list[dict[str, Any]], form_field: FormField | None) -> InputKind | None:
-    """Return the input kind for the JSON schemas of a field; None for an object."""
+    """Return the input kind for the JSON schemas of a field; None for an object that no form has."""
     form = forms[-1]
     if "enum" in form:
         return InputKind.CHOICE
+    if form["type"] == "object":
+        return InputKind.AXES if form_field else None
     if form["type"] == "array":
         if form["items"]["type"] != "integer":
             return InputKind.WORDS

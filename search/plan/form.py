@@ -34,6 +34,7 @@ class InputKind(StrEnum):
     COUNT = "count"  #: whole numbers separated by commas, or a single count
     INTEGERS = "integers"  #: whole numbers separated by commas
     WORDS = "words"  #: words separated by commas
+    AXES = "axes"  #: a name with its values on each line
     INTEGER = "integer"  #: a whole number
     NUMBER = "number"
     NUMBER_OR_WORD = "number-or-word"
@@ -59,6 +60,8 @@ class SpecField:
 
     def format_value(self, value: Any) -> str:
         """Write a value as a user would type it."""
+        if isinstance(value, dict):
+            return "\n".join(f"{name} = {', '.join(map(str, values))}" for name, values in value.items())
         if isinstance(value, list):
             return ",".join(map(str, value))
         return "" if value is None else str(value)

@@ -126,21 +126,26 @@ class SearchSpec(RequestModel):
         dict[str, Annotated[list[NumberValue], Field(max_length=MAX_AXIS_VALUES)]],
         Field(max_length=MAX_AXES),
         FewEntries,
+        FormField(FormGroup.TRY, "Further axes, one a line", empty="learning_rate = 0.05, 0.1"),
     ] = Field({}, description="further axes: numbers of the recipe, each with the values to try")
-    vary_rule: Rule = Field("best-mean", description="how the stage of a further axis chooses")
-    order: list[str] = Field(
+    vary_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "Further axes by")] = Field(
+        "best-mean", description="how the stage of a further axis chooses"
+    )
+    order: Annotated[list[str], FormField(FormGroup.TRY, "Order of the axes", empty="gm, gc, then the others")] = Field(
         [],
         max_length=MAX_AXES + 3,
         description="the axes in the order of their stages; empty for gm, gc and the others",
     )
     rounds: Annotated[
-        Literal["until-settled"] | Annotated[int, Field(ge=0, le=MOST_CHECKS)], BeforeValidator(_whole_number)
+        Literal["until-settled"] | Annotated[int, Field(ge=0, le=MOST_CHECKS)],
+        BeforeValidator(_whole_number),
+        FormField(FormGroup.CHOOSE, f"Checks, 0 to {MOST_CHECKS} or until-settled"),
     ] = Field(
         0,
         description="checks after the first pass: each tunes the axes again at the values chosen for the others; "
         f"until-settled ends when nothing changes, after {MOST_CHECKS} at the latest",
     )
-    check_rule: Rule | None = Field(
+    check_rule: Annotated[Rule | None, FormField(FormGroup.CHOOSE, "In checks by", empty="the same rules")] = Field(
         None, description="how the stages of checks choose; null for the rules of the first pass"
     )
     baselines: list[Baseline] = Field(

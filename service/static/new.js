@@ -11,13 +11,20 @@ const split = (text) => text.split(",").map((part) => part.trim()).filter((part)
 const whole = (text) => (/^\d+$/.test(text) ? Number(text) : text); // the service refuses other text, with a reason
 const number = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text));
 
+// Read a line such as "learning_rate = 0.05, 0.1"; the service refuses an axis without a name or without values.
+function readAxis(line) {
+  const [name, ...values] = line.split("=");
+  return [name.trim(), split(values.join("=")).map(number)];
+}
+
 // Convert the text of a field to its value, by kind; undefined leaves an empty field out.
 const read = {
-  choice: (text) => text,
+  choice: (text) => (text === "" ? undefined : text),
   text: (text) => text,
   switch: (text) => text !== "",
   lines: (text) => text.replaceAll("\r\n", "\n"),
   words: split,
+  axes: (text) => Object.fromEntries(text.split("\n").filter((line) => line.trim() !== "").map(readAxis)),
   integers: (text) => split(text).map(whole),
   count: (text) => (split(text).length === 1 ? whole(text.trim()) : split(text).map(whole)),
   integer: (text) => (text === "" ? undefined : number(text)),
