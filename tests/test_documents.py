@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 from typer import Context
 from typer.main import get_command
 
@@ -14,9 +16,11 @@ import seqnorm
 from search.cli.app import app
 from search.engine.orphans import MARK_VARIABLE
 from search.engine.trial_environment import ALLOWED
+from search.plan.spec import parse_spec
 from search.settings import ENV_PREFIX, FILE_SUFFIX, Settings
 from seqnorm.trial import VARIABLES
 from service.accounts.__main__ import app as tokens
+from tests.search.program import seqnorm as run_seqnorm
 from trainers.commands.files import find_file
 from trainers.commands.number_fields import NUMBER
 from trainers.commands.recipe_file import FIELDS
@@ -155,3 +159,15 @@ def test_the_method_card_holds_the_benchmarks_table_with_machine_and_versions() 
     table = CARD.partition("<!-- bench: begin -->")[2].partition("<!-- bench: end -->")[0]
     for words in ("torch 2.", "cores", "SeqNorm, compiled, NCHW", "SeqNorm, eager, channels_last", "ResNet-18"):
         assert words in table
+
+
+def test_the_plan_of_further_axes_and_checks_is_what_its_command_prints(tmp_path: Path) -> None:
+    shown = DOCUMENTS["docs/axes.md"].partition("<!-- plan: begin -->\n```\n")[2].partition("```\n")[0]
+    line, _, printed = shown.partition("\n")
+    assert run_seqnorm(tmp_path, *shlex.split(line)[1:]).stdout == printed
+
+
+def test_the_file_of_further_axes_is_a_search() -> None:
+    fields = yaml.safe_load(DOCUMENTS["docs/axes.md"].partition("```yaml\n")[2].partition("```")[0])
+    spec = parse_spec(fields)
+    assert spec.axes == fields["order"]

@@ -26,7 +26,7 @@ class Axis:
     def place(self, point: Point, value: Value) -> Point:
         """Return a point with another value of this axis."""
         if self.name in GROUPS:
-            return replace(point, **{self.name: value})
+            return Point(point.variant, **{"gm": point.gm, "gc": point.gc, self.name: int(value)})
         return replace(point, variant=replace_value(point.variant, self.name, value))
 
     def read(self, point: Point) -> Value:
