@@ -129,7 +129,7 @@ class Driver:
         engine.dispose()
         self._spec = self._search.spec
         self._recipe: Recipe = find_recipe(self._spec.recipe, settings.home, self._search.command)
-        self._plan = make_plan(self._spec, self._recipe)
+        self._plan = replace(make_plan(self._spec, self._recipe), sweeps=self._search.sweeps)  # as it began
         self._folder = settings.search_folder(lease.search_id)
         self._checkpoints = Checkpoints(self._folder / "checkpoints")
         self._record = Recorder(

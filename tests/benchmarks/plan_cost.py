@@ -12,6 +12,7 @@ from search.plan.spec import SearchSpec
 from search.settings import Settings
 
 ALL = list(range(2, 258))
+AXES = ("batch", "width", "learning_rate", "weight_decay", "dropout", "noise", "mixup", "label_smoothing")
 EMPTY = {f"v{i}": {} for i in range(64)}
 Body = Mapping[str, Any]
 
@@ -28,6 +29,10 @@ def costly_bodies() -> dict[str, Body]:
         "64 networks of 1,200 layers": _body({f"v{i}": {"depth": 1202, "width": 64 + i} for i in each}),
         "every number in every variant": _body({f"v{i}": _every_number(i) for i in each}),
         "the longest texts": _body(EMPTY) | {"note": "ä" * 10_000, "name": "ä" * 200},
+        "64 widths on an axis, with checks": _body({"main": {}}, batch=1_048_573)
+        | {"vary": {"width": [2**14 - i for i in each]}, "rounds": "until-settled"},
+        "8 axes": _body({"main": {}})
+        | {"vary": {name: _eight(name) for name in AXES}, "rounds": "until-settled", "check_rule": "best-mean"},
         "values that nobody refuses": _body({f"v{i}": {"batch": 720_720, "width": 2520 * (1 + i % 6)} for i in each})
         | {"gm": _divisors(720_720, 4), "gc": _divisors(2520, 1)},
     }
@@ -61,6 +66,10 @@ def _body(variants: Body, **numbers: float) -> dict[str, Any]:
 
 def _divisors(of: int, smallest_group: int) -> list[int]:
     return [value for value in range(1, of // smallest_group + 1) if of % value == 0][:256]
+
+
+def _eight(name: str) -> list[int | float]:
+    return [i + 1 for i in range(8)] if name in ("batch", "width") else [0.01 * (i + 1) for i in range(8)]
 
 
 def _every_number(position: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from planted import surface
@@ -83,7 +84,7 @@ def open_recorder(url: Url, search_id: str, lease_seconds: float = 60) -> Record
         search = searches.get(connection, search_id)
     engine.dispose()
     recipe = find_recipe(search.spec.recipe, command=search.command)
-    return Recorder(url, lease, recipe, make_plan(search.spec, recipe))
+    return Recorder(url, lease, recipe, replace(make_plan(search.spec, recipe), sweeps=search.sweeps))
 
 
 def train(

@@ -67,6 +67,23 @@ def test_a_wider_search_trains_only_what_its_parent_did_not(database_url: str, t
     assert now == before.model_copy(update={"children": (child,), "newest_event": now.newest_event})
 
 
+def test_a_wider_search_with_axes_and_checks_trains_no_point_again(settings: Settings, tmp_path: Any) -> None:
+    url = settings.database_url
+    fields: dict[str, Any] = {"vary": {"learning_rate": [0.1, 0.3]}, "rounds": "until-settled"}
+    parent = submit(url, gm=[4, 8], gc=[2, 4], seeds=2, test_seeds=1, **fields)
+    trained = run(url, parent)
+    with open_engine(url).begin() as connection:
+        leases.release(connection, leases.Lease(parent, 1))
+    child = widen(url, tmp_path, parent, gm=[16], seeds=3)
+    again = run(url, child)
+    assert again
+    keys = [(each.stage == "test", each.point, each.seed) for each in (*trained, *again)]
+    assert len(set(keys)) == len(keys)
+    shown = show(url, child)
+    assert shown.progress.finished == shown.progress.planned == shown.trials.run + shown.trials.reused
+    assert [stage.name for stage in shown.stages][:4] == ["gm", "gc", "learning_rate", "gm-2"]
+
+
 def test_copies_say_where_they_come_from_and_have_the_same_figures(database_url: str, tmp_path: Any) -> None:
     parent = finished_search(database_url, gm=[1, 2], gc=[1])
     child = widen(database_url, tmp_path, parent, seeds=4)

@@ -6,14 +6,14 @@ from typing import Any
 
 import optuna
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, select, text, update
 
 from search.engine.recorder import Recorder
 from search.plan.selection import Point
 from search.plan.sequence import NoStableCandidate
 from search.plan.stages import Replicate
 from search.settings import Settings
-from search.store import queries, searches, transitions
+from search.store import queries, searches, tables, transitions
 from search.store.attempts import read_attempts
 from search.store.database import open_engine
 from search.store.metrics import read_metrics
@@ -269,6 +269,27 @@ def test_the_most_common_failure_is_one_sentence(database_url: str) -> None:
     assert recorder.most_common_failure(stage) == (
         "2 of 2 failed trials: raised: it gave no metric acc. Name it by --metric."
     )
+
+
+# Searches that were stored before variants were an axis
+
+
+def test_a_stored_search_whose_first_stage_has_all_variants_goes_on_so(settings: Settings) -> None:
+    variants: dict[str, Any] = {"main": {}, "long": {"epochs": 2}}
+    search_id = submit(settings.database_url, gm=[4, 8], gc=[2], seeds=1, test_seeds=1, variants=variants)
+    sweeps = submit(settings.database_url, gm=[4, 8], gc=[2], seeds=1, test_seeds=1)
+    with open_engine(settings.database_url).begin() as connection:
+        of_other = select(tables.searches.c.sweeps).where(tables.searches.c.id == sweeps)
+        stored = connection.execute(of_other).scalar_one()
+        this = tables.searches.c.id == search_id
+        connection.execute(update(tables.searches).where(this).values(sweeps=stored))
+    trained = train(open_recorder(settings.database_url, search_id), search_id)
+    assert [(each.point.variant, each.point.gm) for each in trained if each.stage == "gm"] == [
+        ("main", 4), ("main", 8), ("long", 4), ("long", 8)
+    ]  # fmt: skip
+    shown = show(settings.database_url, search_id)
+    assert [stage.name for stage in shown.stages] == ["gm", "gc"]
+    assert shown.progress.planned == shown.progress.finished == len(trained)
 
 
 # Further axes and checks
