@@ -26,7 +26,8 @@ from tests.benchmarks.surfaces import GC, GM, Draw, Surface, planted_surfaces, r
 Choose = Callable[[Sequence[Candidate], str], Point]  #: of candidates and axis
 Surfaces = Sequence[tuple[str, Draw]]
 RUNS = 500  # searches on each planted surface
-RANDOM_RUNS = 6000  # searches, each on a random surface of its own
+RIVAL_RUNS = 300  # searches of other strategies on each planted surface
+RANDOM_RUNS = 3000  # searches, each on a random surface of its own
 VERDICT_RUNS = 2000  # searches for each verdict
 TPE_RUNS = 30  # searches on each planted surface: TPE costs a second or two for each thousand trials
 
@@ -349,15 +350,15 @@ def print_head(*columns: str) -> None:
 
 def main() -> None:
     """Print every table of docs/choice.md: half an hour of one core."""
-    for name, surfaces, runs, tpe_runs in (
-        ("the 24 planted surfaces", list(planted_surfaces()), RUNS, TPE_RUNS),
-        ("random smooth surfaces", list(random_surfaces()), RANDOM_RUNS, 12 * TPE_RUNS),
+    for name, surfaces, runs, rival_runs, tpe_runs in (
+        ("the 24 planted surfaces", list(planted_surfaces()), RUNS, RIVAL_RUNS, TPE_RUNS),
+        ("random smooth surfaces", list(random_surfaces()), RANDOM_RUNS, RANDOM_RUNS, 10 * TPE_RUNS),
     ):
         for seeds in (3, 2, 5):
             print(f"\n### Rules on {name}, {seeds} seeds: mean regret in standard deviations of a seed\n", flush=True)
             print_rules(surfaces, runs, seeds)
         print(f"\n### Other strategies on {name}, 3 seeds\n", flush=True)
-        print_rivals(surfaces, runs, tpe_runs)
+        print_rivals(surfaces, rival_runs, tpe_runs)
     print("\n### Verdicts\n", flush=True)
     print_verdicts(VERDICT_RUNS)
     print("\n### Tolerance and spread\n", flush=True)
