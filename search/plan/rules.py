@@ -9,6 +9,7 @@ from typing import Annotated
 from search.plan.candidates import Candidate, Mode
 from search.plan.naming import split_name
 from search.plan.registry import OneOf
+from search.vocabulary.formatting import format_figure
 
 POINT = "point"  # the axis of a stage that tunes several parameters at once
 ROUNDING_DIGITS = 12  # the order of summation changes the last bits of mean and std
@@ -58,8 +59,8 @@ def largest_stable(inputs: RuleInput) -> RuleResult:
     return RuleResult(
         winner=winner,
         eligible=inputs.close,
-        reason=f"is the largest stable {inputs.axis} whose mean {mean_of(winner):.4f} is within "
-        f"{inputs.tolerance:.4f} of the best mean {inputs.best_mean:.4f} "
+        reason=f"is the largest stable {inputs.axis} whose mean {format_figure(mean_of(winner))} is within "
+        f"{format_figure(inputs.tolerance)} of the best mean {format_figure(inputs.best_mean)} "
         f"({len(inputs.close)} of {inputs.candidates} candidates are).",
     )
 
@@ -68,14 +69,16 @@ def lowest_std(inputs: RuleInput) -> RuleResult:
     """Choose the lowest std of those whose mean is within the tolerance of the best mean."""
     winner = max(inputs.close, key=tie_break_key)
     close = (
-        f"of the {len(inputs.close)} of {inputs.candidates} candidates whose mean is within {inputs.tolerance:.4f} "
-        f"of the best mean {inputs.best_mean:.4f}"
+        f"of the {len(inputs.close)} of {inputs.candidates} candidates whose mean is within "
+        f"{format_figure(inputs.tolerance)} of the best mean {format_figure(inputs.best_mean)}"
     )
     known = winner.std is not None
     return RuleResult(
         winner=winner,
         eligible=inputs.close,
-        reason=f"has the lowest std, {winner.std:.4f}, {close}." if known else f"is kept {close}: one seed has no std.",
+        reason=f"has the lowest std, {format_figure(winner.std)}, {close}."
+        if known
+        else f"is kept {close}: one seed has no std.",
     )
 
 
@@ -88,8 +91,9 @@ def one_se(inputs: RuleInput) -> RuleResult:
     return RuleResult(
         winner=winner,
         eligible=close,
-        reason=f"is the largest stable {inputs.axis} whose mean {mean_of(winner):.4f} is within one standard error, "
-        f"{width:.4f}, of the best mean {inputs.best_mean:.4f} ({len(close)} of {inputs.candidates} candidates are).",
+        reason=f"is the largest stable {inputs.axis} whose mean {format_figure(mean_of(winner))} is within one "
+        f"standard error, {format_figure(width)}, of the best mean {format_figure(inputs.best_mean)} "
+        f"({len(close)} of {inputs.candidates} candidates are).",
     )
 
 
@@ -101,7 +105,7 @@ def best_mean(inputs: RuleInput) -> RuleResult:
     return RuleResult(
         winner=winner,
         eligible=inputs.stable,
-        reason=f"has the {inputs.direction} mean, {mean_of(winner):.4f}, "
+        reason=f"has the {inputs.direction} mean, {format_figure(mean_of(winner))}, "
         f"of {len(inputs.stable)} stable candidates{ties}.",
     )
 
@@ -117,8 +121,9 @@ def cautious_mean(inputs: RuleInput) -> RuleResult:
     return RuleResult(
         winner=winner,
         eligible=inputs.stable,
-        reason=f"has the {inputs.direction} mean, {cautious:.4f}, of {len(inputs.stable)} stable candidates after a "
-        f"standard error is {'taken off' if sign > 0 else 'added to'} each (mean {mean_of(winner):.4f}).",
+        reason=f"has the {inputs.direction} mean, {format_figure(cautious)}, of {len(inputs.stable)} stable candidates "
+        f"after a standard error is {'taken off' if sign > 0 else 'added to'} each "
+        f"(mean {format_figure(mean_of(winner))}).",
     )
 
 

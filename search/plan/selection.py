@@ -26,6 +26,7 @@ from search.plan.rules import (
     tie_break_key,
 )
 from search.plan.stability import Tolerance, auto_tolerance, find_tolerance, find_unstable
+from search.vocabulary.formatting import format_figure
 
 __all__ = [
     "POINT",
@@ -193,9 +194,9 @@ def _explain_stable(
     inside = gap <= allowed.of(candidate) + ROUNDING
     why = "chosen" if chosen else f"{'in' if inside else 'out'}: the best mean"
     if gap > ROUNDING and not chosen:
-        why = f"{'in' if inside else 'out'}: {gap:.4f} behind the best mean"
+        why = f"{'in' if inside else 'out'}: {format_figure(gap)} behind the best mean"
         if allowed.of(candidate) + ROUNDING < gap <= allowed.width:
-            why += f"; without its own spread the tolerance is {allowed.of(candidate):.4f}"
+            why += f"; without its own spread the tolerance is {format_figure(allowed.of(candidate))}"
     return {"stable": True, "eligible": candidate in eligible, "chosen": chosen, "why": why}
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from search.plan.candidates import Candidate, Mode, Point
 from search.plan.spread import LEVEL, find_noisy, own_spread, pool
+from search.vocabulary.formatting import format_figure
 
 SINGLE_REPLICATE_TOLERANCE = 0.001  # of an accuracy, or relative to a loss; a single replicate has no spread
 
@@ -26,8 +27,8 @@ def find_unstable(candidates: Sequence[Candidate]) -> dict[Point, str]:
     for each in noisy:
         assert calm is not None
         reasons[each.point] = (
-            f"out: its spread, {each.std:.4f}, is significantly larger than that of the others, {calm.std:.4f} "
-            f"(F test, {LEVEL:.0%})"
+            f"out: its spread, {format_figure(each.std)}, is significantly larger than that of the others, "
+            f"{format_figure(calm.std)} (F test, {LEVEL:.0%})"
         )
     return reasons
 

@@ -101,6 +101,7 @@ def train(
             recorder.finish(trial_id, Outcome(cause=Cause.REFUSED, detail=f"gm must fit: got gm={point.gm}."))
             continue
         value = surface(point.gm, point.gc, replicate.seed, 0.002)
+        value -= 0.1 * float(point.read("learning_rate") or 0)  # of a search that varies it
         if recorder._recipe.mode == "min":
             value = 1 - value
         recorder.report(trial_id, {1: {f"validation_{recorder._recipe.metric}": value, "train_loss": 0.5}})
