@@ -18,7 +18,8 @@ from search.plan.comparison import Comparison, Verdict
 from search.plan.naming import split_name
 from search.plan.selection import Candidate, Mode, Point, Rule
 from search.plan.spec import NumberValue, SearchSpec
-from search.plan.stages import Replicate
+from search.plan.stages import TEST, Replicate
+from search.vocabulary.formatting import format_numbers
 from search.vocabulary.states import Action, Cause, EventKind, Status, TrialState
 from trainers.trial import Measure
 
@@ -294,10 +295,11 @@ class SearchView(View):
     archived_at: float | None
     newest_event: int  #: its id; 0 if there is none
 
-    def numbers_of(self, variant: str) -> dict[str, NumberValue]:
-        """Return the resolved numbers of a variant; none if they are unknown."""
+    def numbers_of(self, variant: str, stage: str) -> dict[str, NumberValue]:
+        """Return the resolved numbers that a variant trains with in a stage; none if they are unknown."""
         named = self.numbers.get(split_name(variant)[0], {})
-        return {**named, **self.spec.read_values(variant)} if named else {}
+        of_test = self.spec.test_numbers if stage == TEST else {}
+        return {**named, **self.spec.read_values(variant), **of_test} if named else {}
 
     @property
     def command(self) -> CommandView | None:
@@ -308,6 +310,12 @@ class SearchView(View):
     def is_bound(self) -> bool:
         """Whether only one user on one host runs it."""
         return self.command is not None and self.command.host is not None
+
+    @property
+    def test_numbers_note(self) -> str:
+        """A sentence that names the numbers of stage ``test`` if it has its own; else empty."""
+        found = self.spec.test_numbers
+        return f"Stage test trains with {format_numbers(found)}." if found else ""
 
     @property
     def test_note(self) -> str:

@@ -19,6 +19,7 @@ from search.vocabulary.formatting import (
     format_epochs,
     format_mean_std,
     format_metric,
+    format_numbers,
     format_unit,
 )
 from service.wording import on_page
@@ -69,6 +70,7 @@ _templates.env.filters |= {
     "mean_std": format_mean_std,
     "query": build_query,
     "size": format_size,
+    "numbers": format_numbers,
     "unit": format_unit,
     "on_page": on_page,
 }

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from trainers.recipe import RecipeError
 
 
-def read_assignments(pairs: Sequence[str]) -> dict[str, str]:
-    """Parse the values of ``--set`` as text; the recipe converts them.
+def read_assignments(pairs: Sequence[str], flag: str = "--set") -> dict[str, str]:
+    """Parse the values of a flag such as ``--set`` as text; the recipe converts them.
 
     Raises:
         RecipeError: for a pair without a name or ``=``, and for a repeated name.
@@ -17,9 +17,9 @@ def read_assignments(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not (name and sign):
-            raise RecipeError(f"--set must be NAME=VALUE: got {pair!r}. Give e.g. --set epochs=10.")
+            raise RecipeError(f"{flag} must be NAME=VALUE: got {pair!r}. Give e.g. {flag} epochs=10.")
         if name in values:
             times = sum(each.partition("=")[0] == name for each in pairs)
-            raise RecipeError(f"--set must give a number once: got {name} {times} times. Leave one.")
+            raise RecipeError(f"{flag} must give a number once: got {name} {times} times. Leave one.")
         values[name] = value
     return values

@@ -42,9 +42,13 @@ def number(
     at_least: float | None = None,
     at_most: float | None = None,
     choices: tuple[str, ...] = (),
+    of_data: bool = False,
 ) -> Any:
-    """Declare a number of a recipe: default, unit, and allowed range or choices."""
-    allowed = {"at_least": at_least, "at_most": at_most, "choices": choices}
+    """Declare a number of a recipe: default, unit, and allowed range or choices.
+
+    ``of_data`` says that `load` reads it: it has one value in a whole search, which reads its data once.
+    """
+    allowed = {"at_least": at_least, "at_most": at_most, "choices": choices, "of_data": of_data}
     return dataclasses.field(default=default, metadata={"unit": unit, **allowed})
 
 
@@ -60,7 +64,7 @@ class Numbers:
     min_group: int = number(4, "smallest group of samples allowed (paper section 3)", 2, 2**20)
     epochs: int = number(10, "passes over the training split", 1, 100_000)
     learning_rate: float = number(0.1, "per step, for the whole batch", 0)
-    split_seed: int = number(0, "seed of the train / validation / test split", 0)
+    split_seed: int = number(0, "seed of the train / validation / test split", 0, of_data=True)
 
 
 _UPPER_LIMITS = {field.name: field.metadata["at_most"] for field in dataclasses.fields(Numbers)}
@@ -93,6 +97,11 @@ class Recipe:
     landscape: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)  #: steps of a loss landscape, times the learning rate
     command: Command | None = None  #: somebody's own program; its numbers may lack those of :class:`Numbers`
     trains_unnormalized: bool = True  #: whether it can train without normalization, as the variant `none`
+
+    @property
+    def data_numbers(self) -> frozenset[str]:
+        """The names of the numbers that `load` reads."""
+        return frozenset(field.name for field in dataclasses.fields(self.numbers) if field.metadata.get("of_data"))
 
     def with_overrides(self, overrides: Mapping[str, object]) -> Any:
         """Return the recipe's numbers with some of them replaced.

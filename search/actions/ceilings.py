@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from search.engine.host import read_capacity
 from search.engine.resources import TrialResources
 from search.plan.spec import NumberValue, SearchSpec
-from search.plan.stages import Plan
+from search.plan.stages import TEST, Plan
 from search.settings import ENV_PREFIX, Settings
 from search.vocabulary.errors import InvalidSpec
 
@@ -48,19 +48,23 @@ def _require_host_fits(spec: SearchSpec) -> None:
 
 def _asked(spec: SearchSpec, plan: Plan, numbers: AllNumbers) -> Iterator[tuple[str, float, str]]:
     """Yield what a search asks for, how much, and the setting with the ceiling."""
-    trials = sum(plan.count_trials().values())
+    stages = plan.count_trials()
+    trials, test_trials = sum(stages.values()), stages[TEST]
+    every = [*numbers.values(), *({name: value} for name, values in spec.vary.items() for value in values)]
+    of_test = [{**each, **spec.test_numbers} for each in every]
+    epochs = (trials - test_trials) * _most(every, "epochs") + test_trials * _most(of_test, "epochs")
     yield "cpus", spec.cpus, "max_cpus"
     yield "gpus", spec.gpus, "max_gpus"
     yield "memory_gb", spec.memory_gb or 0, "max_memory_gb"
     yield "trial_timeout", spec.trial_timeout or 0, "max_trial_seconds"
     yield "the number of trials", trials, "max_trials"
-    yield "epochs × trials", trials * _most(spec, numbers, "epochs"), "max_trial_epochs"
-    yield "real_devices", _most(spec, numbers, "real_devices"), "max_node_processes"
+    yield "epochs × trials", epochs, "max_trial_epochs"
+    yield "real_devices", _most([*every, *of_test], "real_devices"), "max_node_processes"
 
 
-def _most(spec: SearchSpec, numbers: AllNumbers, name: str) -> int:
-    """Return the largest value of a number over all points; 1 if the recipe does not have it."""
-    found: list[Any] = [*(each.get(name) for each in numbers.values()), *spec.vary.get(name, ())]
+def _most(numbers: Iterable[Mapping[str, NumberValue]], name: str) -> int:
+    """Return the largest value of a number; 1 if the recipe does not have it."""
+    found: list[Any] = [each.get(name) for each in numbers]
     return max((value for value in found if isinstance(value, int)), default=1)
 
 

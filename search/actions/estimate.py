@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from search.actions.ceilings import require_within_ceilings
 from search.actions.submit import find_missing_data
 from search.plan.spec import SearchSpec, describe_data, find_refused_values, read_spec
-from search.plan.stages import make_plan
+from search.plan.stages import TEST, make_plan
 from search.plan.strategies import STRATEGIES
 from search.settings import Settings
 from search.store.provenance import resolve_all_numbers
@@ -39,18 +40,27 @@ def estimate(
     if missing := find_missing_data(settings, spec, recipe):
         refused.append(("data", missing))
     totals = {strategy: sum(_stages(spec, recipe, strategy).values()) for strategy in STRATEGIES}
-    trials = totals[spec.strategy]
+    stages = _stages(spec, recipe, spec.strategy)
     return PlanView(
         strategy=spec.strategy,
-        stages=_stages(spec, recipe, spec.strategy),
-        trials=trials,
+        stages=stages,
+        trials=totals[spec.strategy],
         grid=totals["grid"],
         sequential=totals["sequential"],
         totals=totals,
         refused=tuple(RefusedValue(value=value, reason=reason) for value, reason in refused),
         data=describe_data(spec, recipe),
-        seconds=None if seconds_per_trial is None else seconds_per_trial * trials,
+        seconds=None if seconds_per_trial is None else seconds_per_trial * _count_lengths(spec, recipe, stages),
     )
+
+
+def _count_lengths(spec: SearchSpec, recipe: Recipe, stages: Mapping[str, int]) -> float:
+    """Return how many trials of the tuning stages take as long as all trials; those of stage test may be longer."""
+    variant = next(iter(spec.variants))
+    tuned, tested = (
+        getattr(spec.resolve_numbers(recipe, variant, measure), "epochs", 1) for measure in ("validation", "test")
+    )
+    return sum(stages.values()) + stages[TEST] * (tested / tuned - 1)
 
 
 def _stages(spec: SearchSpec, recipe: Recipe, strategy: str) -> dict[str, int]:

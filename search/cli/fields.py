@@ -58,6 +58,8 @@ def make_request(given: SearchArguments, settings: Settings) -> Request:
     assignments = [*(given.set_ or []), *([f"model={given.model}"] if given.model else [])]
     numbers = {**preset_numbers(str(fields["recipe"]), given.preset, settings.home), **parse_assignments(assignments)}
     _set_mapping(fields, "numbers", numbers)
+    of_test = preset_numbers(str(fields["recipe"]), given.test_preset, settings.home, "--test-preset")
+    _set_mapping(fields, "test_numbers", {**of_test, **parse_assignments(given.test_set or [], "--test-set")})
     if not settings.url and isinstance(fields.get("data"), str):
         fields["data"] = str(Path(fields["data"]).absolute())  # the worker is in another folder
     return Request(fields)
@@ -69,14 +71,16 @@ def _request_program(given: SearchArguments, fields: dict[str, Any], program: Pr
     Raises:
         InvalidSpec: if it cannot be run as it is described.
     """
-    for name in ("preset", "model", "data"):
+    for name in ("preset", "test_preset", "model", "data"):
         if value := getattr(given, name):
+            flag = f"--{name.replace('_', '-')}"
             raise InvalidSpec(
-                f"--{name} is for recipes: got --{name} {value} for {program.name}. "
+                f"{flag} is for recipes: got {flag} {value} for {program.name}. "
                 "Give what the program takes itself after --."
             )
-    typed = {name: read_value(text) for name, text in parse_assignments(given.set_ or []).items()}
-    _set_mapping(fields, "numbers", typed)
+    for field, flag, pairs in (("numbers", "--set", given.set_), ("test_numbers", "--test-set", given.test_set)):
+        typed = {name: read_value(text) for name, text in parse_assignments(pairs or [], flag).items()}
+        _set_mapping(fields, field, typed)
     numbers, vary = fields.get("numbers", {}), fields.get("vary") or {}
     known = isinstance(numbers, dict) and all(isinstance(value, int | float | str) for value in numbers.values())
     known = known and isinstance(vary, dict) and all(isinstance(values, list) for values in vary.values())
@@ -84,12 +88,10 @@ def _request_program(given: SearchArguments, fields: dict[str, Any], program: Pr
         fields["vary"] = vary = {name: read_values(values) for name, values in vary.items()}
     variants = fields.get("variants")
     for overrides in variants.values() if known and isinstance(variants, dict) else ():
-        if isinstance(overrides, dict) and (unknown := sorted(map(str, overrides.keys() - numbers.keys()))):
-            raise InvalidSpec(
-                f"variants of a command must override numbers that it has: got {unknown[0]} in variants alone. "
-                f"Give --set {unknown[0]}=VALUE too."
-            )
+        _require_known("variants", overrides, numbers)
     declared = with_first_values(numbers, vary) if known else {}
+    if known:
+        _require_known("test_numbers", fields.get("test_numbers"), {**given.program, **declared})
     command, values = make_command(program, folder, given.program, declared)
     values = {name: value for name, value in values.items() if name not in vary or name in numbers}
     for warning in find_warnings(command):
@@ -102,6 +104,19 @@ def _set_mapping(fields: dict[str, Any], name: str, given: dict[str, Any]) -> No
     before = fields.get(name) or {}
     if given:
         fields[name] = {**before, **given} if isinstance(before, dict) else before
+
+
+def _require_known(where: str, overrides: object, numbers: dict[str, Any]) -> None:
+    """Check that overrides are of numbers that a command has. What is no mapping is left for the spec to refuse.
+
+    Raises:
+        InvalidSpec: naming one that it has not.
+    """
+    if isinstance(overrides, dict) and (unknown := sorted(map(str, overrides.keys() - numbers.keys()))):
+        raise InvalidSpec(
+            f"{where} of a command must override numbers that it has: got {unknown[0]} in {where} alone. "
+            f"Give --set {unknown[0]}=VALUE too, and write {{{unknown[0]}}} where the command takes it."
+        )
 
 
 def _check_recipe(given: SearchArguments, fields: dict[str, Any], folder: Path, settings: Settings) -> None:
@@ -126,7 +141,9 @@ def _check_recipe(given: SearchArguments, fields: dict[str, Any], folder: Path, 
         raise InvalidSpec(f"no recipe is named {recipe!r}.{hint}")
 
 
-def preset_numbers(name: str, preset: str | None, home: Path | None = None) -> dict[str, object]:
+def preset_numbers(
+    name: str, preset: str | None, home: Path | None = None, flag: str = "--preset"
+) -> dict[str, object]:
     """Return the numbers of a recipe's preset.
 
     Raises:
@@ -140,17 +157,17 @@ def preset_numbers(name: str, preset: str | None, home: Path | None = None) -> d
         raise InvalidSpec(str(error)) from None
     if preset not in presets:
         known = f"Known: {', '.join(presets) or 'none'}.{did_you_mean(preset, presets)}"
-        raise InvalidSpec(f"{name} has no preset {preset}: got --preset {preset}. {known}")
+        raise InvalidSpec(f"{name} has no preset {preset}: got {flag} {preset}. {known}")
     return dict(presets[preset])
 
 
-def parse_assignments(pairs: list[str]) -> dict[str, str]:
+def parse_assignments(pairs: list[str], flag: str = "--set") -> dict[str, str]:
     """Read ``NAME=VALUE`` pairs.
 
     Raises:
         InvalidSpec: if a pair is malformed, or a name is given twice.
     """
     try:
-        return read_assignments(pairs)
+        return read_assignments(pairs, flag)
     except RecipeError as error:
         raise InvalidSpec(str(error)) from None

@@ -81,6 +81,13 @@ def _inputs(
     ] = None,
     set_: Set = None,
     vary: Vary = None,
+    test_preset: Annotated[
+        str | None, typer.Option(help="As --preset, for the trials of stage test alone.", metavar="NAME")
+    ] = None,
+    test_set: Annotated[
+        list[str] | None,
+        typer.Option(help="As --set, for the trials of stage test alone; may be repeated.", metavar="NAME=VALUE"),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Network of the recipe images: torchvision:NAME or timm:NAME.", metavar="NAME")
     ] = None,
@@ -156,6 +163,8 @@ class SearchArguments:
     preset: str | None = None
     set_: list[str] | None = None  #: ``NAME=VALUE`` each
     vary: list[str] | None = None  #: ``NAME=VALUE,VALUE`` each
+    test_preset: str | None = None
+    test_set: list[str] | None = None  #: ``NAME=VALUE`` each
     model: str | None = None
     data: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)  #: fields of the search; only those that were typed
@@ -170,7 +179,10 @@ class TuneCommand(TyperCommand):
 
     excluded: ClassVar[frozenset[str]] = HANDLED_ELSEWHERE
     flag_names: ClassVar[Mapping[str, str]] = {}  #: flags whose names differ from their fields
-    inputs: ClassVar[tuple[str, ...]] = ("recipe", "file", "preset", "set_", "vary", "model", "data")
+    inputs: ClassVar[tuple[str, ...]] = (
+        *("recipe", "file", "preset", "set_", "vary", "test_preset", "test_set"),
+        *("model", "data"),
+    )
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the command, including a flag for each field."""

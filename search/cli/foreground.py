@@ -197,7 +197,7 @@ def conclude(settings: Settings, shown: SearchView, json: bool, program: str, co
     print_result(shown, json, settings, program)
     if shown.status == Status.DONE:
         if command and (point := shown.chosen):
-            numbers = shown.numbers_of(point.variant)
+            numbers = shown.numbers_of(point.variant, shown.stages[-1].name)
             line = write_line(command, point, numbers, shown.spec.seeds[0], Path.cwd())
             print_stderr(f"Train with {point} by hand: {line}")
         return EXIT_OK

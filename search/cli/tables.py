@@ -39,8 +39,8 @@ def print_result(shown: SearchView, json: bool, settings: Settings, program: str
         for row in shown.test:
             for gain in row.gains:
                 console.print(f"{', '.join(row.labels)}: {gain.sentence}.", soft_wrap=True)
-        if shown.test_note:
-            console.print(shown.test_note, soft_wrap=True)
+        for note in filter(None, (shown.test_numbers_note, shown.test_note)):
+            console.print(note, soft_wrap=True)
     trials = shown.trials
     were = "was" if trials.interrupted == 1 else "were"
     cut = f" ({trials.interrupted} more {were} interrupted)" if trials.interrupted else ""

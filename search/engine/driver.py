@@ -256,13 +256,13 @@ class Driver:
         point, spec = replicate.point, self._spec
         return TrialJob(
             recipe=spec.recipe,
-            overrides=spec.resolve_overrides(self._recipe, point.variant),
+            overrides=spec.resolve_overrides(self._recipe, point.variant, replicate.measure),
             gm=point.gm,
             gc=point.gc,
             seed=replicate.seed,
             command=asdict(self._recipe.command) if self._recipe.command else None,
             normalize=point != UNNORMALIZED,
-            measure="test" if replicate.stage == "test" else "validation",
+            measure=replicate.measure,
             folder=str(self._checkpoints.folder_for(replicate)),
             log=str(self._settings.trial_log(self._search.id, replicate.key)),
             checkpoint_seconds=self._settings.checkpoint_seconds,

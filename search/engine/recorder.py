@@ -230,7 +230,7 @@ class Recorder:
     def start(self, replicate: Replicate) -> int:
         """Store that a trial starts; return its trial_id."""
         with self._lock:
-            numbers = self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant)
+            numbers = self._resolve_numbers(replicate)
             attributes = self._attributes(replicate, numbers)
             create = partial(self._trials.create, replicate, self._parameters(replicate), attributes)
             trial_id = self._create(replicate, create, TrialState.RUNNING)
@@ -239,6 +239,9 @@ class Recorder:
             self.write(lambda connection: self._add_trial_event(connection, trial_id, replicate, "started"))
             return trial_id
 
+    def _resolve_numbers(self, replicate: Replicate) -> Any:
+        return self._plan.spec.resolve_numbers(self._recipe, replicate.point.variant, replicate.measure)
+
     def _attributes(self, replicate: Replicate, numbers: Any) -> dict[str, int | None]:
         return {"epoch": self._epoch, **count_groups(replicate.point, numbers)}
 
@@ -246,10 +249,9 @@ class Recorder:
         """End what waits of a point that the layers refuse: its other seeds would be refused, too."""
         state = self._stages[stage]
         refusal, replicates = state.refusals[point], state.waiting(point)
-        numbers = self._plan.spec.resolve_numbers(self._recipe, point.variant)
         created: dict[int, Replicate] = {}
         for replicate in replicates:
-            attributes = self._attributes(replicate, numbers)
+            attributes = self._attributes(replicate, self._resolve_numbers(replicate))
             create = partial(self._trials.create, replicate, self._parameters(replicate), attributes, refusal)
             trial_id = self._create(replicate, create, TrialState.FAIL)
             state.end(replicate, refusal, trial_id)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from search.plan.commit import UNKNOWN, read_commit
 from search.plan.spec import SearchSpec, refusing_specs
@@ -31,7 +32,9 @@ def compute_digest(spec: SearchSpec, recipe: Recipe, home: Path) -> dict[str, st
         InvalidSpec: if the data set cannot be read.
         Busy: if too many data sets are being read.
     """
-    numbers = {variant: asdict(found) for variant, found in spec.resolve_all_numbers(recipe).items()}
+    numbers: dict[str, Any] = {variant: asdict(found) for variant, found in spec.resolve_all_numbers(recipe).items()}
+    if spec.test_numbers:
+        numbers["in stage test"] = spec.test_numbers  # no variant is named so
     if recipe.command:
         code = _describe_command(recipe.command)
     else:

@@ -32,9 +32,11 @@ from search.plan.strategies import STRATEGIES, list_sweeps
 from search.vocabulary.errors import Busy, InvalidSpec
 from trainers import inspection
 from trainers.commands.command import Command
+from trainers.commands.placeholders import is_used
 from trainers.groups import share_of_batch
 from trainers.near_misses import did_you_mean, near_misses
 from trainers.recipe import Recipe, RecipeError
+from trainers.trial import Measure
 
 LEAST_SHARE = 0.01  # of a GPU; Ray counts in ten-thousandths
 FIRST_TEST_SEED = 1000  # larger than any default tuning seed
@@ -278,26 +280,32 @@ class SearchSpec(RequestModel):
         first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
         return list(range(first, first + self.test_seeds))
 
-    def resolve_numbers(self, recipe: Recipe, variant: str) -> Any:
-        """Return the recipe's numbers with the overrides of a variant applied."""
-        return recipe.with_overrides(self.resolve_overrides(recipe, variant))
+    def resolve_numbers(self, recipe: Recipe, variant: str, measure: Measure = "validation") -> Any:
+        """Return the recipe's numbers with the overrides of a variant, and of what is measured, applied."""
+        return recipe.with_overrides(self.resolve_overrides(recipe, variant, measure))
 
     def resolve_all_numbers(self, recipe: Recipe) -> dict[str, Any]:
         """Return the recipe's numbers of each named set of overrides; those of a point add its own values to them."""
         return {variant: self.resolve_numbers(recipe, variant) for variant in self.variants}
 
     def resolve_each_value(self, recipe: Recipe) -> list[Any]:
-        """Return the recipe's numbers of each named set of overrides, and with each value of a further axis alone."""
+        """Return the recipe's numbers of each named set of overrides, and with each value of a further axis alone.
+
+        Stage ``test`` may have its own; each of them is returned once.
+        """
         first = next(iter(self.variants))
         names = [join_name(first, {name: write_value(value)}) for name, values in self.vary.items() for value in values]
-        return [*self.resolve_all_numbers(recipe).values(), *(self.resolve_numbers(recipe, name) for name in names)]
+        measures: tuple[Measure, ...] = ("validation", "test") if self.test_numbers else ("validation",)
+        found = [self.resolve_numbers(recipe, name, each) for each in measures for name in (*self.variants, *names)]
+        return [*dict.fromkeys(found)]
 
-    def resolve_overrides(self, recipe: Recipe, variant: str) -> dict[str, object]:
+    def resolve_overrides(self, recipe: Recipe, variant: str, measure: Measure = "validation") -> dict[str, object]:
         """Return the overrides of a variant, its own values as text; ``none`` uses those of the first variant."""
         chosen, values = split_name(variant)
         known = chosen in self.variants
         overrides = self.variants[chosen] if known else next(iter(self.variants.values()))
-        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides, **values}
+        of_test = self.test_numbers if measure == "test" else {}
+        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides, **values, **of_test}
 
     def read_values(self, variant: str) -> dict[str, Value]:
         """Return the values of further axes that a variant names, without those that are the recipe's own numbers."""
@@ -349,6 +357,7 @@ def read_spec(
     with refusing_specs():
         recipe = find_recipe(spec.recipe, home, command)
         spec = convert_values(spec, recipe)
+        _check_test_numbers(spec, recipe)
         _refuse_unready(spec)
         for numbers in spec.resolve_each_value(recipe):
             _check_devices(spec, numbers)
@@ -363,7 +372,7 @@ def list_axes(variants: Mapping[str, object], vary: Mapping[str, object]) -> lis
 
 
 def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
-    """Convert the values of further axes to the types of the recipe's numbers.
+    """Convert the values of further axes, and the numbers of stage test, to the types of the recipe's numbers.
 
     Raises:
         RecipeError: if the recipe has no such number, a value does not fit it, or two values are the same.
@@ -393,7 +402,31 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
             f"the names and values of a point must have at most {MAX_VARIANT} characters: got {len(longest)} in "
             f"{longest[:60]}…. Vary fewer numbers, or shorter texts."
         )
-    return spec.model_copy(update={"vary": vary}) if vary else spec
+    of_test = recipe.with_overrides(spec.test_numbers)
+    test_numbers = {name: getattr(of_test, name) for name in spec.test_numbers}
+    return spec.model_copy(update={"vary": vary, "test_numbers": test_numbers}) if vary or test_numbers else spec
+
+
+def _check_test_numbers(spec: SearchSpec, recipe: Recipe) -> None:
+    """Check that stage test may train with other numbers.
+
+    Raises:
+        RecipeError: naming one that it may not change.
+    """
+    command = recipe.command
+    for name, value in spec.test_numbers.items():
+        given = f"got {name}={value}"
+        if command and not is_used(name, (*command.words, command.metric_file or "")):
+            raise RecipeError(
+                f"a number of stage test must stand in the command as {{{name}}}: {given}, which nothing uses. "
+                "Write it there."
+            )
+        if name in spec.vary or any(name in overrides for overrides in spec.variants.values()):
+            raise RecipeError(f"stage test must keep what the search compares: {given}. Leave it out of test_numbers.")
+        if name in recipe.data_numbers:
+            raise RecipeError(
+                f"a search reads its data once, for all stages: {given} for stage test. Give it for the whole search."
+            )
 
 
 def _refuse_unready(spec: SearchSpec) -> None:
@@ -402,7 +435,7 @@ def _refuse_unready(spec: SearchSpec) -> None:
     Raises:
         RecipeError: naming the field.
     """
-    for name in ("baselines", "test_numbers"):
+    for name in ("baselines",):
         value, default = getattr(spec, name), SearchSpec.model_fields[name].default
         if value != default:
             raise RecipeError(f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out.")
@@ -425,7 +458,7 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
     Values of further axes are tried one by one; where several do not fit together, the layers refuse the point.
     """
     refused: dict[str, str] = {}
-    for numbers in dict.fromkeys(spec.resolve_each_value(recipe)):
+    for numbers in spec.resolve_each_value(recipe):
         for name, values, check in (
             ("gm", spec.gm, gm_check(numbers, _list_gcs_beside_gm(spec))),
             ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),

@@ -38,6 +38,11 @@ class Replicate:
     seed: int
 
     @property
+    def measure(self) -> Measure:
+        """The split that its result is measured on."""
+        return "test" if self.stage == TEST else "validation"
+
+    @property
     def key(self) -> str:
         """The name of its folder and log, the same for every attempt."""
         point = self.point

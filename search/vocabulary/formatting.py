@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Protocol
 
 SMALLEST_FIXED = 0.00095  # figures below it would have less than two digits of four decimals
@@ -79,6 +80,12 @@ def format_epochs(running: HasEpochs) -> str:
     """Format as ``epoch 7/30``; as ``epoch 3–7/30`` if some trials are further than others."""
     reached = f"{running.low}–{running.high}" if running.low < running.high else str(running.high)
     return f"epoch {reached}" + (f"/{running.planned}" if running.planned is not None else "")
+
+
+def format_numbers(numbers: Mapping[str, object]) -> str:
+    """Format numbers of a recipe as ``epochs=250, flip=true``."""
+    written = {name: str(value).lower() if isinstance(value, bool) else value for name, value in numbers.items()}
+    return ", ".join(f"{name}={value}" for name, value in written.items())
 
 
 class HasUnitAndLimits(Protocol):

@@ -42,7 +42,7 @@ router = APIRouter(
 INITIAL_GROUPS: dict[str, Any] = {"gm": [1, 2, 4, 8], "gc": [1, 2, 4]}  # of the form for a new search
 AUDIT_ROWS = 50  # newest entries on the tokens page
 MAX_ROWS = 50  # candidates of a stage on a search's page
-FORM_FIELDS = {"recipe", "data", *(field.name for field in spec_fields() if field.form_field)}
+FORM_FIELDS = {"recipe", "data", "test_numbers", *(field.name for field in spec_fields() if field.form_field)}
 
 
 @router.get("/")
@@ -151,7 +151,7 @@ def trial(
     """Show one trial."""
     shown, found = get_summary(cached, id).search, queries.show_trial(cached.connection, id, stage, number)
     log = stored_files.read_log_tail(settings, id, found)
-    planned_epochs = shown.numbers_of(found.variant).get("epochs", 0)
+    planned_epochs = shown.numbers_of(found.variant, found.stage).get("epochs", 0)
     command = build_command(shown, found)
     return render_page(
         request, "trial.html", shown=shown, trial=found, planned_epochs=planned_epochs, log=log, command=command
@@ -165,14 +165,15 @@ def build_command(shown: SearchView, trial: TrialView) -> str:
         return write_line(
             Command(words=shown.command.words, folder=shown.command.folder),
             trial.point,
-            shown.numbers_of(trial.variant),
+            shown.numbers_of(trial.variant, trial.stage),
             trial.seed,
             here=Path("/"),
             measure="test" if trial.stage == TEST else "validation",
             named=("gm", "gc", "seed", "split"),
         )
     words = ["python", "-m", "trainers", spec.recipe, "--gm", trial.gm, "--gc", trial.gc, "--seed", trial.seed]
-    for name, value in resolve_overrides(shown, trial.variant).items():
+    of_test = spec.test_numbers if trial.stage == TEST else {}
+    for name, value in (resolve_overrides(shown, trial.variant) | of_test).items():
         words += ["--set", f"{name}={value}"]
     words += ["--data", spec.data] if spec.data else []
     return shlex.join(map(str, words))

@@ -9,6 +9,7 @@ let requests = 0;
 
 const split = (text) => text.split(",").map((part) => part.trim()).filter((part) => part !== "");
 const whole = (text) => (/^\d+$/.test(text) ? Number(text) : text); // the service refuses other text, with a reason
+const pairs = (text) => Object.fromEntries(split(text).map((pair) => [pair.split("=", 1)[0].trim(), pair.slice(pair.indexOf("=") + 1 || pair.length).trim()]));
 const number = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text));
 
 // Read a line such as "learning_rate = 0.05, 0.1"; the service refuses an axis without a name or without values.
@@ -41,6 +42,7 @@ function fields() {
     if (value !== undefined) spec[name] = value;
   }
   if (text("data") !== "") spec.data = text("data");
+  if (text("test_numbers") !== "") spec.test_numbers = pairs(text("test_numbers"));
   for (const [name, value] of data) {
     if (name.startsWith("numbers.") && value !== "") spec.numbers[name.slice("numbers.".length)] = value;
   }
@@ -90,6 +92,12 @@ document.getElementById("recipe").addEventListener("change", (event) => {
 
 document.getElementById("preset")?.addEventListener("change", (event) => {
   for (const [name, value] of Object.entries(JSON.parse(event.target.value))) form.elements[`numbers.${name}`].value = value;
+  showPlan();
+});
+
+document.getElementById("test-preset")?.addEventListener("change", (event) => {
+  const numbers = Object.entries(JSON.parse(event.target.value));
+  form.elements.test_numbers.value = numbers.map(([name, value]) => `${name}=${value}`).join(", ");
   showPlan();
 });
 

@@ -57,6 +57,15 @@ def test_a_measured_point_has_its_parts() -> None:
     assert (view.mean, view.sem, view.labels) == (0.9, 0.05, ("BatchNorm",))
 
 
+def test_numbers_are_told_as_each_stage_trains_with_them() -> None:
+    view = example(views.SearchView)
+    spec = view.spec.model_copy(update={"test_numbers": {"epochs": 250}})
+    known = view.model_copy(update={"spec": spec, "numbers": {"main": {"epochs": 50, "batch": 8}}})
+    assert known.numbers_of("main", "gm") == {"epochs": 50, "batch": 8}
+    assert known.numbers_of("main", "test") == {"epochs": 250, "batch": 8}
+    assert known.numbers_of("other", "test") == {}
+
+
 def test_a_result_is_the_part_of_a_search_that_commands_print(settings: Settings) -> None:
     shown = show(settings.database_url, finished_search(settings.database_url, gm=[4, 8], gc=[1], seeds=2))
     result = ResultView.from_search(shown).model_dump(mode="json")

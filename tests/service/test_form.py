@@ -48,6 +48,20 @@ def test_what_must_be_given_is_required_and_limits_are_told(form: str) -> None:
     assert re.search(r'name="concurrency" [^>]*value="" placeholder="as many as fit">', form)
 
 
+def test_stage_test_has_numbers_and_presets_of_its_own(site: Site) -> None:
+    form = site.api.get("/new?recipe=imagenet-resnet18").text
+    assert '<input name="test_numbers" value="" placeholder="as above">' in form
+    presets = form.partition('<select id="test-preset">')[2].partition("</select>")[0]
+    assert re.findall(r">([^<]+)</option>", presets) == ["none", "250-epochs"]
+    fields = {"recipe": "planted", "gm": [1], "gc": [1], "test_numbers": {"epochs": "5", "journal": "a=b"}}
+    search = site.api.post("/api/searches", json=fields).raise_for_status().json()["search"]
+    copy = site.api.get(f"/new?from={search}").text
+    assert 'name="test_numbers" value="epochs=5, journal=a=b"' in copy
+    hidden = copy.partition('id="hidden-fields">')[2].partition("</script>")[0]
+    assert "test_numbers" not in hidden
+    site.api.post(f"/api/searches/{search}/cancel").raise_for_status()
+
+
 def test_data_sets_are_listed_with_what_is_known_of_them_and_how_to_add_one(site: Site) -> None:
     folder = site.settings.home / "uploads"
     for name in ("listed/rose", "listed/tulip"):

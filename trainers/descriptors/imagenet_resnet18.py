@@ -25,10 +25,12 @@ class ImageNetNumbers(ImageNumbers):
     clip: float = number(2.0, "largest L2 norm of the whole gradient (the paper's addition)", 0)
     precision: str = number("fp16", "of forward and backward pass", choices=("fp32", "bf16", "fp16"))
     loss_scale: float = number(128.0, "of fp16; 0 adapts it", 0)
-    image_size: int = number(224, "side of the crops, in pixels", 8, 4096)
+    image_size: int = number(224, "side of the crops, in pixels", 8, 4096, of_data=True)
     workers: int = number(8, "DataLoader workers", 0, 256)
     loader: str = number("auto", "decoder of the images", choices=("auto", "torchvision", "dali"))
-    imagenet_v2: bool = number(True, "whether to test on ImageNetV2's three sets instead of the validation set")
+    imagenet_v2: bool = number(
+        True, "whether to test on ImageNetV2's three sets instead of the validation set", of_data=True
+    )
     channels_last: bool = number(False, "whether to use the channels_last memory format")
     blocks: int = number(2, "residual blocks in each of the four stages", 1, MAX_BLOCKS)
     width: int = number(64, "channels of the first stage, doubled in each of the others", 1, 2**14)

@@ -22,7 +22,7 @@ class OwnNumbers(ImageNumbers):
     weight_decay: float = number(5e-4, "L2, added to the gradient of every parameter", 0)
     flip: bool = number(True, "whether to mirror images left to right with probability one half")
     pad: int = number(4, "pixels of zero padding before a random crop of the image's size", 0, 1024)
-    image_size: int = number(64, "side of images read from a folder, in pixels", 8, 4096)
+    image_size: int = number(64, "side of images read from a folder, in pixels", 8, 4096, of_data=True)
 
 
 RECIPE = Recipe(

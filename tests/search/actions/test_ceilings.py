@@ -59,6 +59,11 @@ def refusals(settings: Settings, fields: dict[str, Any]) -> set[str]:
             "epochs × trials must be at most 1000000 here: got 1300000. Ask for less",
             "MAX_TRIAL_EPOCHS",
         ),
+        (
+            {"test_numbers": {"epochs": 100_000}, "numbers": {"epochs": 10}},
+            "epochs × trials must be at most 1000000 here: got 1200240. Ask for less",
+            "MAX_TRIAL_EPOCHS",
+        ),
     ],
 )
 def test_more_than_a_ceiling_is_refused_with_the_ceiling_and_its_setting(

@@ -58,6 +58,11 @@ def test_the_time_of_all_trials_is_told_where_that_of_one_is_known(
     assert estimate(settings, FIELDS, seconds).seconds == total
 
 
+def test_trials_of_stage_test_take_as_much_longer_as_they_have_more_epochs(settings: Settings) -> None:
+    fields = {**FIELDS, "numbers": {"epochs": 50}, "test_numbers": {"epochs": 250}}
+    assert estimate(settings, fields, 2.0).seconds == 2.0 * (15 + 9 + 5 * 8)
+
+
 @pytest.mark.parametrize("fields", [{"recipe": "nosuch"}, {"seeds": 0}, {"numbers": {"epoch": 3}}])
 def test_anything_else_that_is_wrong_is_refused(settings: Settings, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpec):

@@ -58,6 +58,13 @@ def test_a_preset_overrides_a_file_and_assignments_override_the_preset(file: Pat
     assert gather({}, file=file, recipe="planted")["recipe"] == "planted"
 
 
+def test_stage_test_takes_numbers_of_its_own_from_a_file_a_preset_and_assignments(file: Path) -> None:
+    file.write_text(f"{WORDS}test_numbers: {{epochs: 5, batch: 512}}")
+    fields = gather({}, file=file, test_preset="250-epochs", test_set=["mixup=0.3"])
+    assert fields["test_numbers"] == {"epochs": 250, "batch": 512, "mixup": "0.3"}
+    assert fields["numbers"] == {"epochs": 3, "mixup": 0.1}
+
+
 def test_without_a_file_the_flags_are_all_there_is() -> None:
     assert gather({"gm": [1], "gc": [2]}, recipe="planted") == {"recipe": "planted", "gm": [1], "gc": [2]}
 
@@ -82,6 +89,24 @@ def test_data_on_this_machine_is_found_from_any_folder_and_a_services_by_name(
             {"recipe": "imagenet-resnet18", "preset": "250-epoch"},
             "imagenet-resnet18 has no preset 250-epoch: got --preset 250-epoch. Known: 250-epochs. "
             "Did you mean 250-epochs?",
+        ),
+        (
+            {"recipe": "imagenet-resnet18", "test_preset": "250"},
+            "imagenet-resnet18 has no preset 250: got --test-preset 250. Known: 250-epochs. Did you mean 250-epochs?",
+        ),
+        (
+            {"recipe": "digits-mlp", "test_set": ["epochs"]},
+            "--test-set must be NAME=VALUE: got 'epochs'. Give e.g. --test-set epochs=10.",
+        ),
+        (
+            {"recipe": "train.py", "test_preset": "long"},
+            "--test-preset is for recipes: got --test-preset long for train.py. "
+            "Give what the program takes itself after --.",
+        ),
+        (
+            {"recipe": "train.py", "test_set": ["steps=9"]},
+            "test_numbers of a command must override numbers that it has: got steps in test_numbers alone. "
+            "Give --set steps=VALUE too, and write {steps} where the command takes it.",
         ),
         (
             {"recipe": "digits-mlp", "program": {"test_metric": "x"}},
@@ -109,7 +134,7 @@ def test_data_on_this_machine_is_found_from_any_folder_and_a_services_by_name(
         (
             {"recipe": "train.py", "file": Path("variants.yaml")},
             "variants of a command must override numbers that it has: got lr in variants alone. "
-            "Give --set lr=VALUE too.",
+            "Give --set lr=VALUE too, and write {lr} where the command takes it.",
         ),
         ({"recipe": "a.json"}, "RECIPE must be the name of a recipe: got a.json. Give a file with -f a.json."),
     ],

@@ -70,6 +70,14 @@ def test_the_values_of_further_axes_have_columns_and_checks_say_what_they_found(
             assert f"\n{', '.join(row.labels)}: {gain.sentence}.\n" in printed
 
 
+def test_numbers_of_stage_test_are_named_beneath_its_table(
+    settings: Settings, finished: SearchView, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = finished.spec.model_copy(update={"test_numbers": {"epochs": 250, "mixup": 0.2}})
+    print_result(finished.model_copy(update={"spec": spec}), False, settings, "seqnorm")
+    assert "\nStage test trains with epochs=250, mixup=0.2.\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("interrupted", "end"), [(0, ""), (1, " (1 more was interrupted)"), (2, " (2 more were interrupted)")]
 )

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from search.engine.driver import check_points
+from search.engine.driver import Driver, check_points
 from search.engine.worker import EXIT_BUSY, EXIT_UNAVAILABLE
 from search.plan.digest import compute_digest
+from search.plan.selection import Point
 from search.plan.spec import SearchSpec
+from search.plan.stages import UNNORMALIZED, Replicate
 from search.settings import Settings, to_environment
 from search.store import leases, searches, tables
 from search.store.database import open_engine
@@ -119,6 +121,22 @@ def test_a_search_whose_data_set_is_gone_asks_for_it_and_not_for_a_change_to_be_
         again = searches.get(connection, search_id)
     assert (left.status, again.status) == ("paused", "queued")
     assert left.reason == f"a search needs the data set that it began with: got none at {expected}. Put it back."
+
+
+def test_stage_test_is_trained_with_its_own_numbers(settings: Settings) -> None:
+    numbers = {"numbers": {"epochs": 2}, "test_numbers": {"epochs": 5, "batch": 128}}
+    search_id = submit(settings.database_url, **numbers)
+    lease = leases.acquire(open_engine(settings.database_url), search_id, 60)
+    driver = Driver(settings, lease, os.getpid())
+    jobs = [
+        driver._make_job(Replicate(stage, point, 0))
+        for stage, point in (("gm", Point("main", 1, 0)), ("test", Point("main", 1, 0)), ("test", UNNORMALIZED))
+    ]
+    assert [(job.measure, job.overrides) for job in jobs] == [
+        ("validation", {"epochs": 2}),
+        ("test", {"epochs": 5, "batch": 128}),
+        ("test", {"epochs": 5, "batch": 128}),
+    ]
 
 
 def test_a_recipe_is_asked_about_every_gc_of_every_variant() -> None:

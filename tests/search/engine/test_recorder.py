@@ -35,6 +35,18 @@ def test_going_on_trains_only_what_is_missing(database_url: str) -> None:
     assert show(database_url, search_id).trials.run == 36
 
 
+def test_a_trial_of_stage_test_has_groups_of_its_own_batch(database_url: str) -> None:
+    search_id = submit(database_url, gm=[4], gc=[1], seeds=1, test_seeds=1, test_numbers={"batch": 128})
+    train(open_recorder(database_url, search_id), search_id)
+    with open_engine(database_url, read_only=True).connect() as connection:
+        sizes = {
+            (row.stage, row.gm): row.group_size
+            for row in queries.list_trials(connection, search_id, limit=10)
+            if row.gm
+        }
+    assert sizes == {("gm", 4): 16, ("gc", 4): 16, ("test", 4): 32, ("test", 1): 128}
+
+
 def test_a_search_interrupted_anywhere_ends_like_one_left_alone(database_url: str) -> None:
     undisturbed = show(database_url, finished_search(database_url, seeds=2))
     search_id = submit(database_url, seeds=2)

@@ -35,6 +35,12 @@ def _seqnorm_source() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
+def test_numbers_of_stage_test_are_part_of_what_a_result_depends_on_if_there_are_any():
+    assert digest(test_numbers={}) == digest()
+    long, longer = digest(test_numbers={"epochs": 20}), digest(test_numbers={"epochs": 30})
+    assert changed_parts(digest(), long) == changed_parts(long, longer) == ["numbers"]
+
+
 def test_a_full_data_set_that_appears_under_home_changes_the_digest(tmp_path: Path):
     def data() -> str:
         spec = SearchSpec(recipe="mnist-simplenet", gm=[1], gc=[1])

@@ -12,6 +12,7 @@ from search.plan.selection import RULES
 from search.plan.spec import SearchSpec, convert_values, find_refused_values, parse_spec
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
+from trainers.commands.command import Command, CommandNumber
 from trainers.commands.files import find_file
 from trainers.recipe import Numbers, Recipe, find, number
 
@@ -467,7 +468,6 @@ def test_a_grid_has_no_rounds():
     "changes",
     [
         {"baselines": ["batchnorm"]},
-        {"test_numbers": {"epochs": 3}},
     ],
 )
 def test_what_no_stage_does_yet_is_refused(changes):
@@ -475,6 +475,58 @@ def test_what_no_stage_does_yet_is_refused(changes):
     default = SearchSpec.model_fields[name].default
     assert refused(**changes) == (
         f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out."
+    )
+
+
+# Numbers of stage test
+
+
+def test_stage_test_trains_with_its_own_numbers_typed_as_the_recipes():
+    given = spec(numbers={"epochs": 2}, test_numbers={"epochs": "20"})
+    assert given.test_numbers == {"epochs": 20}
+    recipe = find(FIELDS["recipe"])
+    for variant in ("main", "none"):
+        resolved = [given.resolve_numbers(recipe, variant, measure).epochs for measure in ("validation", "test")]
+        assert resolved == [2, 20]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"test_numbers": {"epoch": 3}},
+            "mnist-simplenet has no number epoch: got epoch=3. Use epochs; "
+            "seqnorm recipes mnist-simplenet lists them all.",
+        ),
+        (
+            {"test_numbers": {"subset": 100}},
+            "a search reads its data once, for all stages: got subset=100 for stage test. "
+            "Give it for the whole search.",
+        ),
+        (
+            {"test_numbers": {"epochs": 9}, "variants": {"main": {}, "long": {"epochs": 5}}},
+            "stage test must keep what the search compares: got epochs=9. Leave it out of test_numbers.",
+        ),
+        (
+            {"test_numbers": {"batch": 500}},
+            "gm must divide the batch: got gm=8 for 500 samples. Use a divisor, e.g. 4, 5, 10.",
+        ),
+    ],
+)
+def test_numbers_that_stage_test_cannot_have_are_refused(changes, sentence):
+    assert refused(**{"gm": [8], **changes}) == sentence
+
+
+def test_a_number_of_stage_test_that_a_command_does_not_take_is_refused():
+    numbers = (CommandNumber(name="epochs", default=3), CommandNumber(name="lr", default=0.1))
+    command = Command(words=("/bin/sh", "train.sh", "{lr}"), folder="/", numbers=numbers)
+    fields = {"recipe": "train.sh", "gm": [1], "gc": [1]}
+    assert parse_spec({**fields, "test_numbers": {"lr": 1}}, command=command).test_numbers == {"lr": 1.0}
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({**fields, "test_numbers": {"epochs": 9}}, command=command)
+    assert str(caught.value) == (
+        "a number of stage test must stand in the command as {epochs}: got epochs=9, which nothing uses. "
+        "Write it there."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from search.plan.selection import Candidate
-from search.vocabulary.formatting import format_duration, format_mean, format_mean_std, format_metric
+from search.vocabulary.formatting import format_duration, format_mean, format_mean_std, format_metric, format_numbers
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,9 @@ def test_a_mean_without_columns_says_its_replicates_standard_error_and_failures(
     assert format_mean(Candidate(gm=1, gc=0, mean=0.95714, std=0.004, n=4)) == "0.9571 (n=4, standard error 0.0020)"
     assert format_mean(Candidate(gm=1, gc=0, mean=0.95714, std=None, n=1, failed=2)) == "0.9571 (n=1, 2 failed)"
     assert format_mean(Candidate(gm=1, gc=0, mean=None, std=None, n=0, failed=3)) == "– (n=0, 3 failed)"
+
+
+def test_numbers_are_written_as_they_are_typed() -> None:
+    assert format_numbers({"epochs": 250, "mixup": 0.2, "flip": True, "model": "a"}) == (
+        "epochs=250, mixup=0.2, flip=true, model=a"
+    )
