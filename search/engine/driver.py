@@ -215,7 +215,7 @@ class Driver:
             self._set_slots(slots, executor.busy_reason(resources))
             data = executor.put_data(
                 resolve(self._recipe.load),
-                self._spec.resolve_numbers(self._recipe, "main"),
+                self._spec.resolve_numbers(self._recipe, next(iter(spec.variants))),
                 self._spec.data,
                 self._settings.home,
             )

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.engine.checkpoints import Checkpoints
 from search.engine.pace import Pace
-from search.plan.naming import Value
+from search.plan.naming import VARIANT, Value
 from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Choice, Point, summarize
 from search.plan.stages import TEST, Plan, Replicate, Stage, count_groups
@@ -476,5 +476,9 @@ def _parameter_space(plan: Plan) -> dict[str, Sequence[Value]]:
     """Return all that each Optuna parameter may be, over all stages; without normalization there are 0 groups."""
     spec = plan.spec
     groups = {axis.name: (0, axis.start, *axis.values) for axis in plan.axes if axis.name in GROUPS}
-    further = {axis.name: (axis.start, *axis.values) for axis in plan.axes if axis.name not in GROUPS}
+    further: dict[str, Sequence[Value]] = {
+        axis.name: (axis.start, *axis.values, *([spec.own_variant] if axis.name == VARIANT else []))
+        for axis in plan.axes
+        if axis.name not in GROUPS
+    }
     return {**groups, **further, "seed": (0, *spec.seeds, *spec.test_seed_values)}

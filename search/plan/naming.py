@@ -13,6 +13,7 @@ Value = int | float | bool | str  #: of a recipe's number
 
 MAIN = "main"  #: the variant of a point without further values
 NONE = "none"  #: the variant without normalization
+RECIPE = "recipe"  #: that of baselines with the recipe's own numbers, where `main` has others
 VARIANT = "variant"  #: the axis whose values are named sets of overrides
 MAX_VARIANT = 255  # characters: a column is as wide
 _FOLDER = re.compile(r"[A-Za-z0-9._=+,-]{1,100}")

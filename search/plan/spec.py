@@ -23,7 +23,7 @@ from pydantic import (
 
 from search.plan.form import FormField, FormGroup
 from search.plan.grouping import gc_check, gm_check
-from search.plan.naming import MAX_VARIANT, VARIANT, Value, join_name, split_name, write_value
+from search.plan.naming import MAIN, MAX_VARIANT, NONE, RECIPE, VARIANT, Value, join_name, split_name, write_value
 from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
@@ -151,8 +151,13 @@ class SearchSpec(RequestModel):
     check_rule: Annotated[Rule | None, FormField(FormGroup.CHOOSE, "In checks by", empty="the same rules")] = Field(
         None, description="how the stages of checks choose; null for the rules of the first pass"
     )
-    baselines: list[Baseline] = Field(
+    baselines: Annotated[list[Baseline], FormField(FormGroup.TRY, "Baselines")] = Field(
         ["batchnorm", "none"], max_length=2, description="what stage test compares with: batchnorm, none (no norm)"
+    )
+    baseline_variant: str = Field(
+        "",
+        max_length=64,
+        description="variant whose numbers the baselines train with; empty for the recipe's own numbers",
     )
     test_numbers: Overrides = Field({}, description="overrides of the recipe's numbers in stage test alone")
     cpus: Annotated[float, FormField(FormGroup.RUN, "CPUs of a trial")] = Field(
@@ -202,7 +207,7 @@ class SearchSpec(RequestModel):
     @field_validator("variants")
     @classmethod
     def _variant_names(cls, variants: dict[str, Any]) -> dict[str, Any]:
-        if not variants or "none" in variants:
+        if not variants or NONE in variants:
             raise ValueError(
                 "must name at least one variant, and none of them `none`, which trains without normalization"
             )
@@ -280,6 +285,14 @@ class SearchSpec(RequestModel):
         first = max(FIRST_TEST_SEED, max(self.seeds) + 1)
         return list(range(first, first + self.test_seeds))
 
+    @property
+    def own_variant(self) -> str:
+        """The variant of the baselines: one without overrides, unless another is named or there is only one."""
+        if self.baseline_variant:
+            return self.baseline_variant
+        plain = [variant for variant, overrides in self.variants.items() if not overrides or len(self.variants) == 1]
+        return plain[0] if plain else RECIPE if MAIN in self.variants else MAIN
+
     def resolve_numbers(self, recipe: Recipe, variant: str, measure: Measure = "validation") -> Any:
         """Return the recipe's numbers with the overrides of a variant, and of what is measured, applied."""
         return recipe.with_overrides(self.resolve_overrides(recipe, variant, measure))
@@ -300,12 +313,12 @@ class SearchSpec(RequestModel):
         return [*dict.fromkeys(found)]
 
     def resolve_overrides(self, recipe: Recipe, variant: str, measure: Measure = "validation") -> dict[str, object]:
-        """Return the overrides of a variant, its own values as text; ``none`` uses those of the first variant."""
+        """Return the overrides of a variant, its own values as text; ``none`` has those of the baselines."""
         chosen, values = split_name(variant)
-        known = chosen in self.variants
-        overrides = self.variants[chosen] if known else next(iter(self.variants.values()))
+        normalizes = chosen != NONE
+        overrides = self.variants.get(chosen if normalizes else self.own_variant, {})
         of_test = self.test_numbers if measure == "test" else {}
-        return {**({} if known else recipe.unnormalized), **self.numbers, **overrides, **values, **of_test}
+        return {**({} if normalizes else recipe.unnormalized), **self.numbers, **overrides, **values, **of_test}
 
     def read_values(self, variant: str) -> dict[str, Value]:
         """Return the values of further axes that a variant names, without those that are the recipe's own numbers."""
@@ -357,8 +370,8 @@ def read_spec(
     with refusing_specs():
         recipe = find_recipe(spec.recipe, home, command)
         spec = convert_values(spec, recipe)
-        _check_test_numbers(spec, recipe)
-        _refuse_unready(spec)
+        _check_baselines(spec, recipe)
+        _check_changed_numbers(spec, recipe)
         for numbers in spec.resolve_each_value(recipe):
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
@@ -407,13 +420,43 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
     return spec.model_copy(update={"vary": vary, "test_numbers": test_numbers}) if vary or test_numbers else spec
 
 
-def _check_test_numbers(spec: SearchSpec, recipe: Recipe) -> None:
-    """Check that stage test may train with other numbers.
+def read_stored(fields: Mapping[str, Any]) -> SearchSpec:
+    """Return the spec of a stored search; the baselines of older ones have the numbers of the first variant."""
+    spec = SearchSpec(**fields)
+    first, overrides = next(iter(spec.variants.items()))
+    if "baseline_variant" in fields or not overrides:
+        return spec
+    return spec.model_copy(update={"baseline_variant": first})
+
+
+def _check_baselines(spec: SearchSpec, recipe: Recipe) -> None:
+    """Check that the baselines can be trained.
 
     Raises:
-        RecipeError: naming one that it may not change.
+        RecipeError: naming the one that cannot.
+    """
+    if spec.baseline_variant and spec.baseline_variant not in spec.variants:
+        known = ", ".join(spec.variants)
+        raise RecipeError(
+            f"baseline_variant must name a variant of the search: got {spec.baseline_variant}. Known: {known}."
+            f"{did_you_mean(spec.baseline_variant, spec.variants)}"
+        )
+    if spec.baselines == [NONE] and not recipe.trains_unnormalized:
+        raise RecipeError("a command has its own layers, so it has no baseline without them: got none. Give batchnorm.")
+
+
+def _check_changed_numbers(spec: SearchSpec, recipe: Recipe) -> None:
+    """Check that numbers may differ between trials, and in stage test.
+
+    Raises:
+        RecipeError: naming one that may not.
     """
     command = recipe.command
+    if varied := sorted(recipe.data_numbers & spec.vary.keys()):
+        raise RecipeError(
+            f"a search reads its data once, for all trials: got {varied[0]} in vary. "
+            "Compare its values in searches of their own."
+        )
     for name, value in spec.test_numbers.items():
         given = f"got {name}={value}"
         if command and not is_used(name, (*command.words, command.metric_file or "")):
@@ -427,18 +470,6 @@ def _check_test_numbers(spec: SearchSpec, recipe: Recipe) -> None:
             raise RecipeError(
                 f"a search reads its data once, for all stages: {given} for stage test. Give it for the whole search."
             )
-
-
-def _refuse_unready(spec: SearchSpec) -> None:
-    """Refuse what no stage does yet.
-
-    Raises:
-        RecipeError: naming the field.
-    """
-    for name in ("baselines",):
-        value, default = getattr(spec, name), SearchSpec.model_fields[name].default
-        if value != default:
-            raise RecipeError(f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out.")
 
 
 @contextmanager

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from search.plan.naming import VARIANT, Value, folder_name, join_name, write_value
+from search.plan.naming import NONE, VARIANT, Value, folder_name, join_name, replace_value, split_name, write_value
 from search.plan.rounds import Decision, find_next, list_checks
 from search.plan.selection import POINT, Candidate, Choice, Mode, Point, Rule, choose
 from search.plan.spec import SearchSpec
 from search.plan.strategies import STRATEGIES, Axis, Sweep
 from search.plan.strategies.axes import GROUPS
+from search.vocabulary.formatting import format_numbers
 from search.vocabulary.norms import Norm
 from trainers.recipe import Recipe
 from trainers.trial import Measure
 
-UNNORMALIZED = Point("none", 0, 0)  #: trains without normalization
+UNNORMALIZED = Point(NONE, 0, 0)  #: trains without normalization
 TEST = "test"  #: the last stage of every search
 
 
@@ -140,10 +141,25 @@ class Plan:
         return f"Checked at {', '.join(others)}: {result}. "
 
     def baselines(self) -> Stage:
-        """Return the part of stage ``test`` that depends on no choice: BatchNorm, first, and no normalization."""
-        batch_norm = self._starts()[0]
-        points = (batch_norm, UNNORMALIZED) if self.trains_unnormalized else (batch_norm,)
+        """Return the part of stage ``test`` that depends on no choice: BatchNorm, and no normalization, if wanted."""
+        wanted = {"batchnorm": self.batch_norm} | ({"none": UNNORMALIZED} if self.trains_unnormalized else {})
+        points = tuple(point for name, point in wanted.items() if name in self.spec.baselines)
         return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
+
+    @property
+    def batch_norm(self) -> Point:
+        """The baseline BatchNorm."""
+        start = self._starts()[0]
+        return replace(start, variant=replace_value(start.variant, VARIANT, self.spec.own_variant))
+
+    def label(self, point: Point, winners: Sequence[Point]) -> list[str]:
+        """Return what a point of stage ``test`` is; baselines name numbers that are not the recipe's own."""
+        overrides = self.spec.variants.get(self.spec.own_variant)
+        with_numbers = f" with {format_numbers(overrides)}" if overrides else ""
+        baselines = {self.batch_norm: "BatchNorm", UNNORMALIZED: str(Norm.NONE)}
+        of_kind = [winner for winner in winners if winner.norm == point.norm]  # what is built upon comes last
+        labels = [f"{'chosen' if point == of_kind[-1] else 'best'} {point.norm}"] if point in of_kind else []
+        return [*labels, *([baselines[point] + with_numbers] if point in baselines else [])]
 
     def _starts(self) -> list[Point]:
         """Return where tuning starts: one point, or in an old search, without an axis of variants, one of each."""
@@ -154,9 +170,10 @@ class Plan:
         return [Point(join_name(variant, values), **groups) for variant in variants]
 
     def read_values(self, point: Point) -> dict[str, Value]:
-        """Return the value of a point on each axis; without normalization the further ones are those of the start."""
-        placed = replace(self._starts()[0], gm=0, gc=0) if point == UNNORMALIZED else point
-        return {axis.name: axis.read(placed) for axis in self.axes}
+        """Return the value of a point on each axis; without normalization the further ones are those of BatchNorm."""
+        placed = replace(self.batch_norm, gm=0, gc=0) if point == UNNORMALIZED else point
+        values = {axis.name: axis.read(placed) for axis in self.axes}
+        return {**values, VARIANT: split_name(placed.variant)[0]} if VARIANT in values else values
 
     def count_replicates(self, decisions: Sequence[Decision] = ()) -> dict[str, int]:
         """Return the largest number of replicates by stage, after the stages that are decided.
@@ -245,19 +262,6 @@ def make_axes(spec: SearchSpec, recipe: Recipe) -> tuple[Axis, ...]:
         ]
     by_name = {axis.name: axis for axis in axes}
     return tuple(by_name[name] for name in spec.axes)
-
-
-def label_test_point(point: Point, winners: Sequence[Point], baseline: Point) -> list[str]:
-    """Return the labels of a point in stage ``test``."""
-    labels = []
-    for winner in winners:
-        if point == winner:
-            labels.append(f"chosen {winner.norm}")
-    if point == baseline:
-        labels.append("BatchNorm")
-    if point == UNNORMALIZED:
-        labels.append("no normalization")
-    return labels
 
 
 def count_groups(point: Point, numbers: Any) -> dict[str, int | None]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from search.plan.naming import NONE
 from search.plan.spec import NumberValue, SearchSpec
 from search.store.binding import Binding
 from search.views import CommandView, Provenance
@@ -41,9 +42,9 @@ def describe_command(command: Command, commit: str, bound: Binding | None) -> Co
 
 
 def resolve_all_numbers(spec: SearchSpec, recipe: Recipe) -> dict[str, dict[str, NumberValue]]:
-    """Return the resolved numbers of each variant of a search, and of ``none`` if that is trained."""
-    variants = (*spec.variants, "none") if recipe.trains_unnormalized else spec.variants
-    return {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in variants}
+    """Return the resolved numbers of each variant of a search, and of the baselines, outside stage ``test``."""
+    baselines = [spec.own_variant, *([NONE] if recipe.trains_unnormalized else [])]
+    return {variant: asdict(spec.resolve_numbers(recipe, variant)) for variant in (*spec.variants, *baselines)}
 
 
 def _version(distribution: str) -> str | None:

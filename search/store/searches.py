@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from search.plan.lifecycle import Event
+from search.plan.naming import NONE
 from search.plan.rounds import Decision
 from search.plan.selection import Choice, Mode, Point
-from search.plan.spec import NumberValue, SearchSpec
+from search.plan.spec import NumberValue, SearchSpec, read_stored
 from search.plan.stages import Plan, Stage
 from search.plan.strategies import Sweep
 from search.store import transitions
@@ -81,7 +82,7 @@ class Search:
             metric=self.metric,
             mode=self.mode,
             sweeps=self.sweeps,
-            trains_unnormalized=not self.numbers or "none" in self.numbers,
+            trains_unnormalized=not self.numbers or NONE in self.numbers,
         )
 
 
@@ -173,7 +174,7 @@ def get(connection: Connection, search_id: str) -> Search:
         name=row.name,
         tags=row.tags,
         note=row.note,
-        spec=SearchSpec(**row.spec),
+        spec=read_stored(row.spec),
         sweeps=SWEEPS.validate_python(row.sweeps),
         metric=row.metric,
         mode=row.mode,

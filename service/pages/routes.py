@@ -13,7 +13,7 @@ from search.actions.by_hand import write_line
 from search.actions.submit import find_missing_data
 from search.plan.fields import form_fields, spec_fields
 from search.plan.form import FormGroup
-from search.plan.naming import split_name
+from search.plan.naming import NONE, split_name
 from search.plan.spec import SearchSpec
 from search.plan.stages import TEST
 from search.store import queries
@@ -182,19 +182,14 @@ def build_command(shown: SearchView, trial: TrialView) -> str:
 def resolve_overrides(shown: SearchView, variant: str) -> dict[str, object]:
     """Return the recipe's numbers that a variant overrides. This reads the stored search; the recipe may be missing.
 
-    The built-in variant ``none`` overrides what the first variant does, and the numbers in which the two differ.
+    The built-in variant ``none`` overrides what BatchNorm's does, and the numbers in which the two differ.
     """
-    first = next(iter(shown.spec.variants))
+    spec, own = shown.spec, shown.spec.own_variant
     chosen, values = split_name(variant)
-    overrides: dict[str, object] = {
-        **shown.spec.numbers,
-        **shown.spec.variants.get(chosen, shown.spec.variants[first]),
-        **values,
-    }
-    of_first, of_variant = shown.numbers.get(first, {}), shown.numbers.get(variant, {})
-    return overrides | {
-        name: value for name, value in of_variant.items() if variant == "none" and value != of_first[name]
-    }
+    named = spec.variants.get(own if chosen == NONE else chosen, {})
+    overrides: dict[str, object] = {**spec.numbers, **named, **values}
+    of_own, of_variant = shown.numbers.get(own, {}), shown.numbers.get(variant, {})
+    return overrides | {name: value for name, value in of_variant.items() if variant == NONE and value != of_own[name]}
 
 
 @router.get("/new", dependencies=[Depends(require_scope("submit"))])

@@ -167,12 +167,13 @@ def test_a_searchs_own_numbers_win_over_those_without_normalization():
     assert numbers_of("main", **asked) == (0.3, 0.9, 7)
 
 
-def test_the_first_variants_numbers_win_over_all_others():
+def test_a_variants_numbers_win_over_all_others_and_none_has_those_of_the_baselines():
     asked = {
         "numbers": {"learning_rate": 0.3, "epochs": 7},
         "variants": {"first": {"learning_rate": 0.7}, "second": {"momentum": 0.1, "epochs": 9}},
     }
-    assert numbers_of("none", **asked) == (0.7, 0.5, 7)
+    assert numbers_of("none", **asked) == (0.3, 0.5, 7)
+    assert numbers_of("none", **asked, baseline_variant="first") == (0.7, 0.5, 7)
     assert numbers_of("second", **asked) == (0.3, 0.1, 9)
 
 

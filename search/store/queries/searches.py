@@ -11,7 +11,7 @@ from sqlalchemy import Connection, String, Text, and_, bindparam, cast, func, se
 from search.plan.naming import sort_key
 from search.plan.rounds import Decision
 from search.plan.selection import Candidate, Mode, Point
-from search.plan.stages import TEST, Plan, label_test_point, list_finalists
+from search.plan.stages import TEST, Plan, list_finalists
 from search.plan.strategies import Sweep
 from search.store import candidates as projection
 from search.store import progress
@@ -327,8 +327,7 @@ def _sort_candidates(found: list[Candidate]) -> list[Candidate]:
 
 def _test_table(found: list[Candidate], winners: list[Point], plan: Plan) -> tuple[MeasuredView, ...]:
     """Return the rows of the test table: no normalization, BatchNorm, GhostNorm, SeqNorm."""
-    batch_norm = plan.baselines().points[0]
-    rows = [MeasuredView.from_test_candidate(row, label_test_point(row.point, winners, batch_norm)) for row in found]
+    rows = [MeasuredView.from_test_candidate(row, plan.label(row.point, winners)) for row in found]
     return tuple(sorted(rows, key=lambda row: (row.gc, row.gm)))
 
 

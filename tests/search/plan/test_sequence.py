@@ -184,6 +184,25 @@ def test_the_chosen_points_and_the_baselines_are_measured_with_fresh_seeds():
     assert {replicate.seed for replicate in handed if replicate.stage == "test"} == {1000, 1001}
 
 
+def test_the_papers_retrainings_on_imagenet_are_three_trials_of_250_epochs():
+    recipe = find("imagenet-resnet18")
+    of_gm = {2: 0.688, 4: 0.692, 8: 0.690, 16: 0.684, 32: 0.676}  # the published validation figures, with one seed
+    of_gc = {2: 0.695, 4: 0.698, 8: 0.697, 16: 0.694, 32: 0.692, 64: 0.690}
+    fields = {"gm": [*of_gm], "gc": [*of_gc], "seeds": [0], "test_seeds": 1, "baselines": ["batchnorm"]}
+    spec = SearchSpec(recipe=recipe.name, **fields, test_numbers=recipe.presets["250-epochs"])
+    record = MemoryRecord(lambda r: 0.7 if r.stage == "test" else of_gc.get(r.point.gc, of_gm[r.point.gm]))
+    made = make_plan(spec, recipe)
+    handed = drive(made, record)
+    retrained = [replicate for replicate in handed if replicate.stage == "test"]
+    assert [(*made.label(r.point, [main(4, 0), main(4, 4)]), r.point.gm, r.point.gc) for r in retrained] == [
+        ("BatchNorm", 1, 0),
+        ("chosen SeqNorm", 4, 4),
+        ("chosen GhostNorm", 4, 0),
+    ]
+    epochs = [spec.resolve_numbers(recipe, r.point.variant, r.measure).epochs for r in handed]
+    assert epochs == [50] * (5 + 6) + [250] * 3
+
+
 def test_every_replicate_is_trained_once_and_their_number_is_that_of_the_plan():
     handed = drive(plan(), MemoryRecord(hill), slots=3)
     assert len(handed) == len(set(handed)) == sum(plan().count_trials().values()) == 4 * 2 + 3 * 2 + 4 * 2

@@ -9,7 +9,7 @@ import pytest
 
 from search.plan.grouping import gc_error, gm_error
 from search.plan.selection import RULES
-from search.plan.spec import SearchSpec, convert_values, find_refused_values, parse_spec
+from search.plan.spec import SearchSpec, convert_values, find_refused_values, parse_spec, read_stored
 from search.plan.strategies import STRATEGIES
 from search.vocabulary.errors import InvalidSpec
 from trainers.commands.command import Command, CommandNumber
@@ -84,6 +84,7 @@ def test_a_spec_of_three_fields_takes_every_default():
         "rounds": 0,
         "check_rule": None,
         "baselines": ["batchnorm", "none"],
+        "baseline_variant": "",
         "test_numbers": {},
         "data": None,
         "name": "",
@@ -125,13 +126,13 @@ def test_numbers_as_a_command_line_gives_them_are_converted():
     assert numbers == ConvNumbers(epochs=3, learning_rate=0.5, augment=True, optimizer="1.0")
 
 
-def test_variants_override_the_searchs_numbers_and_none_trains_with_those_of_the_first():
+def test_variants_override_the_searchs_numbers_and_none_trains_without_their_overrides():
     changed = spec(numbers={"epochs": 3}, variants={"fast": {"learning_rate": 0.8}, "long": {"epochs": 9}})
     trained = {name: changed.resolve_numbers(find("mnist-simplenet"), name) for name in ("fast", "long", "none")}
     assert {name: (n.epochs, n.learning_rate) for name, n in trained.items()} == {
         "fast": (3, 0.8),
         "long": (9, 0.4),
-        "none": (3, 0.8),
+        "none": (3, 0.4),
     }
 
 
@@ -464,18 +465,42 @@ def test_a_grid_has_no_rounds():
     )
 
 
+# Baselines
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "sentence"),
     [
-        {"baselines": ["batchnorm"]},
+        (
+            {"baselines": ["batch-norm"]},
+            "baselines should be 'batchnorm' or 'none': got 'batch-norm'. Give one of them.",
+        ),
+        (
+            {"variants": {"main": {}, "noisy": {"noise": 0.1}}, "baseline_variant": "noise"},
+            "baseline_variant must name a variant of the search: got noise. Known: main, noisy. Did you mean noisy?",
+        ),
     ],
 )
-def test_what_no_stage_does_yet_is_refused(changes):
-    ((name, value),) = changes.items()
-    default = SearchSpec.model_fields[name].default
-    assert refused(**changes) == (
-        f"{name} must be {default!r}, as nothing else is done yet: got {value!r}. Leave it out."
+def test_baselines_that_there_are_not_are_refused(changes, sentence):
+    assert refused(**changes) == sentence
+
+
+def test_a_command_is_not_trained_without_its_layers():
+    fields = {"recipe": "train.sh", "gm": [1], "gc": [1]}
+    command = Command(words=("/bin/sh", "train.sh"), folder="/")
+    assert parse_spec({**fields, "baselines": ["batchnorm"]}, command=command).baselines == ["batchnorm"]
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec({**fields, "baselines": ["none"]}, command=command)
+    assert str(caught.value) == (
+        "a command has its own layers, so it has no baseline without them: got none. Give batchnorm."
     )
+
+
+def test_baselines_of_stored_searches_keep_the_numbers_that_they_had():
+    noisy = {**FIELDS, "variants": {"noisy": {"noise": 0.1}, "plain": {}}}
+    assert read_stored(noisy).own_variant == "noisy"
+    assert read_stored({**noisy, "baseline_variant": ""}).own_variant == "plain"
+    assert read_stored(FIELDS) == SearchSpec(**FIELDS)
 
 
 # Numbers of stage test
@@ -499,6 +524,11 @@ def test_stage_test_trains_with_its_own_numbers_typed_as_the_recipes():
             "seqnorm recipes mnist-simplenet lists them all.",
         ),
         (
+            {"vary": {"subset": [100, 200]}},
+            "a search reads its data once, for all trials: got subset in vary. "
+            "Compare its values in searches of their own.",
+        ),
+        (
             {"test_numbers": {"subset": 100}},
             "a search reads its data once, for all stages: got subset=100 for stage test. "
             "Give it for the whole search.",
@@ -513,7 +543,7 @@ def test_stage_test_trains_with_its_own_numbers_typed_as_the_recipes():
         ),
     ],
 )
-def test_numbers_that_stage_test_cannot_have_are_refused(changes, sentence):
+def test_numbers_that_cannot_differ_in_a_search_are_refused(changes, sentence):
     assert refused(**{"gm": [8], **changes}) == sentence
 
 

@@ -373,14 +373,75 @@ def test_a_stage_without_a_choice_sends_on_nothing():
     ],
 )
 def test_the_points_of_stage_test_are_named_for_the_part_they_play(point, labels):
-    assert planning.label_test_point(point, [main(4, 0), main(0, 8), main(4, 8)], main(1, 0)) == labels
+    assert plan().label(point, [main(4, 0), main(0, 8), main(4, 8)]) == labels
 
 
 def test_a_point_may_play_two_parts():
-    assert planning.label_test_point(main(1, 0), [main(1, 0), main(1, 8)], main(1, 0)) == [
-        "chosen GhostNorm",
-        "BatchNorm",
-    ]
+    assert plan().label(main(1, 0), [main(1, 0), main(1, 8)]) == ["chosen GhostNorm", "BatchNorm"]
+
+
+NOISY: dict[str, Any] = {"noisy": {"noise": 0.1}, "noisier": {"noise": 0.2, "shared_var": True}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "variant", "label"),
+    [
+        ({}, "main", "BatchNorm"),
+        ({"variants": NOISY}, "main", "BatchNorm"),
+        ({"variants": {**NOISY, "plain": {}}}, "plain", "BatchNorm"),
+        ({"variants": {"main": {"noise": 0.1}, **NOISY}}, "recipe", "BatchNorm"),
+        ({"variants": {"noisy": {"noise": 0.1}}}, "noisy", "BatchNorm with noise=0.1"),
+        (
+            {"variants": NOISY, "baseline_variant": "noisier"},
+            "noisier",
+            "BatchNorm with noise=0.2, shared_var=true",
+        ),
+    ],
+)
+def test_batchnorm_has_the_recipes_own_numbers_unless_it_says_others(changes, variant, label):
+    planned, recipe = plan(**changes), find("digits-mlp")
+    assert planned.baselines().points == (Point(variant, 1, 0), UNNORMALIZED)
+    assert planned.label(Point(variant, 1, 0), []) == [label]
+    assert planned.label(UNNORMALIZED, []) == [label.replace("BatchNorm", "no normalization")]
+    noise = planned.spec.resolve_numbers(recipe, variant).noise
+    assert noise == planned.spec.resolve_numbers(recipe, "none").noise
+    assert str(noise) in label if "with" in label else noise == 0
+
+
+def test_batchnorm_of_a_search_with_further_axes_names_the_recipes_own_values():
+    varied = plan(vary={"learning_rate": [0.1, 0.4], "noise": [0.1]}, order=["noise", "gm", "gc", "learning_rate"])
+    own = Point("noise=0, learning_rate=0.2", 1, 0)
+    assert varied.baselines().points == (own, UNNORMALIZED)
+    assert varied.label(own, []) == ["BatchNorm"]
+    assert varied.read_values(UNNORMALIZED) == {"noise": 0.0, "gm": 0, "gc": 0, "learning_rate": 0.2}
+
+
+def test_parameters_of_baselines_name_their_own_variant():
+    noisy = plan(variants=NOISY)
+    assert noisy.read_values(noisy.batch_norm)["variant"] == noisy.read_values(UNNORMALIZED)["variant"] == "main"
+    assert noisy.read_values(Point("noisier", 4, 0))["variant"] == "noisier"
+
+
+def test_the_best_ghostnorm_is_told_from_the_one_that_is_built_upon():
+    finalists = [main(4, 0), main(8, 0), main(8, 2)]
+    labels = [plan().label(point, finalists) for point in finalists]
+    assert labels == [["best GhostNorm"], ["chosen GhostNorm"], ["chosen SeqNorm"]]
+
+
+@pytest.mark.parametrize(
+    ("baselines", "points"),
+    [
+        (["batchnorm"], (main(1, 0),)),
+        (["none"], (UNNORMALIZED,)),
+        (["none", "batchnorm"], (main(1, 0), UNNORMALIZED)),
+        ([], ()),
+    ],
+)
+def test_baselines_are_those_that_were_asked_for(baselines, points):
+    planned = plan(baselines=baselines)
+    assert planned.baselines().points == points
+    assert planned.build_stage("test", [main(4, 0), main(4, 8)]).points == (main(4, 8), main(4, 0), *points)
+    assert planned.count_trials()["test"] == (2 + len(points)) * 2
 
 
 @pytest.mark.parametrize(

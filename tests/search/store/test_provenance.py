@@ -30,3 +30,15 @@ def test_numbers_are_those_that_each_variant_trains_with() -> None:
         "long": (7, 0.5),
         "none": (1, 0.5),
     }
+
+
+def test_numbers_of_baselines_that_are_none_of_the_variants_are_there_too() -> None:
+    variants = {"noisy": {"noise": 0.1}, "noisier": {"noise": 0.2}}
+    spec = parse_spec({"recipe": "planted", "gm": [1], "gc": [1], "variants": variants})
+    numbers = resolve_all_numbers(spec, find("planted"))
+    assert {name: each["noise"] for name, each in numbers.items()} == {
+        "noisy": 0.1,
+        "noisier": 0.2,
+        "main": 0.002,
+        "none": 0.002,
+    }

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from pydantic import ValidationError
 
-from search.plan.spec import SearchSpec
+from search.plan.spec import read_stored
 from trainers.recipe import Recipe, RecipeError, find
 
 revision = "0006"
@@ -51,7 +51,7 @@ def _direction(connection: sa.Connection, search_id: str) -> str:
 def _of_recipe(name: str, fields: dict[str, Any]) -> dict[str, str]:
     try:
         recipe: Recipe = find(name)
-        spec = SearchSpec(**fields)
+        spec = read_stored(fields)
         numbers = {
             variant: dataclasses.asdict(spec.resolve_numbers(recipe, variant)) for variant in (*spec.variants, "none")
         }

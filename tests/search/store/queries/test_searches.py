@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 from planted import surface
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 
 from search.plan.selection import Point
 from search.settings import Settings
@@ -42,6 +42,29 @@ def test_groupnorm_alone_and_no_normalization_are_told_apart(database_url: str) 
         ("main", 0, 4): ("chosen GroupNorm",),
         ("main", 8, 4): ("chosen SeqNorm",),
     }
+
+
+NOISY = {"noisy": {"noise": 0.004}, "noisier": {"noise": 0.008}}
+
+
+def test_batchnorm_of_an_old_search_is_shown_with_the_numbers_that_it_was_trained_with(database_url: str) -> None:
+    search_id = submit(database_url, gm=[8], gc=[4], seeds=1, test_seeds=1, variants=NOISY)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        fields = connection.execute(select(searches.c.spec).where(searches.c.id == search_id)).scalar_one()
+        del fields["baselines"], fields["baseline_variant"]
+        connection.execute(update(searches).where(searches.c.id == search_id).values(spec=fields))
+    train(open_recorder(database_url, search_id), search_id)
+    labels = {row.point: row.labels for row in show(database_url, search_id).test}
+    assert labels[Point("noisy", 1, 0)] == ("BatchNorm with noise=0.004",)
+    assert labels[Point("none", 0, 0)] == ("no normalization with noise=0.004",)
+
+
+def test_batchnorm_of_a_new_search_has_the_recipes_own_numbers(database_url: str) -> None:
+    search_id = finished_search(database_url, gm=[8], gc=[4], seeds=1, test_seeds=1, variants=NOISY)
+    labels = {row.point: row.labels for row in show(database_url, search_id).test}
+    assert labels[Point("main", 1, 0)] == ("BatchNorm",)
+    assert Point("noisy", 1, 0) not in labels
 
 
 def test_candidates_are_the_statistics_of_their_replicates(database_url: str) -> None:
