@@ -98,9 +98,8 @@ def test_an_interrupted_search_is_finished_by_the_line_it_prints(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "not for trials")
     journal = tmp_path / "journal"
-    process = start(
-        tmp_path, "tune", "planted", *SPACE, "--set", "seconds=0.3", "--set", "epochs=5", "--set", f"journal={journal}"
-    )
+    slow = ("--set", "seconds=0.3", "--set", "epochs=5", "--set", f"journal={journal}")
+    process = start(tmp_path, "tune", "planted", *SPACE, *slow, "--rounds", "1")
     wait_for_lines(journal, 5)  # so one trial began after another had ended
     private_ray_is_closed_to_others(tmp_path)
     _, said = interrupt(process)
@@ -124,17 +123,22 @@ def test_an_interrupted_search_is_finished_by_the_line_it_prints(
     assert kept
     assert not {f"begin {trial}" for trial in kept} & set(after), "a finished trial was trained again"
     everything = finished_trials(tmp_path, search_id)
-    assert len(everything) == len(set(everything)) == 2 * 2 + 2 * 2 + 4
+    assert len(everything) == len(set(everything)) == 2 * 2 + 2 * 2 + 2 + 4
+    assert [stage["name"] for stage in result["stages"]] == ["gm", "gc", "gm-2"]
+    assert result["stages"][2]["sentence"].startswith("Checked at gc=4: gm=8 stays. ")
+    assert result["trials"]["reused"] == 2
 
 
 def finished_trials(home: Path, search_id: str) -> list[str]:
-    """Return the trials that have a result, as the journal names them."""
+    """Return the trials that were trained to their end, as the journal names them."""
     engine = open_engine(f"sqlite:///{home / 'seqnorm.db'}", read_only=True)
     with engine.connect() as connection:
         trials = queries.list_trials(connection, search_id, state="COMPLETE", limit=500)
     measures = {"test": "test"}
     return [
-        f"{measures.get(trial.stage, 'validation')} gm={trial.gm} gc={trial.gc} seed={trial.seed}" for trial in trials
+        f"{measures.get(trial.stage, 'validation')} gm={trial.gm} gc={trial.gc} seed={trial.seed}"
+        for trial in trials
+        if trial.reused_from is None
     ]
 
 
