@@ -242,6 +242,14 @@ def test_the_plans_rules_tolerance_and_mode_decide():
     assert record.kept == {"gm": [main(8, 0)], "gc": [main(8, 4)]}
 
 
+def test_the_ghostnorm_with_the_best_mean_is_measured_beside_the_one_that_is_built_on():
+    record = MemoryRecord(hill)
+    handed = drive(plan(tolerance=0.2), record)
+    assert record.kept == {"gm": [main(4, 0), main(8, 0)], "gc": [main(8, 2)]}
+    assert set(points_of(handed, "test")) == {main(8, 2), main(4, 0), main(8, 0), main(1, 0), UNNORMALIZED}
+    assert sum(plan().count_replicates([*record.decisions.values()]).values()) == len(record.ended)
+
+
 def test_a_grid_chooses_once_and_measures_the_best_of_each_kind():
     record = MemoryRecord(hill)
     handed = drive(plan(strategy="grid", gc=[0, 1, 2]), record, slots=3)

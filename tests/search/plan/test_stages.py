@@ -376,6 +376,15 @@ def test_the_points_of_stage_test_are_named_for_the_part_they_play(point, labels
     assert plan().label(point, [main(4, 0), main(0, 8), main(4, 8)]) == labels
 
 
+def test_the_ghostnorm_with_the_best_mean_is_told_from_the_one_that_is_built_on():
+    winners = [main(2, 0), main(4, 0), main(4, 8)]
+    assert [plan().label(point, winners) for point in winners] == [
+        ["best GhostNorm"],
+        ["chosen GhostNorm"],
+        ["chosen SeqNorm"],
+    ]
+
+
 def test_a_point_may_play_two_parts():
     assert plan().label(main(1, 0), [main(1, 0), main(1, 8)]) == ["chosen GhostNorm", "BatchNorm"]
 
