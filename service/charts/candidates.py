@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from search.plan.naming import list_columns
 from search.plan.selection import Mode, Point
+from search.plan.strategies.axes import GROUPS
 from search.views import CandidateView, Figure, MeasuredView, QuartilesView, SeedView, StageView
 from search.vocabulary.formatting import format_figure, format_mean
-from service.charts.figure import ACCENT, CHOSEN, MUTED, to_figure
+from service.charts.figure import ACCENT, CHOSEN, LEGEND_AT_BOTTOM, MUTED, to_figure
 
 MAX_CANDIDATES = 100  # the best ones; a page of their own lists all
 MAX_DOTS = 2000  # one a seed; more seeds are drawn as quartiles
@@ -78,8 +79,9 @@ def _label_function(stage: StageView) -> Label:
     several = [name for name in further if len({row.point.read(name) for row in stage.candidates}) > 1]
 
     def label(point: Point) -> str:
-        name = ", ".join(f"{axis}={point.read(axis)}" for axis in stage.axes)
-        return "\n".join([*(str(point.read(each)) for each in several), name])
+        groups = ", ".join(f"{axis}={point.read(axis)}" for axis in stage.axes if axis in GROUPS)
+        others = [f"{axis}={point.read(axis)}" for axis in stage.axes if axis not in GROUPS]
+        return "\n".join(filter(None, [*(str(point.read(each)) for each in several), groups, *others]))
 
     return label
 
@@ -184,6 +186,7 @@ class _Chart:
             "showgrid": False,
             "range": [-0.5, len(self._categories) - 0.5],
             "zeroline": False,
+            "automargin": True,
             **({"title": {"text": note}, "showticklabels": False} if note else {}),
         }
-        return to_figure(self._figure, y_title, xaxis=axis)
+        return to_figure(self._figure, y_title, xaxis=axis, legend=LEGEND_AT_BOTTOM)

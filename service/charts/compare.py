@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from search.plan.naming import sort_key
+from search.plan.naming import list_columns, sort_key
 from search.views import CandidateView, Figure, SearchView
 from search.vocabulary.formatting import format_mean
-from service.charts.figure import PlotlyAxis, colors, to_figure
+from service.charts.figure import LEGEND_AT_BOTTOM, PlotlyAxis, colors, to_figure
 
 MARGIN = 0.06  # of the axis, beyond the error bars
 SYMBOLS = (
@@ -30,7 +30,7 @@ def compare_chart(searches: Sequence[SearchView]) -> Figure:
     for (shown, symbol), color in zip(zip(searches, SYMBOLS, strict=False), colors(), strict=False):
         stages = [stage for stage in shown.stages if stage.candidates]
         rows = sorted(stages[-1].candidates, key=_sort_key) if stages else []
-        _add(figure, shown, [(str(row.point), row) for row in rows], color, symbol)
+        _add(figure, shown, [(_name(row), row) for row in rows], color, symbol)
     return _lay_out(figure, _axis_title(searches, "validation"))
 
 
@@ -41,6 +41,12 @@ def compare_test_chart(searches: Sequence[SearchView]) -> Figure:
         rows = [(label, row) for row in shown.test for label in row.labels]
         _add(figure, shown, rows, color, symbol)
     return _lay_out(figure, _axis_title(searches, "test"))
+
+
+def _name(row: CandidateView) -> str:
+    """Name a point, each value of its further axes on a line."""
+    further = list_columns([row.variant])
+    return "\n".join([f"gm={row.gm}, gc={row.gc}", *(f"{each}={row.point.read(each)}" for each in further)])
 
 
 def _sort_key(row: CandidateView) -> tuple[object, ...]:
@@ -67,8 +73,16 @@ def _add(
 
 def _lay_out(figure: go.Figure, metric: str) -> Figure:
     """Lay out a figure so that markers of the same category are side by side."""
-    axis = {"type": "category", "showgrid": False, "tickson": "boundaries"}
-    return to_figure(figure, metric, xaxis=axis, yaxis=_find_range(figure), scattermode="group", scattergap=0.6)
+    axis = {"type": "category", "showgrid": False, "tickson": "boundaries", "automargin": True}
+    return to_figure(
+        figure,
+        metric,
+        xaxis=axis,
+        yaxis=_find_range(figure),
+        legend=LEGEND_AT_BOTTOM,
+        scattermode="group",
+        scattergap=0.6,
+    )
 
 
 def _find_range(figure: go.Figure) -> PlotlyAxis:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from search.plan.naming import sort_key
+from search.plan.naming import list_columns, sort_key
 from search.views import CurveView, Figure
 from search.vocabulary.formatting import format_figure
 from service.charts.figure import GRID, colors, to_figure, with_opacity
@@ -15,9 +15,11 @@ from service.charts.figure import GRID, colors, to_figure, with_opacity
 def curves_chart(curves: Sequence[CurveView], metric: str) -> Figure:
     """Draw the mean metric of each point by epoch, with a band from its lowest to its highest seed."""
     figure = go.Figure()
+    further = list_columns(curve.variant for curve in curves)
+    several = [each for each in further if len({curve.point.read(each) for curve in curves}) > 1]
     shown = sorted(curves, key=lambda curve: (sort_key(curve.variant), curve.gm, curve.gc))
     for curve, color in zip(shown, colors(), strict=False):
-        name = str(curve.point)
+        name = ", ".join([f"gm={curve.gm}, gc={curve.gc}", *(f"{each}={curve.point.read(each)}" for each in several)])
         figure.add_trace(
             go.Scatter(
                 x=[*curve.epoch, *reversed(curve.epoch)],

@@ -17,6 +17,9 @@ import plotly.graph_objects as go
 
 from search.views import Figure
 
+#: where names of points, which may have several lines, stand between a figure and its legend
+LEGEND_AT_BOTTOM = {"orientation": "h", "y": 0, "yref": "container", "yanchor": "bottom"}
+
 PlotlyAxis = dict[str, Any]  #: Plotly's description of an axis
 
 ACCENT, MUTED, CHOSEN = "#5b8dd6", "#8a94a6", "#2e9b5f"  # legible on a light and on a dark background

@@ -38,9 +38,11 @@ async function draw(chart, text) {
   chart.classList.toggle("empty", empty);
   if (empty) {
     chart.textContent = "No trial of this stage has a result.";
+    chart.style.minHeight = "";
   } else {
     await loadPlotly();
     if (!chart.classList.contains("js-plotly-plot")) chart.textContent = "";
+    chart.style.minHeight = `${figure.layout.height}px`; // Plotly gives up the height when the window is resized
     figure.layout.font = { ...figure.layout.font, color };
     await Plotly.react(chart, figure.data, figure.layout, { responsive: true, displaylogo: false, showSendToCloud: false });
     chart.dataset.drawn = "true";

@@ -60,7 +60,7 @@ def test_the_map_of_a_grid_is_drawn_at_each_value_of_its_further_axes(settings: 
     further = {"vary": {"learning_rate": [0.05, 0.1]}, "strategy": "grid"}
     search_id = finished_search(settings.database_url, **SMALL, **further)
     page = client.get(f"/searches/{search_id}").text
-    assert "<label>learning_rate <select data-draws" in page
+    assert "<label>At <select data-draws" in page
     drawn = [
         client.get(f"/api/searches/{search_id}/figures/grid/heatmap/{quote(f'learning_rate={value}')}").json()
         for value in (0.05, 0.1)

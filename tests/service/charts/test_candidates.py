@@ -63,7 +63,7 @@ def test_candidates_are_named_by_the_axis_that_their_stage_tunes() -> None:
         return list(drawn.layout["xaxis"]["ticktext"])
 
     assert labels(("lr",), "lr=0.1, sigma=2", "lr=0.2, sigma=2") == ["lr=0.1", "lr=0.2"]
-    assert labels(("gm", "gc", "lr"), "lr=0.1", "lr=0.2") == ["gm=2, gc=4, lr=0.1", "gm=2, gc=4, lr=0.2"]
+    assert labels(("gm", "gc", "lr"), "lr=0.1", "lr=0.2") == ["gm=2, gc=4<br>lr=0.1", "gm=2, gc=4<br>lr=0.2"]
     assert labels(("gm",), "main", "strong") == ["main<br>gm=2", "strong<br>gm=2"], "a search before axes"
 
 
