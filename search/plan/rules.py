@@ -72,14 +72,10 @@ def lowest_std(inputs: RuleInput) -> RuleResult:
         f"of the {len(inputs.close)} of {inputs.candidates} candidates whose mean is within "
         f"{format_figure(inputs.tolerance)} of the best mean {format_figure(inputs.best_mean)}"
     )
-    known = winner.std is not None
-    return RuleResult(
-        winner=winner,
-        eligible=inputs.close,
-        reason=f"has the lowest std, {format_figure(winner.std)}, {close}."
-        if known
-        else f"is kept {close}: one seed has no std.",
-    )
+    reason = f"is kept {close}: one seed has no std."
+    if winner.std is not None:
+        reason = f"has the lowest std, {format_figure(winner.std)}, {close}."
+    return RuleResult(winner=winner, eligible=inputs.close, reason=reason)
 
 
 def one_se(inputs: RuleInput) -> RuleResult:

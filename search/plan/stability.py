@@ -25,6 +25,7 @@ def find_unstable(candidates: Sequence[Candidate]) -> dict[Point, str]:
     noisy = find_noisy(finished)
     calm = pool([each for each in finished if each not in noisy])
     for each in noisy:
+        assert each.std is not None
         assert calm is not None
         reasons[each.point] = (
             f"out: its spread, {format_figure(each.std)}, is significantly larger than that of the others, "
