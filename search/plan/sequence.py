@@ -79,8 +79,8 @@ def decide(stage: Stage, plan: Plan, record: SearchRecord, decisions: list[Decis
     assert stage.rule is not None  # only `test` has no rule
     assert stage.axis is not None
     candidates, reference = record.candidates(stage), record.candidate(stage.reference)
-    samples = record.samples(stage)
-    choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, reference, samples)
+    known = reference, record.samples(stage), stage.reference_among
+    choice = choose(candidates, stage.rule, stage.axis, plan.mode, stage.tolerance, *known)
     if candidates and all(candidate.refused for candidate in candidates):
         raise NoStableCandidate(f"stage {stage.name}: the layers refuse every point. {candidates[0].refused}")
     if choice.point is None:

@@ -62,6 +62,7 @@ class Stage:
     rule: Rule | None = None
     tolerance: float | Literal["auto"] = "auto"
     reference: Point | None = None  #: the previous winner, shown for comparison unless it is one of the points
+    reference_among: int = 1  #: number of points that it was chosen from
 
     def replicates(self) -> list[Replicate]:
         """List the replicates seed by seed, so that charts fill evenly."""
@@ -116,7 +117,8 @@ class Plan:
             seq_norms_first = sorted(winners, key=lambda point: point.norm != Norm.SEQ)
             points = tuple(dict.fromkeys([*seq_norms_first, *self.baselines().points]))
             return Stage(name=TEST, points=points, seeds=tuple(self.spec.test_seed_values), measure="test")
-        sweep = next(each for each in (*self.sweeps, *self.checks) if each.stage == name)
+        sweeps = [*self.sweeps, *self.checks]
+        sweep = next(each for each in sweeps if each.stage == name)
         base = None if sweep == self.sweeps[0] else winners[-1]
         points = sweep.points([base] if base else self._starts())
         return Stage(
@@ -127,6 +129,7 @@ class Plan:
             rule=sweep.rule,
             tolerance=self.spec.tolerance,
             reference=None if base in points else base,
+            reference_among=sweeps[sweeps.index(sweep) - 1].num_points if base else 1,
         )
 
     def describe_check(self, decision: Decision, before: Sequence[Decision]) -> str:

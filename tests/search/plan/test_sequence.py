@@ -228,7 +228,7 @@ def test_the_second_stage_compares_with_the_winner_of_the_first():
     drive(plan(), record)
     assert record.choices["gm"].evidence["reference"] is None
     assert record.choices["gc"].sentence.endswith(
-        " It is 0.0200 better than gm=4, gc=0 (95 % interval 0.0172 to 0.0228): clear."
+        " It is 0.0200 better than gm=4, gc=0 (95 % interval 0.0180 to 0.0220): clear."
     )
 
 

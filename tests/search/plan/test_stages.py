@@ -70,6 +70,7 @@ def test_stage_gc_sweeps_gc_with_the_gm_and_the_variant_that_won():
     stage = plan(variants={"main": {}, "strong": {}}).build_stage("gc", [won])
     assert stage.points == (Point("strong", 4, 1), Point("strong", 4, 8))
     assert (stage.axis, stage.rule, stage.reference, stage.measure) == ("gc", "best-mean", won, "validation")
+    assert stage.reference_among == len(plan().build_stage("gm", []).points)
 
 
 def test_each_stage_takes_its_own_rule():

@@ -15,14 +15,16 @@ from tests.search.examples import example
 SEEDS = (0.0, 0.004, -0.004)  # what a seed adds
 
 
-def row(gm: int, gc: int, mean: float, *labels: str, noise: Sequence[float] = SEEDS) -> MeasuredView:
+def row(
+    gm: int, gc: int, mean: float, *labels: str, noise: Sequence[float] = SEEDS, variant: str = "main"
+) -> MeasuredView:
     """Return a measured point of three seeds."""
     values = {1000 + seed: mean + added for seed, added in enumerate(noise)}
-    return MeasuredView.from_test_candidate(summarize(Point("main", gm, gc), values, failed=0), labels)
+    return MeasuredView.from_test_candidate(summarize(Point(variant, gm, gc), values, failed=0), labels)
 
 
 ROWS = [
-    row(0, 0, 0.90, "no normalization"),
+    row(0, 0, 0.90, "no normalization", variant="none"),
     row(1, 0, 0.93, "BatchNorm", noise=(0.0, 0.0041, -0.0039)),
     row(8, 0, 0.9302, "chosen GhostNorm", noise=(0.0, -0.004, 0.004)),
     row(8, 4, 0.95, "chosen SeqNorm"),
@@ -34,7 +36,7 @@ def test_each_point_is_compared_with_batch_norm_and_the_seq_norm_with_the_ghost_
         view.labels[0]: [(gain.reference, gain.verdict) for gain in view.gains] for view in add_gains(ROWS, "max", None)
     }
     assert said == {
-        "no normalization": [("BatchNorm", "clear")],
+        "no normalization": [],  # nobody's choice, and each comparison more would widen the others
         "BatchNorm": [],
         "chosen GhostNorm": [("BatchNorm", "within noise")],
         "chosen SeqNorm": [("BatchNorm", "clear"), ("chosen GhostNorm", "clear")],
