@@ -70,7 +70,7 @@ def compare(
     samples: int | None = None,
     *,
     among: Sequence[Candidate] = (),
-    reference_among: int = 1,
+    comparisons: float | None = None,
     name: str = "",
 ) -> Comparison | None:
     """Compare a candidate with a reference.
@@ -85,10 +85,11 @@ def compare(
         mode: whether higher or lower figures are better.
         samples: size of the evaluation set, where the metric is an accuracy from 0 to 1: which samples happened to be
             in it is noise that no seed shows. None leaves that out.
-        among: the candidates that this one was chosen from, or that are compared with the same reference beside it.
-            The interval allows for that many comparisons, and their seeds help to estimate the spread.
-        reference_among: how many candidates the reference was chosen from by the same figures: what the choice adds to
-            its mean makes up for what a choice among as many adds to the candidate's.
+        among: the candidates that this one was chosen from, or that are measured beside it: their seeds help to
+            estimate the spread.
+        comparisons: how many comparisons the interval allows for: those that are shown together, or the candidates
+            that this one was chosen from, divided by those that the reference was chosen from, as what the choice
+            adds to one mean it adds to the other. None: one for each of ``among`` but the reference.
         name: what people call the reference; its point if empty.
 
     Returns:
@@ -100,9 +101,10 @@ def compare(
     if not math.isfinite(gain):
         return None
     others = [each for each in among if each.point not in (candidate.point, reference.point) and each.std is not None]
-    comparisons = max(1.0, len({each.point for each in among} - {reference.point}) / reference_among)
+    if comparisons is None:
+        comparisons = len({each.point for each in among} - {reference.point})
     error = _set_error(candidate.mean, reference.mean, samples)
-    intervals = _intervals(candidate, reference, others, error, comparisons)
+    intervals = _intervals(candidate, reference, others, error, max(1.0, comparisons))
     wide = [each for each in intervals if each.width()]  # equal figures seed by seed say nothing of noise
     interval = min(wide, key=lambda each: each.width(), default=None)
     width = interval.width() if interval else 0.0

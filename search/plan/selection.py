@@ -135,7 +135,7 @@ def choose(
         result = RULES[rule](inputs)
 
     gain = (
-        compare(result.winner, reference, mode, samples, among=stable, reference_among=reference_among)
+        compare(result.winner, reference, mode, samples, among=stable, comparisons=len(stable) / reference_among)
         if result and reference
         else None
     )

@@ -16,22 +16,31 @@ from search.views import (
 )
 
 BATCH_NORM, GHOST_NORM, SEQ_NORM = "BatchNorm", "GhostNorm", "SeqNorm"  # in labels of points
+CHOSEN_GHOST_NORM, BEST_GHOST_NORM = "chosen GhostNorm", "best GhostNorm"
 
 
 def add_gains(rows: Sequence[MeasuredView], mode: Mode, samples: int | None) -> tuple[MeasuredView, ...]:
-    """Add the gains over BatchNorm, and those of each SeqNorm over each GhostNorm, to the points of stage ``test``.
+    """Add gains to the points of stage ``test``: over BatchNorm, and of a SeqNorm over the GhostNorm it is built on.
 
-    Training without normalization is nobody's choice: it helps to estimate the spread, and is not compared.
+    Intervals allow for all comparisons shown, so only those are made that answer a question. A GhostNorm that is
+    built on is not compared with BatchNorm if another one is reported; training without normalization is nobody's
+    choice. Both help to estimate the spread.
     """
     batch_norm = next((row for row in rows if _is(row, BATCH_NORM)), None)
-    ghost_norms = [row for row in rows if _is(row, GHOST_NORM) and row is not batch_norm]
+    ghost_norms = [row for row in rows if _is(row, CHOSEN_GHOST_NORM) and row is not batch_norm]
+    built_on = ghost_norms if any(_is(row, BEST_GHOST_NORM) for row in rows) else []
+    pairs = [
+        (row, batch_norm, BATCH_NORM)
+        for row in rows
+        if batch_norm and row is not batch_norm and row not in built_on and row.point != UNNORMALIZED
+    ]
+    pairs += [(row, ghost_norm, GHOST_NORM) for row in rows if _is(row, SEQ_NORM) for ghost_norm in ghost_norms]
     among = [_candidate(row) for row in rows]
 
     def gains(row: MeasuredView) -> Iterator[ComparisonView]:
-        if batch_norm and row is not batch_norm and row.point != UNNORMALIZED:
-            yield from _compare(row, batch_norm, _name(batch_norm, BATCH_NORM), mode, samples, among)
-        for ghost_norm in ghost_norms if _is(row, SEQ_NORM) else ():
-            yield from _compare(row, ghost_norm, _name(ghost_norm, GHOST_NORM), mode, samples, among)
+        for compared, reference, norm in pairs:
+            if compared is row:
+                yield from _compare(row, reference, _name(reference, norm), mode, samples, among, len(pairs))
 
     return tuple(row.model_copy(update={"gains": tuple(gains(row))}) for row in rows)
 
@@ -78,9 +87,11 @@ def _compare(
     mode: Mode,
     samples: int | None,
     among: Sequence[Candidate] = (),
+    comparisons: int = 1,
 ) -> Iterator[ComparisonView]:
     """Yield the comparison of two points, if both have a mean."""
-    found = compare(_candidate(row), _candidate(reference), mode, _usable(mode, samples), among=among, name=name)
+    pair = _candidate(row), _candidate(reference)
+    found = compare(*pair, mode, _usable(mode, samples), among=among, comparisons=comparisons, name=name)
     if found:
         yield ComparisonView.from_comparison(found)
 

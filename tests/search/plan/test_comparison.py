@@ -107,13 +107,13 @@ def test_others_add_their_spread_and_make_the_interval_allow_for_a_choice():
     assert found.high - found.gain == pytest.approx(3.016 * 0.002 * math.sqrt(2 / 3), rel=1e-3)
 
 
-def test_a_reference_that_was_chosen_from_as_many_needs_no_allowance():
+def test_the_number_of_comparisons_to_allow_for_can_be_given():
     reference, chosen = only(0.92, 0.002, 3, gm=1), only(0.93, 0.002, 3, gm=4)
     among = [chosen, only(0.925, 0.002, 3, gm=2), only(0.925, 0.002, 3, gm=8)]
     widths = [
         found.high - found.gain
-        for count in (1, 3, 9)
-        if (found := compare(chosen, reference, "max", among=among, reference_among=count))
+        for count in (3, 1, 1 / 3)
+        if (found := compare(chosen, reference, "max", among=among, comparisons=count))
     ]
     assert widths[1:] == [pytest.approx(2.306 * 0.002 * math.sqrt(2 / 3), rel=1e-3)] * 2 != widths[:1]
 

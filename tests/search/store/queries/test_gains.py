@@ -43,10 +43,10 @@ def test_each_point_is_compared_with_batch_norm_and_the_seq_norm_with_the_ghost_
     }
 
 
-def test_a_gain_is_paired_by_seed_and_allows_for_all_that_is_compared_with_the_same_reference() -> None:
+def test_a_gain_is_paired_by_seed_and_allows_for_every_gain_that_is_shown() -> None:
     (gain, _) = add_gains(ROWS, "max", None)[3].gains
     candidates = [view.to_candidate(view.values) for view in ROWS]
-    expected = compare(candidates[3], candidates[1], "max", among=candidates, name="BatchNorm")
+    expected = compare(candidates[3], candidates[1], "max", among=candidates, comparisons=3, name="BatchNorm")
     assert expected
     assert gain.model_dump(mode="json") == expected.as_json()
     assert gain.sentence.startswith("0.0199 better than BatchNorm (95 % interval 0.0")
@@ -63,6 +63,12 @@ def test_the_evaluation_set_widens_the_interval_of_an_accuracy_and_of_nothing_el
     assert of_few is not None
     assert of_few < 0 < alone
     assert low("min", 1000) == low("min", None)
+
+
+def test_a_ghost_norm_that_is_only_built_on_is_compared_with_its_seq_norm_alone() -> None:
+    best, _, batch_norm, ghost_norm, seq_norm = add_gains([row(4, 0, 0.931, "best GhostNorm"), *ROWS], "max", None)
+    assert ([gain.reference for gain in best.gains], batch_norm.gains, ghost_norm.gains) == (["BatchNorm"], (), ())
+    assert [gain.reference for gain in seq_norm.gains] == ["BatchNorm", "chosen GhostNorm"]
 
 
 def test_where_batch_norm_was_chosen_the_seq_norm_is_compared_with_it_once() -> None:
