@@ -16,7 +16,7 @@ from search.plan.spread import find_noisy, pool
 from search.vocabulary.formatting import format_figure
 
 ERROR = 0.05  # of a search: how often its intervals may miss
-SHARED_ERROR = 0.045, 0.045  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
+SHARED_ERROR = 0.035, 0.035  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
 SHARED_ERROR_OF_TWO = 0.04, 0.01  # of two rows alone, whose two intervals differ more
 MOST_SEEDS = 100  # more of them are no advice
 MOST_FREEDOM = 1e6  # from here on Student's distribution is the normal one

@@ -273,7 +273,7 @@ def say_after_stage_gc(gain: float, noise: Noise, chance: random.Random) -> Said
 def say_after_stage_test(gain: float, noise: Noise, chance: random.Random) -> Said:
     """Measure four points and BatchNorm with new seeds, SeqNorm being better, and read every verdict there is."""
     measured = noise.draw({point: gain * (point == SEQ_NORM) for point in LABELS}, chance)
-    rows = [MeasuredView.from_test_candidate(each, [LABELS[each.point]], each.values or {}) for each in measured]
+    rows = [MeasuredView.from_test_candidate(each, [LABELS[each.point]]) for each in measured]
     found = {row.point: row.gains for row in add_gains(rows, "max", None)}
     over_batch_norm = found[SEQ_NORM][0]
     return (
