@@ -33,7 +33,7 @@ def pool(candidates: Sequence[Candidate]) -> Spread | None:
     return reduce(_join, spreads) if spreads else None
 
 
-def find_noisy(candidates: Sequence[Candidate]) -> list[Candidate]:
+def find_noisy(candidates: Sequence[Candidate], level: float = LEVEL) -> list[Candidate]:
     """Return the candidates whose spread is significantly larger than that of the others.
 
     The calmer half is taken to be alike. Going up from there, each variance is tested against the pooled variance of
@@ -52,7 +52,7 @@ def find_noisy(candidates: Sequence[Candidate]) -> list[Candidate]:
         assert below is not None
         if own.std > below.std > 0:  # figures that repeat to the last digit say nothing about spread
             ratio = min(own.std / below.std, LARGEST_RATIO)
-            if f_tail(ratio**2, own.freedom, below.freedom) < LEVEL:
+            if f_tail(ratio**2, own.freedom, below.freedom) < level:
                 return spread_out[position:]
         below = _join(below, own)
     return []
