@@ -16,8 +16,8 @@ from search.plan.spread import find_noisy, pool
 from search.vocabulary.formatting import format_figure
 
 ERROR = 0.05  # of a search: how often its intervals may miss
-SHARED_ERROR = 0.045, 0.045  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
-SHARED_ERROR_OF_TWO = 0.04, 0.01  # of two rows alone, whose two intervals differ more
+SHARED_ERROR = 0.04, 0.04  # unpaired and paired: where seeds are shared the narrower of the two intervals is taken
+SHARED_ERROR_OF_TWO = 0.045, 0.005  # of two rows alone, whose two intervals differ more
 NOISY_LEVEL = 0.001  # stricter than for a choice: without what spreads most by chance, the pooled spread is too small
 MOST_SEEDS = 100  # more of them are no advice
 MOST_FREEDOM = 1e6  # from here on Student's distribution is the normal one

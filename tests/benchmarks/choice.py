@@ -28,7 +28,7 @@ Surfaces = Sequence[tuple[str, Draw]]
 RUNS = 500  # searches on each planted surface
 RIVAL_RUNS = 300  # searches of other strategies on each planted surface
 RANDOM_RUNS = 3000  # searches, each on a random surface of its own
-VERDICT_RUNS = 2000  # searches for each verdict
+VERDICT_RUNS = 4000  # searches for each verdict
 TPE_RUNS = 30  # searches on each planted surface: TPE costs a second or two for each thousand trials
 
 

@@ -75,8 +75,8 @@ def test_shared_seeds_take_out_what_a_seed_adds_to_both():
     above, below = (0.931, 0.951, 0.912), (0.920, 0.941, 0.901)
     found = compare(point(4, *above, seeds=SEEDS), point(1, *below, seeds=SEEDS), "max")
     assert (found.paired, found.verdict) == (True, Verdict.CLEAR)
-    # differences 0.011, 0.010, 0.011; t of 0.5 % at 2 degrees of freedom, 9.925, times 0.000577/√3
-    assert found.high - found.gain == pytest.approx(9.925 * 0.00057735 / math.sqrt(3), rel=1e-3)
+    # differences 0.011, 0.010, 0.011; t of 0.25 % at 2 degrees of freedom, 14.09, times 0.000577/√3
+    assert found.high - found.gain == pytest.approx(14.09 * 0.00057735 / math.sqrt(3), rel=1e-3)
     without = compare(point(4, *above), point(1, *below), "max")
     assert (without.paired, without.verdict) == (False, Verdict.WITHIN_NOISE)
     other_seeds = compare(point(4, *above, seeds=SEEDS), point(1, *below, seeds=range(5, 8)), "max")
