@@ -102,7 +102,7 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
     console = TextConsole()
     if plan.data:
         console.print(f"Data: {plan.data}", soft_wrap=True)
-    width = max(5, *map(len, plan.stages))
+    width = max([5, *map(len, plan.stages)])
     for stage, trials in plan.stages.items():
         console.print(f"stage {stage:<{width}} {trials:>7} {'trial' if trials == 1 else 'trials'}")
     others = ", ".join(f"{name} would take {trials}" for name, trials in plan.totals.items() if name != plan.strategy)

@@ -50,7 +50,6 @@ RESERVED = (
     "test",
     POINT,
 )  # no names of further axes: stages and fields have them
-LOADED_ONCE = ("split_seed", "subset", "image_size")  # numbers of the data, which all trials of a search share
 MAX_AXES = 8  # further ones
 MAX_AXIS_VALUES = 64  # of all further axes together
 MAX_GRID_POINTS = 100_000
@@ -393,11 +392,6 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
     vary: dict[str, list[NumberValue]] = {}
     texts: dict[str, str] = {}  # the longest ones
     for name, values in spec.vary.items():
-        if name in LOADED_ONCE and recipe.command is None:
-            raise RecipeError(
-                f"an axis must be a number of the training: got {name}, with which the data are read once for a whole "
-                "search. Submit a search for each value."
-            )
         vary[name] = [getattr(recipe.with_overrides({name: value}), name) for value in values]
         if len(set(vary[name])) < len(values):
             given = ", ".join(map(str, values))

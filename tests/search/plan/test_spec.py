@@ -400,11 +400,6 @@ def test_values_of_further_axes_are_converted_as_the_recipe_types_them():
             "epochs must be a whole number (passes over the training split): got 'many'. The default is 30.",
         ),
         (
-            {"vary": {"split_seed": [0, 1]}},
-            "an axis must be a number of the training: got split_seed, with which the data are read once for a whole "
-            "search. Submit a search for each value.",
-        ),
-        (
             {"vary_rule": "largest-stable"},
             "vary_rule must be a rule for every axis: of numbers other than gm and gc, none is the larger one: "
             "got 'largest-stable'. Give how the stage of a further axis chooses.",
