@@ -370,7 +370,7 @@ def read_spec(
         recipe = find_recipe(spec.recipe, home, command)
         spec = convert_values(spec, recipe)
         _check_baselines(spec, recipe)
-        _check_changed_numbers(spec, recipe)
+        _check_test_numbers(spec, recipe)
         for numbers in spec.resolve_each_value(recipe):
             _check_devices(spec, numbers)
             _check_batch(spec, recipe, numbers)
@@ -392,6 +392,11 @@ def convert_values(spec: SearchSpec, recipe: Recipe) -> SearchSpec:
     vary: dict[str, list[NumberValue]] = {}
     texts: dict[str, str] = {}  # the longest ones
     for name, values in spec.vary.items():
+        if name in recipe.data_numbers:
+            raise RecipeError(
+                f"an axis must be a number of the training: got {name}, with which the data are read once for a whole "
+                "search. Submit a search for each value."
+            )
         vary[name] = [getattr(recipe.with_overrides({name: value}), name) for value in values]
         if len(set(vary[name])) < len(values):
             given = ", ".join(map(str, values))
@@ -439,18 +444,13 @@ def _check_baselines(spec: SearchSpec, recipe: Recipe) -> None:
         raise RecipeError("a command has its own layers, so it has no baseline without them: got none. Give batchnorm.")
 
 
-def _check_changed_numbers(spec: SearchSpec, recipe: Recipe) -> None:
-    """Check that numbers may differ between trials, and in stage test.
+def _check_test_numbers(spec: SearchSpec, recipe: Recipe) -> None:
+    """Check that stage test may train with other numbers.
 
     Raises:
-        RecipeError: naming one that may not.
+        RecipeError: naming one that it may not change.
     """
     command = recipe.command
-    if varied := sorted(recipe.data_numbers & spec.vary.keys()):
-        raise RecipeError(
-            f"a search reads its data once, for all trials: got {varied[0]} in vary. "
-            "Compare its values in searches of their own."
-        )
     for name, value in spec.test_numbers.items():
         given = f"got {name}={value}"
         if command and not is_used(name, (*command.words, command.metric_file or "")):

@@ -519,11 +519,6 @@ def test_stage_test_trains_with_its_own_numbers_typed_as_the_recipes():
             "seqnorm recipes mnist-simplenet lists them all.",
         ),
         (
-            {"vary": {"subset": [100, 200]}},
-            "a search reads its data once, for all trials: got subset in vary. "
-            "Compare its values in searches of their own.",
-        ),
-        (
             {"test_numbers": {"subset": 100}},
             "a search reads its data once, for all stages: got subset=100 for stage test. "
             "Give it for the whole search.",
@@ -538,7 +533,7 @@ def test_stage_test_trains_with_its_own_numbers_typed_as_the_recipes():
         ),
     ],
 )
-def test_numbers_that_cannot_differ_in_a_search_are_refused(changes, sentence):
+def test_numbers_that_stage_test_cannot_have_are_refused(changes, sentence):
     assert refused(**{"gm": [8], **changes}) == sentence
 
 
