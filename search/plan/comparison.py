@@ -142,7 +142,7 @@ class _Interval:
         if not self.error:
             return 0.0
         error = self.error * math.sqrt(self.n / (self.n + more))
-        freedom = self.freedom * (self.n + more - 1) / max(1, self.n - 1)
+        freedom = self.freedom * max(1, self.n + more - 1) / max(1, self.n - 1)
         total = math.hypot(error, self.set_error)
         freedom *= (total / error) ** 4  # Satterthwaite: the other error is known
         return t_quantile(self.tail, min(freedom, MOST_FREEDOM)) * total

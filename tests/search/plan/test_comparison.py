@@ -151,6 +151,13 @@ def test_clear_is_said_of_one_gain_in_twenty_where_there_is_none():
     assert clear <= 65  # 5 % and two standard errors
 
 
+def test_a_single_seed_is_judged_by_the_spread_of_the_other_point():
+    found = compare(only(0.93, None, 1), only(0.92, 0.002, 3, gm=1), "max")
+    assert found.gain - found.low == pytest.approx(
+        4.303 * 0.002 * math.sqrt(1 + 1 / 3), rel=1e-3
+    )  # Student's, 2 degrees
+
+
 def test_a_comparison_is_json():
     found = compare(only(0.93, 0.002, 3), only(0.92, 0.002, 3, gm=1), "max").as_json()
     assert (found["verdict"], found["sentence"][:6]) == ("clear", "0.0100")
