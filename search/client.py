@@ -245,9 +245,16 @@ class Client:
         parts = ("searches", search_id, "trials", stage, str(number), "log", "part")
         return self._call(LogPart, "GET", *parts, query={"after": after})
 
-    def export(self, search_id: str, file: BinaryIO, format: Literal["csv", "json"] = "csv") -> None:
-        """Write all trials of a search to a file."""
-        self._download(self._request("GET", "searches", search_id, "export", query={"format": format}), file)
+    def export(
+        self,
+        search_id: str,
+        file: BinaryIO,
+        format: Literal["csv", "json"] = "csv",
+        table: Literal["trials", "candidates"] = "trials",
+    ) -> None:
+        """Write all trials of a search to a file, or all candidates with their gains."""
+        query = {"format": format, "table": table}
+        self._download(self._request("GET", "searches", search_id, "export", query=query), file)
 
     def checkpoint(self, search_id: str, file: BinaryIO) -> None:
         """Write the weights of the chosen point to a file."""

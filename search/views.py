@@ -604,6 +604,39 @@ class ExportRow(View):
         return cls(**{name: getattr(trial, name) for name in cls.model_fields})
 
 
+class ExportedCandidate(View):
+    """A candidate in an export, once for each of its gains; one without a gain has none of their figures."""
+
+    stage: str
+    variant: str
+    gm: int
+    gc: int
+    mean: float | None
+    std: float | None
+    sem: float | None
+    n: int
+    failed: int
+    chosen: bool
+    labels: str  #: of a point of stage ``test``, separated by commas
+    why: str | None
+    reference: str | None = None  #: what the gain is over
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    paired: bool | None = None
+    verdict: Verdict | None = None
+    more_seeds: int | None = None
+    sentence: str | None = None
+
+    @classmethod
+    def list_rows(cls, stage: str, row: CandidateView, gains: Iterable[ComparisonView]) -> list[Self]:
+        """Return the rows of a candidate."""
+        fields = {name: getattr(row, name) for name in cls.model_fields if name in CandidateView.model_fields}
+        labels = ", ".join(row.labels) if isinstance(row, MeasuredView) else ""
+        found = [dict(gain) for gain in gains] or [{}]
+        return [cls(stage=stage, labels=labels, **fields, **gain) for gain in found]
+
+
 # The service
 
 

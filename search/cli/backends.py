@@ -76,8 +76,14 @@ class Backend(Protocol):
     def recipes(self) -> tuple[list[RecipeView], dict[str, str]]:
         """Describe the recipes; return too what is wrong with files that describe none, by name."""
 
-    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write all trials of a search to a file."""
+    def export(
+        self,
+        search_id: str,
+        format: Literal["csv", "json"],
+        file: BinaryIO,
+        table: Literal["trials", "candidates"] = "trials",
+    ) -> None:
+        """Write all trials or all candidates of a search to a file."""
 
 
 def make_backend(settings: Settings) -> Backend:
@@ -209,11 +215,17 @@ class LocalBackend:
         found, faults = list_recipes(self._settings.home)
         return [RecipeView.from_recipe(recipe) for recipe in found], faults
 
-    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write all trials of a search to a file."""
+    def export(
+        self,
+        search_id: str,
+        format: Literal["csv", "json"],
+        file: BinaryIO,
+        table: Literal["trials", "candidates"] = "trials",
+    ) -> None:
+        """Write all trials or all candidates of a search to a file."""
         from search.actions.export import export
 
-        for piece in export(self._read_connection, search_id, format):
+        for piece in export(self._read_connection, search_id, format, table):
             file.write(piece.encode())
 
     def _seconds_per_trial(self, recipe: str) -> float | None:
@@ -320,9 +332,15 @@ class RemoteBackend:
         """Describe the recipes; a service tells nobody what is wrong with the files of others."""
         return self._client.recipes(), {}
 
-    def export(self, search_id: str, format: Literal["csv", "json"], file: BinaryIO) -> None:
-        """Write all trials of a search to a file."""
-        self._client.export(search_id, file, format)
+    def export(
+        self,
+        search_id: str,
+        format: Literal["csv", "json"],
+        file: BinaryIO,
+        table: Literal["trials", "candidates"] = "trials",
+    ) -> None:
+        """Write all trials or all candidates of a search to a file."""
+        self._client.export(search_id, file, format, table)
 
 
 def _require_recipe(fields: Fields, command: Command | None) -> None:

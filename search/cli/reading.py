@@ -119,18 +119,24 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
         console.print(f"{refused.value} is refused: {refused.reason}", style="red", soft_wrap=True)
 
 
-def export_trials(settings: Settings, search_id: str, format: Literal["csv", "json"], out: Path | None) -> None:
-    """Write all trials of a search to a file, or to stdout."""
+def export_table(
+    settings: Settings,
+    search_id: str,
+    format: Literal["csv", "json"],
+    out: Path | None,
+    table: Literal["trials", "candidates"] = "trials",
+) -> None:
+    """Write all trials or all candidates of a search to a file, or to stdout."""
     backend = make_backend(settings)
     if out is None:
-        backend.export(search_id, format, sys.stdout.buffer)
+        backend.export(search_id, format, sys.stdout.buffer, table)
         return
     try:
         if out.exists() and not out.is_file():  # e.g. a device, which cannot be replaced
             with out.open("wb") as file:
-                backend.export(search_id, format, file)
+                backend.export(search_id, format, file, table)
         else:
-            _write_atomically(out.resolve(), lambda file: backend.export(search_id, format, file))
+            _write_atomically(out.resolve(), lambda file: backend.export(search_id, format, file, table))
     except OSError as error:
         raise InvalidSpec(
             f"-o must name a file that can be written: got {out} ({error.strerror}). Name another."

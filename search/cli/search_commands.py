@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -203,17 +203,22 @@ def export(
         str | None, typer.Option(help="csv, which is the default, or json.", autocompletion=lambda: [*FORMATS])
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; stdout by default.")] = None,
+    candidates: Annotated[
+        bool,
+        typer.Option("--candidates", help="Write the candidates instead: means, standard errors, n, failures, gains."),
+    ] = False,
     json: ExportJson = False,
 ) -> None:
-    """Write every trial of a search as CSV or JSON."""
-    from search.cli.reading import export_trials
+    """Write every trial of a search as CSV or JSON, or every candidate."""
+    from search.cli.reading import export_table
 
     if format is not None:
         one_of("--format", format, FORMATS, FORMATS[0])
     if json and format == "csv":
         raise InvalidSpec("export writes one format: got --json and --format csv. Leave out one of them.")
     settings, id = find_search(id)
-    export_trials(settings, id, "json" if json or format == "json" else "csv", out)
+    table: Literal["trials", "candidates"] = "candidates" if candidates else "trials"
+    export_table(settings, id, "json" if json or format == "json" else "csv", out, table)
 
 
 FORMATS = ("csv", "json")  # of an export

@@ -9,7 +9,7 @@ from typing import Literal
 
 from search.plan.candidates import Candidate, Mode, Point
 from search.plan.spread import LEVEL, find_noisy, own_spread, pool
-from search.vocabulary.formatting import format_figure
+from search.vocabulary.formatting import format_figure, format_metric
 
 SINGLE_REPLICATE_TOLERANCE = 0.001  # of an accuracy, or relative to a loss; a single replicate has no spread
 
@@ -28,7 +28,7 @@ def find_unstable(candidates: Sequence[Candidate]) -> dict[Point, str]:
         assert each.std is not None
         assert calm is not None
         reasons[each.point] = (
-            f"out: its spread, {format_figure(each.std)}, is significantly larger than that of the others, "
+            f"out: its spread, {format_metric(each.std)}, is significantly larger than that of the others, "
             f"{format_figure(calm.std)} (F test, {LEVEL:.0%})"
         )
     return reasons

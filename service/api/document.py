@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from search.views import EventView, ExportRow
+from search.views import EventView, ExportedCandidate, ExportRow
 from service.middleware.gate import is_public
 
 REF_TEMPLATE = "#/components/schemas/{model}"
@@ -31,7 +31,7 @@ def build_document(app: FastAPI) -> dict[str, Any]:
 def _streamed_schemas() -> dict[str, Any]:
     """Return the schemas of views that are streamed, so that no route declares them."""
     _, schemas = models_json_schema(
-        [(EventView, "serialization"), (ExportRow, "serialization")], ref_template=REF_TEMPLATE
+        [(kind, "serialization") for kind in (EventView, ExportRow, ExportedCandidate)], ref_template=REF_TEMPLATE
     )
     found: dict[str, Any] = schemas["$defs"]
     return found

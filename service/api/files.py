@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from search.actions.export import Format, export
+from search.actions.export import Format, Table, export
 from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.private_files import open_regular_file
 from search.store import queries
+from search.views import ExportedCandidate, ExportRow
 from search.vocabulary.errors import NotFound
 from service.admission import AppAdmission, Lane
 from service.api.parameters import VisibleId
@@ -31,7 +32,8 @@ async def get_downloads(request: Request) -> OpenResponses:
 
 AppDownloads = Annotated[OpenResponses, Depends(get_downloads)]
 router = APIRouter(prefix="/searches/{id}", route_class=OneVisitRoute)
-EXPORT_SCHEMA = {"type": "array", "items": {"$ref": "#/components/schemas/ExportRow"}}
+EXPORTED = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in (ExportRow, ExportedCandidate)]
+EXPORT_SCHEMA = {"type": "array", "items": {"anyOf": EXPORTED}}
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
@@ -40,7 +42,7 @@ MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
     response_class=CountedResponse,
     responses={
         200: {
-            "description": "All trials, in the order in which they started.",
+            "description": "All trials, in the order in which they started, or all candidates, stage by stage.",
             "content": {"text/csv": {"schema": {"type": "string"}}, "application/json": {"schema": EXPORT_SCHEMA}},
         }
     },
@@ -52,9 +54,10 @@ def export_trials(
     caller: CurrentCaller,
     id: VisibleId,
     format: Format = "csv",
+    table: Table = "trials",
 ) -> CountedResponse:
-    """Download all trials of a search."""
-    pieces = export(database.read_engine.connect, id, format)
+    """Download all trials of a search, or all candidates with their standard errors, failures and gains."""
+    pieces = export(database.read_engine.connect, id, format, table)
 
     async def text() -> AsyncIterator[str]:
         while piece := await admission.run(Lane.DOWNLOAD, caller.token.id, next, pieces, ""):

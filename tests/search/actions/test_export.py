@@ -17,7 +17,7 @@ from search.store.database import open_engine
 from search.vocabulary.errors import NotFound
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause
-from tests.search.stored import finished_search, open_recorder, prepare, submit
+from tests.search.stored import finished_search, open_recorder, prepare, show, submit
 
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
@@ -40,6 +40,27 @@ def test_both_formats_have_every_trial_once_in_the_order_they_started(
     assert [float(row["value"]) for row in rows] == [each["value"] for each in objects]
     assert len(objects) == 4 + 2 + 4
     assert list(rows[0]) == list(objects[0])
+
+
+def test_candidates_are_exported_with_what_their_means_rest_on_and_with_their_gains(settings: Settings) -> None:
+    search_id = finished_search(settings.database_url, **SMALL)
+    shown = show(settings.database_url, search_id)
+    connect = open_engine(settings.database_url, read_only=True).connect
+    rows = list(csv.DictReader(io.StringIO("".join(export(connect, search_id, "csv", "candidates")))))
+    objects = json.loads("".join(export(connect, search_id, "json", "candidates")))
+    assert [row["stage"] for row in rows] == [each["stage"] for each in objects]
+    assert list(rows[0]) == list(objects[0])
+    (chosen,) = [each for each in objects if each["stage"] == "gc"]
+    gain = shown.stages[1].gain
+    assert gain
+    assert (chosen["gain"], chosen["verdict"], chosen["sentence"]) == (gain.gain, gain.verdict, gain.sentence)
+    best = [each for each in objects if each["labels"] == "chosen SeqNorm"]
+    assert [each["reference"] for each in best] == ["BatchNorm", "chosen GhostNorm"], "a row for each gain"
+    candidate = shown.stages[0].candidates[0]
+    figures = {name: objects[0][name] for name in ("gm", "mean", "std", "sem", "n", "failed", "gain")}
+    assert figures == {name: getattr(candidate, name, None) for name in figures}
+    empty = submit(settings.database_url)
+    assert json.loads("".join(export(connect, empty, "json", "candidates"))) == []
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_made_harmless(settings: Settings) -> None:

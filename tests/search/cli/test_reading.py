@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.cli.backends import Filters
-from search.cli.reading import COLUMNS, export_trials, list_searches, print_plan, show_search
+from search.cli.reading import COLUMNS, export_table, list_searches, print_plan, show_search
 from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec, NotFound
@@ -162,7 +162,7 @@ def test_a_plan_of_a_program_says_what_is_not_checked_nor_measured(
 @pytest.mark.parametrize("name", ["new.json", "old.json"])
 def test_an_export_is_written_whole_in_place_of_what_was_there(settings: Settings, tmp_path: Path, name: str) -> None:
     (tmp_path / "old.json").write_text("precious")
-    export_trials(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / name)
+    export_table(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / name)
     assert len(json.loads((tmp_path / name).read_text())) == 10
     assert not list(tmp_path.glob("*.part"))
 
@@ -171,16 +171,16 @@ def test_an_export_that_fails_leaves_what_was_there(settings: Settings, tmp_path
     prepare(settings.database_url)
     (tmp_path / "old.json").write_text("precious")
     with pytest.raises(NotFound):
-        export_trials(settings, "nowhere", "json", tmp_path / "old.json")
+        export_table(settings, "nowhere", "json", tmp_path / "old.json")
     assert (tmp_path / "old.json").read_text() == "precious"
     with pytest.raises(InvalidSpec, match="-o must name a file that can be written: got "):
-        export_trials(settings, "nowhere", "json", tmp_path / "no folder" / "a.json")
+        export_table(settings, "nowhere", "json", tmp_path / "no folder" / "a.json")
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_an_export_follows_no_link_that_another_user_has_laid_out(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "a.json.part").symlink_to(tmp_path / "precious")
-    export_trials(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / "a.json")
+    export_table(settings, finished_search(settings.database_url, **SMALL), "json", tmp_path / "a.json")
     assert (tmp_path / "precious").read_text() == "precious"
     assert len(json.loads((tmp_path / "a.json").read_text())) == 10
