@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from search.plan.comparison import compare
@@ -15,6 +16,7 @@ from search.views import (
     SearchView,
 )
 
+_BARE_GAIN = re.compile(r" It beats gm=\d+, gc=\d+ \(\S+\) by \S+\.$")  # as version 0.1.0 wrote it
 BATCH_NORM, GHOST_NORM, SEQ_NORM = "BatchNorm", "GhostNorm", "SeqNorm"  # in labels of points
 CHOSEN_GHOST_NORM, BEST_GHOST_NORM = "chosen GhostNorm", "best GhostNorm"
 
@@ -54,6 +56,11 @@ def find_gain(evidence: EvidenceView, samples: int | None) -> ComparisonView | N
     reference = evidence.reference.to_candidate()
     found = compare(chosen.to_candidate(), reference, evidence.mode, _usable(evidence.mode, samples), among=stable)
     return ComparisonView.from_comparison(found) if found else None
+
+
+def judge_sentence(sentence: str, gain: ComparisonView | None) -> str:
+    """Return the sentence of a choice; one of an older version says its gain with interval and verdict instead."""
+    return _BARE_GAIN.sub(lambda _: f" It is {gain.sentence}." if gain else "", sentence)
 
 
 def compare_searches(searches: Sequence[SearchView]) -> Iterator[SearchGain]:

@@ -18,7 +18,7 @@ from search.store import progress
 from search.store.attempts import find_studies
 from search.store.database import now
 from search.store.queries.events import NEWEST
-from search.store.queries.gains import add_gains, find_gain
+from search.store.queries.gains import add_gains, find_gain, judge_sentence
 from search.store.queries.trials import parse_time
 from search.store.searches import Search, choices, get
 from search.store.tables import candidates as candidate_rows
@@ -305,6 +305,7 @@ def _stage_view(
     sweep: Sweep, found: list[Candidate], choice: ChoiceView | None, samples: Mapping[Measure, int]
 ) -> StageView:
     evidence = choice.evidence if choice else None
+    gain = find_gain(evidence, samples.get("validation")) if evidence else None
     return StageView(
         name=sweep.stage,
         axes=tuple(axis.name for axis in sweep.axes),
@@ -312,12 +313,12 @@ def _stage_view(
         rule=sweep.rule,
         tolerance=evidence.tolerance if evidence else None,
         best_mean=evidence.best_mean if evidence else None,
-        sentence=choice.sentence if choice else None,
+        sentence=judge_sentence(choice.sentence, gain) if choice else None,
         candidates=evidence.candidates
         if evidence
         else tuple(map(CandidateView.from_candidate, _sort_candidates(found))),
         reference=evidence.reference if evidence else None,
-        gain=find_gain(evidence, samples.get("validation")) if evidence else None,
+        gain=gain,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from search.plan.comparison import Verdict, compare
 from search.plan.selection import Candidate, Point, choose, summarize
-from search.store.queries.gains import add_gains, compare_searches, find_gain
+from search.store.queries.gains import add_gains, compare_searches, find_gain, judge_sentence
 from search.views import ChoiceView, EvidenceView, MeasuredView, SearchView
 from tests.search.examples import example
 
@@ -98,6 +98,13 @@ def test_a_choice_that_an_older_version_stored_without_its_gain_gets_it_from_its
     alone = {"reference": None, "gain": None}
     assert find_gain(view.evidence.model_copy(update=alone), None) is None
     assert find_gain(example(EvidenceView), None) is None
+
+
+def test_a_sentence_of_an_older_version_gets_a_verdict() -> None:
+    (gain, *_) = add_gains(ROWS, "max", None)[3].gains
+    bare = "gc=4 has the highest mean, 0.9500, of 3 stable candidates."
+    assert judge_sentence(f"{bare} It beats gm=8, gc=0 (0.9302) by 0.0198.", gain) == f"{bare} It is {gain.sentence}."
+    assert judge_sentence(bare, gain) == bare
 
 
 def test_searches_are_compared_with_the_first_by_what_their_points_are() -> None:
