@@ -429,7 +429,7 @@ def test_files_are_written_as_they_come() -> None:
         client.checkpoint("A", io.BytesIO())
     assert exported.getvalue() == b"gm,gc\n1,0\n"
     assert [received.path for received in server.received] == [
-        "/api/searches/A/export?format=json",
+        "/api/searches/A/export?format=json&table=trials",
         "/api/searches/A/checkpoint",
     ]
 

@@ -171,7 +171,7 @@ def test_lists_are_filtered_and_searches_compared(site: Site, page: Page) -> Non
     page.get_by_label("compare <b>markup</b>").check()
     page.get_by_role("button", name="Compare selected").click()
     expect(page.locator("[data-drawn]")).to_have_count(2)
-    expect(page.get_by_role("row", name="a finished search")).to_be_visible()
+    expect(page.get_by_role("row", name="a finished search done")).to_be_visible()
     names = page.locator("[data-drawn]").first.locator(".legendtext")
     expect(names).to_have_text(["<b>markup</b> & 'quotes'", "a finished search"])
 
@@ -179,7 +179,7 @@ def test_lists_are_filtered_and_searches_compared(site: Site, page: Page) -> Non
 def test_trials_are_sorted_and_filtered_on_the_page(site: Site, page: Page) -> None:
     page.goto(f"{site.url}/searches/{site.done}")
     page.get_by_role("link", name="highest first").click()
-    values = page.locator("#trial-rows tbody tr td:nth-child(8)").all_inner_texts()
+    values = page.locator("#trial-rows tbody tr td:nth-child(7)").all_inner_texts()
     assert values == sorted(values, reverse=True)
     page.get_by_role("link", name="stage gc").click()
     expect(page.locator("#trial-rows tbody tr")).to_have_count(9)

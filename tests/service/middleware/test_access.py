@@ -36,7 +36,7 @@ def asked(site: Site) -> list[tuple[str, str]]:
     """Return every method and path, with the parts filled in."""
     filled = {"id": site.done, "stage": "gm", "number": "0", "name": "gm", "variant": "main"}
     found = [*routes(create_app(site.settings)), ("GET", "/nothing/here"), ("PUT", "/api/searches")]
-    return [(method, path.format(**filled)) for method, path in found]
+    return [(method, path.replace(":path", "").format(**filled)) for method, path in found]
 
 
 def test_strangers_get_nothing_but_what_is_listed_as_public(site: Site) -> None:

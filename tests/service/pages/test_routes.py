@@ -182,11 +182,11 @@ def test_another_variants_heat_map_is_drawn_when_it_is_asked_for(site: Site, pag
     with site.engine.begin() as connection:
         search_id = write_finished(connection, parse_spec(two))
     page.goto(f"{site.url}/searches/{search_id}")
-    heatmap = page.get_by_role("figure", name="Mean of every gm and gc of one variant")
+    heatmap = page.get_by_role("figure", name="Mean of every gm and gc at one value of the other axes")
     drawn = "() => document.getElementById('heat-map-grid').data[0].z.flat()"
     expect(heatmap.locator(".heatmaplayer image")).to_be_attached()
-    before, other = page.evaluate(drawn), page.get_by_role("combobox", name="Variant").locator("option:not([selected])")
-    page.get_by_role("combobox", name="Variant").select_option(other.get_attribute("value") or "")
+    before, other = page.evaluate(drawn), page.get_by_role("combobox", name="At").locator("option:not([selected])")
+    page.get_by_role("combobox", name="At").select_option(other.get_attribute("value") or "")
     page.wait_for_function(f"before => ({drawn})().join() !== before.join()", arg=before)
 
 
