@@ -43,7 +43,7 @@ def write_outcome(name: str) -> None:
     """Run an example with a home of its own; replace the outcome in its README."""
     with tempfile.TemporaryDirectory() as home:
         start = time.monotonic()
-        environ = {**os.environ, "PATH": path_of_environment(), "SEQNORM_HOME": home}
+        environ = {**os.environ, "PATH": path_of_environment(), "SEQNORM_HOME": home, "COLUMNS": "110"}
         words = ["bash", "-c", f"seqnorm {command_of(name)}"]
         done = subprocess.run(words, cwd=EXAMPLES / name, env=environ, stdout=subprocess.PIPE, text=True, check=True)
         seconds = time.monotonic() - start
