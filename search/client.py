@@ -40,6 +40,7 @@ from search.views import (
     TrialView,
 )
 from search.vocabulary.errors import Conflict, Denied, InvalidSpec, NotFound, SearchError, StoreUnavailable
+from search.vocabulary.exports import ExportFormat, ExportTable
 from search.vocabulary.places import PLACE_HEADER, Place
 from search.vocabulary.states import Status, TrialState
 
@@ -249,8 +250,8 @@ class Client:
         self,
         search_id: str,
         file: BinaryIO,
-        format: Literal["csv", "json"] = "csv",
-        table: Literal["trials", "candidates"] = "trials",
+        format: ExportFormat = "csv",
+        table: ExportTable = "trials",
     ) -> None:
         """Write all trials of a search to a file, or all candidates with their gains."""
         query = {"format": format, "table": table}

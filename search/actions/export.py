@@ -6,15 +6,13 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
 
 from search.plan.stages import TEST
 from search.store import queries
 from search.store.database import Connection
 from search.views import ExportedCandidate, ExportRow, TrialRow
+from search.vocabulary.exports import ExportFormat, ExportTable
 
-Format = Literal["csv", "json"]
-Table = Literal["trials", "candidates"]
 Row = ExportRow | ExportedCandidate
 PAGE_SIZE = 500  # trials per query
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets execute text that starts with these
@@ -23,7 +21,7 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")  # spreadsheets execute text
 Connect = Callable[[], AbstractContextManager[Connection]]
 
 
-def export(connect: Connect, search_id: str, format: Format, table: Table = "trials") -> Iterator[str]:
+def export(connect: Connect, search_id: str, format: ExportFormat, table: ExportTable = "trials") -> Iterator[str]:
     """Yield the text of a file with all trials of a search, in the order they started, or with all candidates.
 
     Each piece of the text holds one page of trials, and is made with a connection of its own. So whoever is slow in

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypedDict, U
 
 from search.settings import Settings
 from search.vocabulary.errors import InvalidSpec, StoreUnavailable
+from search.vocabulary.exports import ExportFormat, ExportTable
 from search.vocabulary.places import Place
 from search.vocabulary.secret import redact
 from search.vocabulary.states import Action, Status, TrialState
@@ -79,9 +80,9 @@ class Backend(Protocol):
     def export(
         self,
         search_id: str,
-        format: Literal["csv", "json"],
+        format: ExportFormat,
         file: BinaryIO,
-        table: Literal["trials", "candidates"] = "trials",
+        table: ExportTable = "trials",
     ) -> None:
         """Write all trials or all candidates of a search to a file."""
 
@@ -218,9 +219,9 @@ class LocalBackend:
     def export(
         self,
         search_id: str,
-        format: Literal["csv", "json"],
+        format: ExportFormat,
         file: BinaryIO,
-        table: Literal["trials", "candidates"] = "trials",
+        table: ExportTable = "trials",
     ) -> None:
         """Write all trials or all candidates of a search to a file."""
         from search.actions.export import export
@@ -335,9 +336,9 @@ class RemoteBackend:
     def export(
         self,
         search_id: str,
-        format: Literal["csv", "json"],
+        format: ExportFormat,
         file: BinaryIO,
-        table: Literal["trials", "candidates"] = "trials",
+        table: ExportTable = "trials",
     ) -> None:
         """Write all trials or all candidates of a search to a file."""
         self._client.export(search_id, file, format, table)

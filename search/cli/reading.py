@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -20,6 +20,7 @@ from search.cli.tables import print_result
 from search.settings import Settings
 from search.views import SearchRow
 from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.exports import ExportFormat, ExportTable
 from search.vocabulary.formatting import format_duration, format_trials, show_controls
 from trainers.commands.command import Command
 from trainers.near_misses import did_you_mean
@@ -122,9 +123,9 @@ def print_plan(settings: Settings, fields: dict[str, Any], json: bool, command: 
 def export_table(
     settings: Settings,
     search_id: str,
-    format: Literal["csv", "json"],
+    format: ExportFormat,
     out: Path | None,
-    table: Literal["trials", "candidates"] = "trials",
+    table: ExportTable = "trials",
 ) -> None:
     """Write all trials or all candidates of a search to a file, or to stdout."""
     backend = make_backend(settings)

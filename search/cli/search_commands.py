@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from search.cli.root import (
     read_request,
 )
 from search.vocabulary.errors import InvalidSpec
+from search.vocabulary.exports import ExportTable
 from search.vocabulary.states import Action, Status
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def export(
     if json and format == "csv":
         raise InvalidSpec("export writes one format: got --json and --format csv. Leave out one of them.")
     settings, id = find_search(id)
-    table: Literal["trials", "candidates"] = "candidates" if candidates else "trials"
+    table: ExportTable = "candidates" if candidates else "trials"
     export_table(settings, id, "json" if json or format == "json" else "csv", out, table)
 
 

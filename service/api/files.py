@@ -7,12 +7,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
-from search.actions.export import Format, Table, export
+from search.actions.export import export
 from search.engine.checkpoints import chosen_checkpoint, chosen_folders
 from search.private_files import open_regular_file
 from search.store import queries
 from search.views import ExportedCandidate, ExportRow
 from search.vocabulary.errors import NotFound
+from search.vocabulary.exports import ExportFormat, ExportTable
 from service.admission import AppAdmission, Lane
 from service.api.parameters import VisibleId
 from service.api.stored_files import attachment_headers, read_chunks
@@ -53,8 +54,8 @@ def export_trials(
     downloads: AppDownloads,
     caller: CurrentCaller,
     id: VisibleId,
-    format: Format = "csv",
-    table: Table = "trials",
+    format: ExportFormat = "csv",
+    table: ExportTable = "trials",
 ) -> CountedResponse:
     """Download all trials of a search, or all candidates with their standard errors, failures and gains."""
     pieces = export(database.read_engine.connect, id, format, table)
