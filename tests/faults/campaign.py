@@ -215,7 +215,7 @@ class Campaign:
                 thread.join(0.05)
 
     def _wait_for_quiet(self) -> None:
-        """Wait until every search has ended or is paused, and no trial runs."""
+        """Wait until every search has ended or is paused, no trial runs, and nobody cleans up after one."""
         deadline, quiet_since = time.monotonic() + QUIET_SECONDS, None
         while time.monotonic() < deadline:
             time.sleep(0.1)
@@ -256,7 +256,7 @@ def _command(person: Actor, name: str, search_id: str) -> Callable[[], object]:
 
 def _is_quiet(search: Any) -> bool:
     running = any(trial.state == "RUNNING" for trial in search.trials)
-    return search.status not in ("queued", "running") and not search.requested and not running
+    return search.status not in ("queued", "running") and not (search.requested or search.held or running)
 
 
 def _value_of(trial: Trial) -> float:
