@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from search.plan.spec import first_problem, validation_message, violated_rule
+from search.plan.problems import first_problem, validation_message, violated_rule
 from search.store.database import DatabaseError, PoolTimeout
 from search.store.faults import Fault, find_fault, own_sentence
 from search.vocabulary.errors import (

@@ -13,8 +13,9 @@ from pydantic import ConfigDict, Field, ValidationError
 from search.actions.ceilings import require_within_ceilings
 from search.actions.submit import Submission, prepare
 from search.plan.digest import changed_parts
+from search.plan.problems import validation_message
 from search.plan.request import RequestModel
-from search.plan.spec import GroupCount, SearchSpec, Seed, validation_message
+from search.plan.spec import GroupCount, SearchSpec, Seed
 from search.settings import Settings
 from search.store import searches, transitions
 from search.store.database import Connection

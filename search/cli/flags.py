@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -367,9 +368,7 @@ def parse_integers(flag: str, text: str) -> list[int]:
 def _parse_number_or_word(flag: str, text: str, words: list[str]) -> float | str:
     if text in words:
         return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidSpec(
-            f"{flag} must be a number or {' or '.join(words)}: got {text!r}. Give e.g. {flag} 0.002."
-        ) from None
+    for parse in (int, float):
+        with contextlib.suppress(ValueError):
+            return parse(text)
+    raise InvalidSpec(f"{flag} must be a number or {' or '.join(words)}: got {text!r}. Give e.g. {flag} {words[0]}.")

@@ -79,20 +79,20 @@ def _check_above_0(numbers: Any) -> GroupCheck:
     return check
 
 
-def gc_check(numbers: Any, recipe: Recipe, strategy: str) -> GroupCheck:
-    """Return the check of gc for a recipe's numbers."""
+def gc_check(numbers: Any, recipe: Recipe, strategy: str, *, gc_first: bool = False) -> GroupCheck:
+    """Return the check of gc for a recipe's numbers; ``gc_first`` if gc is tuned before gm."""
     first, *later = list_sweeps(strategy)
     takes_0 = "gc" in {axis.name for axis in first.axes}
+    compared = "stage test measures BatchNorm beside the choice"
+    if later and not gc_first:
+        compared = f"stage {first.stage} trains gc=0, and stage {later[0].stage} shows its winner as the reference"
     smallest_group = 1 if recipe.spatial else 2  # one channel at one position has no variance
     distinct = list(dict.fromkeys(recipe.widths(numbers) or ()))
     common, narrowest = math.gcd(*distinct), min(distinct, default=0)
 
     def check(gc: int) -> str | None:
         if gc == 0 and not takes_0:
-            return (
-                f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: stage {first.stage} trains gc=0, and "
-                f"stage {later[0].stage} shows its winner as the reference."
-            )
+            return f"gc of a {strategy} search starts at 1: got gc=0. Leave it out: {compared}."
         if gc == 0 or not distinct or (common % gc == 0 and narrowest // gc >= smallest_group):
             return None
         allowed = [str(each) for each in divisors(common) if narrowest // each >= smallest_group][:MAX_SHOWN]

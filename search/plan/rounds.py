@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from search.plan.selection import Point, Rule
 from search.plan.strategies.axes import Axis, Sweep
 
+UNTIL_SETTLED = "until-settled"
+MOST_CHECKS = 5  # of ``until-settled``
+
 
 @dataclass(frozen=True)
 class Decision:

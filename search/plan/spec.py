@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from unicodedata import category
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -24,9 +23,11 @@ from pydantic import (
 from search.plan.form import FormField, FormGroup
 from search.plan.grouping import gc_check, gm_check
 from search.plan.naming import MAIN, MAX_VARIANT, NONE, RECIPE, VARIANT, Value, join_name, split_name, write_value
+from search.plan.problems import first_problem, missing_message, validation_message
 from search.plan.recipes import find_recipe
 from search.plan.registry import OneOf
 from search.plan.request import MAX_ENTRIES, FewEntries, RequestModel
+from search.plan.rounds import MOST_CHECKS, UNTIL_SETTLED
 from search.plan.rules import POINT, RULES_OF_SIZE, Rule
 from search.plan.strategies import STRATEGIES, list_sweeps
 from search.vocabulary.errors import Busy, InvalidSpec
@@ -53,8 +54,6 @@ RESERVED = (
 MAX_AXES = 8  # further ones
 MAX_AXIS_VALUES = 64  # of all further axes together
 MAX_GRID_POINTS = 100_000
-UNTIL_SETTLED = "until-settled"
-MOST_CHECKS = 5  # of ``until-settled``
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 GroupCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -69,13 +68,6 @@ def _one_line(text: object) -> object:
     if isinstance(text, str) and any(category(character) in ("Cc", "Cs") for character in text):
         raise ValueError("must hold no control characters or lone surrogates")
     return text
-
-
-def _whole_number(value: object) -> object:
-    """Take 1.0 for 1, as flags give it, but no other kind of value."""
-    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-        raise ValueError("must be a whole number")
-    return value
 
 
 def _lines(text: object) -> object:
@@ -109,10 +101,10 @@ class SearchSpec(RequestModel):
         3, strict=True, ge=1, le=64, description="number of new seeds, from 1000, for the final measurement"
     )
     gm_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gm by")] = Field(
-        "largest-stable", description="how stage gm chooses"
+        "largest-stable", description="the rule by which stage gm chooses"
     )
     gc_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "gc or grid by")] = Field(
-        "best-mean", description="how stage gc, or the grid, chooses"
+        "best-mean", description="the rule by which stage gc, or the grid, chooses"
     )
     tolerance: Annotated[
         Literal["auto"] | Annotated[float, Field(strict=True, ge=0)], FormField(FormGroup.CHOOSE, "Tolerance")
@@ -131,7 +123,7 @@ class SearchSpec(RequestModel):
         FormField(FormGroup.TRY, "Further axes, one a line", empty="learning_rate = 0.05, 0.1"),
     ] = Field({}, description="further axes: numbers of the recipe, each with the values to try")
     vary_rule: Annotated[Rule, FormField(FormGroup.CHOOSE, "Further axes by")] = Field(
-        "best-mean", description="how the stage of a further axis chooses"
+        "best-mean", description="the rule by which the stage of a further axis chooses"
     )
     order: Annotated[list[str], FormField(FormGroup.TRY, "Order of the axes", empty="gm, gc, then the others")] = Field(
         [],
@@ -139,16 +131,15 @@ class SearchSpec(RequestModel):
         description="the axes in the order of their stages; empty for gm, gc and the others",
     )
     rounds: Annotated[
-        Literal["until-settled"] | Annotated[int, Field(ge=0, le=MOST_CHECKS)],
-        BeforeValidator(_whole_number),
+        Literal["until-settled"] | Annotated[int, Field(strict=True, ge=0, le=MOST_CHECKS)],
         FormField(FormGroup.CHOOSE, f"Checks, 0 to {MOST_CHECKS} or until-settled"),
     ] = Field(
         0,
-        description="checks after the first pass: each tunes the axes again at the values chosen for the others; "
-        f"until-settled ends when nothing changes, after {MOST_CHECKS} at the latest",
+        description="the number of checks after the first pass: each tunes the axes again at the values chosen for the "
+        f"others; until-settled ends when nothing changes, after {MOST_CHECKS} at the latest",
     )
     check_rule: Annotated[Rule | None, FormField(FormGroup.CHOOSE, "In checks by", empty="the same rules")] = Field(
-        None, description="how the stages of checks choose; null for the rules of the first pass"
+        None, description="the rule of checks, together with rounds; null for the rules of the first pass"
     )
     baselines: Annotated[list[Baseline], FormField(FormGroup.TRY, "Baselines")] = Field(
         ["batchnorm", "none"], max_length=2, description="what stage test compares with: batchnorm, none (no norm)"
@@ -360,8 +351,10 @@ def read_spec(
         problems = error.errors()
         problem = first_problem(problems)
         if problem["type"] == "missing" and problem["loc"] != ("recipe",):
-            raise InvalidSpec(_missing_message(problems)) from None
-        raise InvalidSpec(validation_message(problem) + _describe_misplaced(problem, fields, home, command)) from None
+            raise InvalidSpec(missing_message(problems, SearchSpec)) from None
+        raise InvalidSpec(
+            validation_message(problem, SearchSpec) + _describe_misplaced(problem, fields, home, command)
+        ) from None
     except TypeError:
         raise InvalidSpec(
             f"a search must be an object with fields: got {fields!r}. Give at least recipe, gm and gc."
@@ -486,7 +479,7 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
     for numbers in spec.resolve_each_value(recipe):
         for name, values, check in (
             ("gm", spec.gm, gm_check(numbers, _list_gcs_beside_gm(spec))),
-            ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy)),
+            ("gc", spec.gc, gc_check(numbers, recipe, spec.strategy, gc_first=_tunes_gc_first(spec))),
         ):
             for value in values:
                 if (found := f"{name}={value}") not in refused and (reason := check(value)):
@@ -497,7 +490,11 @@ def find_refused_values(spec: SearchSpec, recipe: Recipe) -> list[tuple[str, str
 def _list_gcs_beside_gm(spec: SearchSpec) -> Sequence[int]:
     """Return the values of gc that gm is tried with: of a grid all, else those that are there when gm is tuned."""
     together = len(list_sweeps(spec.strategy)) == 1
-    return spec.gc if together or spec.axes.index("gc") < spec.axes.index("gm") else (0,)
+    return spec.gc if together or _tunes_gc_first(spec) else (0,)
+
+
+def _tunes_gc_first(spec: SearchSpec) -> bool:
+    return spec.axes.index("gc") < spec.axes.index("gm")
 
 
 def _check_devices(spec: SearchSpec, numbers: Any) -> None:
@@ -542,35 +539,6 @@ def describe_data(spec: SearchSpec, recipe: Recipe) -> str:
         return inspection.check(recipe.check_data, numbers, spec.data)
 
 
-_RULES = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field of a search",
-    "int_type": "must be a whole number",
-    "list_type": "must be a list",
-    "dict_type": "must give names with their values",
-    "string_type": "must be text",
-}
-_LISTS = {
-    "seeds": "[0, 1], or a count",
-    "tags": "[night, short]",
-    "vary": "{learning_rate: [0.1, 0.2]}",
-    "order": "[learning_rate, gm, gc]",
-    "baselines": "[batchnorm]",
-}  # examples of those that are no group counts
-_UNIONS = {  # pydantic reports only one member of these
-    "tolerance": "must be auto, or a finite number of 0 or more",
-    "numbers": "must give each name a finite number, true, false or text",
-    "test_numbers": "must give each name a finite number, true, false or text",
-    "vary": "must give each name a list of finite numbers, true, false or text",
-    "rounds": f"must be {UNTIL_SETTLED}, or a whole number from 0 to {MOST_CHECKS}",
-}
-
-
-def first_problem(problems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the problem to report: an unknown field first, as it may be the one that is missing, spelt otherwise."""
-    return next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
-
-
 def _describe_misplaced(
     problem: Mapping[str, Any], fields: Mapping[str, Any], home: Path | None, command: Command | None
 ) -> str:
@@ -583,38 +551,3 @@ def _describe_misplaced(
         return ""
     found = near_misses(str(problem["loc"][0]), [field.name for field in dataclasses.fields(recipe.numbers)])
     return f" The number {found[0]} of {recipe.name} belongs under numbers." if found else ""
-
-
-def validation_message(problem: Mapping[str, Any], model: type[BaseModel] = SearchSpec) -> str:
-    """Convert a pydantic error to a message with rule, received value and remedy."""
-    field = str(problem["loc"][0]) if problem["loc"] else "the search"
-    received = "nothing" if problem["type"] == "missing" else repr(problem["input"])[:200]
-    if problem["type"] == "extra_forbidden":
-        known = model.model_fields
-        hint = did_you_mean(field, known)
-        return f"{field} {violated_rule(problem)}: got {received}. Known: {', '.join(known)}.{hint}"
-    if problem["type"] == "literal_error" and field not in _UNIONS:
-        return f"{field} {violated_rule(problem)}: got {received}. Give one of them."
-    if problem["type"] == "list_type":
-        example = _LISTS.get(field, "[1, 2]")
-        return f"{field} {violated_rule(problem)}: got {received}. Give a list, e.g. {field}: {example}"
-    described = model.model_fields.get(field)
-    rule = (
-        _UNIONS[field]
-        if field in _UNIONS and problem["type"] not in ("too_long", "value_error")
-        else violated_rule(problem)
-    )
-    return f"{field} {rule}: got {received}. Give {described.description if described else 'another value'}."
-
-
-def _missing_message(problems: Sequence[Mapping[str, Any]]) -> str:
-    """Name all fields that are missing, gm and gc, at once."""
-    missing = [str(each["loc"][0]) for each in problems if each["type"] == "missing"]
-    described = " and ".join(str(SearchSpec.model_fields[name].description) for name in missing)
-    return f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} required: got nothing. Give {described}."
-
-
-def violated_rule(problem: Mapping[str, Any]) -> str:
-    """Return the rule that a pydantic error violates, as the end of a sentence."""
-    rule = _RULES.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return str(rule[0].lower() + rule[1:])

@@ -99,7 +99,7 @@ def refused(home: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsy
         ),
         (
             [*TUNE, "--tolerance", "wide"],
-            "error: --tolerance must be a number or auto: got 'wide'. Give e.g. --tolerance 0.002.",
+            "error: --tolerance must be a number or auto: got 'wide'. Give e.g. --tolerance auto.",
         ),
         (
             ["tune", "digits-mlp", "--gm", "1", "--gc", "1", "--data", "/nowhere.npz"],

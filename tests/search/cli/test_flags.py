@@ -56,18 +56,22 @@ def test_flags_of_a_program_are_kept_apart_with_the_words_after_the_dashes_as_th
 
 
 def test_each_kind_is_read_as_its_field_takes_it() -> None:
-    words = ["--gm", "1", "--gc", "2", "--seeds", "5", "--tolerance", "0.5", "--cpus", "0.5"]
+    words = ["--gm", "1", "--gc", "2", "--seeds", "5", "--tolerance", "0.5", "--cpus", "0.5", "--rounds", "1"]
     words += ["--tags", "a, b", "--tag", "c"]
     found = fields(TuneCommand, *words, "--gm-rule", "best-mean", "--concurrency", "3")
     assert (found["seeds"], found["tolerance"], found["cpus"], found["tags"]) == (5, 0.5, 0.5, ["a", "b", "c"])
-    assert (found["gm_rule"], found["concurrency"]) == ("best-mean", 3)
+    assert (found["gm_rule"], found["concurrency"], repr(found["rounds"])) == ("best-mean", 3, "1")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--gm", "one"], "--gm must be whole numbers separated by commas: got 'one'. Give e.g. --gm 1,2,4."),
-        (["--tolerance", "some"], "--tolerance must be a number or auto: got 'some'. Give e.g. --tolerance 0.002."),
+        (
+            ["--rounds", "two"],
+            "--rounds must be a number or until-settled: got 'two'. Give e.g. --rounds until-settled.",
+        ),
+        (["--tolerance", "some"], "--tolerance must be a number or auto: got 'some'. Give e.g. --tolerance auto."),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_the_name_of_the_flag(words: list[str], said: str) -> None:
