@@ -222,7 +222,8 @@ def _sentence(
     if unstable:
         sentence += f" {unstable} of {len(candidates)} candidates {'is' if unstable == 1 else 'are'} not stable."
     if _are_alike(stable):
-        sentence += " All stable candidates gave the same figures: do gm and gc reach a norm?"
+        question = "do gm and gc reach a norm" if axis in AXES_OF_SIZE else f"does {axis} reach the training"
+        sentence += f" All stable candidates gave the same figures: {question}?"
     if gain:
         sentence += f" It is {gain.sentence}."
     return sentence

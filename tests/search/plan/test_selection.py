@@ -539,6 +539,8 @@ def test_more_noise_of_the_noisiest_candidate_never_brings_it_within_the_toleran
 def test_candidates_that_no_value_changed_are_pointed_out():
     alike = [ghost(gm, 0.9) for gm in (1, 2, 4)]
     assert "All stable candidates gave the same figures: do gm and gc reach a norm?" in choose(alike).sentence
+    named = [replace(each, gm=4, variant=f"lr={each.gm}") for each in alike]
+    assert "gave the same figures: does lr reach the training?" in choose(named, "best-mean", axis="lr").sentence
     for others in ([*alike, ghost(8, 0.91)], [replace(each, n=1, std=None) for each in alike[:2]], alike[:1]):
         assert "same figures" not in choose(others).sentence
 
