@@ -9,12 +9,13 @@ import json
 import pytest
 
 from search.actions import export as module
-from search.actions.export import Format, export
+from search.actions.export import export
 from search.plan.selection import Point
 from search.plan.stages import Replicate
 from search.settings import Settings
 from search.store.database import open_engine
 from search.vocabulary.errors import NotFound
+from search.vocabulary.exports import ExportFormat
 from search.vocabulary.outcome import Outcome
 from search.vocabulary.states import Cause
 from tests.search.stored import finished_search, open_recorder, prepare, show, submit
@@ -22,7 +23,7 @@ from tests.search.stored import finished_search, open_recorder, prepare, show, s
 SMALL = {"gm": [1, 8], "gc": [4], "seeds": 2, "test_seeds": 1}
 
 
-def exported(settings: Settings, search_id: str, format: Format) -> str:
+def exported(settings: Settings, search_id: str, format: ExportFormat) -> str:
     return "".join(export(open_engine(settings.database_url, read_only=True).connect, search_id, format))
 
 
@@ -82,7 +83,7 @@ def test_a_search_without_trials_is_a_file_without_rows(settings: Settings) -> N
 
 
 @pytest.mark.parametrize("format", ["csv", "json"])
-def test_an_unknown_search_is_refused_before_anything_is_written(settings: Settings, format: Format) -> None:
+def test_an_unknown_search_is_refused_before_anything_is_written(settings: Settings, format: ExportFormat) -> None:
     prepare(settings.database_url)
     engine = open_engine(settings.database_url, read_only=True)
     with pytest.raises(NotFound, match="no search has the id 'nowhere'"):
